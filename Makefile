@@ -1,0 +1,29 @@
+# make bench   a virtual environment, the package in it, and the suite
+# make test    the same for the tests
+# ARGS adds options: make bench ARGS="--mp-workload bert-imdb --benchmark-autosave"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+INSTALLED = $(VENV)/.installed
+
+.PHONY: bench test lint clean
+
+bench: $(INSTALLED)
+	$(VENV)/bin/python -m pytest benchmarks/ $(ARGS)
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest tests/ $(ARGS)
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,13 @@
+"""Does mixed precision still compute the same? Loss, gradient and the sum of the first updates against FP64, which show a
+wrong cast, a dead loss scale and lost master weights that a training forgives."""
+
+import pytest
+
+from mpcore import gate
+
+pytestmark = pytest.mark.numerics
+
+
+def test_numerics(case, bench, judge):
+    numerics = bench.numerics(case)
+    judge(numerics, gate.numerics_verdicts(numerics, bench.limits(case), control=bench.is_control(case)))

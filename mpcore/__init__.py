@@ -1,0 +1,1 @@
+"""A performance-regression suite for mixed-precision training in PyTorch."""

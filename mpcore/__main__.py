@@ -1,0 +1,7 @@
+"""`python -m mpcore`"""
+
+import sys
+
+from mpcore.cli import main
+
+sys.exit(main())

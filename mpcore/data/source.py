@@ -1,0 +1,92 @@
+"""Where data come from: embedded in the project (the default), a folder, or the Hugging Face hub."""
+
+import functools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Image, load_dataset
+
+EMBEDDED, HUB = "embedded", "hub"
+
+
+class DataError(ValueError):
+    """Data or weights that cannot be used: one sentence that names the file and says what was expected."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """`embedded`, `hub`, or the path of a folder that holds `<set>/train.parquet` and `<set>/test.parquet`."""
+
+    where: str = EMBEDDED
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and not self.folder.is_dir():
+            raise DataError(f"no data folder {self.where!r}: expected 'embedded', 'hub' or an existing folder")
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.where in (EMBEDDED, HUB) else Path(self.where).expanduser()
+
+    def load(self, name: str, hub_id: str, split: str, embedded: Callable[[str], Dataset]) -> tuple[Dataset, str]:
+        """The split of the set called `name` and, for messages, where it came from. Raises DataError."""
+        if self.where == EMBEDDED:
+            return embedded(split), f"embedded {name} {split}"
+        if self.folder is None:
+            return _from_hub(hub_id, split), f"{hub_id} {split}"
+        path = self.folder / name / f"{split}.parquet"
+        return _from_parquet(path), str(path)
+
+
+def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset:
+    """`dataset` unchanged, once it is seen to have samples, `column`, and labels from 0 to `classes` - 1.
+
+    Raises DataError with `where`, which names the file, in its message.
+    """
+    if not len(dataset):
+        raise DataError(f"{where} is empty: expected at least one row")
+    for wanted in (column, "label"):
+        if wanted not in dataset.column_names:
+            raise DataError(f"{where} has no column {wanted!r}: expected {column!r} and 'label', found {dataset.column_names}")
+    for row, label in enumerate(dataset["label"][:]):
+        if not isinstance(label, int) or not 0 <= label < classes:
+            raise DataError(f"{where}, row {row}: label {label!r} is not a whole number from 0 to {classes - 1}")
+    kind, wanted_kind = dataset.features[column], "an image" if column != "text" else "a text"
+    if isinstance(kind, Image) != (column != "text"):
+        raise DataError(f"{where}: column {column!r} holds {kind}, expected {wanted_kind}")
+    return dataset
+
+
+def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
+    """At most `rows` samples, as many of each class, chosen and shuffled by a fixed seed; all where there are no more."""
+    if len(dataset) <= rows:
+        return dataset
+    rng = random.Random(0)
+    by_class: dict[int, list[int]] = {c: [] for c in range(classes)}
+    for index, label in enumerate(dataset["label"][:]):
+        by_class[label].append(index)
+    chosen = [i for members in by_class.values() for i in rng.sample(members, min(len(members), rows // classes))]
+    rng.shuffle(chosen)
+    return dataset.select(chosen)
+
+
+@functools.cache
+def _from_parquet(path: Path) -> Dataset:
+    if not path.is_file():
+        raise DataError(f"no file {str(path)!r}: a data folder holds <set>/train.parquet and <set>/test.parquet")
+    return _readable(lambda: Dataset.from_parquet(str(path)), str(path))
+
+
+@functools.cache
+def _from_hub(hub_id: str, split: str) -> Dataset:
+    return _readable(lambda: load_dataset(hub_id, split=split), f"the hub's {hub_id} {split}")
+
+
+def _readable(load: Callable[[], Any], where: str) -> Dataset:
+    try:
+        return load()
+    except Exception as error:  # pyarrow, datasets and the hub's client have no common base for "cannot be read"
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise DataError(f"cannot read {where}: {reason[:300]}") from error

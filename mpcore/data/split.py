@@ -1,0 +1,38 @@
+"""One split of a data set, encoded: equally long tensors by name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Split:
+    """`columns` maps a name to a tensor whose first dimension counts the samples."""
+
+    columns: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def to(self, device: torch.device) -> "Split":
+        return Split({name: column.to(device) for name, column in self.columns.items()})
+
+    def rows(self, index: slice | Tensor) -> Batch:
+        return {name: column[index] for name, column in self.columns.items()}
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """In the order of the data; the last batch may be smaller, no sample is lost."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """In an order that seed and epoch alone decide, on any device; the last batch may be smaller."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self), generator=generator)
+        device = next(iter(self.columns.values())).device
+        for index in order.to(device).split(size):
+            yield self.rows(index)

@@ -1,0 +1,55 @@
+"""Counts the floating-point operations of matrix products, convolutions and attention by the dtype they run in: what
+a mode really computes in, whatever its name says. Formulas: torch.utils.flop_counter."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query.shape, key.shape, value.shape)
+
+
+def _cpu_attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape)
+
+
+FORMULAS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,
+}
+
+
+class FlopCount(TorchDispatchMode):
+    """with FlopCount() as flops: step(batch)"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_dtype: Counter[torch.dtype] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = FORMULAS.get(func._overloadpacket)
+        if formula is not None:
+            dtype = next(x.dtype for x in tree_leaves(args) if isinstance(x, Tensor))
+            self.by_dtype[dtype] += formula(*args, **kwargs, out_val=out)
+        return out
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_dtype.values())
+
+    @property
+    def half_share(self) -> float:
+        """The share done in FP16 or BF16, 0 where there was nothing to count."""
+        return sum(self.by_dtype[dtype] for dtype in HALF) / max(self.total, 1)

@@ -1,0 +1,97 @@
+"""From a record to verdicts, each with one sentence. Pure functions: they read no file and know no device."""
+
+from collections.abc import Sequence
+
+from mpcore.policy import NumericsLimits
+from mpcore.records import Numerics, Quality, Speed, Status, Verdict
+from mpcore.stats import ratio_interval
+
+
+def speed_verdicts(speed: Speed, *, control: bool = False, rivals: Sequence[str] = ()) -> list[Verdict]:
+    """The step must learn, and must be faster than each of `rivals`: the whole 99 % interval of the ratio above 1."""
+    return [_learns(speed, control), *(_faster(speed, rival) for rival in rivals)]
+
+
+def quality_verdicts(quality: Quality, reference: Quality, *, tolerance: float, control: bool = False) -> list[Verdict]:
+    """The mean over seeds must not lie more than `tolerance` points below the reference's."""
+    name, metric = quality.case.precision, quality.metric
+    points = 100 * (quality.mean(metric) - reference.mean(metric))
+    if control:
+        return [_control(quality, points)]
+    status: Status = "worse" if points < -tolerance else "same"
+    sentence = (
+        f"{metric} of {name} is {100 * quality.mean(metric):.2f} %, {points:+.2f} points from {reference.case.precision} "
+        f"over {len(quality.trainings)} seeds; at most {tolerance:g} points may be lost"
+    )
+    return [_verdict(quality, metric, status, points, -tolerance, sentence)]
+
+
+def numerics_verdicts(numerics: Numerics, limits: NumericsLimits, *, control: bool = False) -> list[Verdict]:
+    """Each error must be within its limit, and the mode must compute in the bits that its name says."""
+    checks = [
+        ("loss error", numerics.loss_error, limits.loss),
+        ("gradient error", numerics.gradient_error, limits.gradient),
+        ("update error", numerics.update_error, limits.update),
+        ("flushed share", numerics.flushed_share, limits.flushed),
+    ]
+    if control:
+        checks = checks[:2]
+    verdicts = [_within(numerics, metric, value, limit) for metric, value, limit in checks if limit is not None]
+    low, high = limits.half_share
+    share = numerics.half_flops_share
+    status: Status = "same" if low <= share <= high else "worse"
+    expected = f"{100 * low:.0f} to {100 * high:.0f} %"
+    sentence = f"{numerics.case.precision} does {100 * share:.0f} % of its FLOPs in 16 bits, expected {expected}"
+    return [*verdicts, _verdict(numerics, "16-bit share", status, share, low if share < low else high, sentence)]
+
+
+def _learns(speed: Speed, control: bool) -> Verdict:
+    before, after = speed.loss_before, speed.loss_after
+    fell = before is not None and after is not None and after < before
+    sentence = f"the loss went from {_figure(before)} to {_figure(after)} while {speed.case.precision} was learning two batches"
+    if control:
+        return _verdict(speed, "learning", "same", after, before, f"negative control: {sentence}")
+    return _verdict(
+        speed, "learning", "same" if fell else "worse", after, before, f"{sentence}: it must fall" if not fell else sentence
+    )
+
+
+def _faster(speed: Speed, rival: str) -> Verdict:
+    reference = speed.references[rival]
+    per_step = [s / reference.steps for s in reference.seconds], [s / speed.blocks.steps for s in speed.blocks.seconds]
+    ratio = ratio_interval(*per_step)
+    status: Status = "better" if ratio.low > 1 else "worse" if ratio.high < 1 else "undecided"
+    interval = f"99 % interval {ratio.low:.2f} to {ratio.high:.2f}"
+    sentence = f"{speed.case.precision} is {ratio.centre:.2f} times as fast as {rival} ({interval})"
+    if status != "better":
+        sentence += f"; the workload expects it to be faster, with {100 * speed.half_flops_share:.0f} % of its FLOPs in 16 bits"
+    return _verdict(speed, f"speed-up over {rival}", status, ratio.centre, 1.0, sentence)
+
+
+def _control(quality: Quality, points: float) -> Verdict:
+    diverged = [t.diverged for t in quality.trainings if t.diverged]
+    name = f"negative control: {quality.case.precision}"
+    if diverged:
+        first = diverged[0]
+        times = f"{len(diverged)} of {len(quality.trainings)} trainings"
+        sentence = f"{name} diverged in {times}, first at step {first.step}: {first.reason}"
+    else:
+        sentence = f"{name} did not diverge here ({points:+.2f} points)"
+    return _verdict(quality, quality.metric, "same", points, None, sentence)
+
+
+def _within(numerics: Numerics, metric: str, value: float | None, limit: float) -> Verdict:
+    status: Status = "same" if value is not None and value <= limit else "worse"
+    sentence = f"{metric} of {numerics.case.precision} against fp64 is {_figure(value)}, at most {limit:.2g} may be"
+    return _verdict(numerics, metric, status, value, limit, sentence)
+
+
+def _verdict(
+    record: Speed | Quality | Numerics, metric: str, status: Status, value: float | None, limit: float | None, sentence: str
+) -> Verdict:
+    text = f"{record.case.workload}: {sentence}"
+    return Verdict(kind=record.kind, case=record.case.id, metric=metric, status=status, value=value, limit=limit, sentence=text)
+
+
+def _figure(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3g}"

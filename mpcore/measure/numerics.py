@@ -1,0 +1,104 @@
+"""How far a step is from the same step in FP64: on one fixed batch, from the same weights, dropout off.
+
+Accuracy moves by chance and forgives much; this does not. Loss and gradient show a wrong cast or a dead loss scale; the
+sum of the first updates shows lost master weights, which no gradient can.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mpcore.data import Batch
+from mpcore.flops import FlopCount
+from mpcore.records import Case, Numerics
+from mpcore.train import TrainStep
+
+UPDATES = 20
+LEARNING_RATE = 1e-5
+"""So small that an update is lost where it is added to a 16-bit weight, and that the weights, and so the gradients, hardly
+move."""
+SKIPS_ALLOWED = 20
+"""Steps that the loss scale may take to settle, in all."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Loss and gradients of the first step that was not skipped, and the sum of `updates` updates, in FP64."""
+
+    loss: float
+    gradients: dict[str, Tensor]
+    updates: dict[str, Tensor]
+    made: int
+    skipped: int
+    half_share: float
+
+
+def observe(step: TrainStep, batch: Batch) -> Observation:
+    """Runs `step`, which must be new and without dropout, on `batch` until UPDATES updates were made.
+
+    The gradients are taken where they count, at the optimiser's door, and divided by the scale only if the optimiser
+    was told of one: what is not unscaled in time is seen.
+    """
+    precision = step.precision
+    before = {name: w.detach().double().clone() for name, w in precision.weights().items()}
+    seen: dict[str, Tensor] = {}
+
+    def look(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+        scale = getattr(optimiser, "grad_scale", None)
+        for name, gradient in precision.gradients().items():
+            seen[name] = gradient.detach().double() / (1.0 if scale is None else scale)
+
+    precision.set_learning_rate(LEARNING_RATE)
+    hook = precision.optimiser.register_step_pre_hook(look)
+    loss = math.nan
+    made = skipped = 0
+    with FlopCount() as flops:
+        while made < UPDATES and skipped < SKIPS_ALLOWED:
+            this_loss = step(batch)
+            skipped_before, skipped = skipped, precision.state().skipped_steps
+            if skipped > skipped_before:
+                continue
+            made += 1
+            if made == 1:
+                loss = this_loss.item()
+                hook.remove()
+    hook.remove()
+    updates = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
+    return Observation(loss, seen, updates, made, skipped, flops.half_share)
+
+
+def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Observation) -> Numerics:
+    """`yardstick` is what was observed of the same step in FP64."""
+    start = time.perf_counter()
+    observed = observe(step, batch)
+    return Numerics(
+        case=case,
+        workload_version=step.workload.version,
+        device=step.device.type,
+        batch_size=len(next(iter(batch.values()))),
+        unit=step.workload.unit,
+        seconds=time.perf_counter() - start,
+        loss_error=abs(observed.loss - yardstick.loss) / abs(yardstick.loss),
+        gradient_error=_relative_error(observed.gradients, yardstick.gradients),
+        flushed_share=_flushed_share(observed.gradients, yardstick.gradients),
+        updates=observed.made,
+        update_error=_relative_error(observed.updates, yardstick.updates),
+        skipped_steps=observed.skipped,
+        half_flops_share=observed.half_share,
+    )
+
+
+def _relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
+    """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
+    difference = sum((values.get(name, torch.zeros_like(t)) - t).square().sum() for name, t in truth.items())
+    norm = sum(t.square().sum() for t in truth.values())
+    return math.sqrt(float(difference) / float(norm))
+
+
+def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
+    flushed = sum(int(((values.get(name, torch.zeros_like(t)) == 0) & (t != 0)).sum()) for name, t in truth.items())
+    return flushed / max(sum(int((t != 0).sum()) for t in truth.values()), 1)

@@ -1,0 +1,38 @@
+"""Margins and limits: what the gate lets pass."""
+
+from dataclasses import dataclass
+
+ERROR_LIMIT = 0.5
+"""A gradient that is off by half its length is of no use, whatever the format."""
+LOSS_ROUNDOFFS = 16.0
+UPDATE_LIMIT = 0.01
+"""Adam divides by the size of a gradient, so that entries which are nothing but noise count like the others: no format
+keeps the updates of these closer than this."""
+FLUSHED_LIMIT = 0.01
+
+
+@dataclass(frozen=True)
+class NumericsLimits:
+    """Upper limits of the errors in `Numerics`, None where there is none, and the bounds of the 16-bit share."""
+
+    loss: float
+    gradient: float
+    update: float | None
+    flushed: float | None
+    half_share: tuple[float, float]
+
+
+def numerics_limits(roundoff: float, conditioning: float, *, masters: bool, scales: bool, half_share: float) -> NumericsLimits:
+    """Caps by the round-off of the format and the conditioning of the workload.
+
+    Without FP32 masters updates are known to be lost, and without a scale gradients are known to be flushed: there is
+    no limit then. A mode that is to compute in FP32 must not compute in 16 bits at all.
+    """
+    gradient = min(ERROR_LIMIT, conditioning * roundoff)
+    return NumericsLimits(
+        loss=LOSS_ROUNDOFFS * roundoff,
+        gradient=gradient,
+        update=min(ERROR_LIMIT, max(UPDATE_LIMIT, 2 * gradient)) if masters else None,
+        flushed=FLUSHED_LIMIT if scales else None,
+        half_share=(half_share, 1.0 if half_share else 0.0),
+    )

@@ -1,0 +1,72 @@
+"""`fp16-amp` and `bf16-amp`: PyTorch's automatic mixed precision. Weights and optimiser stay FP32, each operation of
+autocast's lists gets its inputs in 16 or in 32 bits."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.precision.base import Precision, hold_fp32, matching
+from mpcore.records import Recipe
+from mpcore.registry import precisions
+
+
+class Autocast(Precision):
+    rival = True
+    half_share = 0.9
+    """On a CPU, attention is on none of autocast's lists."""
+
+    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
+        super().prepare(model, recipe)
+        self.device_type = next(model.parameters()).device.type
+        for module in matching(model, self.keep_fp32):
+            hold_fp32(module, self.device_type)
+
+    def forward(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device_type, self.dtype)
+
+
+@precisions.register
+class FP16Autocast(Autocast):
+    """With torch's own GradScaler. A fused optimiser takes scale and overflow flag as tensors: it unscales and skips
+    on the device, where the other optimisers make GradScaler wait for the host at every step."""
+
+    name = "fp16-amp"
+    dtype = torch.float16
+    scales = True
+
+    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
+        super().prepare(model, recipe)
+        self.scaler = torch.amp.GradScaler(self.device_type)
+        self._skipped = torch.zeros((), device=next(model.parameters()).device)
+        self.scaler.scale(self._skipped)  # makes the scale tensor now and not at the first step
+
+    def backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()
+
+    def update(self) -> None:
+        if self.max_norm is not None:
+            self.scaler.unscale_(self.optimiser)
+            self.clip()
+        self.scaler.step(self.optimiser)
+        for found_inf in self.scaler._found_inf_per_device(self.optimiser).values():
+            self._skipped.add_(found_inf)
+        self.scaler.update()
+        self.optimiser.zero_grad()
+
+    @property
+    def loss_scale(self) -> Tensor | None:
+        return self.scaler._get_scale_async()
+
+    @property
+    def skipped(self) -> Tensor | None:
+        return self._skipped
+
+
+@precisions.register
+class BF16Autocast(Autocast):
+    """BF16 has the exponents of FP32: nothing to scale."""
+
+    name = "bf16-amp"
+    dtype = torch.bfloat16

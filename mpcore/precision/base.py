@@ -1,0 +1,191 @@
+"""The base of all precision modes, which is plain FP32; a mode overrides only what differs.
+
+A mode lives through four calls a step: `forward()` around the loss, `backward(loss)` once for each micro-batch,
+`update()` once. None of them waits for the device: what a host wants to know (the loss scale, the skipped steps) stays in
+device tensors until somebody reads `state()`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from mpcore.records import Recipe
+
+
+@dataclass(frozen=True)
+class ScaleState:
+    """`loss_scale` is None in modes that do not scale."""
+
+    loss_scale: float | None
+    skipped_steps: int
+
+
+class Precision:
+    """Weights, arithmetic, gradients and optimiser state in `dtype`, TF32 off.
+
+    keep_fp32: patterns (as of fnmatch) of qualified module names that compute in FP32 in a 16-bit mode.
+    max_norm: the gradients, unscaled, are clipped to this Euclidean norm.
+    """
+
+    name: ClassVar[str]
+    dtype: ClassVar[torch.dtype] = torch.float32
+    tf32: ClassVar[bool] = False
+    scales: ClassVar[bool] = False
+    """Whether the loss is scaled."""
+    half_share: ClassVar[float] = 0.0
+    """The least share of FLOPs that this mode must do in 16 bits to be what its name says."""
+    masters: ClassVar[bool] = True
+    """Whether updates are added up in FP32."""
+    control: ClassVar[bool] = False
+    """A negative control: known to fail, trained to show that failure is seen."""
+    rival: ClassVar[bool] = False
+    """Whether it is mixed precision, which is expected to be faster than the FP32 modes where the workload says so."""
+    fused: ClassVar[bool] = True
+    """The fused optimiser skips a step on the device; the others would wait for the host."""
+
+    def __init__(self, *, keep_fp32: Sequence[str] = (), max_norm: float | None = None) -> None:
+        self.keep_fp32 = tuple(keep_fp32)
+        self.max_norm = max_norm
+
+    @classmethod
+    def roundoff(cls) -> float:
+        """Half the distance from 1 to the next number of the format that is computed in."""
+        return torch.finfo(torch.float16 if cls.tf32 else cls.dtype).eps / 2  # TF32 has the mantissa of FP16
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        """Why not even a single step can run on `device`, or None."""
+        if cls.dtype == torch.bfloat16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+            return f"{cls.name} needs native bf16 arithmetic (compute capability 8.0); this is {_capability(device)}"
+        if cls.dtype == torch.float16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (7, 0):
+            return f"{cls.name} needs FP16 tensor cores (compute capability 7.0); this is {_capability(device)}"
+        return None
+
+    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
+        """Takes the FP32 `model` over: casts it in place where the mode says so, and builds the optimiser."""
+        self.model = model
+        self.optimiser = self.build_optimiser([p for p in model.parameters() if p.requires_grad], recipe)
+
+    def build_optimiser(self, weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+        options: dict[str, Any] = {"fused": True} if self.fused else {"foreach": True}
+        optimiser = getattr(torch.optim, recipe.optimiser)
+        return optimiser(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **options)
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """The process-wide TF32 switches of this mode, put back afterwards whatever happens.
+
+        The legacy setters: after the newer `fp32_precision` attributes are written, reading the legacy ones raises,
+        and inductor reads them.
+        """
+        matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        try:
+            torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
+            torch.backends.cudnn.allow_tf32 = self.tf32
+            yield
+        finally:
+            torch.set_float32_matmul_precision(matmul)
+            torch.backends.cudnn.allow_tf32 = cudnn
+
+    def forward(self) -> AbstractContextManager[Any]:
+        """The context in which a loss or a prediction is computed."""
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of one micro-batch, whose `loss` is already weighted by its share of the batch."""
+        loss.backward()
+
+    def update(self) -> None:
+        """One step of the optimiser with the gradients gathered so far, which are dropped."""
+        self.clip()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+    def clip(self) -> None:
+        if self.max_norm is not None:
+            nn.utils.clip_grad_norm_(list(self.weights().values()), self.max_norm, foreach=True)
+
+    def weights(self) -> dict[str, Tensor]:
+        """By name, the tensors that the optimiser updates: the model's parameters, or their FP32 masters."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """By name, the gradients of `weights()` as the optimiser is given them; the loss must have reached them."""
+        return {name: w.grad for name, w in self.weights().items() if w.grad is not None}
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+
+    @property
+    def loss_scale(self) -> Tensor | None:
+        """0-dim FP32 tensor on the device, or None."""
+        return None
+
+    @property
+    def skipped(self) -> Tensor | None:
+        """0-dim tensor on the device that counts skipped steps, or None."""
+        return None
+
+    def state(self) -> ScaleState:
+        """Waits for the device."""
+        scale, skipped = self.loss_scale, self.skipped
+        return ScaleState(None if scale is None else scale.item(), 0 if skipped is None else int(skipped.item()))
+
+
+def cast_floats(values: Any, dtype: torch.dtype) -> Any:
+    """`values`, any nesting of containers, with its floating-point tensors in `dtype`."""
+    return tree_map(lambda x: x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x, values)
+
+
+def cast_inputs(model: nn.Module, dtype: torch.dtype) -> None:
+    """From now on `model` gets its floating-point inputs in `dtype`, whatever the batch holds."""
+
+    def cast(_: nn.Module, args: Any, kwargs: Any) -> Any:
+        return cast_floats(args, dtype), cast_floats(kwargs, dtype)
+
+    model.register_forward_pre_hook(cast, with_kwargs=True)
+
+
+def matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
+    """The outermost modules whose qualified names match. Raises ValueError for a pattern that matches none."""
+    names = dict(model.named_modules())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names if name):
+            raise ValueError(
+                f"keep_fp32: no module of {type(model).__name__} matches {pattern!r}; names look like {list(names)[-1]!r}"
+            )
+    chosen = {name for name in names if name and any(fnmatchcase(name, pattern) for pattern in patterns)}
+    inner = {name for name in chosen if any(name.startswith(f"{outer}.") for outer in chosen)}
+    return [names[name] for name in names if name in chosen - inner]
+
+
+def hold_fp32(module: nn.Module, device_type: str, output: torch.dtype | None = None) -> None:
+    """`module`, whose weights are FP32, computes in FP32 from now on, and hands its output on in `output`."""
+    inner = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device_type, enabled=False):
+            result = inner(*cast_floats(args, torch.float32), **cast_floats(kwargs, torch.float32))
+        return result if output is None else cast_floats(result, output)
+
+    module.forward = forward
+
+
+def cast_model(model: nn.Module, dtype: torch.dtype, keep: Sequence[nn.Module]) -> None:
+    """Casts parameters and buffers in place, but for the modules in `keep` and what is inside them."""
+    kept = {inner for module in keep for inner in module.modules()}
+    for module in model.modules():
+        if module not in kept:
+            module._apply(lambda t: t.to(dtype) if t.is_floating_point() else t, recurse=False)
+
+
+def _capability(device: torch.device) -> str:
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"{torch.cuda.get_device_name(device)} with {major}.{minor}"

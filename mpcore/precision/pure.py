@@ -1,0 +1,53 @@
+"""`fp16-true` and `bf16-true`: weights, arithmetic, gradients and optimiser state all in 16 bits."""
+
+import torch
+from torch import nn
+
+from mpcore.precision.base import Precision, cast_inputs, cast_model, hold_fp32, matching
+from mpcore.records import Recipe
+from mpcore.registry import precisions
+
+
+class Pure(Precision):
+    """`model.to(dtype)`."""
+
+    half_share = 0.95
+    masters = False
+
+    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
+        held = matching(model, self.keep_fp32)
+        cast_model(model, self.dtype, held)
+        cast_inputs(model, self.dtype)
+        device_type = next(model.parameters()).device.type
+        for module in held:
+            hold_fp32(module, device_type, self.dtype)
+        super().prepare(model, recipe)
+
+
+@precisions.register
+class FP16True(Pure):
+    """The negative control, as `model.half()` and torch's default optimiser make it: Adam's eps of 1e-8 rounds to 0
+    and its second moment underflows, so that a gradient of zero is divided by zero. (The fused kernel computes in
+    FP32 and stays finite, but an update of 5e-5 never moves a weight of 1.)"""
+
+    name = "fp16-true"
+    dtype = torch.float16
+    control = True
+    fused = False
+
+
+@precisions.register
+class BF16True(Pure):
+    """Finite, but an update smaller than 1/256 of its weight is lost."""
+
+    name = "bf16-true"
+    dtype = torch.bfloat16
+
+
+class FP64(Pure):
+    """No mode of the suite: the yardstick that errors are measured against."""
+
+    name = "fp64"
+    dtype = torch.float64
+    half_share = 0.0
+    masters = True

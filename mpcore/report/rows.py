@@ -1,0 +1,96 @@
+"""One pandas frame with a row for each case, which all reports draw from.
+
+Columns, with their units: `workload, size, execution, precision` (names); `batch_size`; `unit` (what a sample is); `step_ms`;
+`per_second` (samples); `over_fp32`, `over_tf32` (times as fast); `peak_gib` (allocated); `train_s`, `evaluation_s` (median
+over seeds); `seeds`; `accuracy_pct`, `accuracy_sd` (points); `points` (accuracy less that of fp32); `precision_pct`,
+`recall_pct`, `f1_pct`; `loss_error`, `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of
+FLOPs); `verdict` ("ok", or the metrics that failed). NaN where something was not measured.
+"""
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from mpcore.records import Numerics, Quality, Result, Speed
+
+KEYS = ["workload", "size", "execution", "precision"]
+
+
+def rows(results: Iterable[Result]) -> pd.DataFrame:
+    """In the order in which the cases first appear."""
+    merged: dict[tuple[str, ...], dict[str, Any]] = {}
+    for result in results:
+        record, case = result.record, result.record.case
+        key = (case.workload, case.size, case.execution, case.precision)
+        row = merged.setdefault(key, {**dict(zip(KEYS, key, strict=True)), "failed": []})
+        row |= {"batch_size": record.batch_size, "unit": record.unit}
+        row |= (
+            _speed(record)
+            if isinstance(record, Speed)
+            else _quality(record)
+            if isinstance(record, Quality)
+            else _numerics(record)
+        )
+        row["failed"] += [v.metric for v in result.verdicts if not v.passed]
+    frame = pd.DataFrame(merged.values(), columns=[*KEYS, "failed", *COLUMNS])
+    frame["verdict"] = frame.pop("failed").map(lambda failed: ", ".join(failed) or "ok")
+    fp32 = frame[frame.precision == "fp32"].set_index(["workload", "size", "execution"]).accuracy_pct
+    ours = frame.set_index(["workload", "size", "execution"]).index
+    frame["points"] = frame.accuracy_pct - fp32.reindex(ours).to_numpy() if len(fp32) else float("nan")
+    return frame
+
+
+def _speed(speed: Speed) -> dict[str, Any]:
+    peak = speed.peak_allocated_bytes
+    return {
+        "step_ms": speed.blocks.step_seconds * 1e3,
+        "per_second": speed.units_per_second,
+        "over_fp32": speed.speedup("fp32"),
+        "over_tf32": speed.speedup("tf32"),
+        "peak_gib": None if peak is None else peak / 2**30,
+        "half_share": speed.half_flops_share,
+    }
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    metrics = quality.trainings[0].metrics
+    accuracies = [100 * t.metrics[quality.metric] for t in quality.trainings]
+    return {
+        "train_s": quality.train_seconds,
+        "evaluation_s": quality.evaluation_seconds,
+        "seeds": len(quality.trainings),
+        "accuracy_pct": statistics.fmean(accuracies),
+        "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        **{f"{name}_pct": 100 * quality.mean(name) for name in ("precision", "recall", "f1") if name in metrics},
+    }
+
+
+def _numerics(numerics: Numerics) -> dict[str, Any]:
+    figures = ("loss_error", "gradient_error", "update_error", "flushed_share")
+    return {name: getattr(numerics, name) for name in figures} | {"half_share": numerics.half_flops_share}
+
+
+COLUMNS = [
+    "batch_size",
+    "unit",
+    "step_ms",
+    "per_second",
+    "over_fp32",
+    "over_tf32",
+    "peak_gib",
+    "train_s",
+    "evaluation_s",
+    "seeds",
+    "accuracy_pct",
+    "accuracy_sd",
+    "precision_pct",
+    "recall_pct",
+    "f1_pct",
+    "loss_error",
+    "gradient_error",
+    "update_error",
+    "flushed_share",
+    "half_share",
+]

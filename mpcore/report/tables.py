@@ -1,0 +1,58 @@
+"""Tables of figures, for a terminal and for markdown."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from tabulate import tabulate
+
+LEADING = {"precision": ("mode", "{}")}
+SPEED = {
+    "step_ms": ("step ms", "{:.2f}"),
+    "per_second": ("{unit}/s", "{:,.0f}"),
+    "over_fp32": ("x fp32", "{:.2f}"),
+    "over_tf32": ("x tf32", "{:.2f}"),
+    "peak_gib": ("GiB", "{:.2f}"),
+}
+QUALITY = {
+    "train_s": ("train s", "{:.1f}"),
+    "accuracy_pct": ("acc. %", "{:.2f}"),
+    "points": ("points", "{:+.2f}"),
+}
+SCORES = {
+    "train_s": ("train s", "{:.2f}"),
+    "evaluation_s": ("evaluation s", "{:.2f}"),
+    "accuracy_pct": ("accuracy %", "{:.2f}"),
+    "accuracy_sd": ("sd", "{:.2f}"),
+    "points": ("points from fp32", "{:+.2f}"),
+    "precision_pct": ("precision %", "{:.2f}"),
+    "recall_pct": ("recall %", "{:.2f}"),
+    "f1_pct": ("F1 %", "{:.2f}"),
+}
+ERRORS = {
+    "gradient_error": ("grad.", "{:.0e}"),
+    "update_error": ("update", "{:.0e}"),
+}
+NUMERICS = {
+    "loss_error": ("loss error", "{:.1e}"),
+    "gradient_error": ("gradient error", "{:.1e}"),
+    "update_error": ("error of 20 updates", "{:.1e}"),
+    "flushed_share": ("flushed to zero", "{:.1e}"),
+    "half_share": ("FLOPs in 16 bits", "{:.0%}"),
+}
+VERDICT = {"verdict": ("verdict", "{}")}
+
+Columns = Mapping[str, tuple[str, str]]
+
+
+def table(frame: pd.DataFrame, columns: Columns, style: str) -> str:
+    """The columns of `frame` that hold anything, as text. `style` is one of tabulate's formats."""
+    shown = [name for name in columns if frame[name].notna().any()]
+    unit = frame.unit.iloc[0]
+    headers = [columns[name][0].format(unit=unit) for name in shown]
+    cells = [[_cell(row[name], columns[name][1]) for name in shown] for _, row in frame.iterrows()]
+    align = ["left" if name in ("precision", "verdict") else "right" for name in shown]
+    return tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
+
+
+def _cell(value: object, form: str) -> str:
+    return "-" if value is None or value != value else form.format(value)

@@ -1,0 +1,67 @@
+"""`resnet18-mnist`: ResNet-18 on handwritten digits of 28x28 pixels, batch 64: the case in which mixed precision is
+published to bring nothing."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetForImageClassification
+
+from mpcore.data import Batch, Split
+from mpcore.data.digits import digits
+from mpcore.data.source import balanced, labelled
+from mpcore.records import Recipe
+from mpcore.registry import workloads
+from mpcore.workloads.base import Workload, cross_entropy
+
+ROWS = {"tiny": {"train": 1440, "test": 360}, "full": {"train": 60_000, "test": 10_000}}
+WIDTHS = {"tiny": [16, 32, 64, 128], "full": [64, 128, 256, 512]}
+DEPTHS = {"tiny": [1, 1, 1, 1], "full": [2, 2, 2, 2]}
+MEAN, DEVIATION = 0.1307, 0.3081
+"""Of MNIST's training pixels."""
+
+
+@workloads.register
+class ResNet18Mnist(Workload):
+    """`tiny` has four blocks in place of eight, a quarter as wide."""
+
+    name = "resnet18-mnist"
+    unit = "images"
+    recipes = {
+        "tiny": Recipe(epochs=4, batch_size=64, learning_rate=2e-3),
+        "full": Recipe(epochs=2, batch_size=64, learning_rate=5e-4),
+    }
+    tolerances = {"tiny": 2.0, "full": 0.5}
+    conditioning = 512.0
+    amp_wins_over = ()
+    why_not = (
+        "launch-bound: 64 images of 28x28 keep a GPU busy for less time than Python takes to launch the kernels of a step, "
+        "and autocast launches more of them"
+    )
+
+    def build_model(self) -> nn.Module:
+        widths = WIDTHS[self.size]
+        config = ResNetConfig(
+            num_channels=1,
+            num_labels=10,
+            layer_type="basic",
+            embedding_size=widths[0],
+            hidden_sizes=widths,
+            depths=DEPTHS[self.size],
+        )
+        return ResNetForImageClassification(config)
+
+    def data(self, split: str) -> Split:
+        dataset, where = self.source.load("mnist", "ylecun/mnist", split, digits)
+        chosen = balanced(labelled(dataset, where, "image", 10), ROWS[self.size][split], 10)
+        pixels = np.stack([np.asarray(image.convert("L"), dtype=np.uint8) for image in chosen["image"][:]])
+        images = torch.from_numpy(pixels).float().div_(255).sub_(MEAN).div_(DEVIATION)
+        return Split({"image": images[:, None], "label": torch.tensor(chosen["label"][:])})
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return cross_entropy(self._logits(model, batch), batch["label"])
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self._logits(model, batch).argmax(-1)
+
+    def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        return model(pixel_values=batch["image"]).logits
