@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest.register_assert_rewrite("mpcore.contract")
+
 if TYPE_CHECKING:
     from mpcore.measure import Bench
     from mpcore.records import AnyRecord, Case, Result, Size, Verdict

@@ -37,8 +37,8 @@ class Observation:
     half_share: float
 
 
-def observe(step: TrainStep, batch: Batch) -> Observation:
-    """Runs `step`, which must be new and without dropout, on `batch` until UPDATES updates were made.
+def observe(step: TrainStep, batch: Batch, updates: int = UPDATES) -> Observation:
+    """Runs `step`, which must be new and without dropout, on `batch` until it has updated `updates` times.
 
     The gradients are taken where they count, at the optimiser's door, and divided by the scale only if the optimiser
     was told of one: what is not unscaled in time is seen.
@@ -54,10 +54,9 @@ def observe(step: TrainStep, batch: Batch) -> Observation:
 
     precision.set_learning_rate(LEARNING_RATE)
     hook = precision.optimiser.register_step_pre_hook(look)
-    loss = math.nan
-    made = skipped = 0
+    loss, made, skipped = math.nan, 0, 0
     with FlopCount() as flops:
-        while made < UPDATES and skipped < SKIPS_ALLOWED:
+        while made < updates and skipped < SKIPS_ALLOWED:
             this_loss = step(batch)
             skipped_before, skipped = skipped, precision.state().skipped_steps
             if skipped > skipped_before:
@@ -67,8 +66,8 @@ def observe(step: TrainStep, batch: Batch) -> Observation:
                 loss = this_loss.item()
                 hook.remove()
     hook.remove()
-    updates = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
-    return Observation(loss, seen, updates, made, skipped, flops.half_share)
+    moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
+    return Observation(loss, seen, moved, made, skipped, flops.half_share)
 
 
 def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Observation) -> Numerics:
@@ -83,16 +82,16 @@ def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Obser
         unit=step.workload.unit,
         seconds=time.perf_counter() - start,
         loss_error=abs(observed.loss - yardstick.loss) / abs(yardstick.loss),
-        gradient_error=_relative_error(observed.gradients, yardstick.gradients),
+        gradient_error=relative_error(observed.gradients, yardstick.gradients),
         flushed_share=_flushed_share(observed.gradients, yardstick.gradients),
         updates=observed.made,
-        update_error=_relative_error(observed.updates, yardstick.updates),
+        update_error=relative_error(observed.updates, yardstick.updates),
         skipped_steps=observed.skipped,
         half_flops_share=observed.half_share,
     )
 
 
-def _relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
+def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
     """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
     difference = sum((values.get(name, torch.zeros_like(t)) - t).square().sum() for name, t in truth.items())
     norm = sum(t.square().sum() for t in truth.values())

@@ -5,7 +5,7 @@ A mode lives through four calls a step: `forward()` around the loss, `backward(l
 device tensors until somebody reads `state()`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -81,17 +81,16 @@ class Precision:
     def settings(self) -> Iterator[None]:
         """The process-wide TF32 switches of this mode, put back afterwards whatever happens.
 
-        The legacy setters: after the newer `fp32_precision` attributes are written, reading the legacy ones raises,
-        and inductor reads them.
+        The legacy setters, which set both: after the newer `fp32_precision` attributes are written, reading the legacy
+        ones raises, and inductor reads them.
         """
-        matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        restore = _tf32_switches()
         try:
             torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
             torch.backends.cudnn.allow_tf32 = self.tf32
             yield
         finally:
-            torch.set_float32_matmul_precision(matmul)
-            torch.backends.cudnn.allow_tf32 = cudnn
+            restore()
 
     def forward(self) -> AbstractContextManager[Any]:
         """The context in which a loss or a prediction is computed."""
@@ -137,6 +136,26 @@ class Precision:
         """Waits for the device."""
         scale, skipped = self.loss_scale, self.skipped
         return ScaleState(None if scale is None else scale.item(), 0 if skipped is None else int(skipped.item()))
+
+
+def _tf32_switches() -> Callable[[], None]:
+    """A function that puts the switches back as they are now, by whichever of torch's two interfaces set them."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    try:
+        legacy = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    except RuntimeError:  # the newer attributes were written
+        newer = matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+
+        def restore_newer() -> None:
+            matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = newer
+
+        return restore_newer
+
+    def restore_legacy() -> None:
+        torch.set_float32_matmul_precision(legacy[0])
+        cudnn.allow_tf32 = legacy[1]
+
+    return restore_legacy
 
 
 def cast_floats(values: Any, dtype: torch.dtype) -> Any:

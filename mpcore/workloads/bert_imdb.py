@@ -24,6 +24,7 @@ TINY = {
     "num_attention_heads": 4,
     "intermediate_size": 256,
     "max_position_embeddings": 512,
+    "hidden_dropout_prob": 0.0,  # a fifth of a step's time on a CPU
 }
 
 
@@ -34,7 +35,7 @@ class BertImdb(Workload):
     name = "bert-imdb"
     unit = "reviews"
     recipes = {
-        "tiny": Recipe(epochs=4, batch_size=32, learning_rate=1e-3),
+        "tiny": Recipe(epochs=4, batch_size=32, learning_rate=1.3e-3),
         "full": Recipe(epochs=2, batch_size=32, learning_rate=5e-5),
     }
     tolerances = {"tiny": 4.0, "full": 1.0}

@@ -1,0 +1,42 @@
+"""A workload that trains in a moment, for tests of the core."""
+
+import pytest
+import torch
+from torch import nn
+
+from mpcore.data import Split
+from mpcore.records import Recipe
+from mpcore.workloads import Workload, cross_entropy
+
+
+class Dots(Workload):
+    """Which of two halves of a vector has the larger sum?"""
+
+    name = "dots"
+    unit = "vectors"
+    recipes = {"tiny": Recipe(epochs=3, batch_size=32, learning_rate=1e-2)}
+    tolerances = {"tiny": 5.0}
+
+    def build_model(self):
+        return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 2))
+
+    def data(self, split):
+        generator = torch.Generator().manual_seed({"train": 0, "test": 1}[split])
+        x = torch.randn({"train": 1000, "test": 200}[split], 16, generator=generator)
+        return Split({"x": x, "label": (x[:, :8].sum(1) > x[:, 8:].sum(1)).long()})
+
+    def loss(self, model, batch):
+        return cross_entropy(model(batch["x"]), batch["label"])
+
+    def predict(self, model, batch):
+        return model(batch["x"]).argmax(-1)
+
+
+@pytest.fixture
+def dots():
+    return Dots("tiny")
+
+
+@pytest.fixture
+def cpu():
+    return torch.device("cpu")

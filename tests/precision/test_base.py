@@ -1,0 +1,107 @@
+"""What the modes share: patterns of kept modules, casts, optimisers, support."""
+
+import pytest
+import torch
+from torch import nn
+
+from mpcore.precision.base import Precision, cast_floats, cast_model, hold_fp32, matching
+from mpcore.precision.native import FP32, TF32
+from mpcore.records import Recipe
+from mpcore.registry import precisions
+
+CPU = torch.device("cpu")
+
+
+def test_the_modes_are_registered_in_the_order_of_the_tables():
+    assert precisions.names() == [
+        "fp32", "tf32", "fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual", "fp16-forward", "fp16-true", "bf16-true",
+    ]  # fmt: skip
+
+
+def test_only_one_mode_is_a_negative_control():
+    assert [name for name in precisions.names() if precisions[name].control] == ["fp16-true"]
+
+
+def test_a_cpu_runs_all_modes_but_tf32():
+    assert {name for name in precisions.names() if precisions[name].unsupported(CPU)} == {"tf32"}
+    assert TF32.unsupported(CPU) == "tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu"
+
+
+@pytest.mark.parametrize("name", ["bf16-amp", "bf16-manual", "bf16-true"])
+def test_bf16_by_emulation_is_not_support(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _=None: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _=None: "Tesla T4")
+    assert precisions[name].unsupported(torch.device("cuda")) == (
+        f"{name} needs native bf16 arithmetic (compute capability 8.0); this is Tesla T4 with 7.5"
+    )
+
+
+@pytest.mark.parametrize(("name", "roundoff"), [("fp32", 2**-24), ("tf32", 2**-11), ("fp16-amp", 2**-11), ("bf16-true", 2**-8)])
+def test_round_off_is_that_of_the_format(name, roundoff):
+    assert precisions[name].roundoff() == roundoff
+
+
+def test_patterns_choose_the_outermost_modules(model):
+    assert matching(model, ["0"]) == [model[0]]
+    assert matching(model, ["*"]) == list(model)
+    assert matching(nn.Sequential(model), ["0", "0.1"]) == [model]
+    assert matching(model, []) == []
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(model):
+    with pytest.raises(ValueError, match=r"keep_fp32: no module of Sequential matches 'encoder\.\*'"):
+        matching(model, ["encoder.*"])
+
+
+def test_casts_reach_into_containers_and_leave_integers_alone():
+    batch = {"x": [torch.zeros(2)], "label": torch.zeros(2, dtype=torch.long)}
+    half = cast_floats(batch, torch.float16)
+    assert half["x"][0].dtype == torch.float16
+    assert half["label"].dtype == torch.long
+
+
+def test_a_held_module_computes_in_fp32_under_autocast_and_hands_on_what_it_is_told():
+    layer = nn.Linear(4, 4)
+    hold_fp32(layer, "cpu", torch.bfloat16)
+    seen = []
+    layer.register_forward_hook(lambda _module, _args, out: seen.append(out.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = layer(torch.full((1, 4), 1 / 3))
+    assert seen == [torch.bfloat16]
+    assert torch.equal(exact, nn.functional.linear(torch.full((1, 4), 1 / 3), layer.weight, layer.bias).bfloat16())
+
+
+def test_the_model_is_cast_but_for_what_is_kept(model):
+    cast_model(model, torch.bfloat16, [model[1]])
+    assert [p.dtype for p in model.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2 + [torch.bfloat16] * 2
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+def test_the_recipe_names_the_optimiser(model, name):
+    precision = FP32()
+    precision.prepare(model, Recipe(epochs=1, batch_size=8, learning_rate=0.5, optimiser=name, weight_decay=0.25))
+    group = precision.optimiser.param_groups[0]
+    assert type(precision.optimiser).__name__ == name
+    assert (group["lr"], group["weight_decay"], group["fused"]) == (0.5, 0.25, True)
+    precision.set_learning_rate(0.125)
+    assert group["lr"] == 0.125
+
+
+def test_the_base_is_fp32(model, batch, recipe):
+    ours, theirs = FP32(), torch.optim.AdamW(other := [p.detach().clone().requires_grad_() for p in model.parameters()], 1e-2)
+    x, y = batch
+    ours.prepare(model, recipe)
+    with ours.forward():
+        loss = nn.functional.cross_entropy(model(x), y)
+    gradients = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    for p, g in zip(other, gradients, strict=True):
+        p.grad = g
+    theirs.param_groups[0]["weight_decay"] = 0.0
+    theirs.step()
+    ours.backward(loss)
+    ours.update()
+    for mine, other_p in zip(model.parameters(), other, strict=True):
+        torch.testing.assert_close(mine, other_p)
+    assert all(p.grad is None for p in model.parameters())
+    assert Precision.half_share == 0

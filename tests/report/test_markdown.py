@@ -1,0 +1,105 @@
+import pytest
+
+from mpcore.report.markdown import markdown
+
+
+def section(text, start):
+    """The blocks of the first workload from the one that starts with `start`: itself and the table below."""
+    blocks = text.split("\n\n")
+    at = next(i for i, block in enumerate(blocks) if block.startswith(start))
+    return blocks[at], [[cell.strip() for cell in line.strip("|").split("|")] for line in blocks[at + 1].splitlines()]
+
+
+def test_it_begins_with_how_the_run_was_made(run):
+    command, machine = markdown(run).split("\n\n")[:2]
+    assert command == "Command: `pytest benchmarks`"
+    assert "2 x Some GPU, 80 GiB, 16 CPU cores (Some CPU)" in machine
+    assert "python 3.12.1, torch 2.11.0" in machine
+    assert machine.endswith("commit 0123456789ab; 2026-01-02 03:04 UTC.")
+
+
+def test_an_unknown_commit_is_said_to_be_unknown(run):
+    assert "commit unknown;" in markdown(run.model_copy(update={"commit": None}))
+
+
+def test_each_workload_has_a_heading_in_the_order_of_the_run(run):
+    headings = [line for line in markdown(run).splitlines() if line.startswith("#")]
+    assert headings == ["### bert-imdb, tiny, eager", "### resnet18-mnist, tiny, eager"]
+
+
+@pytest.mark.parametrize(
+    ("title", "note", "header", "row"),
+    [
+        (
+            "Speed",
+            "Batch of 32 reviews, random weights; 2 blocks of each mode, in turns.",
+            ["mode", "step ms", "reviews/s", "x fp32", "x tf32", "GiB"],
+            ["fp16-amp", "125.00", "256", "2.00", "1.50", "1.00"],
+        ),
+        (
+            "Trainings",
+            "1,600 reviews to train, 100 to test (embedded); weights: random; 200 steps of 32; seeds 0, 1;",
+            ["mode", "train s", "evaluation s", "accuracy %", "sd", "points from fp32", "precision %", "recall %", "F1 %"],
+            ["fp16-amp", "10.50", "1.50", "80.50", "2.12", "-0.50", "50.00", "25.00", "12.50"],
+        ),
+        (
+            "Errors against FP64",
+            "dropout off",
+            ["mode", "loss error", "gradient error", "error of 20 updates", "flushed to zero", "FLOPs in 16 bits"],
+            ["fp16-amp", "2.0e-03", "5.0e-01", "3.0e-02", "0.0e+00", "75%"],
+        ),
+    ],
+)
+def test_a_table_has_a_note_and_a_row_for_each_mode(run, title, note, header, row):
+    text, table = section(markdown(run), f"**{title}.**")
+    assert note in text
+    assert table[0] == header
+    assert table[3] == row
+    assert [line[0] for line in table[2:]] == ["fp32", "fp16-amp"]
+
+
+def test_what_was_not_measured_is_a_dash(run):
+    _, table = section(markdown(run), "**Speed.**")
+    assert table[2][3:5] == ["-", "-"]
+
+
+def test_a_table_of_nothing_is_left_out(run):
+    bert, resnet = markdown(run).split("### resnet18-mnist")
+    assert "**Trainings.**" in resnet
+    assert "**Errors against FP64.**" in bert
+    only_speed = [r for r in run.results if r.record.kind == "speed"]
+    assert "**Trainings.**" not in markdown(run.model_copy(update={"results": tuple(only_speed)}))
+
+
+@pytest.mark.xfail(strict=True, reason="the share of FLOPs that a speed record carries counts as an error against FP64")
+def test_errors_that_were_not_measured_have_no_table(run):
+    only_speed = [r for r in run.results if r.record.kind == "speed"]
+    assert "Errors against FP64" not in markdown(run.model_copy(update={"results": tuple(only_speed)}))
+
+
+def test_confusion_matrices_are_spelt_out(run):
+    text = markdown(run)
+    assert "- fp16-amp, seed 0: TN 40, FP 10, FN 5, TP 45" in text
+    assert "- fp16-pure, seed 0: 1 2 3 / 4 5 6 / 7 8 9; diverged at step 9: the loss is nan" in text
+
+
+@pytest.mark.xfail(strict=True, reason="confusion matrices are chosen by workload alone")
+def test_confusion_matrices_stand_under_their_own_execution(run):
+    moved = [
+        r.model_copy(
+            update={"record": r.record.model_copy(update={"case": r.record.case.model_copy(update={"execution": "graph"})})}
+        )
+        for r in run.results
+    ]
+    text = markdown(run.model_copy(update={"results": (*run.results, *moved)}))
+    assert text.count("- fp16-amp, seed 0:") == 2
+
+
+def test_the_last_table_of_a_workload_holds_the_verdicts(run):
+    _, table = section(markdown(run), "- fp32, seed 0")
+    assert table[0] == ["mode", "verdict"]
+    assert table[2:] == [["fp32", "ok"], ["fp16-amp", "gradient error"]]
+
+
+def test_a_run_of_nothing_is_how_it_was_made_alone(run):
+    assert markdown(run.model_copy(update={"results": ()})).count("\n\n") == 1

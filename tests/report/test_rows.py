@@ -1,0 +1,95 @@
+import math
+
+import pytest
+
+from mpcore.records import Result
+from mpcore.report.rows import COLUMNS, KEYS, rows
+
+
+@pytest.fixture
+def frame(results):
+    return rows(results).set_index(["workload", "precision"])
+
+
+def test_each_case_has_one_row_in_the_order_of_appearance(results):
+    cases = rows(results)[["workload", "precision"]].values.tolist()
+    assert cases == [
+        ["bert-imdb", "fp32"],
+        ["bert-imdb", "fp16-amp"],
+        ["resnet18-mnist", "fp32"],
+        ["resnet18-mnist", "fp16-pure"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("batch_size", 32),
+        ("step_ms", 125),
+        ("per_second", 256),
+        ("over_fp32", 2),
+        ("over_tf32", 1.5),
+        ("peak_gib", 1),
+        ("train_s", 10.5),
+        ("evaluation_s", 1.5),
+        ("seeds", 2),
+        ("accuracy_pct", 80.5),
+        ("accuracy_sd", math.sqrt(4.5)),
+        ("points", -0.5),
+        ("precision_pct", 50),
+        ("recall_pct", 25),
+        ("f1_pct", 12.5),
+        ("loss_error", 0.002),
+        ("gradient_error", 0.5),
+        ("update_error", 0.03),
+        ("flushed_share", 0),
+        ("half_share", 0.75),
+    ],
+)
+def test_a_figure_is_in_the_unit_of_its_column(frame, column, value):
+    assert frame.loc[("bert-imdb", "fp16-amp"), column] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("workload", "precision", "column"),
+    [
+        ("bert-imdb", "fp32", "over_fp32"),  # it was not timed against itself
+        ("resnet18-mnist", "fp32", "peak_gib"),
+        ("resnet18-mnist", "fp32", "accuracy_pct"),
+        ("resnet18-mnist", "fp16-pure", "step_ms"),
+        ("resnet18-mnist", "fp16-pure", "accuracy_sd"),  # of one seed
+        ("resnet18-mnist", "fp16-pure", "points"),  # fp32 was not trained
+        ("resnet18-mnist", "fp16-pure", "gradient_error"),
+    ],
+)
+def test_what_was_not_measured_is_missing(frame, workload, precision, column):
+    assert frame[column].isna()[(workload, precision)]
+
+
+def test_fp32_is_no_points_from_itself(frame):
+    assert frame.points[("bert-imdb", "fp32")] == 0
+
+
+def test_a_verdict_names_the_metrics_that_failed(frame):
+    assert frame.verdict.tolist() == ["ok", "gradient error", "ok", "ok"]
+
+
+def test_points_are_counted_from_fp32_of_the_same_workload(results):
+    results = [r.model_copy(update={"record": moved(r.record)}) for r in results] + results
+    points = rows(results).query("workload == 'bert-imdb' and precision == 'fp16-amp'").points
+    assert points.tolist() == pytest.approx([-0.5, -0.5])
+
+
+def moved(record):
+    return record.model_copy(update={"case": record.case.model_copy(update={"execution": "graph"})})
+
+
+def test_executions_do_not_share_a_row(results):
+    both = rows([results[0], Result(record=moved(results[0].record))])
+    assert both.execution.tolist() == ["eager", "graph"]
+
+
+def test_no_results_make_a_frame_with_all_columns():
+    empty = rows([])
+    assert len(empty) == 0
+    assert {*KEYS, *COLUMNS, "points", "verdict"} <= set(empty.columns)

@@ -1,0 +1,90 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mpcore.cli import main
+from mpcore.records import Case, Hardware, Machine, Numerics, Result
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    hardware = Hardware(
+        device="cpu", name="Some CPU", count=1, memory_bytes=None, power_limit_watts=None, mig=None, uuid=None,
+        capability=None, cpu="Some CPU", cores=2,
+    )  # fmt: skip
+    record = Numerics(
+        case=Case(workload="bert-imdb", precision="fp16-amp", size="tiny"),
+        workload_version=1,
+        device="cpu",
+        batch_size=32,
+        unit="reviews",
+        seconds=1.0,
+        loss_error=1e-4,
+        gradient_error=0.01,
+        flushed_share=0.0,
+        updates=20,
+        update_error=0.01,
+        skipped_steps=0,
+        half_flops_share=0.9,
+    )
+    machine = Machine(hardware=hardware, software={"torch": "2.11.0"}, command="pytest benchmarks")
+    path = tmp_path / "0001_run.json"
+    content = {
+        "machine_info": {"mpcore": machine.model_dump(mode="json")},
+        "commit_info": {"id": "0123456789abcdef"},
+        "benchmarks": [{"fullname": "test_numerics", "extra_info": {"mpcore": Result(record=record).model_dump(mode="json")}}],
+        "datetime": "2026-01-02T03:04:05.678901+00:00",
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_report_is_markdown(run_file, capsys):
+    assert main(["report", str(run_file)]) == 0
+    out, err = capsys.readouterr()
+    assert "### bert-imdb, tiny, eager" in out
+    assert "| fp16-amp |" in " ".join(out.split())
+    assert err == ""
+
+
+def test_several_runs_are_reported_in_turn(run_file, capsys):
+    assert main(["report", str(run_file), str(run_file)]) == 0
+    assert capsys.readouterr().out.count("### bert-imdb") == 2
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}"], ids=["missing", "truncated", "not ours"])
+def test_a_bad_file_is_one_line_and_exit_code_four(tmp_path, capsys, text):
+    path = tmp_path / "bad.json"
+    if text is not None:
+        path.write_text(text)
+    assert main(["report", str(path)]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mpcore: ")
+    assert str(path) in err
+    assert err.count("\n") == 1
+
+
+def test_nothing_is_reported_where_one_file_of_two_is_bad(run_file, tmp_path, capsys):
+    assert main(["report", str(run_file), str(tmp_path / "nowhere.json")]) == 4
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["report"], ["dance"]])
+def test_wrong_arguments_are_told_how_it_is_used(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: python -m mpcore" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_it_runs_as_a_module(run_file, bad):
+    if bad:
+        run_file.write_text("{")
+    done = subprocess.run([sys.executable, "-m", "mpcore", "report", run_file], capture_output=True, text=True, check=False)
+    assert done.returncode == (4 if bad else 0)
+    assert done.stdout.startswith("" if bad else "Command: `pytest benchmarks`")
+    assert ("Traceback" in done.stderr, done.stderr.count("\n")) == (False, int(bad))

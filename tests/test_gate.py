@@ -1,0 +1,202 @@
+import pytest
+
+from mpcore.gate import numerics_verdicts, quality_verdicts, speed_verdicts
+from mpcore.policy import NumericsLimits
+from mpcore.records import Blocks, Case, Divergence, Numerics, Quality, Speed, Training
+
+LIMITS = NumericsLimits(loss=0.01, gradient=0.1, update=0.2, flushed=0.01, half_share=(0.5, 1.0))
+NO_LIMITS = NumericsLimits(loss=0.01, gradient=0.1, update=None, flushed=None, half_share=(0.5, 1.0))
+
+
+def case(precision="fp16-amp"):
+    return Case(workload="bert-imdb", precision=precision, size="tiny")
+
+
+def shared(precision="fp16-amp"):
+    return {"case": case(precision), "workload_version": 1, "device": "cpu", "batch_size": 32, "unit": "reviews"}
+
+
+def speed(loss_before=0.7, loss_after=0.5, seconds=(1.0, 1.1, 0.9), fp32=(4.0, 4.4, 3.6)):
+    return Speed(
+        **shared(),
+        blocks=Blocks(steps=2, seconds=seconds),
+        references={"fp32": Blocks(steps=4, seconds=fp32)},
+        peak_allocated_bytes=None,
+        peak_reserved_bytes=None,
+        loss_before=loss_before,
+        loss_after=loss_after,
+        loss_scale=None,
+        skipped_steps=0,
+        flops_per_step=100,
+        half_flops_share=0.75,
+    )
+
+
+def training(seed, accuracy, diverged=None):
+    return Training(
+        seed=seed,
+        steps=1,
+        train_seconds=1.0,
+        evaluation_seconds=1.0,
+        metrics={"accuracy": accuracy},
+        confusion=None,
+        steps_per_point=1,
+        losses=(0.5,),
+        loss_scales=(),
+        skipped_steps=0,
+        diverged=diverged,
+    )
+
+
+def quality(precision, *accuracies, diverged=()):
+    trainings = tuple(training(seed, a, dict(diverged).get(seed)) for seed, a in enumerate(accuracies))
+    kinds = {"weights": "random", "data": "embedded", "rows": {"train": 8, "test": 8}, "metric": "accuracy"}
+    return Quality(**shared(precision) | kinds, trainings=trainings)
+
+
+def numerics(**changes):
+    errors = {"loss_error": 0.005, "gradient_error": 0.05, "update_error": 0.1, "flushed_share": 0.005}
+    others = {"seconds": 1.0, "updates": 20, "skipped_steps": 0, "half_flops_share": 0.75}
+    return Numerics(**shared() | errors | others | changes)
+
+
+def by_metric(verdicts):
+    return {v.metric: v for v in verdicts}
+
+
+def test_a_loss_that_falls_is_learning():
+    (verdict,) = speed_verdicts(speed())
+    assert (verdict.kind, verdict.case, verdict.metric) == ("speed", "bert-imdb-fp16-amp-eager-tiny", "learning")
+    assert (verdict.status, verdict.value, verdict.limit) == ("same", 0.5, 0.7)
+    assert "bert-imdb: the loss went from 0.7 to 0.5 while fp16-amp" in verdict.sentence
+    assert "must fall" not in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "figures"),
+    [
+        (0.5, 0.5, "from 0.5 to 0.5"),
+        (0.5, 0.75, "from 0.5 to 0.75"),
+        (0.5, None, "from 0.5 to not finite"),
+        (None, 0.5, "from not finite to 0.5"),
+    ],
+)
+def test_a_loss_that_does_not_fall_fails(before, after, figures):
+    (verdict,) = speed_verdicts(speed(before, after))
+    assert verdict.status == "worse"
+    assert figures in verdict.sentence
+    assert verdict.sentence.endswith("it must fall")
+
+
+def test_a_control_need_not_learn():
+    (verdict,) = speed_verdicts(speed(0.5, None), control=True)
+    assert verdict.passed
+    assert "negative control: the loss went from 0.5 to not finite" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("fp32", "status", "figure"),
+    [((4.0, 4.5, 3.5), "better", "2.0"), ((1.0, 1.125, 0.875), "worse", "0.5"), ((1.0, 4.0, 1.0), "undecided", "0.8")],
+)
+def test_a_speedup_is_decided_by_its_whole_interval(fp32, status, figure):
+    verdict = speed_verdicts(speed(fp32=fp32), rivals=["fp32"])[1]
+    assert (verdict.metric, verdict.status, verdict.limit) == ("speed-up over fp32", status, 1.0)
+    assert f"fp16-amp is {figure}" in verdict.sentence
+    assert f"{verdict.value:.2f} times as fast as fp32 (99 % interval" in verdict.sentence
+    assert ("75 % of its FLOPs in 16 bits" in verdict.sentence) is not verdict.passed
+
+
+def test_without_rivals_no_speedup_is_judged():
+    assert [v.metric for v in speed_verdicts(speed(fp32=(1.0, 1.0, 1.0)))] == ["learning"]
+
+
+@pytest.mark.xfail(strict=True, reason="0.92 - 0.93 is a rounding error below -0.01")
+def test_exactly_the_tolerance_may_be_lost():
+    (verdict,) = quality_verdicts(quality("fp16-amp", 0.92), quality("fp32", 0.93), tolerance=1.0)
+    assert verdict.passed
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status", "points"),
+    [
+        ((0.9, 0.9), "same", "+0.00"),
+        ((0.89, 0.9), "same", "-0.50"),
+        ((0.88, 0.88), "worse", "-2.00"),
+        ((1, 1), "same", "+10.00"),
+    ],
+)
+def test_accuracy_may_fall_by_the_tolerance(accuracies, status, points):
+    (verdict,) = quality_verdicts(quality("fp16-amp", *accuracies), quality("fp32", 0.9, 0.9), tolerance=1.5)
+    assert (verdict.kind, verdict.metric, verdict.status, verdict.limit) == ("quality", "accuracy", status, -1.5)
+    mean = 50 * sum(accuracies)
+    assert f"accuracy of fp16-amp is {mean:.2f} %, {points} points from fp32 over 2 seeds" in verdict.sentence
+    assert "at most 1.5 points may be lost" in verdict.sentence
+
+
+def test_a_control_that_diverged_says_where():
+    diverged = {1: Divergence(step=7, reason="the loss is nan")}
+    (verdict,) = quality_verdicts(
+        quality("fp16-pure", 0.5, 0.5, diverged=diverged), quality("fp32", 0.9), tolerance=1.0, control=True
+    )
+    assert verdict.passed
+    assert verdict.limit is None
+    assert "negative control: fp16-pure diverged in 1 of 2 trainings, first at step 7: the loss is nan" in verdict.sentence
+
+
+def test_a_control_that_did_not_diverge_says_so():
+    (verdict,) = quality_verdicts(quality("fp16-pure", 0.5), quality("fp32", 0.9), tolerance=1.0, control=True)
+    assert verdict.passed
+    assert "fp16-pure did not diverge here (-40.00 points)" in verdict.sentence
+
+
+def test_errors_within_their_limits_pass():
+    verdicts = numerics_verdicts(numerics(), LIMITS)
+    assert [v.metric for v in verdicts] == ["loss error", "gradient error", "update error", "flushed share", "16-bit share"]
+    assert {v.status for v in verdicts} == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "metric", "figures"),
+    [
+        ("loss_error", 0.02, "loss error", "loss error of fp16-amp against fp64 is 0.02, at most 0.01"),
+        ("gradient_error", 0.3, "gradient error", "is 0.3, at most 0.1"),
+        ("update_error", 0.25, "update error", "is 0.25, at most 0.2"),
+        ("flushed_share", 0.5, "flushed share", "is 0.5, at most 0.01"),
+        ("gradient_error", None, "gradient error", "is not finite, at most 0.1"),
+    ],
+)
+def test_an_error_above_its_limit_fails_alone(field, value, metric, figures):
+    verdicts = by_metric(numerics_verdicts(numerics(**{field: value}), LIMITS))
+    assert figures in verdicts[metric].sentence
+    assert [name for name, v in verdicts.items() if not v.passed] == [metric]
+
+
+def test_an_error_at_its_limit_passes():
+    assert by_metric(numerics_verdicts(numerics(loss_error=0.01), LIMITS))["loss error"].passed
+
+
+def test_an_error_without_a_limit_gets_no_verdict():
+    verdicts = by_metric(numerics_verdicts(numerics(update_error=1.0, flushed_share=1.0), NO_LIMITS))
+    assert verdicts.keys() == {"loss error", "gradient error", "16-bit share"}
+
+
+def test_a_control_is_judged_by_its_first_step_only():
+    verdicts = by_metric(numerics_verdicts(numerics(update_error=1.0, flushed_share=1.0), LIMITS, control=True))
+    assert verdicts.keys() == {"loss error", "gradient error", "16-bit share"}
+    assert all(v.passed for v in verdicts.values())
+
+
+@pytest.mark.parametrize(
+    ("bounds", "share", "status", "limit", "expected"),
+    [
+        ((0.5, 1.0), 0.25, "worse", 0.5, "25 % of its FLOPs in 16 bits, expected 50 to 100 %"),
+        ((0.5, 1.0), 0.5, "same", 1.0, "50 % of its FLOPs in 16 bits, expected 50 to 100 %"),
+        ((0.0, 0.0), 0.0, "same", 0.0, "0 % of its FLOPs in 16 bits, expected 0 to 0 %"),
+        ((0.0, 0.0), 0.75, "worse", 0.0, "75 % of its FLOPs in 16 bits, expected 0 to 0 %"),
+    ],
+)
+def test_a_mode_must_compute_in_the_bits_of_its_name(bounds, share, status, limit, expected):
+    limits = NumericsLimits(loss=1, gradient=1, update=None, flushed=None, half_share=bounds)
+    verdict = numerics_verdicts(numerics(half_flops_share=share), limits)[-1]
+    assert (verdict.status, verdict.value, verdict.limit) == (status, share, limit)
+    assert expected in verdict.sentence

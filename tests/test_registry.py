@@ -1,0 +1,60 @@
+import pytest
+
+import mpcore.precision
+import mpcore.workloads  # noqa: F401  registers the classes
+from mpcore.registry import Registry, UnknownName, precisions, workloads
+
+
+@pytest.fixture
+def shapes():
+    registry = Registry("shape")
+    for name in ("round", "square", "flat"):
+        registry.register(type(name.title(), (), {"name": name}))
+    return registry
+
+
+def test_names_stand_in_the_order_of_registration(shapes):
+    assert shapes.names() == ["round", "square", "flat"]
+
+
+def test_the_decorator_hands_the_class_back():
+    registry = Registry("shape")
+
+    @registry.register
+    class Round:
+        name = "round"
+
+    assert registry["round"] is Round
+
+
+def test_a_name_that_is_taken_is_refused_with_both_classes(shapes):
+    with pytest.raises(ValueError, match=r"two shapes are named 'round': Round and Circle"):
+        shapes.register(type("Circle", (), {"name": "round"}))
+    assert shapes["round"].__name__ == "Round"
+
+
+@pytest.mark.parametrize("attributes", [{}, {"name": ""}, {"name": 3}])
+def test_a_class_without_a_name_is_refused(shapes, attributes):
+    with pytest.raises(ValueError, match="shape Nameless has no name"):
+        shapes.register(type("Nameless", (), attributes))
+
+
+def test_an_inherited_name_does_not_count(shapes):
+    with pytest.raises(ValueError, match="shape Oval has no name"):
+        shapes.register(type("Oval", (shapes["round"],), {}))
+
+
+def test_an_unknown_name_lists_the_known_ones(shapes):
+    with pytest.raises(UnknownName, match="unknown shape 'oval'; known are round, square, flat"):
+        shapes["oval"]
+
+
+def test_a_check_stops_at_the_first_unknown_name(shapes):
+    shapes.check(["flat", "round"])
+    with pytest.raises(UnknownName, match="'oval'"):
+        shapes.check(["round", "oval", "pointed"])
+
+
+@pytest.mark.parametrize(("registry", "name"), [(workloads, "bert-imdb"), (workloads, "resnet18-mnist"), (precisions, "fp32")])
+def test_importing_the_packages_fills_the_registries(registry, name):
+    assert registry[name].name == name

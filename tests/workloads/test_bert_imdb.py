@@ -1,0 +1,198 @@
+import copy
+import json
+import shutil
+
+import datasets
+import pytest
+import torch
+from datasets import Dataset
+
+from mpcore.data import DataError, Source
+from mpcore.data.tokens import SPECIAL
+from mpcore.workloads.bert_imdb import BertImdb
+from mpcore.workloads.resnet18_mnist import ResNet18Mnist
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    """What `datasets` makes of a file goes with the test, and nothing asks the hub."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    monkeypatch.setattr("mpcore.data.source.load_dataset", None)
+
+
+@pytest.fixture(scope="module")
+def workload():
+    return BertImdb("tiny")
+
+
+@pytest.fixture(scope="module")
+def splits(workload):
+    return {name: workload.data(name) for name in ("train", "test")}
+
+
+@pytest.fixture(scope="module")
+def batch(splits):
+    return next(splits["test"].batches(8))
+
+
+@pytest.fixture(scope="module")
+def saved(workload, tmp_path_factory):
+    """A checkpoint of the tiny model, and the model."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model = workload.build_model()
+    model.save_pretrained(folder)
+    workload.tokeniser.save_pretrained(folder)
+    return folder, model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "bert-base-uncased").mkdir()
+    (tmp_path / "bert-base-uncased" / "vocab.txt").write_text("\n".join([*SPECIAL, "good", "bad"]))
+    for split, rows in (("train", 6), ("test", 4)):
+        texts = {"text": ["good", "bad"] * (rows // 2), "label": [1, 0] * (rows // 2)}
+        Dataset.from_dict(texts).to_parquet(tmp_path / "imdb" / f"{split}.parquet")
+    return tmp_path
+
+
+def equal(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def seeded(workload, seed):
+    torch.manual_seed(seed)
+    return workload.build_model()
+
+
+@pytest.mark.parametrize(("split", "rows"), [("train", 1600), ("test", 400)])
+def test_data_are_balanced_reviews_of_one_length(splits, split, rows):
+    columns = splits[split].columns
+    assert columns["input_ids"].shape == columns["attention_mask"].shape == (rows, 24)
+    assert columns["attention_mask"].dtype == torch.bool
+    assert columns["label"].bincount().tolist() == [rows // 2, rows // 2]
+
+
+def test_ids_are_within_the_embedding(workload, splits):
+    assert splits["train"].columns["input_ids"].max() < workload.build_model().config.vocab_size
+
+
+def test_the_loss_is_one_finite_number(workload, batch):
+    loss = workload.loss(workload.build_model(), batch)
+    assert loss.shape == ()
+    assert loss.isfinite()
+    assert loss.requires_grad
+
+
+def test_each_review_gets_a_class(workload, batch):
+    predicted = workload.predict(workload.build_model(), batch)
+    assert predicted.shape == (8,)
+    assert set(predicted.tolist()) <= {0, 1}
+
+
+def test_padding_changes_nothing(workload, batch):
+    model = workload.build_model().eval()
+    longest = int(batch["attention_mask"].sum(1).max())
+    cut = {**batch, "input_ids": batch["input_ids"][:, :longest], "attention_mask": batch["attention_mask"][:, :longest]}
+    assert longest < batch["input_ids"].shape[1]
+    assert workload.loss(model, cut).item() == pytest.approx(workload.loss(model, batch).item(), rel=1e-5)
+
+
+def test_the_seed_decides_the_weights(workload):
+    assert equal(seeded(workload, 3), seeded(workload, 3))
+    assert not equal(seeded(workload, 3), seeded(workload, 4))
+
+
+def test_it_is_trained_on_a_folder(folder):
+    workload = BertImdb("tiny", Source(str(folder)))
+    train, test = workload.data("train"), workload.data("test")
+    assert (len(train), len(test)) == (6, 4)
+    assert train.columns["input_ids"][:2, :3].tolist() == [[2, 5, 3], [2, 6, 3]]
+    assert workload.loss(workload.build_model(), next(test.batches(4))).isfinite()
+
+
+def test_a_folder_with_a_wrong_label_is_refused_with_the_file(folder):
+    path = folder / "imdb" / "train.parquet"
+    Dataset.from_dict({"text": ["good", "bad"], "label": [0, 2]}).to_parquet(path)
+    with pytest.raises(DataError, match="row 1: label 2 is not a whole number from 0 to 1") as caught:
+        BertImdb("tiny", Source(str(folder))).data("train")
+    assert str(path) in str(caught.value)
+
+
+def test_a_saved_model_is_loaded(saved, workload, batch):
+    folder, model = saved
+    loaded = BertImdb("tiny", checkpoint=str(folder))
+    assert equal(loaded.build_model(), model)
+    assert loaded.tokeniser.get_vocab() == workload.tokeniser.get_vocab()
+
+
+def test_a_checkpoint_is_loaded_in_fp32(saved, tmp_path):
+    copy.deepcopy(saved[1]).to(torch.bfloat16).save_pretrained(tmp_path)
+    model = BertImdb("tiny", checkpoint=str(tmp_path)).build_model()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_bare_encoder_gets_a_classifier_of_its_own(saved, tmp_path):
+    saved[1].bert.save_pretrained(tmp_path)
+    model = BertImdb("tiny", checkpoint=str(tmp_path)).build_model()
+    assert equal(model.bert, saved[1].bert)
+    assert model.classifier.out_features == 2
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
+    ResNet18Mnist("tiny").build_model().save_pretrained(tmp_path)
+    with pytest.raises(DataError, match="is a resnet model: bert-imdb expects a bert encoder") as caught:
+        BertImdb("tiny", checkpoint=str(tmp_path)).build_model()
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_missing_checkpoint_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"expected a folder with config\.json and weights, or a hub id") as caught:
+        BertImdb("tiny", checkpoint=str(tmp_path / "nowhere")).build_model()
+    assert str(tmp_path / "nowhere") in str(caught.value)
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name, size):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+def configured(**changes):
+    def change(folder):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes))
+
+    return change
+
+
+NOT_FORESEEN = pytest.mark.xfail(strict=True, reason="these errors have no base in common with those that are caught")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(without("config.json"), id="no config"),
+        pytest.param(without("model.safetensors"), id="no weights"),
+        pytest.param(cut("config.json", 50), id="truncated config"),
+        pytest.param(configured(hidden_size=32), id="other width"),
+        pytest.param(cut("model.safetensors", 1000), id="truncated weights", marks=NOT_FORESEEN),
+        pytest.param(configured(hidden_size="wide"), id="wrong type in config", marks=NOT_FORESEEN),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_in_one_line(saved, tmp_path, damage):
+    folder = shutil.copytree(saved[0], tmp_path / "damaged")
+    damage(folder)
+    with pytest.raises(DataError) as caught:
+        BertImdb("tiny", checkpoint=str(folder)).build_model()
+    assert str(caught.value).startswith(f"cannot read checkpoint {str(folder)!r}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_full_model_is_bert_base():
+    with torch.device("meta"):
+        model = BertImdb("full").build_model()
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(109.5e6, rel=0.001)
