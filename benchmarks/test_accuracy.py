@@ -10,4 +10,4 @@ pytestmark = pytest.mark.accuracy
 
 def test_accuracy(case, bench, judge):
     quality, reference = bench.quality(case), bench.quality(case.in_precision("fp32"))
-    judge(quality, gate.quality_verdicts(quality, reference, tolerance=bench.tolerance(case), control=bench.is_control(case)))
+    judge(quality, gate.quality_verdicts(quality, reference, **bench.accuracy_terms(case)))

@@ -112,8 +112,8 @@ def test_tf32_is_on_only_where_the_mode_says_so_and_put_back(subject: Subject) -
     seen: list[tuple[bool, bool]] = []
 
     def look(*_: Any) -> None:
-        matmul, convolution = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
-        seen.append((matmul == "tf32", convolution == "tf32"))
+        cudnn: Any = torch.backends.cudnn
+        seen.append((torch.backends.cuda.matmul.fp32_precision == "tf32", cudnn.conv.fp32_precision == "tf32"))
 
     step.model.register_forward_pre_hook(look)
     with process_settings("medium", True):
@@ -222,7 +222,7 @@ def lower_scale(step: TrainStep) -> None:
         step.precision.loss_scale.fill_(1024.0)
 
 
-class process_settings:  # noqa: N801  (a context manager)
+class process_settings:
     """TF32 switches as a program around the suite may have set them."""
 
     def __init__(self, matmul: str, cudnn: bool) -> None:
@@ -241,7 +241,7 @@ class process_settings:  # noqa: N801  (a context manager)
         torch.backends.cudnn.allow_tf32 = cudnn
 
 
-class infinite_loss:  # noqa: N801
+class infinite_loss:
     """Within it, the gradients of `step` are not finite."""
 
     def __init__(self, step: TrainStep) -> None:
@@ -249,10 +249,10 @@ class infinite_loss:  # noqa: N801
 
     def __enter__(self) -> None:
         loss = self.step.workload.loss
-        self.step.workload.loss = lambda model, batch: loss(model, batch) * torch.inf
+        vars(self.step.workload)["loss"] = lambda model, batch: loss(model, batch) * torch.inf
 
     def __exit__(self, *_: object) -> None:
-        del self.step.workload.loss
+        del vars(self.step.workload)["loss"]
 
 
 class HostReads(TorchDispatchMode):

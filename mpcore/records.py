@@ -9,13 +9,13 @@ import math
 import statistics
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 SCHEMA = 1
 """Version of the layout below, stored with every result."""
 
 Size = Literal["tiny", "full"]
-Finite = Annotated[float | None, BeforeValidator(lambda x: x if x is None or math.isfinite(x) else None)]
+Finite = Annotated[float | None, AfterValidator(lambda x: x if x is None or math.isfinite(x) else None)]
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are the true classes, columns the predicted ones."""
 
@@ -189,10 +189,12 @@ class Verdict(Record):
     value: Finite
     limit: Finite
     sentence: str
+    known: bool = False
+    """Whether that it is worse is what its mode is known for, and no fault."""
 
     @property
     def passed(self) -> bool:
-        return self.status not in ("worse", "undecided")
+        return self.known or self.status not in ("worse", "undecided")
 
 
 class Result(Record):

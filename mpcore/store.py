@@ -22,24 +22,25 @@ def load(path: str | Path) -> Run:
         content: Any = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is no JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(
+            f"{path} is no run of mpcore: expected an object of pytest-benchmark's layout, found {type(content).__name__}"
+        )
     try:
         machine = content["machine_info"][KEY]
         found = [(b["fullname"], b["extra_info"][KEY]) for b in content["benchmarks"] if KEY in b["extra_info"]]
-        saved, commit = content["datetime"], content["commit_info"]["id"]
-    except (KeyError, TypeError) as error:
+        head = {"path": str(path), "datetime": content["datetime"], "commit": content["commit_info"]["id"]}
+    except KeyError as error:
         raise RunError(
-            f"{path} is no run of mpcore: expected pytest-benchmark's layout with {KEY!r} in it, but {error} is missing"
+            f"{path} is no run of mpcore: expected pytest-benchmark's layout with {KEY!r} in it, {error} is missing"
         ) from error
-    results = tuple(_validate(Result, value, f"{path}, {name}") for name, value in found)
-    return Run(
-        path=str(path),
-        datetime=saved,
-        commit=commit,
-        machine=_validate(Machine, machine, f"{path}, machine_info"),
-        results=results,
-    )
+    except TypeError as error:
+        raise RunError(f"{path} is no run of mpcore: expected pytest-benchmark's layout, {error}") from error
+    results = [_validate(Result, value, f"{path}, {name}") for name, value in found]
+    checked = _validate(Machine, machine, f"{path}, machine_info")
+    return _validate(Run, head | {"machine": checked, "results": results}, str(path))
 
 
 def _validate(model: Any, value: Any, where: str) -> Any:
@@ -49,5 +50,5 @@ def _validate(model: Any, value: Any, where: str) -> Any:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(map(str, first["loc"])) or "the record"
         raise RunError(f"{where}: {place}: {first['msg']}, found {first['input']!r:.80}") from error

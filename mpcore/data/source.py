@@ -53,9 +53,12 @@ def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset
     for row, label in enumerate(dataset["label"][:]):
         if not isinstance(label, int) or not 0 <= label < classes:
             raise DataError(f"{where}, row {row}: label {label!r} is not a whole number from 0 to {classes - 1}")
-    kind, wanted_kind = dataset.features[column], "an image" if column != "text" else "a text"
-    if isinstance(kind, Image) != (column != "text"):
-        raise DataError(f"{where}: column {column!r} holds {kind}, expected {wanted_kind}")
+    kind = dataset.features[column]
+    texts = getattr(kind, "dtype", None) in ("string", "large_string")
+    if not (texts if column == "text" else isinstance(kind, Image)):
+        raise DataError(f"{where}: column {column!r} holds {kind}, expected {'texts' if column == 'text' else 'images'}")
+    if column == "text" and None in dataset[column][:]:
+        raise DataError(f"{where}, row {dataset[column][:].index(None)}: no text")
     return dataset
 
 

@@ -4,6 +4,7 @@ compared with it: the trainings, the FP64 yardstick of the current workload, the
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -16,9 +17,10 @@ from mpcore.measure.quality import measure_quality
 from mpcore.measure.speed import BATCHES, free_memory, measure_speed
 from mpcore.policy import NumericsLimits, numerics_limits
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Numerics, Quality, Speed
+from mpcore.records import Case, Numerics, Quality, Size, Speed
 from mpcore.registry import precisions, workloads
 from mpcore.train import Progress, TrainStep
+from mpcore.workloads import Workload
 
 SEEDS = (0, 1, 2)
 EMULATED = 5.0
@@ -52,7 +54,7 @@ class Bench:
         self.workload = functools.cache(self._workload)
         self.emulated = functools.cache(self._emulated)
 
-    def check(self, names: Sequence[str], size: str) -> None:
+    def check(self, names: Sequence[str], size: Size) -> None:
         """Loads data and weights of the workloads, so that what is wrong with them is said before anything is trained.
         Raises DataError."""
         for name in names:
@@ -102,16 +104,19 @@ class Bench:
             mode.roundoff(), conditioning, masters=mode.masters, scales=mode.scales, half_share=mode.half_share
         )  # fmt: skip
 
-    def tolerance(self, case: Case) -> float:
-        """Points of the metric that a mode may lose, from the command line or the workload's own."""
-        return workloads[case.workload].tolerances[case.size] if self._tolerance is None else self._tolerance
+    def accuracy_terms(self, case: Case) -> dict[str, Any]:
+        """What the gate takes of a mode and its workload. The tolerance is in points of the metric: the command line's,
+        or the workload's own."""
+        tolerance = workloads[case.workload].tolerances[case.size] if self._tolerance is None else self._tolerance
+        mode = precisions[case.precision]
+        return {"tolerance": tolerance, "masters": mode.masters, "control": mode.control}
 
     def build(self, case: Case, *, dropout: bool = True, pretrained: bool = False) -> TrainStep:
         workload = self.workload(case.workload, case.size, pretrained)
         precision = precisions[case.precision]()
         return TrainStep(workload, precision, self.device, seed=case.seed, execution=case.execution, dropout=dropout)
 
-    def _workload(self, name: str, size: str, pretrained: bool = False):  # type: ignore[no-untyped-def]
+    def _workload(self, name: str, size: Size, pretrained: bool = False) -> Workload:
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)
 
     def _batch(self, case: Case, rows: slice) -> Batch:

@@ -140,7 +140,8 @@ class Precision:
 
 def _tf32_switches() -> Callable[[], None]:
     """A function that puts the switches back as they are now, by whichever of torch's two interfaces set them."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn  # whose newer attributes type checkers do not know
     try:
         legacy = torch.get_float32_matmul_precision(), cudnn.allow_tf32
     except RuntimeError:  # the newer attributes were written

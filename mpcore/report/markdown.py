@@ -1,24 +1,31 @@
 """A saved run as markdown: how it was made, then each workload's tables."""
 
-from mpcore.records import Quality, Run, Speed
-from mpcore.report.rows import rows
+from collections.abc import Sequence
+from typing import Any
+
+from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed
+from mpcore.report.rows import KEYS, rows
 from mpcore.report.tables import LEADING, NUMERICS, SCORES, SPEED, VERDICT, table
 
 
 def markdown(run: Run) -> str:
     blocks = [_provenance(run)]
-    frame = rows(run.results)
-    for (workload, size, execution), part in frame.groupby(["workload", "size", "execution"], sort=False):
+    groups: dict[tuple[str, ...], list[AnyRecord]] = {}
+    for result in run.results:
+        case = result.record.case
+        groups.setdefault((case.workload, case.size, case.execution), []).append(result.record)
+    frame = rows(run.results).set_index(KEYS[:3], drop=False)
+    for (workload, size, execution), records in groups.items():
+        part = frame.loc[[(workload, size, execution)]]
         blocks.append(f"### {workload}, {size}, {execution}")
-        for title, columns in (("Speed", SPEED), ("Trainings", SCORES), ("Errors against FP64", NUMERICS)):
-            measured = part[part[list(columns)].notna().any(axis=1)]
-            if len(measured):
-                blocks += [
-                    f"**{title}.** {_note(run, str(workload), title)}".strip(),
-                    table(measured, LEADING | columns, "github"),
-                ]
-        blocks += _confusions(run, str(workload))
-        blocks.append(table(part, LEADING | VERDICT, "github"))
+        sections: Any = ((Speed, SPEED, _speed), (Quality, SCORES, _quality), (Numerics, NUMERICS, _numerics))
+        for kind, columns, note in sections:
+            of_kind = [r for r in records if isinstance(r, kind)]
+            if of_kind:
+                measured = part[part.precision.isin([r.case.precision for r in of_kind])]
+                blocks += [note(of_kind), table(measured, LEADING | columns, "github")]
+        blocks += _confusions([r for r in records if isinstance(r, Quality)])
+        blocks += ["**Verdicts.**", table(part, LEADING | VERDICT | {"failed": ("what failed", "{}")}, "github")]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -33,40 +40,41 @@ def _provenance(run: Run) -> str:
     )
 
 
-def _note(run: Run, workload: str, title: str) -> str:
-    records = [r.record for r in run.results if r.record.case.workload == workload]
-    if title == "Speed":
-        speed = next(r for r in records if isinstance(r, Speed))
-        blocks = len(speed.blocks.seconds)
-        return f"Batch of {speed.batch_size} {speed.unit}, random weights; {blocks} blocks of each mode, in turns."
-    if title == "Trainings":
-        quality = next(r for r in records if isinstance(r, Quality))
-        seeds = ", ".join(str(t.seed) for t in quality.trainings)
-        epochs = quality.trainings[0].steps
-        return (
-            f"{quality.rows['train']:,} {quality.unit} to train, {quality.rows['test']:,} to test ({quality.data}); weights: "
-            f"{quality.weights}; {epochs} steps of {quality.batch_size}; seeds {seeds}; medians of times, means of scores."
-        )
-    return "One batch of 32 at most, dropout off."
+def _speed(records: Sequence[Speed]) -> str:
+    first = records[0]
+    return (
+        f"**Speed.** Batch of {first.batch_size} {first.unit}, random weights; medians of {len(first.blocks.seconds)} blocks "
+        f"of each mode, in turns with its references."
+    )
 
 
-def _confusions(run: Run, workload: str) -> list[str]:
-    blocks = []
-    for result in run.results:
-        record = result.record
-        if not isinstance(record, Quality) or record.case.workload != workload:
+def _quality(records: Sequence[Quality]) -> str:
+    first = records[0]
+    seeds = ", ".join(str(t.seed) for t in first.trainings)
+    data = f"{first.rows['train']:,} {first.unit} to train, {first.rows['test']:,} to test ({first.data})"
+    steps = f"{first.trainings[0].steps} steps of {first.batch_size}"
+    return f"**Trainings.** {data}; weights: {first.weights}; {steps}; seeds {seeds}; medians of times, means of scores."
+
+
+def _numerics(records: Sequence[Numerics]) -> str:
+    first = records[0]
+    return f"**Errors against FP64.** One batch of {first.batch_size} {first.unit}, random weights, dropout off."
+
+
+def _confusions(records: Sequence[Quality]) -> list[str]:
+    """Of the first seed of each mode."""
+    lines = []
+    for record in records:
+        training = record.trainings[0]
+        if training.confusion is None:
             continue
-        matrix, seed = record.trainings[0].confusion, record.trainings[0].seed
-        if matrix is None:
-            continue
-        if len(matrix) == 2:
-            (tn, fp), (fn, tp) = matrix
+        if len(training.confusion) == 2:
+            (tn, fp), (fn, tp) = training.confusion
             text = f"TN {tn}, FP {fp}, FN {fn}, TP {tp}"
         else:
-            text = " / ".join(" ".join(str(n) for n in row) for row in matrix)
-        diverged = record.trainings[0].diverged
-        blocks.append(
-            f"- {record.case.precision}, seed {seed}: {text}"
-            + (f"; diverged at step {diverged.step}: {diverged.reason}" if diverged else "")
-        )
-    return ["Confusion matrices (rows: truth):", "\n".join(blocks)] if blocks else []
+            text = " / ".join(" ".join(str(n) for n in row) for row in training.confusion)
+        diverged = training.diverged
+        end = f"; diverged at step {diverged.step}: {diverged.reason}" if diverged else ""
+        lines.append(f"- {record.case.precision}: {text}{end}")
+    title = f"**Confusion matrices**, seed {records[0].trainings[0].seed} (rows: truth)." if records else ""
+    return [title, "\n".join(lines)] if lines else []

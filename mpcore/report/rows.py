@@ -1,10 +1,11 @@
 """One pandas frame with a row for each case, which all reports draw from.
 
-Columns, with their units: `workload, size, execution, precision` (names); `batch_size`; `unit` (what a sample is); `step_ms`;
-`per_second` (samples); `over_fp32`, `over_tf32` (times as fast); `peak_gib` (allocated); `train_s`, `evaluation_s` (median
-over seeds); `seeds`; `accuracy_pct`, `accuracy_sd` (points); `points` (accuracy less that of fp32); `precision_pct`,
-`recall_pct`, `f1_pct`; `loss_error`, `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of
-FLOPs); `verdict` ("ok", or the metrics that failed). NaN where something was not measured.
+Columns, with their units: `workload, size, execution, precision` (names); `batch_size`; `unit` (what a sample is);
+`step_ms`; `per_second` (samples); `over_fp32`, `over_tf32` (times as fast); `peak_gib` (allocated); `train_s`,
+`evaluation_s` (median over seeds); `trained_per_second` (samples, evaluation left out); `seeds`; `accuracy_pct`,
+`accuracy_sd` (points); `points` (accuracy less that of fp32); `precision_pct`, `recall_pct`, `f1_pct`; `loss_error`,
+`gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
+"known" for a loss that the mode is known for); `failed` (metrics). NaN where something was not measured.
 """
 
 import statistics
@@ -25,7 +26,9 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
         record, case = result.record, result.record.case
         key = (case.workload, case.size, case.execution, case.precision)
         row = merged.setdefault(key, {**dict(zip(KEYS, key, strict=True)), "failed": []})
-        row |= {"batch_size": record.batch_size, "unit": record.unit}
+        row["unit"] = record.unit
+        if not isinstance(record, Numerics):  # whose batch is a part of the workload's
+            row["batch_size"] = record.batch_size
         row |= (
             _speed(record)
             if isinstance(record, Speed)
@@ -34,8 +37,13 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
             else _numerics(record)
         )
         row["failed"] += [v.metric for v in result.verdicts if not v.passed]
-    frame = pd.DataFrame(merged.values(), columns=[*KEYS, "failed", *COLUMNS])
-    frame["verdict"] = frame.pop("failed").map(lambda failed: ", ".join(failed) or "ok")
+        row["known"] = row.get("known", False) or any(v.known for v in result.verdicts)
+    frame = pd.DataFrame(merged.values(), columns=[*KEYS, "failed", "known", *COLUMNS])
+    frame["verdict"] = [
+        "failed" if failed else "known" if known else "ok" for failed, known in zip(frame.failed, frame.known, strict=True)
+    ]
+    frame["failed"] = frame.failed.map(", ".join)
+    frame["batch_size"] = frame.batch_size.astype("Int64")
     fp32 = frame[frame.precision == "fp32"].set_index(["workload", "size", "execution"]).accuracy_pct
     ours = frame.set_index(["workload", "size", "execution"]).index
     frame["points"] = frame.accuracy_pct - fp32.reindex(ours).to_numpy() if len(fp32) else float("nan")
@@ -59,6 +67,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
     accuracies = [100 * t.metrics[quality.metric] for t in quality.trainings]
     return {
         "train_s": quality.train_seconds,
+        "trained_per_second": quality.trainings[0].steps * quality.batch_size / quality.train_seconds,
         "evaluation_s": quality.evaluation_seconds,
         "seeds": len(quality.trainings),
         "accuracy_pct": statistics.fmean(accuracies),
@@ -81,6 +90,7 @@ COLUMNS = [
     "over_tf32",
     "peak_gib",
     "train_s",
+    "trained_per_second",
     "evaluation_s",
     "seeds",
     "accuracy_pct",

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from tabulate import tabulate
+import tabulate
+
+tabulate.MIN_PADDING = 0
+"""Headings as wide as they are: a table of all figures fits a terminal of 100 columns."""
 
 LEADING = {"precision": ("mode", "{}")}
 SPEED = {
@@ -20,6 +23,7 @@ QUALITY = {
 }
 SCORES = {
     "train_s": ("train s", "{:.2f}"),
+    "trained_per_second": ("{unit}/s", "{:,.0f}"),
     "evaluation_s": ("evaluation s", "{:.2f}"),
     "accuracy_pct": ("accuracy %", "{:.2f}"),
     "accuracy_sd": ("sd", "{:.2f}"),
@@ -51,7 +55,7 @@ def table(frame: pd.DataFrame, columns: Columns, style: str) -> str:
     headers = [columns[name][0].format(unit=unit) for name in shown]
     cells = [[_cell(row[name], columns[name][1]) for name in shown] for _, row in frame.iterrows()]
     align = ["left" if name in ("precision", "verdict") else "right" for name in shown]
-    return tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
+    return tabulate.tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 
 def _cell(value: object, form: str) -> str:

@@ -13,7 +13,9 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
     blocks = []
     frame = rows(results)
     for (workload, size, execution), part in frame.groupby(["workload", "size", "execution"], sort=False):
-        title = f"{workload} ({size}, {execution}, batch of {part.batch_size.iloc[0]} {part.unit.iloc[0]}, on {device})"
+        batch = part.batch_size.dropna()
+        of = f", batch of {batch.iloc[0]} {part.unit.iloc[0]}" if len(batch) else ""
+        title = f"{workload} ({size}, {execution}{of}, on {device})"
         blocks.append(f"{title}\n{table(part, LEADING | SPEED | QUALITY | ERRORS | VERDICT, 'simple')}")
     if len(frame):
         blocks.append(LEGEND)
@@ -21,9 +23,9 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
     return "\n\n".join(blocks)
 
 
-LEGEND = """x fp32, x tf32: times as fast as that mode, in turns with it. points: accuracy less that of fp32, same seeds.
-GiB: most memory that a step takes. grad., update: relative errors of a gradient and of 20 updates
-against FP64. "-": not measured."""
+LEGEND = """x fp32, x tf32: times as fast as that mode, in turns with it. GiB: most memory that a step takes.
+points: accuracy less that of fp32, same seeds. grad., update: relative errors of a gradient and
+of 20 updates against FP64. "-": not measured. Durations in pytest-benchmark's table are replayed."""
 
 
 def _weights(results: Sequence[Result]) -> str:
@@ -41,9 +43,14 @@ def _weights(results: Sequence[Result]) -> str:
 
 def _failures(results: Sequence[Result]) -> str:
     failed = [v.sentence for r in results for v in r.verdicts if not v.passed]
-    return "\n".join(["failed:", *(f"  {sentence}" for sentence in failed)]) if failed else ""
+    known = [v.sentence for r in results for v in r.verdicts if v.known]
+    return "\n".join(_listed("known:", known) + _listed("failed:", failed))
 
 
 def _skips(skipped: Sequence[str]) -> str:
     counted = Counter(skipped)
-    return "\n".join(["not run:", *(f"  {reason} ({n} cases)" for reason, n in counted.items())]) if counted else ""
+    return "\n".join(_listed("not run:", [f"{reason} ({n} {'case' if n == 1 else 'cases'})" for reason, n in counted.items()]))
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, *(f"  {line}" for line in lines)] if lines else []

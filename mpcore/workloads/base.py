@@ -24,6 +24,7 @@ class Workload(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     """Raised by whoever changes what is measured: results of two versions are not compared."""
+    classes: ClassVar[int]
     unit: ClassVar[str]
     """What a sample is, in the plural: "reviews", "images"."""
     recipes: ClassVar[dict[Size, Recipe]]
@@ -65,9 +66,8 @@ class Workload(ABC):
         """(batch,): what is predicted for each sample, such as its class."""
 
     def score(self, truth: Tensor, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
-        """The metrics by name, and the confusion matrix where there is one."""
-        classes = int(truth.max()) + 1
-        return classification(truth.tolist(), predicted.tolist(), classes)
+        """The metrics by name, and the confusion matrix where there is one: here those of a classification."""
+        return classification(truth.tolist(), predicted.tolist(), self.classes)
 
     def split(self, name: str, device: torch.device) -> Split:
         """`data(name)` on `device`, made once."""

@@ -3,15 +3,17 @@ published to bring nothing."""
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from mpcore.data import Batch, Split
+from mpcore.data import Batch, DataError, Split
 from mpcore.data.digits import digits
 from mpcore.data.source import balanced, labelled
 from mpcore.records import Recipe
 from mpcore.registry import workloads
 from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.checkpoint import pretrained_model
 
 ROWS = {"tiny": {"train": 1440, "test": 360}, "full": {"train": 60_000, "test": 10_000}}
 WIDTHS = {"tiny": [16, 32, 64, 128], "full": [64, 128, 256, 512]}
@@ -26,9 +28,10 @@ class ResNet18Mnist(Workload):
 
     name = "resnet18-mnist"
     unit = "images"
+    classes = 10
     recipes = {
         "tiny": Recipe(epochs=4, batch_size=64, learning_rate=2e-3),
-        "full": Recipe(epochs=2, batch_size=64, learning_rate=5e-4),
+        "full": Recipe(epochs=1, batch_size=64, learning_rate=1e-3),
     }
     tolerances = {"tiny": 2.0, "full": 0.5}
     conditioning = 512.0
@@ -39,10 +42,13 @@ class ResNet18Mnist(Workload):
     )
 
     def build_model(self) -> nn.Module:
+        if self.checkpoint is not None:
+            shape = {"num_labels": self.classes, "num_channels": 1}
+            return pretrained_model(ResNetForImageClassification, self.checkpoint, "resnet", **shape)
         widths = WIDTHS[self.size]
         config = ResNetConfig(
             num_channels=1,
-            num_labels=10,
+            num_labels=self.classes,
             layer_type="basic",
             embedding_size=widths[0],
             hidden_sizes=widths,
@@ -52,8 +58,8 @@ class ResNet18Mnist(Workload):
 
     def data(self, split: str) -> Split:
         dataset, where = self.source.load("mnist", "ylecun/mnist", split, digits)
-        chosen = balanced(labelled(dataset, where, "image", 10), ROWS[self.size][split], 10)
-        pixels = np.stack([np.asarray(image.convert("L"), dtype=np.uint8) for image in chosen["image"][:]])
+        chosen = balanced(labelled(dataset, where, "image", self.classes), ROWS[self.size][split], self.classes)
+        pixels = np.stack([_pixels(chosen, row, where) for row in range(len(chosen))])
         images = torch.from_numpy(pixels).float().div_(255).sub_(MEAN).div_(DEVIATION)
         return Split({"image": images[:, None], "label": torch.tensor(chosen["label"][:])})
 
@@ -65,3 +71,14 @@ class ResNet18Mnist(Workload):
 
     def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
         return model(pixel_values=batch["image"]).logits
+
+
+def _pixels(images: Dataset, row: int, where: str) -> np.ndarray:
+    """(28, 28) bytes. Raises DataError."""
+    try:
+        pixels = np.asarray(images[row]["image"].convert("L"), dtype=np.uint8)
+    except (AttributeError, OSError) as error:
+        raise DataError(f"{where} has an image that cannot be read: {error}") from error
+    if pixels.shape != (28, 28):
+        raise DataError(f"{where} has an image of {pixels.shape[1]}x{pixels.shape[0]} pixels: expected 28x28")
+    return pixels
