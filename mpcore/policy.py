@@ -5,9 +5,9 @@ from dataclasses import dataclass
 ERROR_LIMIT = 0.5
 """A gradient that is off by half its length is of no use, whatever the format."""
 LOSS_ROUNDOFFS = 16.0
-UPDATE_LIMIT = 0.01
-"""Adam divides by the size of a gradient, so that entries which are nothing but noise count like the others: no format
-keeps the updates of these closer than this."""
+UPDATE_LIMIT = 0.05
+"""Adam divides by the size of a gradient, so that entries which are nothing but noise count like the others: in FP32 that
+made up to 0.016 of the update (ResNet-18 on an H200). Without masters it is 0.4 and more."""
 FLUSHED_LIMIT = 0.01
 
 

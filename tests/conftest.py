@@ -14,6 +14,7 @@ class Dots(Workload):
 
     name = "dots"
     unit = "vectors"
+    classes = 2
     recipes = {"tiny": Recipe(epochs=3, batch_size=32, learning_rate=1e-2)}
     tolerances = {"tiny": 5.0}
 

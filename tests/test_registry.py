@@ -1,8 +1,8 @@
 import pytest
 
-import mpcore.precision
-import mpcore.workloads  # noqa: F401  registers the classes
+import mpcore.precision  # noqa: F401  registers the classes
 from mpcore.registry import Registry, UnknownName, precisions, workloads
+from mpcore.workloads import Workload
 
 
 @pytest.fixture
@@ -58,3 +58,17 @@ def test_a_check_stops_at_the_first_unknown_name(shapes):
 @pytest.mark.parametrize(("registry", "name"), [(workloads, "bert-imdb"), (workloads, "resnet18-mnist"), (precisions, "fp32")])
 def test_importing_the_packages_fills_the_registries(registry, name):
     assert registry[name].name == name
+
+
+@pytest.mark.parametrize("name", workloads.names())
+def test_a_workload_expects_all_of_mixed_precision_or_says_why_not(name):
+    workload = workloads[name]
+    all_rivals = Workload.amp_wins_over
+    assert set(workload.amp_wins_over) <= set(all_rivals)
+    assert bool(workload.why_not) is (set(workload.amp_wins_over) != set(all_rivals))
+
+
+@pytest.mark.parametrize("name", workloads.names())
+def test_a_model_tells_as_many_classes_as_its_workload_has(name):
+    workload = workloads[name]("tiny")
+    assert workload.build_model().config.num_labels == workload.classes

@@ -51,7 +51,7 @@ def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset
         if wanted not in dataset.column_names:
             raise DataError(f"{where} has no column {wanted!r}: expected {column!r} and 'label', found {dataset.column_names}")
     for row, label in enumerate(dataset["label"][:]):
-        if not isinstance(label, int) or not 0 <= label < classes:
+        if type(label) is not int or not 0 <= label < classes:
             raise DataError(f"{where}, row {row}: label {label!r} is not a whole number from 0 to {classes - 1}")
     kind = dataset.features[column]
     texts = getattr(kind, "dtype", None) in ("string", "large_string")

@@ -24,15 +24,13 @@ def wordpiece_tokeniser(path: Path, *, lower_case: bool) -> PreTrainedTokenizerB
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}: expected the WordPiece vocabulary, one word a line")
     try:
-        words = path.read_text(encoding="utf-8").splitlines()
+        words = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: expected the WordPiece vocabulary, one word a line") from error
     if missing := [token for token in SPECIAL if token not in words]:
         raise DataError(f"{path} has no {missing[0]}: expected a WordPiece vocabulary, one word a line")
     if len(set(words)) < len(words):
-        raise DataError(
-            f"{path} has {len(words) - len(set(words))} words twice: expected each once, for a word's line is its id"
-        )
+        raise DataError(f"{path} has a word twice: expected each once, for a word's line is its id")
     return BertTokenizer(vocab={word: i for i, word in enumerate(words)}, do_lower_case=lower_case)
 
 

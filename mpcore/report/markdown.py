@@ -52,7 +52,7 @@ def _quality(records: Sequence[Quality]) -> str:
     first = records[0]
     seeds = ", ".join(str(t.seed) for t in first.trainings)
     data = f"{first.rows['train']:,} {first.unit} to train, {first.rows['test']:,} to test ({first.data})"
-    steps = f"{first.trainings[0].steps} steps of {first.batch_size}"
+    steps = f"{max(t.steps for r in records for t in r.trainings)} steps of {first.batch_size}"
     return f"**Trainings.** {data}; weights: {first.weights}; {steps}; seeds {seeds}; medians of times, means of scores."
 
 

@@ -67,13 +67,19 @@ def _quality(quality: Quality) -> dict[str, Any]:
     accuracies = [100 * t.metrics[quality.metric] for t in quality.trainings]
     return {
         "train_s": quality.train_seconds,
-        "trained_per_second": quality.trainings[0].steps * quality.batch_size / quality.train_seconds,
+        "trained_per_second": statistics.median(_samples(quality, t.steps) / t.train_seconds for t in quality.trainings),
         "evaluation_s": quality.evaluation_seconds,
         "seeds": len(quality.trainings),
         "accuracy_pct": statistics.fmean(accuracies),
         "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         **{f"{name}_pct": 100 * quality.mean(name) for name in ("precision", "recall", "f1") if name in metrics},
     }
+
+
+def _samples(quality: Quality, steps: int) -> float:
+    """That `steps` steps see; the last batch of an epoch may be smaller than the others."""
+    rows = quality.rows["train"]
+    return steps * rows / -(-rows // quality.batch_size)
 
 
 def _numerics(numerics: Numerics) -> dict[str, Any]:

@@ -17,7 +17,7 @@ SPEED = {
     "peak_gib": ("GiB", "{:.2f}"),
 }
 QUALITY = {
-    "train_s": ("train s", "{:.1f}"),
+    "train_s": ("train", "{:.1f}"),
     "accuracy_pct": ("acc. %", "{:.2f}"),
     "points": ("points", "{:+.2f}"),
 }
@@ -34,7 +34,7 @@ SCORES = {
 }
 ERRORS = {
     "gradient_error": ("grad.", "{:.0e}"),
-    "update_error": ("update", "{:.0e}"),
+    "update_error": ("upd.", "{:.0e}"),
 }
 NUMERICS = {
     "loss_error": ("loss error", "{:.1e}"),
@@ -43,7 +43,7 @@ NUMERICS = {
     "flushed_share": ("flushed to zero", "{:.1e}"),
     "half_share": ("FLOPs in 16 bits", "{:.0%}"),
 }
-VERDICT = {"verdict": ("verdict", "{}")}
+VERDICT = {"verdict": ("gate", "{}")}
 
 Columns = Mapping[str, tuple[str, str]]
 
@@ -54,7 +54,7 @@ def table(frame: pd.DataFrame, columns: Columns, style: str) -> str:
     unit = frame.unit.iloc[0]
     headers = [columns[name][0].format(unit=unit) for name in shown]
     cells = [[_cell(row[name], columns[name][1]) for name in shown] for _, row in frame.iterrows()]
-    align = ["left" if name in ("precision", "verdict") else "right" for name in shown]
+    align = ["left" if name in ("precision", "verdict", "failed") else "right" for name in shown]
     return tabulate.tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 

@@ -24,8 +24,8 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
 
 
 LEGEND = """x fp32, x tf32: times as fast as that mode, in turns with it. GiB: most memory that a step takes.
-points: accuracy less that of fp32, same seeds. grad., update: relative errors of a gradient and
-of 20 updates against FP64. "-": not measured. Durations in pytest-benchmark's table are replayed."""
+train: seconds of a training. points: accuracy less that of fp32, same seeds. grad., upd.: relative
+errors of a gradient and of 20 updates against FP64. "-": not measured."""
 
 
 def _weights(results: Sequence[Result]) -> str:

@@ -60,7 +60,11 @@ class BertImdb(Workload):
 
     def build_model(self) -> nn.Module:
         if self.checkpoint is not None:
-            return pretrained_model(BertForSequenceClassification, self.checkpoint, "bert", num_labels=self.classes)
+            sizes = {
+                "vocab_size": (len(self.tokeniser), None),
+                "max_position_embeddings": (LENGTH[self.size], None),
+            }
+            return pretrained_model(BertForSequenceClassification, self.checkpoint, "bert", self.classes, **sizes)
         if self.size == "full":
             return BertForSequenceClassification(BertConfig(num_labels=self.classes))
         return BertForSequenceClassification(BertConfig(num_labels=self.classes, vocab_size=len(self.tokeniser), **TINY))

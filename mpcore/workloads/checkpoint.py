@@ -1,5 +1,6 @@
 """Pretrained weights of transformers models, from a folder or a hub id."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,35 @@ from transformers import logging as transformers_logging
 
 from mpcore.data import DataError
 
-TOKENISER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer.model", "vocab.json")
+TOKENISER_FILES = "tokenizer.json or vocab.txt"
 
 
-def pretrained_model(model_class: Any, checkpoint: str, model_type: str, **expected: int) -> nn.Module:
-    """`checkpoint` as a `model_class` in FP32, with `expected` values in its configuration; layers that it lacks, such as
-    the classifier, are new and random. Raises DataError for what is not there, cannot be read or is of another type."""
+def pretrained_model(
+    model_class: Any, checkpoint: str, model_type: str, labels: int, **sizes: tuple[int, int | None]
+) -> nn.Module:
+    """`checkpoint` as a `model_class` in FP32; layers that it lacks, such as the classifier, are new and random.
+
+    `sizes` are the least and the largest values that its configuration may have. Raises DataError for what is not
+    there, cannot be read, is of another type or does not fit.
+    """
     where = _local(checkpoint)
     verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # new layers are meant to be missing from the checkpoint
     try:
-        config = AutoConfig.from_pretrained(where, num_labels=expected.pop("num_labels"))
+        config = AutoConfig.from_pretrained(where, num_labels=labels)
         if config.model_type != model_type:
             raise DataError(f"checkpoint {checkpoint!r} is a {config.model_type} model: expected a {model_type}")
-        for name, value in expected.items():
-            if getattr(config, name) != value:
-                raise DataError(f"checkpoint {checkpoint!r} has {name} {getattr(config, name)}: expected {value}")
-        transformers_logging.set_verbosity_error()  # new layers are meant to be missing from the checkpoint
+        for name, (least, largest) in sizes.items():
+            if not least <= getattr(config, name) <= (largest or math.inf):
+                wanted = f"{least}" if least == largest else f"{least} or more"
+                raise DataError(f"checkpoint {checkpoint!r} has {name} {getattr(config, name)}: expected {wanted}")
         with torch.device("cpu"):
             return model_class.from_pretrained(where, config=config, dtype=torch.float32)
     except DataError:
         raise
     except Exception as error:  # readers of weights and configurations have no common base for "cannot be read"
+        if "ignore_mismatched_sizes" in str(error):
+            raise DataError(f"checkpoint {checkpoint!r} has layers of other sizes: expected {labels} labels") from error
         raise DataError(f"cannot read checkpoint {checkpoint!r}: {_one_line(error)}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)

@@ -43,8 +43,7 @@ class ResNet18Mnist(Workload):
 
     def build_model(self) -> nn.Module:
         if self.checkpoint is not None:
-            shape = {"num_labels": self.classes, "num_channels": 1}
-            return pretrained_model(ResNetForImageClassification, self.checkpoint, "resnet", **shape)
+            return pretrained_model(ResNetForImageClassification, self.checkpoint, "resnet", self.classes, num_channels=(1, 1))
         widths = WIDTHS[self.size]
         config = ResNetConfig(
             num_channels=1,
@@ -77,8 +76,8 @@ def _pixels(images: Dataset, row: int, where: str) -> np.ndarray:
     """(28, 28) bytes. Raises DataError."""
     try:
         pixels = np.asarray(images[row]["image"].convert("L"), dtype=np.uint8)
-    except (AttributeError, OSError) as error:
-        raise DataError(f"{where} has an image that cannot be read: {error}") from error
+    except Exception as error:  # Pillow raises whatever a broken file leads it to
+        raise DataError(f"{where}: image {row} cannot be read: {error}") from error
     if pixels.shape != (28, 28):
-        raise DataError(f"{where} has an image of {pixels.shape[1]}x{pixels.shape[0]} pixels: expected 28x28")
+        raise DataError(f"{where}: image {row} has {pixels.shape[1]}x{pixels.shape[0]} pixels: expected 28x28")
     return pixels

@@ -4,12 +4,11 @@ import torch
 from datasets import Dataset
 from transformers import BertTokenizer
 
-from mpcore.data import DataError, Source
+from mpcore.data import DataError
 from mpcore.data.reviews import reviews, vocabulary
-from mpcore.data.tokens import SPECIAL, bert_tokeniser, checkpoint_folder, encoded
+from mpcore.data.tokens import SPECIAL, embedded_tokeniser, encoded, wordpiece_tokeniser
 
 PAD, UNKNOWN, CLS, SEP = 0, 1, 2, 3
-HUB_ID = "google-bert/bert-base-uncased"
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +19,7 @@ def _cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def tokeniser():
-    return bert_tokeniser(Source(), HUB_ID, None)
+    return embedded_tokeniser()
 
 
 @pytest.fixture
@@ -30,13 +29,12 @@ def texts():
 
 @pytest.fixture
 def vocab(tmp_path):
-    """A folder with a vocabulary file of the words that it is called with."""
+    """Writes a vocabulary file of the words that it is called with."""
 
-    def vocab(*words):
-        path = tmp_path / "bert-base-uncased" / "vocab.txt"
-        path.parent.mkdir()
-        path.write_text("".join(f"{word}\n" for word in words))
-        return Source(str(tmp_path))
+    def vocab(*words, end="\n"):
+        path = tmp_path / "vocab.txt"
+        path.write_bytes("".join(f"{word}{end}" for word in words).encode())
+        return path
 
     return vocab
 
@@ -82,52 +80,66 @@ def test_other_columns_are_left_behind(tokeniser, texts):
     }
 
 
-def test_a_folder_has_its_own_vocabulary(vocab, texts):
-    tokeniser = bert_tokeniser(vocab(*SPECIAL, "the", "act", "##ing"), HUB_ID, None)
+def test_the_embedded_vocabulary_is_the_special_tokens_and_the_words_of_the_reviews(tokeniser):
+    assert tokeniser.get_vocab() == {word: i for i, word in enumerate([*SPECIAL, *vocabulary()])}
+
+
+def test_a_vocabulary_file_holds_words_and_their_pieces(vocab):
+    tokeniser = wordpiece_tokeniser(vocab(*SPECIAL, "the", "act", "##ing"), lower_case=True)
     assert len(tokeniser) == len(SPECIAL) + 3
-    text = Dataset.from_dict({"text": ["The ACTING"], "label": [0]})  # it is an uncased model's
+    text = Dataset.from_dict({"text": ["The ACTING"], "label": [0]})
     assert encoded(text, tokeniser, 5).columns["input_ids"].tolist() == [[CLS, 5, 6, 7, SEP]]
 
 
-def test_a_cased_model_keeps_the_case(tmp_path, vocab):
-    source = vocab(*SPECIAL, "the", "The")
-    (tmp_path / "bert-base-uncased").rename(tmp_path / "bert-base-cased")
-    tokeniser = bert_tokeniser(source, "google-bert/bert-base-cased", None)
-    assert tokeniser.convert_tokens_to_ids(tokeniser.tokenize("The the")) == [6, 5]
+@pytest.mark.parametrize(("lower_case", "ids"), [(True, [5, 5]), (False, [6, 5])])
+def test_the_case_is_kept_where_it_is_asked_for(vocab, lower_case, ids):
+    tokeniser = wordpiece_tokeniser(vocab(*SPECIAL, "the", "The"), lower_case=lower_case)
+    assert tokeniser.convert_tokens_to_ids(tokeniser.tokenize("The the")) == ids
+
+
+def test_a_vocabulary_file_may_have_line_ends_of_windows(vocab):
+    words = [*SPECIAL, "the"]
+    tokeniser = wordpiece_tokeniser(vocab(*words, end="\r\n"), lower_case=True)
+    assert tokeniser.get_vocab() == {word: i for i, word in enumerate(words)}
+
+
+def refusal(path):
+    """The message with which a vocabulary is refused, which is to be one line that names it."""
+    with pytest.raises(DataError) as caught:
+        wordpiece_tokeniser(path, lower_case=True)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
 
 
 def test_a_missing_vocabulary_is_named(tmp_path):
-    with pytest.raises(DataError, match="expected the WordPiece vocabulary, one word a line") as caught:
-        bert_tokeniser(Source(str(tmp_path)), HUB_ID, None)
-    assert str(tmp_path / "bert-base-uncased" / "vocab.txt") in str(caught.value)
+    assert "expected the WordPiece vocabulary, one word a line" in refusal(tmp_path / "vocab.txt")
+
+
+def test_a_folder_in_place_of_a_vocabulary_is_refused(tmp_path):
+    assert "expected the WordPiece vocabulary, one word a line" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("missing", SPECIAL)
 def test_a_vocabulary_without_a_special_token_is_refused(vocab, missing):
-    source = vocab(*(token for token in SPECIAL if token != missing), "the")
-    with pytest.raises(DataError) as caught:
-        bert_tokeniser(source, HUB_ID, None)
-    assert f"vocab.txt has no {missing}: expected a WordPiece vocabulary" in str(caught.value)
+    path = vocab(*(token for token in SPECIAL if token != missing), "the")
+    assert f"vocab.txt has no {missing}: expected a WordPiece vocabulary" in refusal(path)
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="a file that is no UTF-8 is not foreseen")
 def test_a_vocabulary_that_is_no_text_is_refused(vocab):
-    source = vocab(*SPECIAL)
-    (source.folder / "bert-base-uncased" / "vocab.txt").write_bytes(b"\xff\xfe\x81")
-    with pytest.raises(DataError, match=r"vocab\.txt"):
-        bert_tokeniser(source, HUB_ID, None)
+    path = vocab(*SPECIAL)
+    path.write_bytes(b"\xff\xfe\x81")
+    assert "vocab.txt is not UTF-8 text: expected the WordPiece vocabulary, one word a line" in refusal(path)
 
 
-def test_a_checkpoint_brings_its_own_tokeniser(tmp_path):
-    BertTokenizer(vocab={word: i for i, word in enumerate([*SPECIAL, "zebra"])}).save_pretrained(tmp_path)
-    assert "zebra" in bert_tokeniser(Source(), HUB_ID, str(tmp_path)).get_vocab()
-
-
-def test_a_checkpoint_without_a_tokeniser_is_refused(tmp_path):
-    with pytest.raises(DataError, match="cannot read the tokeniser of") as caught:
-        bert_tokeniser(Source(), HUB_ID, str(tmp_path))
-    assert str(tmp_path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("words", "twice"),
+    [(["the", "plot", "the"], 1), (["the", "the", "plot", "plot"], 2), (["[PAD]"], 1)],
+    ids=["one", "two", "special token"],
+)
+def test_a_vocabulary_with_a_word_twice_is_refused(vocab, words, twice):
+    assert f"vocab.txt has {twice} words twice: expected each once" in refusal(vocab(*SPECIAL, *words))
 
 
 class Counted(BertTokenizer):
@@ -176,22 +188,3 @@ def test_a_file_that_has_changed_is_tokenised_anew(from_file, tmp_path):
 def test_what_was_kept_is_what_was_made(from_file, tokeniser):
     first, second = (encoded(from_file(), tokeniser, 8).columns for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_a_folder_that_is_there_is_a_checkpoint_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights").mkdir()
-    assert checkpoint_folder(str(tmp_path)) == tmp_path
-    assert checkpoint_folder("weights").resolve() == tmp_path / "weights"
-
-
-@pytest.mark.parametrize("checkpoint", ["/no/such/folder", "./weights", "~/no-such-folder", "a/b/c"])
-def test_a_path_that_is_not_there_is_refused(checkpoint):
-    with pytest.raises(DataError, match=r"expected a folder with config\.json and weights, or a hub id") as caught:
-        checkpoint_folder(checkpoint)
-    assert repr(checkpoint) in str(caught.value)
-
-
-@pytest.mark.parametrize("checkpoint", ["some-model", "somebody/some-model"])
-def test_anything_else_is_a_hub_id(checkpoint):
-    assert checkpoint_folder(checkpoint) is None

@@ -62,11 +62,21 @@ def numerics(workload, precision, gradient_error):
     )
 
 
-def judged(record, metric, status="same", sentence="all is well"):
-    verdict = Verdict(
-        kind=record.kind, case=record.case.id, metric=metric, status=status, value=1.0, limit=1.0, sentence=sentence
+def verdict(record, metric, status="same", sentence="all is well", known=False):
+    return Verdict(
+        kind=record.kind,
+        case=record.case.id,
+        metric=metric,
+        status=status,
+        value=1.0,
+        limit=1.0,
+        sentence=sentence,
+        known=known,
     )
-    return Result(record=record, verdicts=(verdict,))
+
+
+def judged(record, metric, status="same", sentence="all is well"):
+    return Result(record=record, verdicts=(verdict(record, metric, status, sentence),))
 
 
 @pytest.fixture
@@ -85,6 +95,23 @@ def results():
         judged(numerics(bert, "fp32", 1e-6), "gradient error"),
         judged(numerics(bert, "fp16-amp", 0.5), "gradient error", "worse", worse),
     ]
+
+
+@pytest.fixture
+def worsened():
+    """worsened(results, kind, metric, known=...): with the verdict of `kind` on fp16-amp of bert-imdb worse."""
+
+    def worsened(results, kind, metric, *, known):
+        case = ("bert-imdb", "fp16-amp", kind)
+        sentence = f"{metric} is {'known to be lost' if known else 'lost'}"
+        return [
+            r.model_copy(update={"verdicts": (verdict(r.record, metric, "worse", sentence, known),)})
+            if (r.record.case.workload, r.record.case.precision, r.record.kind) == case
+            else r
+            for r in results
+        ]
+
+    return worsened
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
+import copy
+import io
+
 import datasets
 import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Pillow
+from transformers import ResNetForImageClassification
 
 from mpcore.data import DataError, Source
+from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.resnet18_mnist import DEVIATION, MEAN, ResNet18Mnist
 
 
@@ -92,17 +97,83 @@ def test_a_label_out_of_range_is_refused_with_its_file_and_row(tmp_path):
         ResNet18Mnist("tiny", source).data("train")
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="numpy's error is handed on")
-def test_images_of_several_sizes_are_refused_with_their_file(tmp_path):
-    source = write(tmp_path, "train", [Pillow.new("L", (28, 28)), Pillow.new("L", (32, 32))], [1, 2])
-    with pytest.raises(DataError, match=r"train\.parquet"):
+@pytest.mark.parametrize("sizes", [[(28, 28), (32, 20)], [(32, 20), (32, 20)]], ids=["one of two", "all"])
+def test_images_of_another_size_are_refused_with_their_file(tmp_path, sizes):
+    source = write(tmp_path, "train", [Pillow.new("L", size) for size in sizes], [1, 2])
+    with pytest.raises(DataError, match=r"train\.parquet has an image of 32x20 pixels: expected 28x28"):
         ResNet18Mnist("tiny", source).data("train")
 
 
-@pytest.mark.xfail(strict=True, reason="a checkpoint is taken and never looked at")
-def test_a_checkpoint_is_not_ignored(tmp_path):
-    with pytest.raises(DataError, match="expected"):
+def png(size):
+    """An image of noise as the first `size` bytes of its file."""
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(noise).save(file, "PNG")
+    return file.getvalue()[:size]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [None, {"bytes": b"this is no image", "path": None}, {"bytes": b"", "path": None}, {"bytes": png(400), "path": None}],
+    ids=["none", "text", "nothing", "truncated"],
+)
+def test_an_image_that_cannot_be_decoded_is_refused_with_its_file(tmp_path, image):
+    source = write(tmp_path, "train", [Pillow.new("L", (28, 28)), image], [1, 2])
+    with pytest.raises(DataError, match=r"train\.parquet has an image that cannot be read: ") as caught:
+        ResNet18Mnist("tiny", source).data("train")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_saved_model_is_loaded(workload, batch, tmp_path):
+    model = workload.build_model()
+    model.save_pretrained(tmp_path)
+    loaded = ResNet18Mnist("tiny", checkpoint=str(tmp_path))
+    weights = loaded.build_model().state_dict()
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items())
+    assert loaded.loss(loaded.build_model().eval(), batch).item() == workload.loss(model.eval(), batch).item()
+
+
+def test_a_checkpoint_is_loaded_in_fp32(workload, tmp_path):
+    workload.build_model().to(torch.bfloat16).save_pretrained(tmp_path)
+    model = ResNet18Mnist("tiny", checkpoint=str(tmp_path)).build_model()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_bare_encoder_gets_a_classifier_of_its_own(workload, tmp_path):
+    encoder = workload.build_model().resnet
+    encoder.save_pretrained(tmp_path)
+    model = ResNet18Mnist("tiny", checkpoint=str(tmp_path)).build_model()
+    weights = model.resnet.state_dict()
+    assert all(torch.equal(weights[name], weight) for name, weight in encoder.state_dict().items())
+    assert model.classifier[-1].out_features == 10
+
+
+def test_a_checkpoint_of_three_channels_is_refused(workload, tmp_path):
+    config = copy.deepcopy(workload.build_model().config)
+    config.num_channels = 3
+    ResNetForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(DataError, match="has num_channels 3: expected 1") as caught:
+        ResNet18Mnist("tiny", checkpoint=str(tmp_path)).build_model()
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
+    BertImdb("tiny").build_model().save_pretrained(tmp_path)
+    with pytest.raises(DataError, match="is a bert model: expected a resnet"):
+        ResNet18Mnist("tiny", checkpoint=str(tmp_path)).build_model()
+
+
+def test_a_missing_checkpoint_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"expected a folder with config\.json and weights, or a hub id") as caught:
         ResNet18Mnist("tiny", checkpoint=str(tmp_path / "nowhere")).build_model()
+    assert str(tmp_path / "nowhere") in str(caught.value)
+
+
+def test_the_matrix_is_of_ten_classes_whatever_occurs(workload):
+    _, confusion = workload.score(torch.tensor([0, 1]), torch.tensor([0, 9]))
+    assert [len(row) for row in confusion] == [10] * 10
+    assert confusion[1][9] == 1
 
 
 def test_the_full_model_is_resnet_18():

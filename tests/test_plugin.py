@@ -1,0 +1,211 @@
+"""The suite as its users call it, on the real workloads at their tiny size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpcore.records import Numerics, Quality, Speed
+from mpcore.store import load
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+TINY = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Runs the benchmarks in an empty folder without history."""
+    monkeypatch.delenv("MPCORE_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
+    for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeconftest('pytest_plugins = ["mpcore.plugin"]')
+    for path in BENCHMARKS.glob("test_*.py"):
+        (pytester.path / path.name).write_text(path.read_text())
+
+    def run(*arguments, isolated=False):
+        runner = pytester.runpytest_subprocess if isolated else pytester.runpytest_inprocess
+        return runner(*TINY, *arguments)
+
+    return run
+
+
+def errors(result):
+    return [line for line in (result.stderr.str() + result.stdout.str()).splitlines() if line.startswith("ERROR:")]
+
+
+def test_all_three_kinds_are_measured_shown_and_saved_without_a_history(run, pytester):
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32,bf16-amp", "--benchmark-autosave", "-v")
+    assert result.ret == 0
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["*test_accuracy?resnet18-mnist-bf16-amp-eager-tiny? PASSED*"])
+    result.stdout.fnmatch_lines(["mpcore: 6 cases on *(cpu), size tiny, data embedded, weights random"])
+    result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny)': 2 tests*"])
+    result.stdout.fnmatch_lines(["mode * step ms * verdict", "*", "fp32 * ok", "bf16-amp * ok"])
+    result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,437 images (embedded data)"])
+    (path,) = pytester.path.glob(".benchmarks/*/*.json")
+    saved = load(path)
+    assert saved.commit is None
+    assert saved.machine.hardware.device == "cpu"
+    assert "torch" in saved.machine.software
+    assert saved.machine.command.startswith("pytest --mp-size tiny")
+    assert [type(r.record) for r in saved.results] == [Quality, Quality, Numerics, Numerics, Speed, Speed]
+    assert all(r.passed and r.verdicts for r in saved.results)
+    stats = {b["name"]: b["stats"] for b in json.loads(path.read_bytes())["benchmarks"]}
+    speed, quality = saved.results[-1].record, saved.results[0].record
+    median = stats["test_speed[resnet18-mnist-bf16-amp-eager-tiny]"]["median"]
+    assert median == pytest.approx(speed.blocks.step_seconds)
+    rounds = stats["test_accuracy[resnet18-mnist-fp32-eager-tiny]"]
+    assert (rounds["rounds"], rounds["min"]) == (3, min(t.train_seconds for t in quality.trainings))
+
+
+def test_the_commit_is_the_one_that_the_ci_names(run, pytester, monkeypatch):
+    monkeypatch.setenv("GITHUB_SHA", "c0ffee")
+    run("-m", "numerics", "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--benchmark-json", "run.json")
+    assert load(pytester.path / "run.json").commit == "c0ffee"
+
+
+def test_selection_by_marker_and_keyword(run):
+    result = run(
+        "--collect-only", "-q", "-m", "numerics", "-k", "bert and not manual", "--mp-precision", "fp32,fp16-amp,fp16-manual"
+    )
+    names = [line for line in result.stdout.lines if "::" in line]
+    assert names == [f"test_numerics.py::test_numerics[bert-imdb-{mode}-eager-tiny]" for mode in ("fp32", "fp16-amp")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--mp-workload", "bert"), "ERROR: unknown workload 'bert'; known are bert-imdb, resnet18-mnist"),
+        (("--mp-precision", "fp32,half"), "ERROR: unknown precision 'half'; known are fp32, tf32, fp16-amp"),
+        (("--mp-device", "tpu"), "ERROR: --mp-device 'tpu': expected cpu, cuda or cuda:<number>"),
+        (("--mp-device", "cuda:99"), "ERROR: --mp-device 'cuda:99': this machine has "),
+        (("--mp-data", "nowhere"), "ERROR: no data folder 'nowhere': expected 'embedded', 'hub' or an existing folder"),
+        (("--mp-checkpoint", "weights"), "ERROR: --mp-checkpoint 'weights': expected WORKLOAD=WEIGHTS"),
+        (("--mp-checkpoint", "bert-imdb=./nowhere"), "ERROR: no checkpoint folder './nowhere': expected a folder"),
+        (("--mp-tolerance", "-1"), "ERROR: --mp-tolerance -1.0: expected points of the metric, 0 or more"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence_and_a_usage_error(run, arguments, message):
+    result = run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert line.startswith(message)
+
+
+def test_data_are_checked_before_anything_is_trained(run, pytester):
+    (pytester.path / "folder" / "imdb").mkdir(parents=True)
+    result = run("--mp-data", "folder", "--mp-workload", "bert-imdb", "--mp-precision", "fp32")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert "folder/" in line
+    assert "expected" in line
+
+
+def test_a_session_in_which_every_case_is_skipped_does_not_pass(run):
+    result = run("--mp-precision", "tf32")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        ["not run:", "  tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu (6 cases)"]
+    )
+    result.stdout.fnmatch_lines(["mpcore: no case was run, which is not a pass"])
+
+
+def test_a_session_in_which_nothing_is_selected_does_not_pass(run):
+    assert run("-k", "nonsense").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_processes_side_by_side_are_a_usage_error(run):
+    result = run("-n2", "-m", "numerics", "--mp-precision", "fp32", isolated=True)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors(result) == ["ERROR: benchmarks of mpcore cannot be spread over processes: run them without -n"]
+
+
+def test_a_case_that_fails_says_why_in_one_sentence_and_is_saved_as_failed(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        import contextlib
+        from mpcore.precision.autocast import Autocast
+        Autocast.forward = lambda self: contextlib.nullcontext()
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32,bf16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-json", "run.json", "--junitxml", "junit.xml", isolated=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["bert-imdb: bf16-amp does 0 % of its FLOPs in 16 bits, expected 90 to 100 %"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    good, bad = load(pytester.path / "run.json").results
+    assert (good.passed, bad.passed) == (True, False)
+    assert 'failures="1"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        def pytest_runtest_setup(item):
+            if "bf16" in item.name:
+                raise KeyboardInterrupt
+    """)
+    run(
+        "--mp-workload",
+        "bert-imdb",
+        "--mp-precision",
+        "fp32,bf16-amp",
+        "-m",
+        "numerics",
+        "--benchmark-json",
+        "run.json",
+        isolated=True,
+    )
+    assert [r.record.case.precision for r in load(pytester.path / "run.json").results] == ["fp32"]
+
+
+@pytest.mark.parametrize("option", ["--benchmark-disable", "--benchmark-only"])
+def test_pytest_benchmark_s_own_switches_work(run, option):
+    result = run(option, "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["fp32 * ok"])
+
+
+def test_skipped_benchmarks_do_not_pass(run):
+    assert run("--benchmark-skip", "--mp-precision", "fp32").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_saved_runs_are_compared_by_pytest_benchmark(run, pytester):
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics", "--benchmark-autosave")
+    run(*arguments)
+    result = run(*arguments, "--benchmark-compare")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*test_numerics?bert-imdb-fp32-eager-tiny? (0001_*"])
+
+
+def test_other_people_s_tests_are_left_alone(pytester, monkeypatch):
+    """An installed plugin must cost a project that has no cases nothing: no torch, no exit code, no section."""
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
+    pytester.makepyfile("""
+        import sys
+        def test_nothing_heavy_is_loaded():
+            assert "mpcore.plugin" in sys.modules
+            assert "torch" not in sys.modules
+    """)
+    result = pytester.runpytest_subprocess("-p", "mpcore.plugin")
+    result.assert_outcomes(passed=1)
+    assert "mixed precision" not in result.stdout.str()
+
+
+def test_progress_of_a_training_is_shown(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        import mpcore.plugin
+        mpcore.plugin.PROGRESS_SECONDS = 0.0
+    """)
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32", "-m", "accuracy")
+    result.stdout.fnmatch_lines(["  resnet18-mnist-fp32-eager-tiny, training 1 of 3: step 50 of 92, loss *, * s left"])
+
+
+def test_the_command_line_is_documented():
+    text = subprocess.run([sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, check=True).stdout
+    for option in ("workload", "precision", "size", "device", "data", "checkpoint", "tolerance"):
+        assert f"--mp-{option}=" in text
