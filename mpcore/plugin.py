@@ -173,9 +173,16 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     from mpcore.records import Machine
     from mpcore.store import KEY
 
-    command = " ".join(["pytest", *map(str, config.invocation_params.args)])
-    machine = Machine(hardware=probe(current.bench.device), software=software(), command=command)
+    machine = Machine(hardware=probe(current.bench.device), software=software())
     machine_info[KEY] = machine.model_dump(mode="json")
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """The command line, which would make two machines of one if it stood among what describes the machine."""
+    if SESSION in config.stash:
+        from mpcore.store import KEY
+
+        output_json[KEY] = {"command": " ".join(["pytest", *map(str, config.invocation_params.args)])}
 
 
 def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:

@@ -225,17 +225,17 @@ class Hardware(Record):
 
 
 class Machine(Record):
-    """Hardware, versions of the software that is being tested, and the command line that was given."""
+    """Hardware, and versions of the software that is being tested."""
 
     hardware: Hardware
     software: dict[str, str]
-    command: str
 
 
 class Run(Record):
-    """One saved session."""
+    """One saved session, and the command line that made it."""
 
     path: str
+    command: str
     datetime: str
     commit: str | None
     machine: Machine

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from mpcore.records import SCHEMA, Machine, Result, Run
 
 KEY = "mpcore"
-"""Our key in `machine_info` and in the `extra_info` of each benchmark."""
+"""Our key in the file, in its `machine_info`, and in the `extra_info` of each benchmark."""
 
 
 class RunError(ValueError):
@@ -31,7 +31,12 @@ def load(path: str | Path) -> Run:
     try:
         machine = content["machine_info"][KEY]
         found = [(b["fullname"], b["extra_info"][KEY]) for b in content["benchmarks"] if KEY in b["extra_info"]]
-        head = {"path": str(path), "datetime": content["datetime"], "commit": content["commit_info"]["id"]}
+        head = {
+            "path": str(path),
+            "command": content[KEY]["command"],
+            "datetime": content["datetime"],
+            "commit": content["commit_info"]["id"],
+        }
     except KeyError as error:
         raise RunError(
             f"{path} is no run of mpcore: expected pytest-benchmark's layout with {KEY!r} in it, {error} is missing"

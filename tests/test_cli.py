@@ -29,11 +29,12 @@ def run_file(tmp_path):
         skipped_steps=0,
         half_flops_share=0.9,
     )
-    machine = Machine(hardware=hardware, software={"torch": "2.11.0"}, command="pytest benchmarks")
+    machine = Machine(hardware=hardware, software={"torch": "2.11.0"})
     path = tmp_path / "0001_run.json"
     content = {
         "machine_info": {"mpcore": machine.model_dump(mode="json")},
         "commit_info": {"id": "0123456789abcdef"},
+        "mpcore": {"command": "pytest benchmarks"},
         "benchmarks": [{"fullname": "test_numerics", "extra_info": {"mpcore": Result(record=record).model_dump(mode="json")}}],
         "datetime": "2026-01-02T03:04:05.678901+00:00",
     }

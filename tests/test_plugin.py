@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import mpcore.contract
+import mpcore.gate
+import mpcore.report.terminal  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
 from mpcore.records import Numerics, Quality, Speed
 from mpcore.store import load
 
@@ -43,14 +46,14 @@ def test_all_three_kinds_are_measured_shown_and_saved_without_a_history(run, pyt
     result.stdout.fnmatch_lines(["*test_accuracy?resnet18-mnist-bf16-amp-eager-tiny? PASSED*"])
     result.stdout.fnmatch_lines(["mpcore: 6 cases on *(cpu), size tiny, data embedded, weights random"])
     result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny)': 2 tests*"])
-    result.stdout.fnmatch_lines(["mode * step ms * verdict", "*", "fp32 * ok", "bf16-amp * ok"])
+    result.stdout.fnmatch_lines(["mode * step ms * gate", "*", "fp32 * ok", "bf16-amp * ok"])
     result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,437 images (embedded data)"])
     (path,) = pytester.path.glob(".benchmarks/*/*.json")
     saved = load(path)
     assert saved.commit is None
     assert saved.machine.hardware.device == "cpu"
     assert "torch" in saved.machine.software
-    assert saved.machine.command.startswith("pytest --mp-size tiny")
+    assert saved.command.startswith("pytest --mp-size tiny")
     assert [type(r.record) for r in saved.results] == [Quality, Quality, Numerics, Numerics, Speed, Speed]
     assert all(r.passed and r.verdicts for r in saved.results)
     stats = {b["name"]: b["stats"] for b in json.loads(path.read_bytes())["benchmarks"]}

@@ -44,8 +44,9 @@ def content():
             {
                 "machine_info": {
                     "node": "here",
-                    "mpcore": {"hardware": HARDWARE, "software": {"torch": "2.11.0"}, "command": "pytest benchmarks"},
+                    "mpcore": {"hardware": HARDWARE, "software": {"torch": "2.11.0"}},
                 },
+                "mpcore": {"command": "pytest benchmarks"},
                 "commit_info": {"id": "0123456789abcdef", "dirty": False},
                 "benchmarks": [
                     {"fullname": NAME, "extra_info": {"mpcore": {"layout": 1, "record": RECORD, "verdicts": []}}},
@@ -84,7 +85,7 @@ def test_a_saved_run_is_loaded(saved, content):
     run = load(path)
     assert (run.path, run.commit, run.datetime[:10]) == (str(path), "0123456789abcdef", "2026-01-02")
     assert run.machine.hardware.model_dump() == HARDWARE
-    assert (run.machine.software, run.machine.command) == ({"torch": "2.11.0"}, "pytest benchmarks")
+    assert (run.machine.software, run.command) == ({"torch": "2.11.0"}, "pytest benchmarks")
     (result,) = run.results
     assert result.record == Numerics(**RECORD)
 

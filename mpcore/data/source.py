@@ -78,7 +78,7 @@ def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
 @functools.cache
 def _from_parquet(path: Path) -> Dataset:
     if not path.is_file():
-        raise DataError(f"no file {str(path)!r}: a data folder holds <set>/train.parquet and <set>/test.parquet")
+        raise DataError(f"no file {str(path)!r}: expected a data folder to hold <set>/train.parquet and <set>/test.parquet")
     return _readable(lambda: Dataset.from_parquet(str(path)), str(path))
 
 

@@ -34,7 +34,7 @@ def _provenance(run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.machine.software.items())
     memory = f", {hardware.memory_bytes / 2**30:.0f} GiB" if hardware.memory_bytes else ""
     return (
-        f"Command: `{run.machine.command}`\n\n"
+        f"Command: `{run.command}`\n\n"
         f"{hardware.count} x {hardware.name}{memory}, {hardware.cores} CPU cores ({hardware.cpu}); {versions}; "
         f"commit {(run.commit or 'unknown')[:12]}; {run.datetime[:16].replace('T', ' ')} UTC."
     )

@@ -11,8 +11,6 @@ from transformers import logging as transformers_logging
 
 from mpcore.data import DataError
 
-TOKENISER_FILES = "tokenizer.json or vocab.txt"
-
 
 def pretrained_model(
     model_class: Any, checkpoint: str, model_type: str, labels: int, **sizes: tuple[int, int | None]
@@ -39,7 +37,9 @@ def pretrained_model(
         raise
     except Exception as error:  # readers of weights and configurations have no common base for "cannot be read"
         if "ignore_mismatched_sizes" in str(error):
-            raise DataError(f"checkpoint {checkpoint!r} has layers of other sizes: expected {labels} labels") from error
+            raise DataError(
+                f"checkpoint {checkpoint!r} has layers of other sizes than its configuration with {labels} labels"
+            ) from error
         raise DataError(f"cannot read checkpoint {checkpoint!r}: {_one_line(error)}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -48,14 +48,13 @@ def pretrained_model(
 def pretrained_tokeniser(checkpoint: str) -> Any:
     """Raises DataError, also where a folder has no vocabulary: transformers would make one up, of five words."""
     where = _local(checkpoint)
-    if isinstance(where, Path) and not any((where / name).is_file() for name in TOKENISER_FILES):
-        raise DataError(
-            f"checkpoint {checkpoint!r} has no tokeniser: expected one of {', '.join(TOKENISER_FILES)} beside its weights"
-        )
     try:
-        return AutoTokenizer.from_pretrained(where)
+        tokeniser = AutoTokenizer.from_pretrained(where)
     except Exception as error:  # as above
         raise DataError(f"cannot read the tokeniser of {checkpoint!r}: {_one_line(error)}") from error
+    if len(tokeniser) <= len(tokeniser.all_special_tokens):
+        raise DataError(f"checkpoint {checkpoint!r} has no tokeniser: expected tokenizer.json or vocab.txt beside its weights")
+    return tokeniser
 
 
 def _local(checkpoint: str) -> Path | str:

@@ -135,7 +135,7 @@ def test_a_label_out_of_range_is_named_with_its_row(label):
     assert message == f"here.parquet, row 2: label {label} is not a whole number from 0 to 1"
 
 
-@pytest.mark.parametrize("label", [0.0, "1", None])
+@pytest.mark.parametrize("label", [0.0, "1", None, True, False])
 def test_a_label_that_is_no_whole_number_is_named_with_its_row(label):
     message = refusal(labelled, Dataset.from_dict({"text": ["a"], "label": [label]}), "here.parquet", "text", 2)
     assert message.startswith(f"here.parquet, row 0: label {label!r} ")

@@ -103,6 +103,13 @@ def test_a_vocabulary_file_may_have_line_ends_of_windows(vocab):
     assert tokeniser.get_vocab() == {word: i for i, word in enumerate(words)}
 
 
+@pytest.mark.parametrize("word", ["\x85", "\u2028", "a\x0cb"])
+def test_only_a_line_feed_ends_a_line_of_a_vocabulary_file(vocab, word):
+    words = [*SPECIAL, word, "the"]
+    tokeniser = wordpiece_tokeniser(vocab(*words), lower_case=True)
+    assert tokeniser.get_vocab() == {word: i for i, word in enumerate(words)}
+
+
 def refusal(path):
     """The message with which a vocabulary is refused, which is to be one line that names it."""
     with pytest.raises(DataError) as caught:
@@ -134,12 +141,13 @@ def test_a_vocabulary_that_is_no_text_is_refused(vocab):
 
 
 @pytest.mark.parametrize(
-    ("words", "twice"),
-    [(["the", "plot", "the"], 1), (["the", "the", "plot", "plot"], 2), (["[PAD]"], 1)],
+    "words",
+    [["the", "plot", "the"], ["the", "the", "plot", "plot"], ["[PAD]"]],
     ids=["one", "two", "special token"],
 )
-def test_a_vocabulary_with_a_word_twice_is_refused(vocab, words, twice):
-    assert f"vocab.txt has {twice} words twice: expected each once" in refusal(vocab(*SPECIAL, *words))
+def test_a_vocabulary_with_a_word_twice_is_refused(vocab, words):
+    path = vocab(*SPECIAL, *words)
+    assert refusal(path) == f"{path} has a word twice: expected each once, for a word's line is its id"
 
 
 class Counted(BertTokenizer):

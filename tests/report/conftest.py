@@ -128,9 +128,10 @@ def run(results):
         cpu="Some CPU",
         cores=16,
     )
-    machine = Machine(hardware=hardware, software={"python": "3.12.1", "torch": "2.11.0"}, command="pytest benchmarks")
+    machine = Machine(hardware=hardware, software={"python": "3.12.1", "torch": "2.11.0"})
     return Run(
         path="0001_run.json",
+        command="pytest benchmarks",
         datetime="2026-01-02T03:04:05.678901+00:00",
         commit="0123456789abcdef",
         machine=machine,

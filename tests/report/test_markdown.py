@@ -55,7 +55,7 @@ def test_each_workload_has_a_heading_in_the_order_of_the_run(run):
                 "recall %",
                 "F1 %",
             ],
-            ["fp16-amp", "10.50", "610", "1.50", "80.50", "2.12", "-0.50", "50.00", "25.00", "12.50"],
+            ["fp16-amp", "10.50", "611", "1.50", "80.50", "2.12", "-0.50", "50.00", "25.00", "12.50"],
         ),
         (
             "Errors against FP64",
@@ -71,6 +71,22 @@ def test_a_table_has_a_note_and_a_row_for_each_mode(run, title, note, header, ro
     assert table[0] == header
     assert table[3] == row
     assert [line[0] for line in table[2:]] == ["fp32", "fp16-amp"]
+
+
+@pytest.mark.parametrize(("precision", "seed"), [("fp32", 0), ("fp32", 1), ("fp16-amp", 0), ("fp16-amp", 1)])
+def test_trainings_are_as_long_as_the_longest_of_any_mode_and_seed(run, precision, seed):
+    def cut(result):
+        record = result.record
+        if record.kind != "quality" or record.case.workload != "bert-imdb":
+            return result
+        trainings = tuple(
+            t.model_copy(update={"steps": 150 if (record.case.precision, t.seed) == (precision, seed) else 9})
+            for t in record.trainings
+        )
+        return result.model_copy(update={"record": record.model_copy(update={"trainings": trainings})})
+
+    text, _ = section(markdown(run.model_copy(update={"results": tuple(map(cut, run.results))})), "**Trainings.**")
+    assert "; 150 steps of 32;" in text
 
 
 def test_what_was_not_measured_is_a_dash(run):
@@ -127,7 +143,7 @@ def test_confusion_matrices_stand_under_their_own_execution(run):
 def test_the_last_table_of_a_workload_holds_the_verdicts(run):
     bert, _ = markdown(run).split("### resnet18-mnist")
     _, table = section(bert, "**Verdicts.**")
-    assert table[0] == ["mode", "verdict", "what failed"]
+    assert table[0] == ["mode", "gate", "what failed"]
     assert table[2:] == [["fp32", "ok", ""], ["fp16-amp", "failed", "gradient error"]]
     assert bert.rstrip().splitlines()[-1].startswith("| fp16-amp")
 

@@ -1,5 +1,6 @@
 import pytest
 
+from mpcore.records import Blocks
 from mpcore.report.tables import ERRORS, LEADING, QUALITY, SPEED, VERDICT
 from mpcore.report.terminal import summary
 
@@ -21,6 +22,46 @@ def test_a_table_of_all_columns_fits_a_hundred(results):
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
+@pytest.fixture
+def wide(results):
+    """Results of bert-imdb of which each figure is as wide as a measured one can be, in fp16-forward of fp16-amp."""
+
+    def wide(result):
+        record = result.record
+        if record.case.precision == "fp32":
+            return result
+        update = {"case": record.case.in_precision("fp16-forward")}
+        if record.kind == "speed":
+            references = {name: Blocks(steps=2, seconds=(24.68, 24.68)) for name in ("fp32", "tf32")}
+            blocks = Blocks(steps=2, seconds=(2.46912, 2.46912))
+            update |= {"blocks": blocks, "references": references, "peak_allocated_bytes": 90 * 2**30}
+        if record.kind == "quality":
+            trainings = tuple(t.model_copy(update={"train_seconds": 987.6}) for t in record.trainings)
+            update |= {"trainings": tuple(t.model_copy(update={"metrics": {"accuracy": 0.5}}) for t in trainings)}
+        return result.model_copy(update={"record": record.model_copy(update=update)})
+
+    return [wide(r) for r in results if r.record.case.workload == "bert-imdb"]
+
+
+def test_the_longest_name_of_a_mode_fits_with_the_widest_figures(wide):
+    text = summary(wide, [], "Some CPU")
+    assert cells(text, "bert-imdb", "fp16-forward") == {
+        "mode": "fp16-forward",
+        "step ms": "1234.56",
+        "reviews/s": "26",
+        "x fp32": "10.00",
+        "x tf32": "10.00",
+        "GiB": "90.00",
+        "train": "987.6",
+        "acc. %": "50.00",
+        "points": "-31.00",
+        "grad.": "5e-01",
+        "upd.": "3e-02",
+        "gate": "failed",
+    }
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
 def test_each_workload_has_a_titled_table(results):
     text = summary(results, [], "Some CPU")
     assert "bert-imdb (tiny, eager, batch of 32 reviews, on Some CPU)" in text
@@ -36,12 +77,12 @@ def test_figures_stand_under_their_headings(results):
         "x fp32": "2.00",
         "x tf32": "1.50",
         "GiB": "1.00",
-        "train s": "10.5",
+        "train": "10.5",
         "acc. %": "80.50",
         "points": "-0.50",
         "grad.": "5e-01",
-        "update": "3e-02",
-        "verdict": "failed",
+        "upd.": "3e-02",
+        "gate": "failed",
     }
 
 
@@ -71,7 +112,7 @@ def test_without_failures_nothing_is_said_to_have_failed(results):
 def test_what_is_known_is_told_apart_from_what_failed(results, worsened):
     text = summary(worsened(results, "quality", "accuracy", known=True), [], "Some CPU")
     assert "known:\n  accuracy is known to be lost\nfailed:\n  bert-imdb: gradient error of fp16-amp" in text
-    assert cells(text, "bert-imdb", "fp16-amp")["verdict"] == "failed"
+    assert cells(text, "bert-imdb", "fp16-amp")["gate"] == "failed"
 
 
 def test_what_is_known_does_not_fail(results, worsened):
@@ -79,7 +120,7 @@ def test_what_is_known_does_not_fail(results, worsened):
     text = summary(worsened(passed, "quality", "accuracy", known=True), [], "Some CPU")
     assert text.endswith("known:\n  accuracy is known to be lost")
     assert "failed" not in text
-    assert cells(text, "bert-imdb", "fp16-amp")["verdict"] == "known"
+    assert cells(text, "bert-imdb", "fp16-amp")["gate"] == "known"
 
 
 def test_a_batch_that_is_only_a_part_of_the_workload_is_not_in_the_title(results):

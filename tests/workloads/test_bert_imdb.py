@@ -6,6 +6,7 @@ import datasets
 import pytest
 import torch
 from datasets import Dataset
+from transformers import BertConfig, BertForSequenceClassification
 
 from mpcore.data import DataError, Source
 from mpcore.data.tokens import SPECIAL
@@ -144,20 +145,23 @@ def test_a_saved_model_is_loaded(saved, workload, batch):
 
 
 def test_a_checkpoint_is_loaded_in_fp32(saved, tmp_path):
-    copy.deepcopy(saved[1]).to(torch.bfloat16).save_pretrained(tmp_path)
-    model = BertImdb("tiny", checkpoint=str(tmp_path)).build_model()
+    folder = shutil.copytree(saved[0], tmp_path / "bf16")
+    copy.deepcopy(saved[1]).to(torch.bfloat16).save_pretrained(folder)
+    model = BertImdb("tiny", checkpoint=str(folder)).build_model()
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_a_bare_encoder_gets_a_classifier_of_its_own(saved, tmp_path):
-    saved[1].bert.save_pretrained(tmp_path)
-    model = BertImdb("tiny", checkpoint=str(tmp_path)).build_model()
+    folder = shutil.copytree(saved[0], tmp_path / "bare")
+    saved[1].bert.save_pretrained(folder)
+    model = BertImdb("tiny", checkpoint=str(folder)).build_model()
     assert equal(model.bert, saved[1].bert)
     assert model.classifier.out_features == 2
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
+def test_a_checkpoint_of_another_architecture_is_refused(workload, tmp_path):
     ResNet18Mnist("tiny").build_model().save_pretrained(tmp_path)
+    workload.tokeniser.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="is a resnet model: expected a bert") as caught:
         BertImdb("tiny", checkpoint=str(tmp_path)).build_model()
     assert str(tmp_path) in str(caught.value)
@@ -172,7 +176,7 @@ def test_a_path_that_is_not_there_is_refused(of, checkpoint):
 
 
 @pytest.mark.parametrize("checkpoint", ["some-model", "somebody/some-model"])
-def test_anything_else_is_a_hub_id(monkeypatch, tmp_path, checkpoint):
+def test_anything_else_is_a_hub_id(workload, monkeypatch, tmp_path, checkpoint):
     asked = []
 
     def unreachable(where, **_):
@@ -183,10 +187,12 @@ def test_anything_else_is_a_hub_id(monkeypatch, tmp_path, checkpoint):
     monkeypatch.setattr("mpcore.workloads.checkpoint.AutoConfig.from_pretrained", unreachable)
     monkeypatch.setattr("mpcore.workloads.checkpoint.AutoTokenizer.from_pretrained", unreachable)
     parts = part(BertImdb("tiny", checkpoint=checkpoint))
-    for of, words in (("model", "checkpoint"), ("tokeniser", "the tokeniser of")):
+    for of, words in (("tokeniser", "the tokeniser of"), ("model", "checkpoint")):
         with pytest.raises(DataError) as caught:
             parts[of]()
         assert str(caught.value) == f"cannot read {words} {checkpoint!r}: no route to host, after 5 attempts"
+        # a model is checked against its tokeniser: the second time that one is within reach
+        monkeypatch.setattr("mpcore.workloads.checkpoint.AutoTokenizer.from_pretrained", lambda where, **_: workload.tokeniser)
     assert asked == [checkpoint] * 2
 
 
@@ -197,7 +203,9 @@ def test_a_folder_may_be_written_from_the_current_one(saved, monkeypatch):
 
 def test_a_checkpoint_of_weights_alone_does_not_make_every_word_unknown(saved, tmp_path):
     saved[1].save_pretrained(tmp_path)
-    with pytest.raises(DataError, match=r"has no tokeniser: expected one of tokenizer\.json, vocab\.txt") as caught:
+    with pytest.raises(
+        DataError, match=r"has no tokeniser: expected tokenizer\.json or vocab\.txt beside its weights"
+    ) as caught:
         BertImdb("tiny", checkpoint=str(tmp_path)).data("test")
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -208,6 +216,18 @@ def test_a_checkpoint_with_a_mere_vocabulary_has_a_tokeniser(saved, workload, tm
     words = sorted(workload.tokeniser.get_vocab().items(), key=lambda item: item[1])
     (tmp_path / "vocab.txt").write_text("".join(f"{word}\n" for word, _ in words))
     assert BertImdb("tiny", checkpoint=str(tmp_path)).tokeniser.get_vocab() == dict(words)
+
+
+def test_a_tokeniser_of_only_special_words_is_refused(saved, tmp_path):
+    """Each word of a review would be unknown."""
+    saved[1].save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("".join(f"{word}\n" for word in SPECIAL))
+    with pytest.raises(
+        DataError, match=r"has no tokeniser: expected tokenizer\.json or vocab\.txt beside its weights"
+    ) as caught:
+        BertImdb("tiny", checkpoint=str(tmp_path)).data("test")
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_tokeniser_that_cannot_be_read_is_refused_in_one_line(saved, tmp_path):
@@ -224,6 +244,49 @@ def test_a_checkpoint_may_be_written_from_home(saved, monkeypatch):
     workload = BertImdb("tiny", checkpoint=f"~/{saved[0].name}")
     assert equal(workload.build_model(), saved[1])
     assert len(workload.tokeniser) > len(SPECIAL)
+
+
+@pytest.fixture
+def resized(saved, tmp_path):
+    """resized(num_labels=3): the folder of a checkpoint with other sizes than the tiny model's, and its tokeniser."""
+
+    def resized(**sizes):
+        folder = shutil.copytree(saved[0], tmp_path / "resized")
+        BertForSequenceClassification(BertConfig(**saved[1].config.to_dict() | sizes)).save_pretrained(folder)
+        return str(folder)
+
+    return resized
+
+
+def test_a_checkpoint_with_another_number_of_labels_is_refused(resized):
+    folder = resized(num_labels=3)
+    with pytest.raises(DataError) as caught:
+        BertImdb("tiny", checkpoint=folder).build_model()
+    assert str(caught.value) == f"checkpoint {folder!r} has layers of other sizes than its configuration with 2 labels"
+
+
+def test_a_checkpoint_with_too_few_positions_is_refused(resized):
+    folder = resized(max_position_embeddings=23)
+    with pytest.raises(DataError) as caught:
+        BertImdb("tiny", checkpoint=folder).build_model()
+    assert str(caught.value) == f"checkpoint {folder!r} has max_position_embeddings 23: expected 24 or more"
+
+
+def test_a_checkpoint_with_a_smaller_vocabulary_than_its_tokeniser_is_refused(resized, workload):
+    words = len(workload.tokeniser)
+    folder = resized(vocab_size=words - 1)
+    with pytest.raises(DataError) as caught:
+        BertImdb("tiny", checkpoint=folder).build_model()
+    assert str(caught.value) == f"checkpoint {folder!r} has vocab_size {words - 1}: expected {words} or more"
+
+
+@pytest.mark.parametrize("size", ["max_position_embeddings", "vocab_size"])
+@pytest.mark.parametrize("more", [0, 8])
+def test_a_checkpoint_that_is_just_large_enough_or_larger_is_loaded(resized, workload, batch, size, more):
+    least = {"max_position_embeddings": 24, "vocab_size": len(workload.tokeniser)}[size]
+    model = BertImdb("tiny", checkpoint=resized(**{size: least + more})).build_model()
+    assert getattr(model.config, size) == least + more
+    assert workload.loss(model, batch).isfinite()
 
 
 def without(name):
@@ -243,22 +306,24 @@ def configured(**changes):
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "words"),
     [
-        pytest.param(without("config.json"), id="no config"),
-        pytest.param(without("model.safetensors"), id="no weights"),
-        pytest.param(cut("config.json", 50), id="truncated config"),
-        pytest.param(configured(hidden_size=32), id="other width"),
-        pytest.param(cut("model.safetensors", 1000), id="truncated weights"),
-        pytest.param(configured(hidden_size="wide"), id="wrong type in config"),
+        pytest.param(without("config.json"), "cannot read checkpoint {}: ", id="no config"),
+        pytest.param(without("model.safetensors"), "cannot read checkpoint {}: ", id="no weights"),
+        pytest.param(cut("config.json", 50), "cannot read the tokeniser of {}: ", id="truncated config"),
+        pytest.param(
+            configured(hidden_size=32), "checkpoint {} has layers of other sizes than its configuration", id="other width"
+        ),
+        pytest.param(cut("model.safetensors", 1000), "cannot read checkpoint {}: ", id="truncated weights"),
+        pytest.param(configured(hidden_size="wide"), "cannot read the tokeniser of {}: ", id="wrong type in config"),
     ],
 )
-def test_a_damaged_checkpoint_is_refused_in_one_line(saved, tmp_path, damage):
+def test_a_damaged_checkpoint_is_refused_in_one_line(saved, tmp_path, damage, words):
     folder = shutil.copytree(saved[0], tmp_path / "damaged")
     damage(folder)
     with pytest.raises(DataError) as caught:
         BertImdb("tiny", checkpoint=str(folder)).build_model()
-    assert str(caught.value).startswith(f"cannot read checkpoint {str(folder)!r}: ")
+    assert str(caught.value).startswith(words.format(repr(str(folder))))
     assert "\n" not in str(caught.value)
 
 

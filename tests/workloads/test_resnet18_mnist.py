@@ -97,10 +97,10 @@ def test_a_label_out_of_range_is_refused_with_its_file_and_row(tmp_path):
         ResNet18Mnist("tiny", source).data("train")
 
 
-@pytest.mark.parametrize("sizes", [[(28, 28), (32, 20)], [(32, 20), (32, 20)]], ids=["one of two", "all"])
-def test_images_of_another_size_are_refused_with_their_file(tmp_path, sizes):
+@pytest.mark.parametrize(("sizes", "row"), [([(28, 28), (32, 20)], 1), ([(32, 20), (32, 20)], 0)], ids=["one of two", "all"])
+def test_images_of_another_size_are_refused_with_their_file_and_row(tmp_path, sizes, row):
     source = write(tmp_path, "train", [Pillow.new("L", size) for size in sizes], [1, 2])
-    with pytest.raises(DataError, match=r"train\.parquet has an image of 32x20 pixels: expected 28x28"):
+    with pytest.raises(DataError, match=rf"train\.parquet: image {row} has 32x20 pixels: expected 28x28"):
         ResNet18Mnist("tiny", source).data("train")
 
 
@@ -117,9 +117,9 @@ def png(size):
     [None, {"bytes": b"this is no image", "path": None}, {"bytes": b"", "path": None}, {"bytes": png(400), "path": None}],
     ids=["none", "text", "nothing", "truncated"],
 )
-def test_an_image_that_cannot_be_decoded_is_refused_with_its_file(tmp_path, image):
+def test_an_image_that_cannot_be_decoded_is_refused_with_its_file_and_row(tmp_path, image):
     source = write(tmp_path, "train", [Pillow.new("L", (28, 28)), image], [1, 2])
-    with pytest.raises(DataError, match=r"train\.parquet has an image that cannot be read: ") as caught:
+    with pytest.raises(DataError, match=r"train\.parquet: image 1 cannot be read: ") as caught:
         ResNet18Mnist("tiny", source).data("train")
     assert "\n" not in str(caught.value)
 
@@ -156,6 +156,15 @@ def test_a_checkpoint_of_three_channels_is_refused(workload, tmp_path):
     with pytest.raises(DataError, match="has num_channels 3: expected 1") as caught:
         ResNet18Mnist("tiny", checkpoint=str(tmp_path)).build_model()
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_checkpoint_with_another_number_of_labels_is_refused(workload, tmp_path):
+    config = copy.deepcopy(workload.build_model().config)
+    config.num_labels = 7
+    ResNetForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(DataError) as caught:
+        ResNet18Mnist("tiny", checkpoint=str(tmp_path)).build_model()
+    assert str(caught.value) == f"checkpoint {str(tmp_path)!r} has layers of other sizes than its configuration with 10 labels"
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
