@@ -25,7 +25,7 @@ from mpcore.workloads import Workload
 SEEDS = (0, 1, 2)
 EMULATED = 5.0
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
-NUMERICS_ROWS = 32
+NUMERICS_ROWS = {"tiny": 16, "full": 32}
 REFERENCES = ("fp32", "tf32")
 
 
@@ -80,7 +80,7 @@ class Bench:
         return self._qualities[case]
 
     def numerics(self, case: Case) -> Numerics:
-        batch = self._batch(case, slice(NUMERICS_ROWS))
+        batch = self._batch(case, slice(NUMERICS_ROWS[case.size]))
         key = case.in_precision(FP64.name).id
         if self._yardstick is None or self._yardstick[0] != key:
             free_memory()

@@ -24,7 +24,7 @@ EDGE = 5
 """Losses at either end of the learning steps that are averaged."""
 WARM_UP_STEPS = 5
 BLOCK_SECONDS = 0.1
-ROUNDS = {"cuda": 10, "cpu": 6}
+ROUNDS = {"cuda": 10, "cpu": 4}
 BATCHES = 2
 """Batches that the steps take turns on: few enough to be learned in the learning steps."""
 

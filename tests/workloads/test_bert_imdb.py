@@ -74,7 +74,7 @@ def seeded(workload, seed):
 @pytest.mark.parametrize(("split", "rows"), [("train", 1600), ("test", 400)])
 def test_data_are_balanced_reviews_of_one_length(splits, split, rows):
     columns = splits[split].columns
-    assert columns["input_ids"].shape == columns["attention_mask"].shape == (rows, 24)
+    assert columns["input_ids"].shape == columns["attention_mask"].shape == (rows, 20)
     assert columns["attention_mask"].dtype == torch.bool
     assert columns["label"].bincount().tolist() == [rows // 2, rows // 2]
 
@@ -266,10 +266,10 @@ def test_a_checkpoint_with_another_number_of_labels_is_refused(resized):
 
 
 def test_a_checkpoint_with_too_few_positions_is_refused(resized):
-    folder = resized(max_position_embeddings=23)
+    folder = resized(max_position_embeddings=19)
     with pytest.raises(DataError) as caught:
         BertImdb("tiny", checkpoint=folder).build_model()
-    assert str(caught.value) == f"checkpoint {folder!r} has max_position_embeddings 23: expected 24 or more"
+    assert str(caught.value) == f"checkpoint {folder!r} has max_position_embeddings 19: expected 20 or more"
 
 
 def test_a_checkpoint_with_a_smaller_vocabulary_than_its_tokeniser_is_refused(resized, workload):
@@ -283,7 +283,7 @@ def test_a_checkpoint_with_a_smaller_vocabulary_than_its_tokeniser_is_refused(re
 @pytest.mark.parametrize("size", ["max_position_embeddings", "vocab_size"])
 @pytest.mark.parametrize("more", [0, 8])
 def test_a_checkpoint_that_is_just_large_enough_or_larger_is_loaded(resized, workload, batch, size, more):
-    least = {"max_position_embeddings": 24, "vocab_size": len(workload.tokeniser)}[size]
+    least = {"max_position_embeddings": 20, "vocab_size": len(workload.tokeniser)}[size]
     model = BertImdb("tiny", checkpoint=resized(**{size: least + more})).build_model()
     assert getattr(model.config, size) == least + more
     assert workload.loss(model, batch).isfinite()
