@@ -41,6 +41,7 @@ class Session:
 
 
 SESSION = pytest.StashKey[Session]()
+REFUSED = pytest.StashKey[pytest.UsageError]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +53,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mp-data",
         metavar="SOURCE",
-        default=os.environ.get("MPCORE_DATA") or "embedded",
         help="embedded, hub, or a folder with <set>/train.parquet and <set>/test.parquet (default: $MPCORE_DATA or embedded)",
     )
     group.addoption(
@@ -71,20 +71,30 @@ def pytest_configure(config: pytest.Config) -> None:
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
     config.addinivalue_line("markers", "cuda: needs an NVIDIA GPU")
-    names = ("mp_workload", "mp_precision", "mp_size", "mp_device", "mp_checkpoint", "mp_tolerance")
-    if any(config.getoption(name) for name in names):
+    names = ("mp_workload", "mp_precision", "mp_size", "mp_device", "mp_data", "mp_checkpoint", "mp_tolerance")
+    if any(config.getoption(name) not in (None, []) for name in names):
         _session(config)  # a wrong option is said before anything is collected
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
-    session = _session(metafunc.config)
+    try:
+        session = _session(metafunc.config)
+    except pytest.UsageError as error:  # raised here it would be an error of each file; `pytest_collection_modifyitems` does
+        metafunc.config.stash[REFUSED] = error
+        metafunc.parametrize("case", [])
+        return
     kind = next((k for k in KINDS if metafunc.definition.get_closest_marker(k)), "other")
     parameters = [
         pytest.param(case, marks=_marks(kind, case, reason), id=case.id) for case, reason in _cases(metafunc.config, session)
     ]
     metafunc.parametrize("case", parameters, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    if REFUSED in config.stash:
+        raise config.stash[REFUSED]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -151,9 +161,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     current = config.stash.get(SESSION, None)
-    if current is None or config.option.collectonly:
+    if current is None or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     from mpcore.hardware import probe
     from mpcore.report.terminal import summary
@@ -161,7 +171,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("mixed precision")
     text = summary(current.results, list(current.skipped.values()), probe(current.bench.device).name)
     terminalreporter.write_line(text)
-    if not current.ran:
+    if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
 
 
@@ -289,14 +299,14 @@ def _session(config: pytest.Config) -> Session:
     try:
         workloads.check(_names(config, "mp_workload"))
         precisions.check(_names(config, "mp_precision"))
-        checkpoints = dict(_checkpoint(text) for text in config.getoption("mp_checkpoint"))
+        checkpoints = _checkpoints(config.getoption("mp_checkpoint"))
         workloads.check(checkpoints)
-        source = Source(config.getoption("mp_data"))
+        source = Source(config.getoption("mp_data") or os.environ.get("MPCORE_DATA") or "embedded")
     except (UnknownName, DataError) as error:
         raise pytest.UsageError(str(error)) from error
     tolerance = config.getoption("mp_tolerance")
-    if tolerance is not None and not tolerance >= 0:
-        raise pytest.UsageError(f"--mp-tolerance {tolerance}: expected points of the metric, 0 or more")
+    if tolerance is not None and not 0 <= tolerance <= 100:
+        raise pytest.UsageError(f"--mp-tolerance {tolerance}: expected points of the metric, 0 to 100")
     device = _device(config.getoption("mp_device")) if config.getoption("mp_device") else default_device()
     size: Size = config.getoption("mp_size") or ("full" if device.type == "cuda" else "tiny")
 
@@ -321,15 +331,28 @@ def _device(name: str) -> Any:
     return device
 
 
-def _checkpoint(text: str) -> tuple[str, str]:
-    workload, separator, weights = text.partition("=")
-    if not (separator and workload and weights):
-        raise pytest.UsageError(f"--mp-checkpoint {text!r}: expected WORKLOAD=WEIGHTS, such as bert-imdb=path/to/weights")
-    return workload, weights
+def _checkpoints(texts: Sequence[str]) -> dict[str, str]:
+    """By workload."""
+    checkpoints: dict[str, str] = {}
+    for text in texts:
+        workload, separator, weights = text.partition("=")
+        if not (separator and workload and weights):
+            raise pytest.UsageError(f"--mp-checkpoint {text!r}: expected WORKLOAD=WEIGHTS, such as bert-imdb=path/to/weights")
+        if workload in checkpoints:
+            raise pytest.UsageError(f"--mp-checkpoint {text!r}: {workload} has {checkpoints[workload]!r} already")
+        checkpoints[workload] = weights
+    return checkpoints
 
 
 def _names(config: pytest.Config, option: str) -> list[str]:
-    return [name.strip() for name in (config.getoption(option) or "").split(",") if name.strip()]
+    """The names given, none where the option is not. Raises UsageError for an option without a name in it."""
+    text = config.getoption(option)
+    if text is None:
+        return []
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise pytest.UsageError(f"--{option.replace('_', '-')} {text!r}: expected names separated by commas")
+    return names
 
 
 def _cases(config: pytest.Config, session: Session) -> "Iterator[tuple[Case, str | None]]":

@@ -28,9 +28,9 @@ def run(pytester, monkeypatch):
     for path in BENCHMARKS.glob("test_*.py"):
         (pytester.path / path.name).write_text(path.read_text())
 
-    def run(*arguments, isolated=False):
+    def run(*arguments, options=TINY, isolated=False):
         runner = pytester.runpytest_subprocess if isolated else pytester.runpytest_inprocess
-        return runner(*TINY, *arguments)
+        return runner(*options, *arguments)
 
     return run
 
@@ -88,7 +88,13 @@ def test_selection_by_marker_and_keyword(run):
         (("--mp-data", "nowhere"), "ERROR: no data folder 'nowhere': expected 'embedded', 'hub' or an existing folder"),
         (("--mp-checkpoint", "weights"), "ERROR: --mp-checkpoint 'weights': expected WORKLOAD=WEIGHTS"),
         (("--mp-checkpoint", "bert-imdb=./nowhere"), "ERROR: no checkpoint folder './nowhere': expected a folder"),
-        (("--mp-tolerance", "-1"), "ERROR: --mp-tolerance -1.0: expected points of the metric, 0 or more"),
+        (("--mp-tolerance", "-1"), "ERROR: --mp-tolerance -1.0: expected points of the metric, 0 to 100"),
+        (("--mp-tolerance", "nan"), "ERROR: --mp-tolerance nan: expected points of the metric, 0 to 100"),
+        (("--mp-workload", ","), "ERROR: --mp-workload ',': expected names separated by commas"),
+        (
+            ("--mp-checkpoint", "bert-imdb=a", "--mp-checkpoint", "bert-imdb=b"),
+            "ERROR: --mp-checkpoint 'bert-imdb=b': bert-imdb has 'a' already",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_a_usage_error(run, arguments, message):
@@ -96,6 +102,13 @@ def test_a_wrong_option_is_one_sentence_and_a_usage_error(run, arguments, messag
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = errors(result)
     assert line.startswith(message)
+
+
+def test_a_data_folder_that_the_environment_names_is_checked_too(run, monkeypatch):
+    monkeypatch.setenv("MPCORE_DATA", "nowhere")
+    result = run(options=("-p", "no:cacheprovider"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors(result) == ["ERROR: no data folder 'nowhere': expected 'embedded', 'hub' or an existing folder"]
 
 
 def test_data_are_checked_before_anything_is_trained(run, pytester):

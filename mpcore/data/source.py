@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image, load_dataset
+from pyarrow import parquet
 
 EMBEDDED, HUB = "embedded", "hub"
 
@@ -79,6 +80,8 @@ def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
 def _from_parquet(path: Path) -> Dataset:
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}: expected a data folder to hold <set>/train.parquet and <set>/test.parquet")
+    if _readable(lambda: parquet.read_metadata(path), str(path)).num_rows == 0:
+        raise DataError(f"{path} is empty: expected at least one row")
     return _readable(lambda: Dataset.from_parquet(str(path)), str(path))
 
 
