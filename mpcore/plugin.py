@@ -133,7 +133,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
     data = session.bench.source.where
     return [
-        f"mpcore: {count} cases on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
+        f"mpcore: {count} {'case' if count == 1 else 'cases'} on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
         f"weights {', '.join(weights) or 'random'}"
     ]
 
