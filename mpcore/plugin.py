@@ -132,8 +132,9 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     hardware = probe(session.bench.device)
     weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
     data = session.bench.source.where
+    cases = f"{count} case" if count == 1 else f"{count} cases"
     return [
-        f"mpcore: {count} {'case' if count == 1 else 'cases'} on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
+        f"mpcore: {cases} on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
         f"weights {', '.join(weights) or 'random'}"
     ]
 
