@@ -214,7 +214,7 @@ def case(request: pytest.FixtureRequest) -> "Case":
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> "Bench":
-    """Measures cases on the device of this session."""
+    """Measures cases on the device that was chosen."""
     return _session(request.config).bench
 
 
