@@ -3,6 +3,7 @@
 Each test takes a workload at its tiny size and a mode, on the GPU where there is one.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,15 +16,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mpcore import precision as _modes  # noqa: F401  (registers the modes)
 from mpcore import workloads as _workloads  # noqa: F401
 from mpcore.data import Batch
+from mpcore.execution import WARM_UP, Graph
 from mpcore.flops import FlopCount
 from mpcore.hardware import default_device
 from mpcore.measure.numerics import observe, relative_error
-from mpcore.policy import numerics_limits
+from mpcore.policy import UPDATE_LIMIT, numerics_limits
 from mpcore.precision import Precision
 from mpcore.registry import precisions, workloads
 from mpcore.train import TrainStep
 
 ROWS = 32
+STEPS = 50
+LEARNING_RATE = 1e-4
 
 
 class Subject:
@@ -39,9 +43,15 @@ class Subject:
     def batch(self) -> Batch:
         return self.workload.split("train", self.device).rows(slice(ROWS))
 
-    def step(self, mode: type[Precision] | None = None, *, accumulate: int = 1, **options: Any) -> TrainStep:
+    def batches(self, count: int) -> list[Batch]:
+        split = self.workload.split("train", self.device)
+        return [split.rows(slice(i * ROWS, (i + 1) * ROWS)) for i in range(min(count, len(split) // ROWS))]
+
+    def step(
+        self, mode: type[Precision] | None = None, *, accumulate: int = 1, execution: str = "eager", **options: Any
+    ) -> TrainStep:
         precision = (mode or self.mode)(**options)
-        return TrainStep(self.workload, precision, self.device, accumulate=accumulate, dropout=False)
+        return TrainStep(self.workload, precision, self.device, accumulate=accumulate, execution=execution, dropout=False)
 
     def limit(self) -> float:
         """How far a gradient may be from its FP64 value, relative to its norm."""
@@ -52,7 +62,8 @@ class Subject:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" in metafunc.fixturenames:
-        pairs = [(w, p) for w in workloads.names() for p in precisions.names()]
+        real = [name for name in workloads.names() if not workloads[name].synthetic]
+        pairs = [(w, p) for w in real for p in precisions.names()]
         metafunc.parametrize("subject", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
 
 
@@ -178,6 +189,40 @@ def test_a_step_does_not_wait_for_the_device(subject: Subject) -> None:
     assert reads.functions == []
 
 
+def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject: Subject) -> None:
+    step, batch = captured(subject, max_norm=1.0), subject.batch()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step.precision.set_learning_rate(0.0)
+        step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    if subject.mode.control:
+        return  # whose weights are not finite any more
+    before = snapshot(step.precision.weights())
+    step(batch)
+    assert all(torch.equal(w, before[name]) for name, w in step.precision.weights().items())
+    step.precision.set_learning_rate(1e-3)
+    step(batch)
+    assert not all(torch.equal(w, before[name]) for name, w in step.precision.weights().items())
+
+
+def test_a_graph_trains_as_eager_steps_do(subject: Subject) -> None:
+    """Fifty steps over different batches: the same scale to the letter, losses and weights as far as round-off goes."""
+    graph, eager = captured(subject, of=None), subject.step()
+    start, curves = snapshot(eager.precision.weights()), []
+    for step in (graph, eager):
+        step.precision.set_learning_rate(LEARNING_RATE)
+        order = itertools.islice(itertools.cycle(subject.batches(8)), STEPS)
+        curves.append(torch.stack([step(batch).clone() for batch in order]))
+    assert graph.precision.state() == eager.precision.state()
+    moved = [{n: w.detach().double() - start[n].double() for n, w in s.precision.weights().items()} for s in (graph, eager)]
+    if subject.mode.control:
+        return  # what is not finite is equal to nothing
+    torch.testing.assert_close(curves[0], curves[1], rtol=32 * subject.mode.roundoff(), atol=32 * subject.mode.roundoff())
+    assert relative_error(*moved) <= max(UPDATE_LIMIT, 2 * subject.limit())
+
+
 def test_gradients_are_clipped_unscaled(subject: Subject) -> None:
     step = subject.step(max_norm=1e-3)
     norms: list[float] = []
@@ -214,6 +259,18 @@ def test_kept_modules_compute_in_fp32(subject: Subject) -> None:
         subject.step(keep_fp32=[layer])(subject.batch())
     assert some.by_dtype[torch.float32] > 0
     assert (some.half_share > 0) == (subject.mode.half_share > 0)
+
+
+def captured(subject: Subject, of: Batch | None | str = "batch", **options: Any) -> TrainStep:
+    """A step that is a graph already, unless there is no batch to make it `of`."""
+    if reason := Graph.unsupported(subject.device):
+        pytest.skip(reason)
+    step = subject.step(execution=Graph.name, **options)
+    if of is not None:
+        for _ in range(WARM_UP + 1):
+            step(subject.batch())
+        assert step.captured
+    return step
 
 
 def lower_scale(step: TrainStep) -> None:

@@ -1,12 +1,33 @@
-"""How a step is run. An execution is made from a function of a batch and is called in its place."""
+"""How a step is run. An execution is made from a function of a batch, and the model inside it, and is called in its place.
 
-from collections.abc import Callable
+`graph` captures the function once as a CUDA graph and replays it: one launch a step in place of hundreds, so that what is
+timed is the GPU and not the Python in front of it. What that asks of a step: it must not wait for the device, must not
+depend on values that the host knows, and finds its input where it was when it was captured, so that batches are copied
+there.
+"""
+
+import importlib.util
+import shutil
+import traceback
+from collections import Counter
+from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mpcore.data import Batch
 from mpcore.registry import executions
+
+WARM_UP = 3
+"""Calls with batches of one shape before it is captured: cuDNN has chosen its algorithms then, cuBLAS has its workspace."""
+
+Function = Callable[[Batch], Tensor]
+
+
+class CaptureError(RuntimeError):
+    """A step that cannot be captured as a CUDA graph: the operation that forbids it, and where it is."""
 
 
 @executions.register
@@ -15,8 +36,189 @@ class Eager:
 
     name: ClassVar[str] = "eager"
 
-    def __init__(self, function: Callable[[Batch], Tensor]) -> None:
+    def __init__(self, function: Function, model: nn.Module) -> None:
         self.function = function
+        self.model = model
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        """Why it cannot be had on `device`, or None."""
+        return None
+
+    @classmethod
+    def prepare(cls, model: nn.Module) -> None:
+        """Called once with a new model, before any function of it is executed."""
 
     def __call__(self, batch: Batch) -> Tensor:
+        """What the function returns of `batch`. A graph writes it to the same place at every call."""
         return self.function(batch)
+
+    @property
+    def captured(self) -> bool:
+        """Whether there is a graph, which the host only has to start."""
+        return False
+
+    @property
+    def pool_bytes(self) -> int | None:
+        """Device memory that belongs to graphs, None where none was captured."""
+        return None
+
+
+@executions.register
+class Graph(Eager):
+    """Captured as a CUDA graph, once for each shape of batch, and replayed.
+
+    The first `WARM_UP` calls with a shape are eager ones, on a stream of their own as capturing demands. They are calls
+    like all others: nothing is run for the sake of warming up, and no batch is lost. Raises CaptureError.
+    """
+
+    name = "graph"
+
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        super().__init__(function, model)
+        self._stream = torch.cuda.Stream(next(model.parameters()).device)
+        self._calls: Counter[Hashable] = Counter()
+        self._captured: dict[Hashable, _Captured] = {}
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        return (
+            None if device.type == "cuda" else f"{cls.name} needs an NVIDIA GPU, for its CUDA graphs; this is a {device.type}"
+        )
+
+    def __call__(self, batch: Batch) -> Tensor:
+        shape = self._shape(batch)
+        if shape not in self._captured:
+            self._calls[shape] += 1
+            if self._calls[shape] <= WARM_UP:
+                return self._launch(batch)
+            self._captured[shape] = _Captured(self.function, batch, self._stream)
+        return self._captured[shape](batch)
+
+    @property
+    def captured(self) -> bool:
+        return bool(self._captured)
+
+    @property
+    def pool_bytes(self) -> int | None:
+        if not self.captured:
+            return None
+        pools = {tuple(captured.graph.pool()) for captured in self._captured.values()}
+        return sum(s["total_size"] for s in torch.cuda.memory_snapshot() if tuple(s["segment_pool_id"]) in pools)
+
+    def _shape(self, batch: Batch) -> Hashable:
+        """Evaluation is another computation than training, whatever the batch."""
+        return self.model.training, *((name, column.shape, column.dtype) for name, column in batch.items())
+
+    def _launch(self, batch: Batch) -> Tensor:
+        current = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            output = self.function(batch)
+        current.wait_stream(self._stream)
+        output.record_stream(current)
+        return output
+
+
+class _Captured:
+    """One graph, with the places that it reads its input from and writes its output to."""
+
+    def __init__(self, function: Function, batch: Batch, stream: torch.cuda.Stream) -> None:
+        self.graph = torch.cuda.CUDAGraph()
+        self._input = {name: column.clone() for name, column in batch.items()}
+        self._loaded: list[tuple[Tensor, int]] = []
+        current = torch.cuda.current_stream(stream.device)
+        try:
+            with torch.cuda.graph(self.graph, stream=stream):
+                self._output = function(self._input)
+        except Exception as error:
+            torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind
+            _abandon(self.graph, stream.device)
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            raise CaptureError(f"the step cannot be captured as a CUDA graph: {_cause(error)}") from error
+
+    def __call__(self, batch: Batch) -> Tensor:
+        self._load(batch)
+        self.graph.replay()
+        return self._output
+
+    def _load(self, batch: Batch) -> None:
+        """A batch that lies there already is not copied again, as when a step is repeated; a change in place is seen."""
+        same = len(self._loaded) == len(batch) and all(
+            column is loaded and column._version == version
+            for column, (loaded, version) in zip(batch.values(), self._loaded, strict=True)
+        )
+        if not same:
+            for name, column in batch.items():
+                self._input[name].copy_(column, non_blocking=True)
+            self._loaded = [(column, column._version) for column in batch.values()]
+
+
+@executions.register
+class Compile(Eager):
+    """The model through torch.compile; on a GPU then captured as a graph.
+
+    Compiled for the shape of the first batch. Batches of other shapes, such as the last of an epoch, run the model as it
+    is: to compile it once more for one batch would take longer than the epoch.
+    """
+
+    name = "compile"
+
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        super().__init__(function, model)
+        on_gpu = next(model.parameters()).device.type == "cuda"
+        self._run: Eager = Graph(self._compiled_first, model) if on_gpu else Eager(self._compiled_first, model)
+        self._first: list[torch.Size] | None = None
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+            return "compile needs triton, which is not installed"
+        if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
+            return "compile needs a C++ compiler, and none is on the path"
+        return None
+
+    @classmethod
+    def prepare(cls, model: nn.Module) -> None:
+        # Dynamo counts the models that went through one forward function, and compiles no more after the eighth.
+        torch.compiler.reset()
+        model.compile(dynamic=False)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return self._run(batch)
+
+    @property
+    def captured(self) -> bool:
+        return self._run.captured
+
+    @property
+    def pool_bytes(self) -> int | None:
+        return self._run.pool_bytes
+
+    def _compiled_first(self, batch: Batch) -> Tensor:
+        shapes = [column.shape for column in batch.values()]
+        self._first = self._first or shapes
+        with torch.compiler.set_stance("default" if shapes == self._first else "force_eager"):
+            return self.function(batch)
+
+
+def _abandon(graph: torch.cuda.CUDAGraph, device: torch.device) -> None:
+    """Puts the allocator and the random numbers of `device` back to work after a capture that failed: CUDAGraph does so
+    only at the end of one that succeeded."""
+    torch._C._cuda_endAllocateToPool(device.index, graph.pool())
+    torch._C._cuda_releasePool(device.index, graph.pool())
+    generator = torch.cuda.default_generators[device.index]
+    fresh = torch.Generator(device).manual_seed(generator.initial_seed())
+    generator.graphsafe_set_state(fresh.graphsafe_get_state())
+
+
+def _cause(error: BaseException) -> str:
+    """What came first, which the end of a broken capture hides, and the line outside of torch that did it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    inside = Path(torch.__file__).parent
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if inside not in Path(f.filename).parents]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    return reason + place

@@ -30,11 +30,23 @@ FORMULAS: dict[Any, Callable[..., int]] = {
 
 
 class FlopCount(TorchDispatchMode):
-    """with FlopCount() as flops: step(batch)"""
+    """with FlopCount() as flops: step.launch(batch)
+
+    What torch.compile made of a model is passed over: the operations that it stands for are counted.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.by_dtype: Counter[torch.dtype] = Counter()
+
+    def __enter__(self) -> "FlopCount":
+        self._uncompiled = torch.compiler.set_stance("force_eager")
+        self._uncompiled.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._uncompiled.__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

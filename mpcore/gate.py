@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
-from mpcore.policy import NumericsLimits
-from mpcore.records import Numerics, Quality, Speed, Status, Verdict
-from mpcore.stats import ratio_interval
+from mpcore.explain import explain
+from mpcore.policy import DROPPED_LIMIT, NumericsLimits
+from mpcore.records import Numerics, Parity, Quality, Speed, Status, Verdict
+from mpcore.stats import ratio_interval, separate_ratio_interval
 
 
 def speed_verdicts(speed: Speed, *, control: bool = False, rivals: Sequence[str] = ()) -> list[Verdict]:
-    """The step must learn, and must be faster than each of `rivals`: the whole 99 % interval of the ratio above 1."""
-    return [_learns(speed, control), *(_faster(speed, rival) for rival in rivals)]
+    """The step must learn, the GPU must not have been slowed down, and the step must be faster than each of `rivals`: the
+    whole 99 % interval of the ratio above 1."""
+    undisturbed = [_undisturbed(speed)] if speed.gpu is not None else []
+    return [_learns(speed, control), *undisturbed, *(_faster(speed, rival) for rival in rivals)]
 
 
 def quality_verdicts(
@@ -53,6 +56,20 @@ def numerics_verdicts(numerics: Numerics, limits: NumericsLimits, *, control: bo
     return [*verdicts, _verdict(numerics, "16-bit share", status, share, low if share < low else high, sentence)]
 
 
+def parity_verdicts(parity: Parity, at_least: float) -> list[Verdict]:
+    """On a GPU, the interval of the ratio must not lie below `at_least`; of a CPU it is only said."""
+    ours, theirs = parity.ours, parity.theirs
+    ratio = ratio_interval([s / theirs.steps for s in theirs.seconds], [s / ours.steps for s in ours.seconds])
+    status: Status = "worse" if ratio.high < at_least else "better" if ratio.low > at_least else "undecided"
+    if parity.device == "cpu" or (status == "undecided" and ratio.centre >= at_least):
+        status = "same"
+    sentence = (
+        f"{parity.case.precision} as {parity.case.execution} is {ratio.centre:.3g} times as fast as {parity.rival} "
+        f"{parity.rival_version} (99 % interval {ratio.low:.3g} to {ratio.high:.3g}); at least {at_least:g} is expected on a GPU"
+    )
+    return [_verdict(parity, f"speed-up over {parity.rival}", status, ratio.centre, at_least, sentence)]
+
+
 def _learns(speed: Speed, control: bool) -> Verdict:
     before, after = speed.loss_before, speed.loss_after
     fell = before is not None and after is not None and after < before
@@ -64,15 +81,25 @@ def _learns(speed: Speed, control: bool) -> Verdict:
     )
 
 
+def _undisturbed(speed: Speed) -> Verdict:
+    dropped, kept = speed.dropped_blocks, len(speed.blocks.seconds)
+    share = min(1.0, dropped / kept)
+    reasons = ", ".join(speed.gpu.limits) if speed.gpu and speed.gpu.limits else "none"
+    sentence = f"the GPU was slowed down in {dropped} blocks beside {kept} good ones (its limits: {reasons})"
+    status: Status = "undecided" if share > DROPPED_LIMIT else "same"
+    return _verdict(speed, "state of the GPU", status, share, DROPPED_LIMIT, sentence)
+
+
 def _faster(speed: Speed, rival: str) -> Verdict:
     reference = speed.references[rival]
-    per_step = [s / reference.steps for s in reference.seconds], [s / speed.blocks.steps for s in speed.blocks.seconds]
-    ratio = ratio_interval(*per_step)
+    own = reference.rounds or speed.blocks
+    interval_of = separate_ratio_interval if reference.rounds is None else ratio_interval
+    ratio = interval_of([s / reference.blocks.steps for s in reference.blocks.seconds], [s / own.steps for s in own.seconds])
     status: Status = "better" if ratio.low > 1 else "worse" if ratio.high < 1 else "undecided"
-    interval = f"99 % interval {ratio.low:.2f} to {ratio.high:.2f}"
-    sentence = f"{speed.case.precision} is {ratio.centre:.2f} times as fast as {rival} ({interval})"
+    interval = f"99 % interval {ratio.low:.3g} to {ratio.high:.3g}"
+    sentence = f"{speed.case.precision} is {ratio.centre:.3g} times as fast as {rival} ({interval})"
     if status != "better":
-        sentence += f"; the workload expects it to be faster, with {100 * speed.half_flops_share:.0f} % of its FLOPs in 16 bits"
+        sentence += f"; the workload expects it to be faster; {explain(speed)}"
     return _verdict(speed, f"speed-up over {rival}", status, ratio.centre, 1.0, sentence)
 
 
@@ -95,7 +122,7 @@ def _within(numerics: Numerics, metric: str, value: float | None, limit: float) 
 
 
 def _verdict(
-    record: Speed | Quality | Numerics,
+    record: Speed | Quality | Numerics | Parity,
     metric: str,
     status: Status,
     value: float | None,

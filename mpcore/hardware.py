@@ -1,7 +1,9 @@
-"""What the machine is: the device, its memory and power limit, and the versions of the software on it."""
+"""What the machine is and how it does: the device, its memory and power limit, the versions of the software on it, and the
+clocks, power and temperature of the GPU while it works."""
 
 import os
 import platform
+import time
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -9,9 +11,14 @@ from pathlib import Path
 import pynvml
 import torch
 
-from mpcore.records import Hardware
+from mpcore.records import GpuState, Hardware
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
+
+SLOWDOWNS = {0x08: "hardware slowdown", 0x20: "software thermal slowdown", 0x40: "thermal slowdown", 0x80: "power brake"}
+"""NVML's clocks event reasons (nvml.h) for which a block is not the GPU's ordinary speed."""
+LIMITS = {0x04: "power cap", 0x02: "applications clocks", 0x10: "sync boost", 0x100: "display clocks"} | SLOWDOWNS
+"""A GPU at its power cap is at its ordinary speed, with this power limit; that it was is recorded."""
 
 
 def default_device() -> torch.device:
@@ -62,6 +69,69 @@ def software() -> dict[str, str]:
             pynvml.nvmlInit()
             versions["driver"] = pynvml.nvmlSystemGetDriverVersion()
     return versions
+
+
+class GpuWatch:
+    """Asks the GPU how it does while it works. `reason` says why there is no answer, where there is none."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.reason: str | None = None
+        if device.type != "cuda":
+            self.reason = "no GPU"
+            return
+        try:
+            pynvml.nvmlInit()
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            self._read(), self._other_processes()  # the first readings take milliseconds
+        except pynvml.NVMLError as error:
+            self.reason = f"NVML does not answer: {error}"
+        self.clear()
+
+    def clear(self) -> None:
+        self._readings: list[tuple[float, int, float, int, float]] = []
+        self._limits = 0
+
+    def look(self) -> bool:
+        """Takes one reading. Whether the GPU is slowed down; False where it does not say."""
+        if self.reason is not None:
+            return False
+        try:
+            reading, limits = self._read()
+        except pynvml.NVMLError as error:
+            self.reason = f"NVML no longer answers: {error}"
+            return False
+        self._readings.append(reading)
+        self._limits |= limits
+        return any(limits & bit for bit in SLOWDOWNS)
+
+    def state(self, *, alone: bool) -> GpuState | None:
+        """Of all readings since `clear`; without energy unless the case worked `alone` in that time."""
+        if self.reason is not None or not self._readings:
+            return None
+        at, mhz, watts, celsius, joules = zip(*self._readings, strict=True)
+        return GpuState(
+            at_seconds=tuple(t - at[0] for t in at),
+            sm_mhz=mhz,
+            watts=watts,
+            celsius=celsius,
+            joules=joules if alone else (),
+            limits=tuple(name for bit, name in LIMITS.items() if self._limits & bit),
+            other_processes=self._other_processes(),
+        )
+
+    def _read(self) -> tuple[tuple[float, int, float, int, float], int]:
+        handle = self._handle
+        joules = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
+        return (
+            time.perf_counter(),
+            pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+            joules,
+        ), pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+
+    def _other_processes(self) -> int:
+        return sum(p.pid != os.getpid() for p in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
 
 
 def _nvml(uuid: str) -> tuple[float | None, str | None]:

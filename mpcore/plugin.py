@@ -4,6 +4,7 @@ Whoever has the package installed loads this file with every pytest, so it impor
 test asks for a case.
 """
 
+import itertools
 import os
 import re
 import time
@@ -23,10 +24,12 @@ KINDS = {
     "speed": "times a training step of every case",
     "accuracy": "trains every case to the end of its recipe",
     "numerics": "compares a step of every case with FP64",
+    "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\]$")
 PROGRESS_SECONDS = 10.0
+DEFAULT_TARGET = 0.2
 
 
 @dataclass
@@ -36,8 +39,33 @@ class Session:
     bench: "Bench"
     size: "Size"
     results: "list[Result]" = field(default_factory=list)
+    saved: list[dict[str, Any]] = field(default_factory=list)
+    """For each result what pytest-benchmark will save with it."""
     ran: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    def add(self, result: "Result", extra_info: dict[str, Any]) -> None:
+        from mpcore.store import KEY
+
+        self.results.append(result)
+        self.saved.append(extra_info)
+        extra_info[KEY] = result.model_dump(mode="json")
+
+    def drifted(self, case: "Case") -> None:
+        """Adds the drift of its references to all records of the case's workload."""
+        from mpcore.records import Speed
+        from mpcore.store import KEY
+
+        same = [
+            i
+            for i, result in enumerate(self.results)
+            if isinstance(result.record, Speed) and result.record.case.in_precision("") == case.in_precision("")
+        ]
+        drift = self.bench.drift(case) if same else {}
+        for i in same:
+            record = self.results[i].record.model_copy(update={"drift": drift})
+            self.results[i] = self.results[i].model_copy(update={"record": record})
+            self.saved[i][KEY] = self.results[i].model_dump(mode="json")
 
 
 SESSION = pytest.StashKey[Session]()
@@ -48,6 +76,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mpcore", "mixed-precision benchmarks")
     group.addoption("--mp-workload", metavar="NAMES", help="workloads, separated by commas (default: all)")
     group.addoption("--mp-precision", metavar="NAMES", help="precision modes, separated by commas (default: all)")
+    group.addoption(
+        "--mp-execution",
+        metavar="NAMES",
+        help="eager, graph, compile, separated by commas (default: graph on a GPU, eager on a CPU)",
+    )
     group.addoption("--mp-size", choices=("tiny", "full"), help="size of the models (default: full on a GPU, tiny on a CPU)")
     group.addoption("--mp-device", metavar="DEVICE", help="cpu, cuda or cuda:1 (default: cuda where there is one)")
     group.addoption(
@@ -65,14 +98,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mp-tolerance", metavar="POINTS", type=float, help="accuracy that a mode may lose (default: the workload's own)"
     )
+    group.addoption(
+        "--mp-precision-target",
+        metavar="PERCENT",
+        type=float,
+        default=DEFAULT_TARGET,
+        help="half-width of a ratio's 99 %% interval that timing goes on for, within a time limit (default: %(default)s)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for kind, meaning in KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
     config.addinivalue_line("markers", "cuda: needs an NVIDIA GPU")
-    names = ("mp_workload", "mp_precision", "mp_size", "mp_device", "mp_data", "mp_checkpoint", "mp_tolerance")
-    if any(config.getoption(name) not in (None, []) for name in names):
+    config.addinivalue_line(
+        "markers", "workloads(*names): what a test measures where no workload is named (default: all real ones)"
+    )
+    options = config.option.__dict__.items()
+    if any(name.startswith("mp_") and value not in (None, [], DEFAULT_TARGET) for name, value in options):
         _session(config)  # a wrong option is said before anything is collected
 
 
@@ -86,15 +129,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", [])
         return
     kind = next((k for k in KINDS if metafunc.definition.get_closest_marker(k)), "other")
+    own = metafunc.definition.get_closest_marker("workloads")
     parameters = [
-        pytest.param(case, marks=_marks(kind, case, reason), id=case.id) for case, reason in _cases(metafunc.config, session)
+        pytest.param(case, marks=_marks(kind, case, reason), id=case.id)
+        for case, reason in _cases(metafunc.config, session, own.args if own else ())
     ]
     metafunc.parametrize("case", parameters, indirect=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if REFUSED in config.stash:
         raise config.stash[REFUSED]
+    if "parity" in config.option.markexpr or any("parity" in str(argument) for argument in config.invocation_params.args):
+        return
+    others = [item for item in items if _case(item) and item.get_closest_marker("parity")]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -137,6 +188,32 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         f"mpcore: {cases} on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
         f"weights {', '.join(weights) or 'random'}"
     ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What can happen to a case is one sentence, and its memory is given back for the cases that follow: a traceback
+    would hold every tensor of the frames that it names."""
+    case = _case(item)
+    if case is None:
+        return (yield)
+    from mpcore.measure import Failed, explained
+
+    try:
+        return (yield)
+    except Failed as failed:
+        sentence = f"{case.id}: {explained(failed)}"
+    pytest.fail(sentence, pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last case of a workload its references are timed once more: how far did the machine drift?"""
+    case, following = _case(item), _case(nextitem) if nextitem else None
+    if case is None or not item.get_closest_marker("speed"):
+        return
+    if following is None or not nextitem.get_closest_marker("speed") or following.in_precision("") != case.in_precision(""):
+        _session(item.config).drifted(case)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -206,10 +283,21 @@ def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict
 def case(request: pytest.FixtureRequest) -> "Case":
     """One workload in one mode. What is timed or trained is skipped where a CPU only emulates the mode's arithmetic."""
     case: Case = request.param
-    timed = request.node.get_closest_marker("speed") or request.node.get_closest_marker("accuracy")
+    timed = any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity"))
     if timed and (reason := _session(request.config).bench.emulated(case)):
         pytest.skip(reason)
     return case
+
+
+@pytest.fixture
+def rival(request: pytest.FixtureRequest, case: "Case") -> Any:
+    """Another trainer by its name; skipped where it is not installed or has no such mode."""
+    from mpcore.rivals import rivals
+
+    rival = rivals[request.param]
+    if reason := rival.unsupported(case.precision):
+        pytest.skip(reason)
+    return rival
 
 
 @pytest.fixture
@@ -225,16 +313,15 @@ def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecor
     session = _session(request.config)
 
     def judge(record: "AnyRecord", verdicts: "Sequence[Verdict]") -> None:
-        from mpcore.records import Quality, Result, Speed
-        from mpcore.store import KEY
+        from mpcore.records import Parity, Quality, Result, Speed
 
-        result = Result(record=record, verdicts=tuple(verdicts))
-        session.results.append(result)
-        benchmark.extra_info[KEY] = result.model_dump(mode="json")
+        session.add(Result(record=record, verdicts=tuple(verdicts)), benchmark.extra_info)
         if isinstance(record, Speed):
             clock.replay(benchmark, record.blocks.seconds, record.blocks.steps)
         elif isinstance(record, Quality):
             clock.replay(benchmark, [t.train_seconds for t in record.trainings])
+        elif isinstance(record, Parity):
+            clock.replay(benchmark, record.ours.seconds, record.ours.steps)
         else:
             clock.replay(benchmark, [record.seconds])
         failed = [v.sentence for v in verdicts if not v.passed]
@@ -295,11 +382,12 @@ def _session(config: pytest.Config) -> Session:
     from mpcore.data import DataError, Source
     from mpcore.hardware import default_device
     from mpcore.measure import Bench
-    from mpcore.registry import UnknownName, precisions, workloads
+    from mpcore.registry import UnknownName, executions, precisions, workloads
 
     try:
         workloads.check(_names(config, "mp_workload"))
         precisions.check(_names(config, "mp_precision"))
+        executions.check(_names(config, "mp_execution"))
         checkpoints = _checkpoints(config.getoption("mp_checkpoint"))
         workloads.check(checkpoints)
         source = Source(config.getoption("mp_data") or os.environ.get("MPCORE_DATA") or "embedded")
@@ -308,13 +396,18 @@ def _session(config: pytest.Config) -> Session:
     tolerance = config.getoption("mp_tolerance")
     if tolerance is not None and not 0 <= tolerance <= 100:
         raise pytest.UsageError(f"--mp-tolerance {tolerance}: expected points of the metric, 0 to 100")
+    target = config.getoption("mp_precision_target")
+    if not 0 < target <= 100:
+        raise pytest.UsageError(f"--mp-precision-target {target}: expected per cent of the ratio, above 0 and at most 100")
     device = _device(config.getoption("mp_device")) if config.getoption("mp_device") else default_device()
     size: Size = config.getoption("mp_size") or ("full" if device.type == "cuda" else "tiny")
 
     def progress(title: str) -> ProgressLine:
         return ProgressLine(config, title)
 
-    config.stash[SESSION] = Session(Bench(device, source, checkpoints, tolerance, progress), size)
+    config.stash[SESSION] = Session(
+        Bench(device, source, checkpoints, tolerance=tolerance, target=target / 100, progress=progress), size
+    )
     return config.stash[SESSION]
 
 
@@ -356,19 +449,27 @@ def _names(config: pytest.Config, option: str) -> list[str]:
     return names
 
 
-def _cases(config: pytest.Config, session: Session) -> "Iterator[tuple[Case, str | None]]":
-    """Every selected case, with the reason if the device cannot run it."""
+def _cases(config: pytest.Config, session: Session, own: Sequence[str]) -> "Iterator[tuple[Case, str | None]]":
+    """Every selected case, with the reason if the device cannot run it. A test's `own` workloads are those that it may
+    have; any other measures those that are named, or all that are not synthetic."""
     from mpcore.records import Case
-    from mpcore.registry import precisions, workloads
+    from mpcore.registry import executions, precisions, workloads
 
-    for workload in _names(config, "mp_workload") or workloads.names():
-        for precision in _names(config, "mp_precision") or precisions.names():
-            case = Case(workload=workload, precision=precision, size=session.size)
-            yield case, precisions[precision].unsupported(session.bench.device)
+    device = session.bench.device
+    named = _names(config, "mp_workload")
+    real = [name for name in workloads.names() if not workloads[name].synthetic]
+    names = (
+        [name for name in own if not named or name in named] if own else named or real,
+        _names(config, "mp_execution") or ["graph" if device.type == "cuda" else "eager"],
+        _names(config, "mp_precision") or precisions.names(),
+    )
+    for workload, execution, precision in itertools.product(*names):
+        case = Case(workload=workload, precision=precision, execution=execution, size=session.size)
+        yield case, executions[execution].unsupported(device) or precisions[precision].unsupported(device)
 
 
 def _marks(kind: str, case: "Case", reason: str | None) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.benchmark(timer=Clock(), group=f"{kind}: {case.workload} ({case.size})")]
+    marks = [pytest.mark.benchmark(timer=Clock(), group=f"{kind}: {case.workload} ({case.size}, {case.execution})")]
     return [*marks, pytest.mark.skip(reason=reason)] if reason else marks
 
 

@@ -9,6 +9,8 @@ UPDATE_LIMIT = 0.05
 """Adam divides by the size of a gradient, so that entries which are nothing but noise count like the others: in FP32 that
 made up to 0.016 of the update (ResNet-18 on an H200). Without masters it is 0.4 and more."""
 FLUSHED_LIMIT = 0.01
+DROPPED_LIMIT = 0.25
+"""Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,19 @@ import math
 import statistics
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the layout below, stored with every result."""
 
 Size = Literal["tiny", "full"]
@@ -64,8 +74,85 @@ class Blocks(Record):
         return statistics.median(self.seconds) / self.steps
 
 
+class Kernel(Record):
+    """What a step launches under one name: on a GPU kernels and copies, on a CPU operations. `count` and `seconds` (of
+    device time, all launches together) are those of one step."""
+
+    name: str
+    count: PositiveFloat
+    seconds: NonNegativeFloat
+
+
+class Family(Record):
+    """All kernels of one kind and format. `bits` is the width that they read and write, None where no name tells."""
+
+    name: str
+    bits: Literal[16, 32] | None
+    count: PositiveFloat
+    seconds: NonNegativeFloat
+
+
+class Profile(Record):
+    """The kernels of one step: the longest, longest first, the others as one sum, and all of them by family."""
+
+    kernels: tuple[Kernel, ...]
+    rest: Kernel | None
+    families: tuple[Family, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Device time of one step."""
+        return sum(f.seconds for f in self.families)
+
+
+class Reference(Record):
+    """Another mode that a case was timed against.
+
+    `rounds` are the case's own blocks that took turns with these, A B B A; where it is None the reference was measured
+    apart, and is compared with the case's `blocks`.
+    """
+
+    blocks: Blocks
+    rounds: Blocks | None
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Reference":
+        if self.rounds is not None and len(self.rounds.seconds) != len(self.blocks.seconds):
+            raise ValueError(f"{len(self.blocks.seconds)} blocks took turns with {len(self.rounds.seconds)}")
+        return self
+
+
+class GpuState(Record):
+    """What the GPU said of itself, once in every timed block of the case: seconds since the first, the clock of its
+    multiprocessors, power, temperature, and the energy it has used since its driver was loaded."""
+
+    at_seconds: tuple[float, ...]
+    sm_mhz: tuple[NonNegativeInt, ...]
+    watts: tuple[NonNegativeFloat, ...]
+    celsius: tuple[int, ...]
+    joules: tuple[NonNegativeFloat, ...]
+    limits: tuple[str, ...]
+    """Reasons for which the clock was held back in any block, slowdowns and the power cap alike."""
+    other_processes: NonNegativeInt
+
+    @property
+    def mean_watts(self) -> float | None:
+        """The slope of energy over time, by least squares: the counter moves ten times a second only."""
+        if len(self.at_seconds) < 4:
+            return None
+        slope = statistics.linear_regression(self.at_seconds, self.joules).slope
+        return slope if slope > 0 else None
+
+
 class Speed(Record):
-    """Time and memory of one training step. `references` holds the modes that were timed alternately with it."""
+    """Time and memory of one training step, and what it spends them on.
+
+    blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
+    references: by mode. drift: by mode, how much longer a reference took at the end of its workload than at the
+    beginning, as a share. pool_bytes: what the graph holds beside weights and optimiser, None where none was captured.
+    ceiling_flops: per second, of a large matrix product in the mode's format; with gpu and profile None where there is no
+    GPU, or no NVML. dropped_blocks: in which the GPU said that it was slowed down.
+    """
 
     kind: Literal["speed"] = "speed"
     case: Case
@@ -74,27 +161,63 @@ class Speed(Record):
     batch_size: PositiveInt
     unit: str
     blocks: Blocks
-    references: dict[str, Blocks]
+    eager: Blocks | None
+    references: dict[str, Reference]
+    drift: dict[str, float] = {}
     peak_allocated_bytes: NonNegativeInt | None
     peak_reserved_bytes: NonNegativeInt | None
+    pool_bytes: NonNegativeInt | None
     loss_before: Finite
     loss_after: Finite
     loss_scale: Finite
     skipped_steps: NonNegativeInt
     flops_per_step: NonNegativeInt
     half_flops_share: float
+    ceiling_flops: PositiveFloat | None
+    profile: Profile | None
+    gpu: GpuState | None
+    dropped_blocks: NonNegativeInt
 
     @property
     def units_per_second(self) -> float:
         return self.batch_size / self.blocks.step_seconds
 
     def speedup(self, reference: str) -> float | None:
-        """How many times faster than `reference`: the median ratio of neighbouring blocks."""
+        """How many times faster than `reference`: the median ratio of neighbouring blocks, or the ratio of medians of
+        blocks measured apart."""
         other = self.references.get(reference)
         if other is None:
             return None
-        pairs = zip(other.seconds, self.blocks.seconds, strict=True)
-        return statistics.median(r / c for r, c in pairs) * self.blocks.steps / other.steps
+        if other.rounds is None:
+            return other.blocks.step_seconds / self.blocks.step_seconds
+        pairs = zip(other.blocks.seconds, other.rounds.seconds, strict=True)
+        return statistics.median(r / c for r, c in pairs) * other.rounds.steps / other.blocks.steps
+
+    @property
+    def flops_per_second(self) -> float:
+        return self.flops_per_step / self.blocks.step_seconds
+
+    @property
+    def ceiling_share(self) -> float | None:
+        """Model FLOPs utilisation, against what this GPU was measured to reach in the mode's format."""
+        return None if self.ceiling_flops is None else self.flops_per_second / self.ceiling_flops
+
+    @property
+    def launch_overhead(self) -> float | None:
+        """How many times longer a step takes when Python launches it."""
+        return None if self.eager is None else self.eager.step_seconds / self.blocks.step_seconds
+
+    @property
+    def busy_share(self) -> float | None:
+        """The share of an eager step in which the GPU computes."""
+        if self.profile is None or self.device == "cpu":
+            return None
+        return min(1.0, self.profile.seconds / (self.eager or self.blocks).step_seconds)
+
+    @property
+    def joules_per_step(self) -> float | None:
+        watts = None if self.gpu is None else self.gpu.mean_watts
+        return None if watts is None else watts * self.blocks.step_seconds
 
 
 class Divergence(Record):
@@ -174,7 +297,38 @@ class Numerics(Record):
     half_flops_share: float
 
 
-AnyRecord = Annotated[Speed | Quality | Numerics, Field(discriminator="kind")]
+class Parity(Record):
+    """Our step, or training, against that of another trainer, in turns on the same model, data, optimiser and mode.
+
+    Blocks of a training hold its steps. `scores` are the metric that counts, in 0 to 1, by "ours" and "theirs".
+    """
+
+    kind: Literal["parity"] = "parity"
+    case: Case
+    workload_version: PositiveInt
+    device: str
+    batch_size: PositiveInt
+    unit: str
+    rival: str
+    rival_version: str
+    ours: Blocks
+    theirs: Blocks
+    scores: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Parity":
+        if len(self.ours.seconds) != len(self.theirs.seconds):
+            raise ValueError(f"{len(self.ours.seconds)} blocks took turns with {len(self.theirs.seconds)}")
+        return self
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is: the median over pairs."""
+        pairs = zip(self.theirs.seconds, self.ours.seconds, strict=True)
+        return statistics.median(t / o for t, o in pairs) * self.ours.steps / self.theirs.steps
+
+
+AnyRecord = Annotated[Speed | Quality | Numerics | Parity, Field(discriminator="kind")]
 
 Status = Literal["same", "better", "worse", "undecided", "new"]
 

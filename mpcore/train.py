@@ -40,7 +40,8 @@ class TrainStep:
     """One training step of `workload` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
 
     The model is built from `seed`. With `accumulate` = n, a batch goes through in n parts whose gradients are added
-    up to those of the whole batch. The precision's process-wide settings hold inside a call and nowhere else.
+    up to those of the whole batch. The precision's process-wide settings hold inside a call and nowhere else. A step that
+    was captured writes its loss, and its predictions, to the same place at every call: what is to be kept is copied.
     """
 
     def __init__(
@@ -61,18 +62,48 @@ class TrainStep:
         seed_everything(seed)
         with torch.device(device):
             model = workload.build_model()
-        self.model = model.to(device).train()
-        if not dropout:
-            disable_dropout(self.model)
+        self.dropout = dropout
+        self.model = model.to(device)
+        self.train_mode()
         precision.prepare(self.model, workload.recipe)
-        self._execute = executions[execution](self._step)
+        how = executions[execution]
+        how.prepare(self.model)
+        self._execute = how(self._step, self.model)
+        self._execute_prediction = how(self._predict, self.model)
+
+    def train_mode(self) -> None:
+        self.model.train()
+        if not self.dropout:
+            disable_dropout(self.model)
 
     def __call__(self, batch: Batch) -> Tensor:
         with self.precision.settings():
             return self._execute(batch)
 
+    def launch(self, batch: Batch) -> Tensor:
+        """The same step, launched by Python one operation after the other."""
+        with self.precision.settings():
+            return self._step(batch)
+
     def predict(self, batch: Batch) -> Tensor:
-        with self.precision.settings(), torch.no_grad(), self.precision.forward():
+        with self.precision.settings():
+            return self._execute_prediction(batch)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        self.precision.set_learning_rate(learning_rate)
+
+    @property
+    def captured(self) -> bool:
+        """Whether the host only starts a graph, and has nothing to do while the device works."""
+        return self._execute.captured
+
+    @property
+    def pool_bytes(self) -> int | None:
+        """Device memory that the captured step holds, beside weights and optimiser; None where it is not captured."""
+        return self._execute.pool_bytes
+
+    def _predict(self, batch: Batch) -> Tensor:
+        with torch.no_grad(), self.precision.forward():
             return self.workload.predict(self.model, batch)
 
     def _step(self, batch: Batch) -> Tensor:
@@ -116,9 +147,9 @@ class Fit:
 class Diverged(RuntimeError):
     """A training that came to nothing. `fit` holds what was recorded until then."""
 
-    def __init__(self, case: str, fit: Fit) -> None:
+    def __init__(self, fit: Fit) -> None:
         assert fit.diverged is not None
-        super().__init__(f"{case} diverged at step {fit.diverged.step}: {fit.diverged.reason}")
+        super().__init__(f"diverged at step {fit.diverged.step}: {fit.diverged.reason}")
         self.fit = fit
 
 
@@ -137,7 +168,7 @@ def fit(step: TrainStep, split: Split, *, seed: int = 0, progress: Progress | No
     recipe = step.workload.recipe
     steps = recipe.epochs * -(-len(split) // recipe.batch_size)
     history = _History(steps, step)
-    step.model.train()
+    step.train_mode()
     synchronise(step.device)
     start = time.perf_counter()
     batches = (b for epoch in range(recipe.epochs) for b in split.shuffled(recipe.batch_size, seed, epoch))
@@ -153,7 +184,7 @@ def fit(step: TrainStep, split: Split, *, seed: int = 0, progress: Progress | No
     synchronise(step.device)
     result = history.result(time.perf_counter() - start, diverged)
     if diverged:
-        raise Diverged(f"{step.workload.name} in {step.precision.name}", result)
+        raise Diverged(result)
     return result
 
 
@@ -212,13 +243,12 @@ class Evaluation:
 
 def evaluate(step: TrainStep, split: Split) -> Evaluation:
     """Predicts every sample of `split` and scores the predictions."""
-    training = step.model.training
     step.model.eval()
     synchronise(step.device)
     start = time.perf_counter()
     size = step.workload.recipe.batch_size * EVALUATION_BATCHES
-    predicted = torch.cat([step.predict(batch) for batch in split.batches(size)]).cpu()
+    predicted = torch.cat([step.predict(batch).clone() for batch in split.batches(size)]).cpu()
     seconds = time.perf_counter() - start
-    step.model.train(training)
+    step.train_mode()
     metrics, confusion = step.workload.score(split.columns["label"].cpu(), predicted)
     return Evaluation(seconds, metrics, confusion)

@@ -83,7 +83,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_at_its_step(dots, cpu, mod
         return loss(model, batch) * (float("nan") if len(calls) == 7 else 1.0)
 
     dots.loss = poisoned
-    with pytest.raises(Diverged, match=r"dots in .* diverged at step 7: the loss is nan") as caught:
+    with pytest.raises(Diverged, match="diverged at step 7: the loss is nan") as caught:
         fit(step, split)
     assert len(caught.value.fit.losses) == 7
     assert len(calls) == 50

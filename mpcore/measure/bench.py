@@ -2,7 +2,7 @@
 compared with it: the trainings, the FP64 yardstick of the current workload, the encoded data."""
 
 import functools
-import time
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,14 +11,20 @@ import torch
 from mpcore import precision as _modes  # noqa: F401  (registers the modes)
 from mpcore import workloads as _workloads  # noqa: F401
 from mpcore.data import Batch, Source
-from mpcore.hardware import synchronise
+from mpcore.execution import Eager
+from mpcore.hardware import GpuWatch
+from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.numerics import Observation, measure_numerics, observe
+from mpcore.measure.parity import step_parity, training_parity
 from mpcore.measure.quality import measure_quality
-from mpcore.measure.speed import BATCHES, free_memory, measure_speed
+from mpcore.measure.speed import BATCHES, Stand, free_memory, measure_speed
+from mpcore.measure.timing import block_seconds
 from mpcore.policy import NumericsLimits, numerics_limits
+from mpcore.precision import Precision
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Numerics, Quality, Size, Speed
+from mpcore.records import Case, Numerics, Parity, Quality, Size, Speed
 from mpcore.registry import precisions, workloads
+from mpcore.rivals import Rival, Trainer
 from mpcore.train import Progress, TrainStep
 from mpcore.workloads import Workload
 
@@ -27,6 +33,8 @@ EMULATED = 5.0
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
 NUMERICS_ROWS = {"tiny": 16, "full": 32}
 REFERENCES = ("fp32", "tf32")
+TARGET = 0.002
+"""Half-width of the 99 % intervals of times and ratios, as a share, that timing goes on for."""
 
 
 class Bench:
@@ -41,7 +49,9 @@ class Bench:
         device: torch.device,
         source: Source | None = None,
         checkpoints: Mapping[str, str] | None = None,
+        *,
         tolerance: float | None = None,
+        target: float = TARGET,
         progress: Callable[[str], Progress] | None = None,
     ) -> None:
         self.device = device
@@ -49,6 +59,10 @@ class Bench:
         self.checkpoints = dict(checkpoints or {})
         self.progress = progress
         self._tolerance = tolerance
+        self.watch = GpuWatch(device)
+        self._target = target
+        self._speeds: dict[Case, Speed] = {}
+        self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._qualities: dict[Case, Quality] = {}
         self._yardstick: tuple[str, Observation] | None = None
         self.workload = functools.cache(self._workload)
@@ -65,10 +79,26 @@ class Bench:
                 workload.build_model()
 
     def speed(self, case: Case) -> Speed:
-        references = [r for r in REFERENCES if r != case.precision and not precisions[r].unsupported(self.device)]
-        size = self.workload(case.workload, case.size).recipe.batch_size
-        batches = [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)]
-        return measure_speed(case, references, self.build, batches)
+        """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
+        eager ones take turns with theirs."""
+        if case not in self._speeds:
+            alone = self._captured(case)
+            blocks = {r: self.speed(case.in_precision(r)).blocks if alone else None for r in self._references(case)}
+            self._speeds[case] = measure_speed(self._stand(case), blocks, self._ceiling(precisions[case.precision]()))
+        return self._speeds[case]
+
+    def drift(self, case: Case) -> dict[str, float]:
+        """By mode, how much longer the references of the case's workload take now than when they were measured, as a share;
+        nothing where they took turns with each case."""
+        firsts = [self._speeds.get(case.in_precision(r)) for r in REFERENCES] if self._captured(case) else []
+        drift = {}
+        for first in filter(None, firsts):
+            free_memory()
+            stand = self._stand(first.case)
+            again = stand.contestant(first.case.precision)
+            stand.alone(again)
+            drift[first.case.precision] = again.blocks.step_seconds / first.blocks.step_seconds - 1
+        return drift
 
     def quality(self, case: Case) -> Quality:
         """The trainings of `case`, once a session."""
@@ -89,6 +119,15 @@ class Bench:
         free_memory()
         return measure_numerics(case, self.build(case, dropout=False), batch, self._yardstick[1])
 
+    def step_parity(self, case: Case, rival: type[Rival]) -> Parity:
+        return step_parity(self._stand(case), precisions[case.precision](), rival)
+
+    def training_parity(self, case: Case, rival: type[Trainer]) -> Parity:
+        workload = self.workload(case.workload, case.size, True)
+        splits = {name: workload.split(name, self.device) for name in ("train", "test")}
+        build = functools.partial(self.build, pretrained=True)
+        return training_parity(case, build, splits, precisions[case.precision](), rival)
+
     def is_control(self, case: Case) -> bool:
         return precisions[case.precision].control
 
@@ -96,7 +135,9 @@ class Bench:
         """The modes that `case` must beat: on a GPU those that its workload names, on a CPU none."""
         if self.device.type != "cuda" or not precisions[case.precision].rival:
             return []
-        return [r for r in workloads[case.workload].amp_wins_over if not precisions[r].unsupported(self.device)]
+        workload = workloads[case.workload]
+        names = workload.amp_wins_over if self._captured(case) else workload.eager_amp_wins_over
+        return [r for r in names if not precisions[r].unsupported(self.device)]
 
     def limits(self, case: Case) -> NumericsLimits:
         mode, conditioning = precisions[case.precision], workloads[case.workload].conditioning
@@ -116,6 +157,27 @@ class Bench:
         precision = precisions[case.precision]()
         return TrainStep(workload, precision, self.device, seed=case.seed, execution=case.execution, dropout=dropout)
 
+    def _captured(self, case: Case) -> bool:
+        return self.device.type == "cuda" and case.execution != Eager.name
+
+    def _references(self, case: Case) -> list[str]:
+        """The modes that `case` is timed against: those before it in `REFERENCES` that the device can run."""
+        before = itertools.takewhile(lambda r: r != case.precision, REFERENCES)
+        return [r for r in before if not precisions[r].unsupported(self.device)]
+
+    def _ceiling(self, mode: Precision) -> float | None:
+        """Of the format that `mode` computes in, once a session."""
+        key = mode.dtype, mode.tf32
+        if key not in self._ceilings:
+            free_memory()
+            self._ceilings[key] = matmul_flops(mode, self.device)
+        return self._ceilings[key]
+
+    def _stand(self, case: Case) -> Stand:
+        size = self.workload(case.workload, case.size).recipe.batch_size
+        batches = [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)]
+        return Stand(case, self.build, batches, self.watch, self._target)
+
     def _workload(self, name: str, size: Size, pretrained: bool = False) -> Workload:
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)
 
@@ -127,21 +189,15 @@ class Bench:
         """Why `case` is too slow on this CPU for more than single steps, or None: the time of a step is measured."""
         if self.device.type != "cpu" or case.precision == "fp32":
             return None
+        eager = case.model_copy(update={"execution": Eager.name})
         rows = slice(self.workload(case.workload, case.size).recipe.batch_size)
         seconds = {}
         for precision in ("fp32", case.precision):
-            step, batch = self.build(case.in_precision(precision)), self._batch(case, rows)
+            step, batch = self.build(eager.in_precision(precision)), self._batch(case, rows)
             step(batch)
-            seconds[precision] = min(_timed(step, batch) for _ in range(2))
+            seconds[precision] = min(block_seconds(step, batch, 1, self.device) for _ in range(2))
         slowdown = seconds[case.precision] / seconds["fp32"]
         if slowdown < EMULATED:
             return None
         name = f"{case.precision} in {case.workload}"
         return f"this CPU emulates {name}: a step takes {slowdown:.0f} times that of fp32; single steps run"
-
-
-def _timed(step: TrainStep, batch: Batch) -> float:
-    start = time.perf_counter()
-    step(batch)
-    synchronise(step.device)
-    return time.perf_counter() - start

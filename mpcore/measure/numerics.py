@@ -55,19 +55,22 @@ def observe(step: TrainStep, batch: Batch, updates: int = UPDATES) -> Observatio
     precision.set_learning_rate(LEARNING_RATE)
     hook = precision.optimiser.register_step_pre_hook(look)
     loss, made, skipped = math.nan, 0, 0
-    with FlopCount() as flops:
-        while made < updates and skipped < SKIPS_ALLOWED:
-            this_loss = step(batch)
-            skipped_before, skipped = skipped, precision.state().skipped_steps
-            if skipped > skipped_before:
-                continue
-            made += 1
-            if made == 1:
-                loss = this_loss.item()
-                hook.remove()
+    gradients: dict[str, Tensor] = {}
+    while made < updates and skipped < SKIPS_ALLOWED:
+        this_loss = step(batch)
+        skipped_before, skipped = skipped, precision.state().skipped_steps
+        if skipped > skipped_before:
+            continue
+        made += 1
+        if made == 1:
+            loss = this_loss.item()
+            gradients = {name: gradient.clone() for name, gradient in seen.items()}  # a graph goes on writing to `seen`
+            hook.remove()
     hook.remove()
     moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
-    return Observation(loss, seen, moved, made, skipped, flops.half_share)
+    with FlopCount() as flops:
+        step.launch(batch)
+    return Observation(loss, gradients, moved, made, skipped, flops.half_share)
 
 
 def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Observation) -> Numerics:

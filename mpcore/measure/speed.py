@@ -1,66 +1,119 @@
-"""The time and the memory of one training step.
+"""The time and the memory of one training step, and what it does in that time.
 
 The memory comes first, while nothing else is there. Then the case learns for some steps, so that a step that is fast
 because it does nothing is found out. Then the learning rate is zero, so that weights and with them speed stand still, and
-blocks of the case and of its references take turns, A B B A, so that a drift of the machine meets all alike.
+blocks are timed: of a captured step alone, for it repeats within a thousandth, of an eager one in turns with its
+references, for there a drift of the machine must meet all alike.
 """
 
 import gc
+import math
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from mpcore.data import Batch
+from mpcore.execution import Eager
 from mpcore.flops import FlopCount
-from mpcore.hardware import synchronise
-from mpcore.records import Blocks, Case, Speed
+from mpcore.hardware import GpuWatch, synchronise
+from mpcore.measure.timing import Contestant, block_seconds, take_turns
+from mpcore.profile import profiled
+from mpcore.records import Blocks, Case, Reference, Speed
 from mpcore.train import TrainStep
 
 LEARNING_STEPS = 50
 EDGE = 5
 """Losses at either end of the learning steps that are averaged."""
-WARM_UP_STEPS = 5
-BLOCK_SECONDS = 0.1
-ROUNDS = {"cuda": 10, "cpu": 4}
 BATCHES = 2
 """Batches that the steps take turns on: few enough to be learned in the learning steps."""
+EAGER_BLOCKS = 3
+EAGER_SECONDS = 0.05
+"""Of a block of eager steps beside a graph; they are learning steps."""
+CLOSE = 0.05
+"""Within this of 1 a ratio is measured in turns, though both steps are captured."""
+
+Build = Callable[[Case], TrainStep]
 
 
-def measure_speed(case: Case, references: Sequence[str], build: Callable[[Case], TrainStep], batches: Sequence[Batch]) -> Speed:
-    """`build` makes the step of a case; `references` are the modes to take turns with."""
+@dataclass(frozen=True)
+class Stand:
+    """Where one case is measured. `build` makes the step of a case; the interval shall be `target` to either side."""
+
+    case: Case
+    build: Build
+    batches: Sequence[Batch]
+    watch: GpuWatch
+    target: float
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.batches[0].values())).device
+
+    def contestant(self, precision: str) -> Contestant:
+        return Contestant(self.build(self.case.in_precision(precision)), self.batches)
+
+    def alone(self, contestant: Contestant) -> int:
+        """Returns the number of rounds that were dropped."""
+        return take_turns([contestant], self.target, self.watch)
+
+    def in_turns(self, own: Contestant, names: Sequence[str]) -> tuple[dict[str, Reference], int] | None:
+        """The references and the number of rounds dropped; None where the steps do not fit into memory together."""
+        try:
+            others = [self.contestant(name) for name in names]
+            dropped = take_turns([own, *others], self.target, self.watch)
+        except torch.cuda.OutOfMemoryError:
+            return None
+        pairs = zip(names, others, strict=True)
+        return {name: Reference(blocks=other.blocks, rounds=own.blocks) for name, other in pairs}, dropped
+
+
+def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling: float | None) -> Speed:
+    """`references`: by mode its blocks where it was measured alone, None where it is to take turns with the case.
+    ceiling: FLOP/s of the mode's format."""
     free_memory()
-    device = next(iter(batches[0].values())).device
+    device = stand.device
     occupied = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
-    step = build(case)
-    with FlopCount() as flops:
-        first = step(batches[0])
-    allocated, reserved = _peak_memory(step, batches, occupied)
-    losses = torch.stack([first, *(step(b) for b in islice(cycle(batches), LEARNING_STEPS - 1))]).tolist()
-    state = step.precision.state()
-
-    contestants = {case.precision: step}
-    for reference in references:
-        contestants[reference] = build(case.in_precision(reference))
-    timed = _alternate(contestants, batches, ROUNDS[device.type])
+    step = stand.build(stand.case)
+    workload = step.workload
+    learned = _learn(step, stand.batches, occupied, launches=stand.case.execution == Eager.name or device.type != "cuda")
+    scale = step.precision.state()
+    own = Contestant(step, stand.batches)
+    together = [name for name, blocks in references.items() if blocks is None]
+    found, dropped = _time(stand, own, together)
+    gpu = stand.watch.state(alone=not found)
+    pool_bytes, profile = step.pool_bytes, profiled(lambda: step(stand.batches[0]), device)
+    for name, blocks in references.items():
+        if blocks is not None:
+            found[name] = _apart(stand, own, name, blocks)
+    blocks = own.blocks
+    del step, own  # makes room for those that had none beside it
+    for name in together:
+        if name not in found:
+            free_memory()
+            other = stand.contestant(name)
+            stand.alone(other)
+            found[name] = Reference(blocks=other.blocks, rounds=None)
     return Speed(
-        case=case,
-        workload_version=step.workload.version,
+        case=stand.case,
+        workload_version=workload.version,
         device=device.type,
-        batch_size=len(next(iter(batches[0].values()))),
-        unit=step.workload.unit,
-        blocks=timed[case.precision],
-        references={name: timed[name] for name in references},
-        peak_allocated_bytes=allocated,
-        peak_reserved_bytes=reserved,
-        loss_before=statistics.fmean(losses[:EDGE]),
-        loss_after=statistics.fmean(losses[-EDGE:]),
-        loss_scale=state.loss_scale,
-        skipped_steps=state.skipped_steps,
-        flops_per_step=flops.total,
-        half_flops_share=flops.half_share,
+        batch_size=len(next(iter(stand.batches[0].values()))),
+        unit=workload.unit,
+        blocks=blocks,
+        references={name: found[name] for name in references},
+        pool_bytes=pool_bytes,
+        loss_scale=scale.loss_scale,
+        skipped_steps=scale.skipped_steps,
+        ceiling_flops=ceiling,
+        profile=profile,
+        gpu=gpu,
+        dropped_blocks=dropped,
+        **learned,
     )
 
 
@@ -71,39 +124,66 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _peak_memory(step: TrainStep, batches: Sequence[Batch], occupied: int) -> tuple[int | None, int | None]:
+def _learn(step: TrainStep, batches: Sequence[Batch], occupied: int, *, launches: bool) -> dict[str, Any]:
+    """The learning steps, eager ones first: these are counted, weighed and, unless Python `launches` all steps, timed."""
+    losses: list[Tensor] = []
+
+    def launch(batch: Batch) -> None:
+        losses.append(step.launch(batch))
+
+    with FlopCount() as flops:
+        launch(batches[0])
+    allocated, reserved = _peak_memory(launch, batches, step.device, occupied)
+    eager = None if launches else _eager_blocks(launch, batches, step.device)
+    order = cycle(batches)
+    losses += [step(batch).clone() for batch in islice(order, LEARNING_STEPS - len(losses))]
+    values = torch.stack(losses).tolist()
+    return {
+        "flops_per_step": flops.total,
+        "half_flops_share": flops.half_share,
+        "peak_allocated_bytes": allocated,
+        "peak_reserved_bytes": reserved,
+        "eager": eager,
+        "loss_before": statistics.fmean(values[:EDGE]),
+        "loss_after": statistics.fmean(values[-EDGE:]),
+    }
+
+
+def _peak_memory(
+    launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device, occupied: int
+) -> tuple[int | None, int | None]:
     """Bytes allocated, less those that were `occupied` before the step was built, and bytes reserved, at the peak of a
     step; None each on a CPU, where nobody counts them."""
-    if step.device.type != "cuda":
+    if device.type != "cuda":
         return None, None
-    torch.cuda.reset_peak_memory_stats(step.device)
+    launch(batches[0])  # what is compiled is compiled now
+    torch.cuda.reset_peak_memory_stats(device)
     for batch in batches:
-        step(batch)
-    synchronise(step.device)
-    return torch.cuda.max_memory_allocated(step.device) - occupied, torch.cuda.max_memory_reserved(step.device)
+        launch(batch)
+    synchronise(device)
+    return torch.cuda.max_memory_allocated(device) - occupied, torch.cuda.max_memory_reserved(device)
 
 
-def _alternate(contestants: dict[str, TrainStep], batches: Sequence[Batch], rounds: int) -> dict[str, Blocks]:
-    """The contestants' blocks, one of each a round, in an order that turns round after each."""
-    steps: dict[str, int] = {}
-    for name, step in contestants.items():
-        step.precision.set_learning_rate(0.0)
-        _block(step, batches, WARM_UP_STEPS)
-        seconds = _block(step, batches, WARM_UP_STEPS) / WARM_UP_STEPS
-        steps[name] = max(1, round(BLOCK_SECONDS / seconds))
-    seconds_of: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(rounds):
-        order = list(contestants.items())
-        for name, step in order if number % 2 == 0 else reversed(order):
-            seconds_of[name].append(_block(step, batches, steps[name]))
-    return {name: Blocks(steps=steps[name], seconds=tuple(seconds)) for name, seconds in seconds_of.items()}
+def _eager_blocks(launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device) -> Blocks:
+    steps = max(1, round(EAGER_SECONDS / block_seconds(launch, batches[0], 1, device)))
+    turns = islice(cycle(batches), EAGER_BLOCKS)
+    return Blocks(steps=steps, seconds=tuple(block_seconds(launch, batch, steps, device) for batch in turns))
 
 
-def _block(step: TrainStep, batches: Sequence[Batch], steps: int) -> float:
-    """Wall seconds of `steps` steps between two synchronisations."""
-    synchronise(step.device)
-    start = time.perf_counter()
-    for batch in islice(cycle(batches), steps):
-        step(batch)
-    synchronise(step.device)
-    return time.perf_counter() - start
+def _time(stand: Stand, own: Contestant, together: Sequence[str]) -> tuple[dict[str, Reference], int]:
+    """The case in turns with the references `together`, or alone where there are none or no memory for them."""
+    turns = stand.in_turns(own, together) if together else None
+    if turns is not None:
+        return turns
+    free_memory()
+    return {}, stand.alone(own)
+
+
+def _apart(stand: Stand, own: Contestant, name: str, blocks: Blocks) -> Reference:
+    """A reference that was measured alone takes turns with the case where the ratio is close to 1, if both fit into memory."""
+    if abs(math.log(blocks.step_seconds / own.blocks.step_seconds)) < CLOSE:
+        turns = stand.in_turns(Contestant(own.step, stand.batches), [name])
+        if turns is not None:
+            return turns[0][name]
+        free_memory()
+    return Reference(blocks=blocks, rounds=None)

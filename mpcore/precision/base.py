@@ -73,9 +73,15 @@ class Precision:
         self.optimiser = self.build_optimiser([p for p in model.parameters() if p.requires_grad], recipe)
 
     def build_optimiser(self, weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+        """On a GPU its learning rate and its count of steps live there: a graph would freeze them on the host."""
         options: dict[str, Any] = {"fused": True} if self.fused else {"foreach": True}
+        learning_rate: float | Tensor = recipe.learning_rate
+        if weights[0].is_cuda:
+            learning_rate = torch.tensor(recipe.learning_rate, device=weights[0].device)
+            if recipe.optimiser != "SGD":  # which counts no steps
+                options["capturable"] = True
         optimiser = getattr(torch.optim, recipe.optimiser)
-        return optimiser(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **options)
+        return optimiser(weights, lr=learning_rate, weight_decay=recipe.weight_decay, **options)
 
     @contextmanager
     def settings(self) -> Iterator[None]:
@@ -120,7 +126,10 @@ class Precision:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(learning_rate)  # in place, where a captured step reads it
+            else:
+                group["lr"] = learning_rate
 
     @property
     def loss_scale(self) -> Tensor | None:

@@ -8,10 +8,11 @@ The model is cast to 16 bits once. An FP32 master of each weight is what the opt
 
 none of it waiting for the host. All masters lie in one flat tensor, as do their gradients: what is copied goes over all
 weights at once (foreach), and to everything between the copies the model is a single weight, which saves the launches
-and the bookkeeping of hundreds. A weight that the loss does not reach has a gradient of zero.
+and the bookkeeping of hundreds. Each master has the strides of its weight, for a copy between two memory formats is a
+slow one and one launch a weight. A weight that the loss does not reach has a gradient of zero.
 
 BatchNorm keeps FP32 weights and running statistics, which its kernels take beside 16-bit inputs: cuDNN's fast ones
-take no others.
+take no others. Weights that stay FP32 are their own masters.
 """
 
 import torch
@@ -31,14 +32,14 @@ class MasterWeights(Precision):
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         self.model = model
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._names = list(parameters)
         self._parameters: list[Tensor] = list(parameters.values())
         device = self._parameters[0].device
-        self._master = torch.cat([p.detach().flatten() for p in self._parameters])
-        self._master.grad = self._gradient = torch.empty_like(self._master)
-        sizes, shapes = [p.numel() for p in self._parameters], [p.shape for p in self._parameters]
-        self._masters = [m.view(s) for m, s in zip(self._master.split(sizes), shapes, strict=True)]
-        self._gradients = [g.view(s) for g, s in zip(self._gradient.split(sizes), shapes, strict=True)]
-        self._names = list(parameters)
+        self._master = torch.zeros(sum(p.numel() for p in self._parameters), device=device)
+        self._master.grad = self._gradient = torch.zeros_like(self._master)
+        self._masters, self._gradients = self._parts(self._master), self._parts(self._gradient)
+        for master, parameter in zip(self._masters, self._parameters, strict=True):
+            master.copy_(parameter.detach())
         self._gathered = False
 
         held = matching(model, self.keep_fp32)
@@ -48,7 +49,20 @@ class MasterWeights(Precision):
         cast_inputs(model, self.dtype)
         for module in held:
             hold_fp32(module, device.type, self.dtype)
+        self._cast = [i for i, p in enumerate(self._parameters) if p.dtype == self.dtype]
+        self._kept = [i for i, p in enumerate(self._parameters) if p.dtype != self.dtype]
+        for i in self._kept:
+            self._parameters[i].data = self._masters[i]
         self.optimiser = self.build_optimiser([self._master], recipe)
+
+    def _parts(self, flat: Tensor) -> list[Tensor]:
+        """Views into `flat`, one for each weight, with the strides that the weight has in memory."""
+        parts, start = [], 0
+        for parameter in self._parameters:
+            strides = torch.empty_like(parameter, device="meta").stride()
+            parts.append(flat.as_strided(parameter.shape, strides, start))
+            start += parameter.numel()
+        return parts
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()
@@ -57,8 +71,9 @@ class MasterWeights(Precision):
     def update(self) -> None:
         self.clip()
         self.optimiser.step()
-        with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._masters)
+        if self._cast:
+            with torch.no_grad():
+                torch._foreach_copy_([self._parameters[i] for i in self._cast], [self._masters[i] for i in self._cast])
         self._gathered = False
 
     def clip(self) -> None:
@@ -74,13 +89,13 @@ class MasterWeights(Precision):
     @torch.no_grad()
     def _gather(self) -> None:
         """Moves the model's gradients into the masters', added up in FP32 over micro-batches."""
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        if self._gathered:
-            before = self._gradient.clone()
-            torch._foreach_copy_(self._gradients, gradients)
+        before = self._gradient.clone() if self._gathered else None
+        for indices in filter(None, (self._cast, self._kept)):  # of one dtype each, or foreach launches a copy a weight
+            parameters = [self._parameters[i] for i in indices]
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+            torch._foreach_copy_([self._gradients[i] for i in indices], gradients)
+        if before is not None:
             self._gradient.add_(before)
-        else:
-            torch._foreach_copy_(self._gradients, gradients)
         self._gathered = True
         for p in self._parameters:
             p.grad = None

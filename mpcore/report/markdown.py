@@ -3,29 +3,37 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed
-from mpcore.report.rows import KEYS, rows
-from mpcore.report.tables import LEADING, NUMERICS, SCORES, SPEED, VERDICT, table
+import pandas as pd
+
+from mpcore.records import AnyRecord, Numerics, Parity, Quality, Run, Speed
+from mpcore.report.rows import KEYS, parity_rows, rows
+from mpcore.report.tables import LEADING, NUMERICS, PARITY, SCORES, STEP, VERDICT, table
 
 
 def markdown(run: Run) -> str:
     blocks = [_provenance(run)]
     groups: dict[tuple[str, ...], list[AnyRecord]] = {}
     for result in run.results:
+        if isinstance(result.record, Parity):
+            continue
         case = result.record.case
         groups.setdefault((case.workload, case.size, case.execution), []).append(result.record)
     frame = rows(run.results).set_index(KEYS[:3], drop=False)
     for (workload, size, execution), records in groups.items():
         part = frame.loc[[(workload, size, execution)]]
         blocks.append(f"### {workload}, {size}, {execution}")
-        sections: Any = ((Speed, SPEED, _speed), (Quality, SCORES, _quality), (Numerics, NUMERICS, _numerics))
+        sections: Any = ((Speed, STEP, _speed), (Quality, SCORES, _quality), (Numerics, NUMERICS, _numerics))
         for kind, columns, note in sections:
             of_kind = [r for r in records if isinstance(r, kind)]
             if of_kind:
                 measured = part[part.precision.isin([r.case.precision for r in of_kind])]
                 blocks += [note(of_kind), table(measured, LEADING | columns, "github")]
+        blocks += _reasons(part)
         blocks += _confusions([r for r in records if isinstance(r, Quality)])
         blocks += ["**Verdicts.**", table(part, LEADING | VERDICT | {"failed": ("what failed", "{}")}, "github")]
+    others = parity_rows(run.results)
+    if len(others):
+        blocks += ["### Against other trainers", table(others, PARITY | VERDICT, "github")]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -42,10 +50,21 @@ def _provenance(run: Run) -> str:
 
 def _speed(records: Sequence[Speed]) -> str:
     first = records[0]
+    turns = any(r.rounds for record in records for r in record.references.values())
+    together = ", in turns with its references where they are close" if turns else ""
+    drift = ", ".join(f"{mode} {100 * share:+.2f} %" for mode, share in first.drift.items())
+    drifted = f" From the beginning to the end of the workload: {drift}." if drift else ""
+    other = max((record.gpu.other_processes for record in records if record.gpu), default=0)
+    others = f" {other} other processes were on the GPU." if other else ""
     return (
-        f"**Speed.** Batch of {first.batch_size} {first.unit}, random weights; medians of {len(first.blocks.seconds)} blocks "
-        f"of each mode, in turns with its references."
+        f"**Speed.** Batch of {first.batch_size} {first.unit}, random weights; medians of {len(first.blocks.seconds)} or more "
+        f"blocks of each mode{together}.{drifted}{others}"
     )
+
+
+def _reasons(part: pd.DataFrame) -> list[str]:
+    known = part[part.why.notna()]
+    return ["\n".join(f"- {row.precision}: {row.why}." for row in known.itertuples())] if len(known) else []
 
 
 def _quality(records: Sequence[Quality]) -> str:

@@ -1,7 +1,9 @@
 """One pandas frame with a row for each case, which all reports draw from.
 
 Columns, with their units: `workload, size, execution, precision` (names); `batch_size`; `unit` (what a sample is);
-`step_ms`; `per_second` (samples); `over_fp32`, `over_tf32` (times as fast); `peak_gib` (allocated); `train_s`,
+`step_ms`; `eager_ms` (of the same step launched by Python); `per_second` (samples); `over_fp32`, `over_tf32` (times as
+fast); `tflops` (achieved, 10^12 a second); `ceiling_pct` (of what a large matrix product reaches); `joules` (a step);
+`peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager step, held by the graph); `why` (a sentence); `train_s`,
 `evaluation_s` (median over seeds); `trained_per_second` (samples, evaluation left out); `seeds`; `accuracy_pct`,
 `accuracy_sd` (points); `points` (accuracy less that of fp32); `precision_pct`, `recall_pct`, `f1_pct`; `loss_error`,
 `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
@@ -14,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from mpcore.records import Numerics, Quality, Result, Speed
+from mpcore.explain import explain
+from mpcore.records import Numerics, Parity, Quality, Result, Speed
 
 KEYS = ["workload", "size", "execution", "precision"]
 
@@ -23,6 +26,8 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
     """In the order in which the cases first appear."""
     merged: dict[tuple[str, ...], dict[str, Any]] = {}
     for result in results:
+        if isinstance(result.record, Parity):
+            continue  # of which a case has one for each rival: see `parity_rows`
         record, case = result.record, result.record.case
         key = (case.workload, case.size, case.execution, case.precision)
         row = merged.setdefault(key, {**dict(zip(KEYS, key, strict=True)), "failed": []})
@@ -50,16 +55,44 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
     return frame
 
 
+def parity_rows(results: Iterable[Result]) -> pd.DataFrame:
+    """A row for each comparison with another trainer. Columns: `workload, size, execution, precision`; `unit`; `rival` (name
+    and version); `ours_ms`, `theirs_ms` (a step); `ratio` (times as fast); `ours_pct`, `theirs_pct` (scores of trainings,
+    NaN for steps); `verdict`."""
+    found = []
+    for result in results:
+        parity = result.record
+        if isinstance(parity, Parity):
+            case = parity.case
+            row = dict(zip(KEYS, (case.workload, case.size, case.execution, case.precision), strict=True))
+            row |= {"unit": parity.unit, "rival": f"{parity.rival} {parity.rival_version}", "ratio": parity.ratio}
+            row |= {"ours_ms": 1e3 * parity.ours.step_seconds, "theirs_ms": 1e3 * parity.theirs.step_seconds}
+            row |= {f"{whose}_pct": 100 * parity.scores[whose] if parity.scores else None for whose in ("ours", "theirs")}
+            found.append(row | {"verdict": "ok" if result.passed else "failed"})
+    return pd.DataFrame(found)
+
+
 def _speed(speed: Speed) -> dict[str, Any]:
-    peak = speed.peak_allocated_bytes
+    share, eager = speed.ceiling_share, speed.eager
     return {
         "step_ms": speed.blocks.step_seconds * 1e3,
+        "eager_ms": None if eager is None else eager.step_seconds * 1e3,
         "per_second": speed.units_per_second,
         "over_fp32": speed.speedup("fp32"),
         "over_tf32": speed.speedup("tf32"),
-        "peak_gib": None if peak is None else peak / 2**30,
+        "tflops": speed.flops_per_second / 1e12,
+        "ceiling_pct": None if share is None else 100 * share,
+        "joules": speed.joules_per_step,
+        "peak_gib": _gib(speed.peak_allocated_bytes),
+        "reserved_gib": _gib(speed.peak_reserved_bytes),
+        "pool_gib": _gib(speed.pool_bytes),
         "half_share": speed.half_flops_share,
+        "why": explain(speed),
     }
+
+
+def _gib(count: int | None) -> float | None:
+    return None if count is None else count / 2**30
 
 
 def _quality(quality: Quality) -> dict[str, Any]:
@@ -91,10 +124,17 @@ COLUMNS = [
     "batch_size",
     "unit",
     "step_ms",
+    "eager_ms",
     "per_second",
     "over_fp32",
     "over_tf32",
+    "tflops",
+    "ceiling_pct",
+    "joules",
     "peak_gib",
+    "reserved_gib",
+    "pool_gib",
+    "why",
     "train_s",
     "trained_per_second",
     "evaluation_s",

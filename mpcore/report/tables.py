@@ -11,10 +11,24 @@ tabulate.MIN_PADDING = 0
 LEADING = {"precision": ("mode", "{}")}
 SPEED = {
     "step_ms": ("step ms", "{:.2f}"),
+    "eager_ms": ("eager", "{:.1f}"),
     "per_second": ("{unit}/s", "{:,.0f}"),
     "over_fp32": ("x fp32", "{:.2f}"),
     "over_tf32": ("x tf32", "{:.2f}"),
     "peak_gib": ("GiB", "{:.2f}"),
+}
+STEP = {
+    "step_ms": ("step ms", "{:.3f}"),
+    "eager_ms": ("eager ms", "{:.1f}"),
+    "per_second": ("{unit}/s", "{:,.0f}"),
+    "over_fp32": ("x fp32", "{:.2f}"),
+    "over_tf32": ("x tf32", "{:.2f}"),
+    "tflops": ("TFLOP/s", "{:.1f}"),
+    "ceiling_pct": ("% of ceiling", "{:.0f}"),
+    "joules": ("J a step", "{:.2f}"),
+    "peak_gib": ("GiB", "{:.2f}"),
+    "reserved_gib": ("reserved", "{:.2f}"),
+    "pool_gib": ("graph's pool", "{:.2f}"),
 }
 QUALITY = {
     "train_s": ("train", "{:.1f}"),
@@ -43,7 +57,20 @@ NUMERICS = {
     "flushed_share": ("flushed to zero", "{:.1e}"),
     "half_share": ("FLOPs in 16 bits", "{:.0%}"),
 }
+PARITY = {
+    "workload": ("workload", "{}"),
+    "precision": ("mode", "{}"),
+    "execution": ("ours as", "{}"),
+    "rival": ("against", "{}"),
+    "ours_ms": ("ours ms", "{:.3f}"),
+    "theirs_ms": ("theirs ms", "{:.3f}"),
+    "ratio": ("times as fast", "{:.2f}"),
+    "ours_pct": ("ours %", "{:.2f}"),
+    "theirs_pct": ("theirs %", "{:.2f}"),
+}
 VERDICT = {"verdict": ("gate", "{}")}
+
+TEXTS = ("workload", "precision", "execution", "rival", "verdict", "failed")
 
 Columns = Mapping[str, tuple[str, str]]
 
@@ -54,7 +81,7 @@ def table(frame: pd.DataFrame, columns: Columns, style: str) -> str:
     unit = frame.unit.iloc[0]
     headers = [columns[name][0].format(unit=unit) for name in shown]
     cells = [[_cell(row[name], columns[name][1]) for name in shown] for _, row in frame.iterrows()]
-    align = ["left" if name in ("precision", "verdict", "failed") else "right" for name in shown]
+    align = ["left" if name in TEXTS else "right" for name in shown]
     return tabulate.tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
 
 

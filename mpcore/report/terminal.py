@@ -1,11 +1,17 @@
 """The end of the terminal's output: a block for each workload, then what failed, then what was not run."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from mpcore.records import Quality, Result
-from mpcore.report.rows import rows
-from mpcore.report.tables import ERRORS, LEADING, QUALITY, SPEED, VERDICT, table
+import pandas as pd
+
+from mpcore.records import Quality, Result, Speed
+from mpcore.report.rows import parity_rows, rows
+from mpcore.report.tables import ERRORS, LEADING, PARITY, QUALITY, SPEED, VERDICT, table
+
+
+WIDTH = 100
 
 
 def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> str:
@@ -16,16 +22,29 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
         batch = part.batch_size.dropna()
         of = f", batch of {batch.iloc[0]} {part.unit.iloc[0]}" if len(batch) else ""
         title = f"{workload} ({size}, {execution}{of}, on {device})"
-        blocks.append(f"{title}\n{table(part, LEADING | SPEED | QUALITY | ERRORS | VERDICT, 'simple')}")
+        blocks.append(f"{title}\n{table(part, LEADING | SPEED | QUALITY | ERRORS | VERDICT, 'simple')}{_reasons(part)}")
     if len(frame):
         blocks.append(LEGEND)
-    blocks += [note for note in (_weights(results), _failures(results), _skips(skipped)) if note]
+    others = parity_rows(results)
+    if len(others):
+        blocks.append(f"against other trainers, on {device}\n{table(others, PARITY | VERDICT, 'simple')}")
+    blocks += [note for note in (_weights(results), _machine(results), _failures(results), _skips(skipped)) if note]
     return "\n\n".join(blocks)
 
 
-LEGEND = """x fp32, x tf32: times as fast as that mode, in turns with it. GiB: most memory that a step takes.
-train: seconds of a training. points: accuracy less that of fp32, same seeds. grad., upd.: relative
-errors of a gradient and of 20 updates against FP64. "-": not measured."""
+LEGEND = """eager: ms of the same step launched by Python. x fp32, x tf32: times as fast as that mode. GiB: most
+memory that an eager step takes. train: seconds of a training. points: accuracy less that of fp32,
+same seeds. grad., upd.: relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
+
+
+def _reasons(part: pd.DataFrame) -> str:
+    known = part[part.why.notna()]
+    lines = [_wrapped(f"{row.precision}: {row.why}") for row in known.itertuples()]
+    return "\n\n" + "\n".join(lines) if lines else ""
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _weights(results: Sequence[Result]) -> str:
@@ -39,6 +58,22 @@ def _weights(results: Sequence[Result]) -> str:
                 f"{record.case.workload}: trained from {weights} on {record.rows['train']:,} {record.unit} ({record.data} data)"
             )
     return "\n".join(known.values())
+
+
+def _machine(results: Sequence[Result]) -> str:
+    """How far the machine drifted while a workload was timed, and who else was on it."""
+    speeds = [r.record for r in results if isinstance(r.record, Speed)]
+    lines = {
+        f"{s.case.workload}: from its beginning to its end "
+        + ", ".join(f"{mode} took {100 * share:+.2f} %" for mode, share in s.drift.items()): None
+        for s in speeds
+        if s.drift
+    }
+    if any(s.gpu and s.gpu.other_processes for s in speeds):
+        lines["other processes were on the GPU while it was timed"] = None
+    if any(s.device == "cuda" and s.gpu is None for s in speeds):
+        lines["NVML does not answer: clocks, power and throttling of the GPU are not known"] = None
+    return "\n".join(lines)
 
 
 def _failures(results: Sequence[Result]) -> str:

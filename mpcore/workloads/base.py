@@ -25,6 +25,8 @@ class Workload(ABC):
     version: ClassVar[int] = 1
     """Raised by whoever changes what is measured: results of two versions are not compared."""
     classes: ClassVar[int]
+    synthetic: ClassVar[bool] = False
+    """Random inputs: measured for speed, and only where it is named."""
     unit: ClassVar[str]
     """What a sample is, in the plural: "reviews", "images"."""
     recipes: ClassVar[dict[Size, Recipe]]
@@ -35,9 +37,11 @@ class Workload(ABC):
     """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch and kinked activations,
     whose masks flip, magnify errors."""
     amp_wins_over: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
-    """The modes than which mixed precision is expected to be faster in eager execution on a GPU."""
+    """The modes than which mixed precision is expected to be faster on a GPU, where the host only starts a graph."""
+    eager_amp_wins_over: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
+    """The same where Python launches each kernel, and so may set the pace."""
     why_not: ClassVar[str] = ""
-    """The reason where `amp_wins_over` is not all of them."""
+    """The reason where these are not both."""
 
     def __init__(self, size: Size, source: Source | None = None, checkpoint: str | None = None) -> None:
         self.size = size

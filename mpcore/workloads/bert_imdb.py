@@ -40,7 +40,7 @@ class BertImdb(Workload):
     }
     tolerances = {"tiny": 6.0, "full": 1.0}
     conditioning = 32.0
-    amp_wins_over = ("fp32",)
+    eager_amp_wins_over = ("fp32",)
     why_not = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "
         "takes time to run"

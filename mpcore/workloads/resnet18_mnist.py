@@ -35,7 +35,7 @@ class ResNet18Mnist(Workload):
     }
     tolerances = {"tiny": 2.0, "full": 0.3}
     conditioning = 512.0
-    amp_wins_over = ()
+    eager_amp_wins_over = ()
     why_not = (
         "launch-bound: 64 images of 28x28 keep a GPU busy for less time than Python takes to launch the kernels of a step, "
         "and autocast launches more of them"

@@ -1,0 +1,32 @@
+"""Is our step as fast as what people train with, and how much faster as a graph? The same model, data, optimiser and mode
+through a plain PyTorch loop, Lightning Fabric, Accelerate and transformers' Trainer.
+
+Run on request, with `-m parity` or by the name of this file: it compares with others, and stops no merge by itself.
+"""
+
+import pytest
+
+from mpcore import gate
+
+pytestmark = pytest.mark.parity
+
+AT_LEAST = {
+    ("bert-s128", "bf16-amp"): 1.5,
+    ("resnet18-mnist", "fp16-amp"): 4.0,
+}
+"""Times as fast as the other one, on a GPU; what is not named must not be slower by more than half a per cent."""
+NOT_SLOWER = 0.995
+
+
+@pytest.mark.workloads("bert-s128", "bert-s512", "resnet18-mnist", "resnet50")
+@pytest.mark.parametrize("rival", ["plain PyTorch", "Fabric", "Accelerate"], indirect=True)
+def test_step(case, rival, bench, judge):
+    parity = bench.step_parity(case, rival)
+    judge(parity, gate.parity_verdicts(parity, AT_LEAST.get((case.workload, case.precision), NOT_SLOWER)))
+
+
+@pytest.mark.workloads("bert-imdb")
+@pytest.mark.parametrize("rival", ["Trainer"], indirect=True)
+def test_training(case, rival, bench, judge):
+    parity = bench.training_parity(case, rival)
+    judge(parity, gate.parity_verdicts(parity, NOT_SLOWER))

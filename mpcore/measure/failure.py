@@ -1,0 +1,21 @@
+"""What can happen to a case that is no fault of the suite's: it diverges, cannot be captured, or finds no memory."""
+
+import traceback
+
+import torch
+
+from mpcore.execution import CaptureError
+from mpcore.measure.speed import free_memory
+from mpcore.train import Diverged
+
+Failed = (CaptureError, Diverged, torch.cuda.OutOfMemoryError)
+
+
+def explained(failed: BaseException) -> str:
+    """One sentence; and the memory that the failed case held is given back."""
+    traceback.clear_frames(failed.__traceback__)
+    first = " ".join(str(failed).split())
+    if isinstance(failed, torch.cuda.OutOfMemoryError):
+        first = first.split(" See documentation")[0].split(" If reserved but")[0]
+    free_memory()
+    return first

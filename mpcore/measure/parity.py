@@ -1,0 +1,90 @@
+"""Our step against other trainers' steps, in turns; and a whole fine-tuning against transformers' Trainer."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from mpcore.data import Split
+from mpcore.hardware import synchronise
+from mpcore.measure.speed import Stand, free_memory
+from mpcore.measure.timing import Contestant, take_turns
+from mpcore.precision import Precision
+from mpcore.records import Blocks, Case, Parity
+from mpcore.rivals import Rival, Trainer
+from mpcore.train import TrainStep, evaluate, fit
+from mpcore.workloads import Workload
+
+SEEDS = (0, 1, 2)
+
+
+def step_parity(stand: Stand, mode: Precision, rival: type[Rival]) -> Parity:
+    """In blocks that take turns, A B B A, at learning rate 0. `mode` is that of the case, for its process-wide settings."""
+    free_memory()
+    ours = stand.contestant(stand.case.precision)
+    workload = ours.step.workload  # type: ignore[attr-defined]  # a TrainStep has one
+    theirs = Contestant(rival(workload, stand.case.precision, stand.device, seed=stand.case.seed), stand.batches)
+    with mode.settings():
+        take_turns([ours, theirs], stand.target, stand.watch)
+    return Parity(
+        **_about(stand.case, workload, stand.device),
+        rival=rival.name,
+        rival_version=rival.version(),
+        ours=ours.blocks,
+        theirs=theirs.blocks,
+    )
+
+
+def training_parity(
+    case: Case, build: Callable[[Case], TrainStep], splits: dict[str, Split], mode: Precision, rival: type[Trainer]
+) -> Parity:
+    """The whole recipe, once from each of `SEEDS`, the other trainer first every other time; the scores are means."""
+    runs: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
+    workload: Any = None
+    for seed in SEEDS:
+        seeded = case.model_copy(update={"seed": seed})
+        for name in ("ours", "theirs") if seed % 2 == 0 else ("theirs", "ours"):
+            free_memory()
+            step = build(seeded)
+            workload, device = step.workload, step.device
+            if name == "ours":
+                runs[name].append(_fit(step, splits, seed))
+            else:
+                del step
+                trainer = rival(workload, case.precision, device, splits["train"], seed=seed)
+                with mode.settings():
+                    runs[name].append(_train(trainer, splits["test"], device))
+    steps = workload.recipe.epochs * -(-len(splits["train"]) // workload.recipe.batch_size)
+    blocks = {name: Blocks(steps=steps, seconds=tuple(seconds for seconds, _ in found)) for name, found in runs.items()}
+    return Parity(
+        **_about(case, workload, device),
+        rival=rival.name,
+        rival_version=rival.version(),
+        **blocks,
+        scores={name: statistics.fmean(score for _, score in found) for name, found in runs.items()},
+    )
+
+
+def _fit(step: TrainStep, splits: dict[str, Split], seed: int) -> tuple[float, float]:
+    trained = fit(step, splits["train"], seed=seed)
+    return trained.seconds, evaluate(step, splits["test"]).metrics[step.workload.metric]
+
+
+def _train(trainer: Trainer, test: Split, device: torch.device) -> tuple[float, float]:
+    synchronise(device)
+    start = time.perf_counter()
+    trainer.train()
+    synchronise(device)
+    return time.perf_counter() - start, trainer.score(test)
+
+
+def _about(case: Case, workload: Workload, device: torch.device) -> dict[str, Any]:
+    return {
+        "case": case,
+        "workload_version": workload.version,
+        "device": device.type,
+        "batch_size": workload.recipe.batch_size,
+        "unit": workload.unit,
+    }

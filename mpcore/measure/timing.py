@@ -1,0 +1,136 @@
+"""Times blocks of steps between two synchronisations, of one step alone or of several that take turns, A B B A.
+
+A block of about 100 ms makes the clock's own error nothing. Blocks are timed until the interval of what they are wanted
+for is narrow enough: of the time itself where a step is alone, of the ratios of neighbours where several take turns.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mpcore.data import Batch
+from mpcore.execution import WARM_UP
+from mpcore.hardware import GpuWatch, synchronise
+from mpcore.records import Blocks
+from mpcore.stats import log_half_width
+
+BLOCK_SECONDS = 0.1
+ROUNDS = {"cuda": 10, "cpu": 4}
+"""At least, for an interval that means something."""
+TIME_LIMIT = {"cuda": 3.0, "cpu": 1.5}
+"""Seconds of timing for each step, after which an interval is as wide as it is."""
+STATIONARY = 0.01
+"""Steps are warm once three short blocks in a row differ by less."""
+WARM_UP_SECONDS = 0.02
+WARM_UP_BLOCKS = 12
+
+
+class Step(Protocol):
+    """What can be timed: a TrainStep, or another trainer's."""
+
+    device: torch.device
+
+    @property
+    def captured(self) -> bool: ...
+
+    def set_learning_rate(self, learning_rate: float) -> None: ...
+
+    def __call__(self, batch: Batch) -> Tensor: ...
+
+
+@dataclass
+class Contestant:
+    """A step that is timed, on a batch that changes from block to block and not within one."""
+
+    step: Step
+    batches: Sequence[Batch]
+    steps: int = 1
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> Blocks:
+        return Blocks(steps=self.steps, seconds=tuple(self.seconds))
+
+    def warm_up(self) -> None:
+        """Until the time of a step stands still, at learning rate 0, so that weights stand still from now on."""
+        self.step.set_learning_rate(0.0)
+        for batch in islice(cycle(self.batches), WARM_UP + 1):  # a graph has been captured then
+            self.step(batch)
+        recent = [self._estimate(1)]
+        while len(recent) <= WARM_UP_BLOCKS:
+            recent.append(self._estimate(max(1, round(WARM_UP_SECONDS / recent[-1]))))
+            if len(recent) > 3 and max(recent[-3:]) < (1 + STATIONARY) * min(recent[-3:]):
+                break
+        self.steps = max(1, round(BLOCK_SECONDS / recent[-1]))
+
+    def block(self, number: int, watch: GpuWatch) -> tuple[float, bool]:
+        """Seconds of one block, and whether the GPU said that it was slowed down.
+
+        A captured step leaves the host idle while the GPU works: it is asked then, in the middle of the block. Any other
+        is asked afterwards, for the question takes up to some milliseconds.
+        """
+        batch, slowed = self.batches[number % len(self.batches)], []
+        midway = (lambda: slowed.append(watch.look())) if self.step.captured else None
+        seconds = block_seconds(self.step, batch, self.steps, self.step.device, midway)
+        return seconds, slowed[0] if slowed else watch.look()
+
+    def _estimate(self, steps: int) -> float:
+        return block_seconds(self.step, self.batches[0], steps, self.step.device) / steps
+
+
+def take_turns(contestants: Sequence[Contestant], target: float, watch: GpuWatch) -> int:
+    """Times the contestants, of whom the first is the case, until the half-width of the 99 % interval is `target`.
+
+    Returns the number of rounds that were dropped because the GPU was slowed down in one of their blocks. Where all were,
+    all are kept: the number says so.
+    """
+    device = contestants[0].step.device.type
+    for contestant in contestants:
+        contestant.warm_up()
+    watch.clear()
+    end = time.perf_counter() + TIME_LIMIT[device] * len(contestants)
+    kept: list[tuple[float, ...]] = []
+    dropped: list[tuple[float, ...]] = []
+    while len(kept) + len(dropped) < ROUNDS[device] or (_width(kept) > target and time.perf_counter() < end):
+        number = len(kept) + len(dropped)
+        seconds, slowed = _round(contestants, number, watch)
+        (dropped if slowed else kept).append(seconds)
+    for contestant, series in zip(contestants, zip(*(kept or dropped), strict=True), strict=True):
+        contestant.seconds = list(series)
+    return len(dropped)
+
+
+def _round(contestants: Sequence[Contestant], number: int, watch: GpuWatch) -> tuple[tuple[float, ...], bool]:
+    """One block of each, in an order that turns round from round to round."""
+    order = range(len(contestants)) if number % 2 == 0 else reversed(range(len(contestants)))
+    blocks = {i: contestants[i].block(number, watch) for i in order}
+    return tuple(blocks[i][0] for i in range(len(contestants))), any(slowed for _, slowed in blocks.values())
+
+
+def _width(rounds: Sequence[tuple[float, ...]]) -> float:
+    """The widest half-width of the intervals that are wanted, as a share."""
+    case, *others = zip(*rounds, strict=True) if rounds else ((),)
+    return max(log_half_width(case, other) for other in others) if others else log_half_width(case)
+
+
+def block_seconds(
+    call: Callable[[Batch], object],
+    batch: Batch,
+    steps: int,
+    device: torch.device,
+    midway: Callable[[], None] | None = None,
+) -> float:
+    """Wall seconds of `steps` calls between two synchronisations of the device. `midway` is called when half are made."""
+    synchronise(device)
+    start = time.perf_counter()
+    for number in range(1, steps + 1):
+        call(batch)
+        if midway and number == -(-steps // 2):
+            midway()
+    synchronise(device)
+    return time.perf_counter() - start

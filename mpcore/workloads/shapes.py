@@ -1,0 +1,113 @@
+"""Steps of shapes that published speeds are measured on, with random inputs and nothing to learn but these: for speed
+alone, and only on request."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AttentionInterface,
+    BertConfig,
+    BertForSequenceClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from mpcore.data import Batch, Split
+from mpcore.records import Recipe
+from mpcore.registry import workloads
+from mpcore.workloads.base import Workload, cross_entropy
+
+UNMASKED = "sdpa_unmasked"
+"""transformers' own attention under a name that it makes no masks for. Under its own name it makes a dense one while a
+graph is captured or compiled, where it cannot look whether there is anything to mask, and a slower kernel takes it."""
+AttentionInterface.register(UNMASKED, sdpa_attention_forward)
+
+
+class Shape(Workload):
+    """Two batches of random inputs and labels."""
+
+    synthetic = True
+    tolerances = {"tiny": 100.0, "full": 100.0}
+
+    def data(self, split: str) -> Split:
+        generator = torch.Generator().manual_seed(0 if split == "train" else 1)
+        rows = 2 * self.recipe.batch_size
+        labels = torch.randint(self.classes, (rows,), generator=generator)
+        return Split(self.inputs(rows, generator) | {"label": labels})
+
+    @abstractmethod
+    def inputs(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """What the model is called with, by name; the first dimension counts `rows`."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return cross_entropy(self.logits(model, batch), batch["label"])
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self.logits(model, batch).argmax(-1)
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        inputs = {name: column for name, column in batch.items() if name != "label"}
+        return model(**inputs).logits
+
+
+class Bert(Shape):
+    """BERT-base for classification, on sequences without padding; `tiny` is 64 wide and 2 layers deep."""
+
+    unit = "sequences"
+    classes = 2
+    recipes = {
+        "tiny": Recipe(epochs=1, batch_size=8, learning_rate=1e-3),
+        "full": Recipe(epochs=1, batch_size=64, learning_rate=5e-5),
+    }
+    length: ClassVar[int]
+
+    def build_model(self) -> nn.Module:
+        narrow = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+        config = BertConfig(num_labels=self.classes, **(narrow if self.size == "tiny" else {}))
+        config._attn_implementation = UNMASKED
+        return BertForSequenceClassification(config)
+
+    def inputs(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        length = self.length if self.size == "full" else self.length // 8
+        return {"input_ids": torch.randint(1000, 30_000, (rows, length), generator=generator)}
+
+
+@workloads.register
+class Bert128(Bert):
+    name = "bert-s128"
+    length = 128
+    eager_amp_wins_over = ("fp32",)
+    why_not = "64 sequences of 128 tokens are launch-bound in eager execution"
+
+
+@workloads.register
+class Bert512(Bert):
+    name = "bert-s512"
+    length = 512
+
+
+@workloads.register
+class ResNet50(Shape):
+    """ResNet-50 on images of 224x224, channels last; `tiny` has one narrow block a stage and images of 32x32."""
+
+    name = "resnet50"
+    unit = "images"
+    classes = 1000
+    recipes = {
+        "tiny": Recipe(epochs=1, batch_size=8, learning_rate=1e-3),
+        "full": Recipe(epochs=1, batch_size=256, learning_rate=1e-3),
+    }
+    conditioning = 512.0
+
+    def build_model(self) -> nn.Module:
+        narrow = {"embedding_size": 16, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1]}
+        config = ResNetConfig(num_labels=self.classes, **(narrow if self.size == "tiny" else {}))
+        return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
+
+    def inputs(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        pixels = 224 if self.size == "full" else 32
+        images = torch.randn(rows, 3, pixels, pixels, generator=generator)
+        return {"pixel_values": images.contiguous(memory_format=torch.channels_last)}
