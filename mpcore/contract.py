@@ -190,7 +190,10 @@ def test_a_step_does_not_wait_for_the_device(subject: Subject) -> None:
 
 
 def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject: Subject) -> None:
-    step, batch = captured(subject, max_norm=1.0), subject.batch()
+    step, batch = graph_step(subject, max_norm=1.0), subject.batch()
+    for _ in range(WARM_UP + 1):
+        step(batch)
+    assert step.captured
     torch.cuda.set_sync_debug_mode("error")
     try:
         step.precision.set_learning_rate(0.0)
@@ -209,7 +212,7 @@ def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject:
 
 def test_a_graph_trains_as_eager_steps_do(subject: Subject) -> None:
     """Fifty steps over different batches: the same scale to the letter, losses and weights as far as round-off goes."""
-    graph, eager = captured(subject, of=None), subject.step()
+    graph, eager = graph_step(subject), subject.step()
     start, curves = snapshot(eager.precision.weights()), []
     for step in (graph, eager):
         step.precision.set_learning_rate(LEARNING_RATE)
@@ -261,16 +264,10 @@ def test_kept_modules_compute_in_fp32(subject: Subject) -> None:
     assert (some.half_share > 0) == (subject.mode.half_share > 0)
 
 
-def captured(subject: Subject, of: Batch | None | str = "batch", **options: Any) -> TrainStep:
-    """A step that is a graph already, unless there is no batch to make it `of`."""
+def graph_step(subject: Subject, **options: Any) -> TrainStep:
     if reason := Graph.unsupported(subject.device):
         pytest.skip(reason)
-    step = subject.step(execution=Graph.name, **options)
-    if of is not None:
-        for _ in range(WARM_UP + 1):
-            step(subject.batch())
-        assert step.captured
-    return step
+    return subject.step(execution=Graph.name, **options)
 
 
 def lower_scale(step: TrainStep) -> None:

@@ -103,7 +103,7 @@ class Graph(Eager):
     def pool_bytes(self) -> int | None:
         if not self.captured:
             return None
-        pools = {tuple(captured.graph.pool()) for captured in self._captured.values()}
+        pools = {tuple(captured.pool) for captured in self._captured.values()}
         return sum(s["total_size"] for s in torch.cuda.memory_snapshot() if tuple(s["segment_pool_id"]) in pools)
 
     def _shape(self, batch: Batch) -> Hashable:
@@ -124,23 +124,24 @@ class _Captured:
     """One graph, with the places that it reads its input from and writes its output to."""
 
     def __init__(self, function: Function, batch: Batch, stream: torch.cuda.Stream) -> None:
-        self.graph = torch.cuda.CUDAGraph()
+        self.pool = torch.cuda.graph_pool_handle()
+        self._graph = torch.cuda.CUDAGraph()
         self._input = {name: column.clone() for name, column in batch.items()}
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
         try:
-            with torch.cuda.graph(self.graph, stream=stream):
+            with torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
                 self._output = function(self._input)
         except Exception as error:
             torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind
-            _abandon(self.graph, stream.device)
+            _abandon(self.pool, stream.device)
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise
             raise CaptureError(f"the step cannot be captured as a CUDA graph: {_cause(error)}") from error
 
     def __call__(self, batch: Batch) -> Tensor:
         self._load(batch)
-        self.graph.replay()
+        self._graph.replay()
         return self._output
 
     def _load(self, batch: Batch) -> None:
@@ -203,11 +204,11 @@ class Compile(Eager):
             return self.function(batch)
 
 
-def _abandon(graph: torch.cuda.CUDAGraph, device: torch.device) -> None:
+def _abandon(pool: tuple[int, int], device: torch.device) -> None:
     """Puts the allocator and the random numbers of `device` back to work after a capture that failed: CUDAGraph does so
     only at the end of one that succeeded."""
-    torch._C._cuda_endAllocateToPool(device.index, graph.pool())
-    torch._C._cuda_releasePool(device.index, graph.pool())
+    torch._C._cuda_endAllocateToPool(device.index, pool)
+    torch._C._cuda_releasePool(device.index, pool)
     generator = torch.cuda.default_generators[device.index]
     fresh = torch.Generator(device).manual_seed(generator.initial_seed())
     generator.graphsafe_set_state(fresh.graphsafe_get_state())

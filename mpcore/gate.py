@@ -65,7 +65,7 @@ def parity_verdicts(parity: Parity, at_least: float) -> list[Verdict]:
         status = "same"
     sentence = (
         f"{parity.case.precision} as {parity.case.execution} is {ratio.centre:.3g} times as fast as {parity.rival} "
-        f"{parity.rival_version} (99 % interval {ratio.low:.3g} to {ratio.high:.3g}); at least {at_least:g} is expected on a GPU"
+        f"{parity.rival_version} (99 % interval {ratio.low:.3g} to {ratio.high:.3g}); a GPU must reach {at_least:g}"
     )
     return [_verdict(parity, f"speed-up over {parity.rival}", status, ratio.centre, at_least, sentence)]
 

@@ -193,7 +193,7 @@ class Trainer(Library):
         self.trainer: Any = HuggingFaceTrainer(
             model_init=workload.build_model,
             args=arguments,
-            train_dataset=_Rows(split),  # type: ignore[arg-type]
+            train_dataset=_Rows(split),
         )
 
     def train(self) -> None:

@@ -10,11 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mpcore"
 
 FLOORS = {
-    8: {"plugin", "cli", "__main__"},
-    4: {"measure", "contract"},
+    9: {"plugin", "cli", "__main__"},
+    5: {"measure", "contract"},
+    4: {"rivals"},
     3: {"train", "report"},
-    2: {"execution", "precision", "workloads", "store", "gate"},
-    1: {"registry", "stats", "policy", "hardware", "metrics", "flops", "data"},
+    2: {"execution", "profile", "precision", "workloads", "store", "gate"},
+    1: {"registry", "stats", "policy", "explain", "kernels", "hardware", "metrics", "flops", "data"},
     0: {"records"},
 }
 WITHOUT_TORCH = [
@@ -22,6 +23,8 @@ WITHOUT_TORCH = [
     "registry",
     "stats",
     "policy",
+    "explain",
+    "kernels",
     "store",
     "gate",
     "report.rows",

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import nn
@@ -77,3 +79,31 @@ def test_what_runs_after_the_block_is_not_counted():
         pass
     x @ x.T
     assert flops.total == 0
+
+
+@pytest.fixture
+def compiled():
+    """A layer that was compiled into something that hides its product."""
+
+    def hidden(graph, inputs):
+        return lambda *inputs: (torch.zeros(M, N),)
+
+    layer = torch.compile(nn.Linear(K, N), backend=hidden)
+    with torch.no_grad():
+        assert not layer(torch.ones(M, K)).any()
+        yield layer
+    torch.compiler.reset()
+
+
+def test_what_was_compiled_counts_as_what_it_stands_for(compiled):
+    with FlopCount() as flops:
+        out = compiled(torch.ones(M, K))
+    assert flops.total == LINEAR
+    assert out.any()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_compiled_is_used_again_after_the_block(compiled, fails):
+    with suppress(ZeroDivisionError), FlopCount():
+        1 / (not fails)
+    assert not compiled(torch.ones(M, K)).any()

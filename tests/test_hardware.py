@@ -1,12 +1,15 @@
 import os
 import platform
+from itertools import count
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 import torch
 
-from mpcore.hardware import default_device, probe, software, synchronise
+from mpcore.hardware import GpuWatch, default_device, probe, software, synchronise
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_a_cpu_has_a_name_and_cores_and_nothing_of_a_gpu():
@@ -44,6 +47,177 @@ def test_a_cpu_has_nothing_to_wait_for(monkeypatch):
     assert waits == []
 
 
+class FakeNvml:
+    """Of one GPU that draws 500 watts, read ten times a second; the first reading is made by whoever begins to watch."""
+
+    NVMLError = pynvml.NVMLError
+    NVML_CLOCK_SM = pynvml.NVML_CLOCK_SM
+    NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
+
+    def __init__(self):
+        self.reasons = 0
+        self.pids = [os.getpid()]
+        self.broken = set()
+        self._millijoules = count(7_000_000, 50_000)
+
+    def _answer(self, name, value):
+        if name in self.broken:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return value
+
+    def nvmlInit(self):
+        return self._answer("init", None)
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        return {"GPU-0123": "the handle"}[uuid]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        return next(self._millijoules)
+
+    def nvmlDeviceGetClockInfo(self, handle, kind):
+        return {("the handle", pynvml.NVML_CLOCK_SM): 1980}[handle, kind]
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        return self._answer("power", 500_250)
+
+    def nvmlDeviceGetTemperature(self, handle, sensor):
+        return {pynvml.NVML_TEMPERATURE_GPU: 51}[sensor]
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, handle):
+        return self.reasons
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return self._answer("processes", [SimpleNamespace(pid=pid) for pid in self.pids])
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    fake, ticks = FakeNvml(), count(100)
+    monkeypatch.setattr("mpcore.hardware.pynvml", fake)
+    monkeypatch.setattr("mpcore.hardware.time", SimpleNamespace(perf_counter=lambda: next(ticks) / 10))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="0123"))
+    return fake
+
+
+def test_a_cpu_is_watched_by_nobody_and_says_why():
+    watch = GpuWatch(CPU)
+    watch.clear()
+    assert watch.reason == "no GPU"
+    assert watch.look() is False
+    assert watch.state(alone=True) is None
+
+
+def test_nvml_that_does_not_answer_is_a_reason(nvml):
+    nvml.broken.add("init")
+    watch = GpuWatch(GPU)
+    assert watch.reason == "NVML does not answer: GPU is lost"
+    assert watch.look() is False
+    assert watch.state(alone=True) is None
+
+
+def test_each_look_is_a_reading(nvml):
+    watch = GpuWatch(GPU)
+    assert watch.reason is None
+    looks = [watch.look() for _ in range(4)]
+    state = watch.state(alone=True)
+    assert looks == [False] * 4
+    assert state.at_seconds == pytest.approx((0, 0.1, 0.2, 0.3))  # since the first of the four
+    assert state.sm_mhz == (1980,) * 4
+    assert state.watts == (500.25,) * 4
+    assert state.celsius == (51,) * 4
+    assert state.joules == (7050, 7100, 7150, 7200)
+    assert state.mean_watts == pytest.approx(500)
+    assert (state.limits, state.other_processes) == ((), 0)
+
+
+def test_nobody_looked_so_there_is_no_state(nvml):
+    assert GpuWatch(GPU).state(alone=True) is None
+
+
+def test_other_processes_are_counted_without_our_own(nvml):
+    watch = GpuWatch(GPU)
+    watch.look()
+    nvml.pids += [os.getpid() + 1, os.getpid() + 2]
+    assert watch.state(alone=True).other_processes == 2
+
+
+def test_energy_is_of_the_case_only_where_it_worked_alone(nvml):
+    watch = GpuWatch(GPU)
+    for _ in range(4):
+        watch.look()
+    state = watch.state(alone=False)
+    assert state.joules == ()
+    assert state.watts == (500.25,) * 4
+
+
+@pytest.mark.parametrize(
+    ("reason", "name", "slowed"),
+    [
+        (pynvml.nvmlClocksEventReasonSwPowerCap, "power cap", False),
+        (pynvml.nvmlClocksEventReasonApplicationsClocksSetting, "applications clocks", False),
+        (pynvml.nvmlClocksEventReasonSyncBoost, "sync boost", False),
+        (pynvml.nvmlClocksEventReasonDisplayClockSetting, "display clocks", False),
+        (pynvml.nvmlClocksThrottleReasonHwSlowdown, "hardware slowdown", True),
+        (pynvml.nvmlClocksEventReasonSwThermalSlowdown, "software thermal slowdown", True),
+        (pynvml.nvmlClocksThrottleReasonHwThermalSlowdown, "thermal slowdown", True),
+        (pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown, "power brake", True),
+    ],
+)
+def test_what_holds_a_gpu_back_is_named_and_a_slowdown_is_told_from_a_cap(nvml, reason, name, slowed):
+    nvml.reasons = reason
+    watch = GpuWatch(GPU)
+    assert watch.look() is slowed
+    assert watch.state(alone=True).limits == (name,)
+
+
+def test_an_idle_gpu_is_not_held_back(nvml):
+    nvml.reasons = pynvml.nvmlClocksEventReasonGpuIdle
+    watch = GpuWatch(GPU)
+    assert not watch.look()
+    assert watch.state(alone=True).limits == ()
+
+
+def test_limits_of_all_readings_are_kept(nvml):
+    watch = GpuWatch(GPU)
+    seen = []
+    for nvml.reasons in (pynvml.nvmlClocksEventReasonSwPowerCap, pynvml.nvmlClocksThrottleReasonHwThermalSlowdown, 0):
+        seen.append(watch.look())
+    assert seen == [False, True, False]
+    assert watch.state(alone=True).limits == ("power cap", "thermal slowdown")
+
+
+def test_what_was_seen_before_is_forgotten_where_a_case_begins(nvml):
+    watch = GpuWatch(GPU)
+    nvml.reasons = pynvml.nvmlClocksEventReasonSwPowerCap
+    watch.look()
+    nvml.reasons = 0
+    watch.clear()
+    watch.look()
+    state = watch.state(alone=True)
+    assert (state.at_seconds, state.limits) == ((0.0,), ())
+
+
+def test_nvml_that_stops_answering_in_the_middle_is_a_reason_and_no_error(nvml):
+    watch = GpuWatch(GPU)
+    watch.look()
+    nvml.broken.add("power")
+    assert watch.look() is False
+    assert watch.reason == "NVML no longer answers: GPU is lost"
+    assert watch.state(alone=True) is None
+    nvml.broken.clear()
+    watch.clear()
+    assert watch.look() is False  # half of a run says less than nothing
+    assert watch.state(alone=True) is None
+
+
+def test_nvml_that_stops_answering_at_the_end_is_a_reason_and_no_error(nvml):
+    watch = GpuWatch(GPU)
+    watch.look()
+    nvml.broken.add("processes")
+    assert watch.state(alone=True) is None
+    assert watch.reason == "NVML no longer answers: GPU is lost"
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_gpu_tells_its_memory_and_capability():
@@ -51,3 +225,11 @@ def test_a_gpu_tells_its_memory_and_capability():
     assert hardware.device == "cuda"
     assert hardware.memory_bytes > 2**30
     assert float(hardware.capability) >= 5
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_is_watched_or_says_why():
+    watch = GpuWatch(torch.device("cuda"))
+    watch.look()
+    assert (watch.state(alone=True) is None) is (watch.reason is not None)

@@ -45,7 +45,7 @@ def test_all_three_kinds_are_measured_shown_and_saved_without_a_history(run, pyt
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(["*test_accuracy?resnet18-mnist-bf16-amp-eager-tiny? PASSED*"])
     result.stdout.fnmatch_lines(["mpcore: 6 cases on *(cpu), size tiny, data embedded, weights random"])
-    result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny)': 2 tests*"])
+    result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny, eager)': 2 tests*"])
     result.stdout.fnmatch_lines(["mode * step ms * gate", "*", "fp32 * ok", "bf16-amp * ok"])
     result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,437 images (embedded data)"])
     (path,) = pytester.path.glob(".benchmarks/*/*.json")
@@ -83,6 +83,11 @@ def test_selection_by_marker_and_keyword(run):
     [
         (("--mp-workload", "bert"), "ERROR: unknown workload 'bert'; known are bert-imdb, resnet18-mnist"),
         (("--mp-precision", "fp32,half"), "ERROR: unknown precision 'half'; known are fp32, tf32, fp16-amp"),
+        (("--mp-execution", "lazy"), "ERROR: unknown execution 'lazy'; known are eager, graph, compile"),
+        (
+            ("--mp-precision-target", "0"),
+            "ERROR: --mp-precision-target 0.0: expected per cent of the ratio, above 0 and at most",
+        ),
         (("--mp-device", "tpu"), "ERROR: --mp-device 'tpu': expected cpu, cuda or cuda:<number>"),
         (("--mp-device", "cuda:99"), "ERROR: --mp-device 'cuda:99': this machine has "),
         (("--mp-data", "nowhere"), "ERROR: no data folder 'nowhere': expected 'embedded', 'hub' or an existing folder"),
@@ -178,6 +183,85 @@ def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
     assert [r.record.case.precision for r in load(pytester.path / "run.json").results] == ["fp32"]
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            "torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free. "
+            "If reserved but unallocated memory is large try this')",
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free.",
+        ),
+        ("CaptureError('the step cannot be captured')", "the step cannot be captured"),
+    ],
+)
+def test_what_befalls_a_case_is_one_sentence_and_the_others_go_on(run, pytester, error, sentence):
+    pytester.makeconftest(f"""
+        pytest_plugins = ["mpcore.plugin"]
+        import torch
+        from mpcore.execution import CaptureError
+        from mpcore.precision.autocast import BF16Autocast
+        def prepare(self, model, recipe):
+            raise {error}
+        BF16Autocast.prepare = prepare
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"bert-imdb-bf16-amp-eager-tiny: {sentence}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    assert [r.record.case.precision for r in load(pytester.path / "run.json").results] == ["fp16-amp"]
+
+
+def test_the_drift_of_the_references_is_saved_with_every_case_of_the_workload(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.measure import Bench
+        Bench.drift = lambda self, case: {"fp32": 0.0125}
+    """)
+    arguments = ("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32,bf16-amp", "-m", "speed or numerics")
+    result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
+    assert result.ret == 0
+    speeds = [r.record for r in load(pytester.path / "run.json").results if isinstance(r.record, Speed)]
+    assert [s.drift for s in speeds] == [{"fp32": 0.0125}] * 2
+    result.stdout.fnmatch_lines(["resnet18-mnist: from its beginning to its end fp32 took +1.25 %"])
+
+
+def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
+    result = run("--mp-execution", "graph", "--mp-precision", "fp32")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (6 cases)"])
+
+
+def test_synthetic_workloads_are_measured_where_they_are_named(run):
+    names = run("--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32").stdout
+    names.no_fnmatch_line("*bert-s128*")
+    named = run("--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "bert-s128").stdout
+    named.fnmatch_lines(["test_speed.py::test_speed?bert-s128-fp32-eager-tiny?"])
+    accuracy = run("-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "bert-s128")
+    accuracy.stdout.fnmatch_lines(["  the inputs of bert-s128 are random: there is nothing to be accurate about (1 case)"])
+
+
+def test_other_trainers_are_compared_with_on_request(run):
+    result = run("--mp-workload", "bert-s128,bert-imdb", "--mp-precision", "fp32", "--collect-only", "-q")
+    result.stdout.no_fnmatch_line("*test_parity*")
+    result.stdout.fnmatch_lines(["*4 deselected*"])
+    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,fp16-manual", "-m", "parity", "-k", "plain", "-v")
+    result.assert_outcomes(passed=1, skipped=1, deselected=11)
+    result.stdout.fnmatch_lines(["bert-s128  fp32  eager    plain PyTorch*", "  plain PyTorch has no fp16-manual (1 case)"])
+
+
+def test_a_library_that_is_not_installed_is_named(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.rivals import Fabric
+        Fabric.packages = ("no_such_library",)
+    """)
+    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32", "-m", "parity", "-k", "Fabric", isolated=True)
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["  no_such_library is not installed: pip install 'mpcore[[]parity[]]' (1 case)"])
+
+
 @pytest.mark.parametrize("option", ["--benchmark-disable", "--benchmark-only"])
 def test_pytest_benchmark_s_own_switches_work(run, option):
     result = run(option, "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
@@ -214,8 +298,8 @@ def test_other_people_s_tests_are_left_alone(pytester, monkeypatch):
 def test_progress_of_a_training_is_shown(run, pytester):
     pytester.makeconftest("""
         pytest_plugins = ["mpcore.plugin"]
-        import mpcore.plugin
-        mpcore.plugin.PROGRESS_SECONDS = 0.0
+        import mpcore.plugin.progress
+        mpcore.plugin.progress.SECONDS = 0.0
     """)
     result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32", "-m", "accuracy")
     result.stdout.fnmatch_lines(["  resnet18-mnist-fp32-eager-tiny, training 1 of 3: step 50 of 69, loss *, * s left"])
@@ -223,5 +307,15 @@ def test_progress_of_a_training_is_shown(run, pytester):
 
 def test_the_command_line_is_documented():
     text = subprocess.run([sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, check=True).stdout
-    for option in ("workload", "precision", "size", "device", "data", "checkpoint", "tolerance"):
+    for option in (
+        "workload",
+        "precision",
+        "execution",
+        "precision-target",
+        "size",
+        "device",
+        "data",
+        "checkpoint",
+        "tolerance",
+    ):
         assert f"--mp-{option}=" in text

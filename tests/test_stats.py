@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mpcore.stats import ratio_interval
+from mpcore.stats import log_half_width, ratio_interval, separate_ratio_interval
 
 
 @pytest.fixture
@@ -50,3 +50,72 @@ def test_fewer_than_two_pairs_are_refused(pairs):
 def test_blocks_without_a_partner_are_refused():
     with pytest.raises(ValueError, match="shape"):
         ratio_interval([1.0, 2.0, 3.0], [1.0, 2.0])
+
+
+def test_separate_blocks_have_the_interval_of_welch():
+    # with the degrees of freedom of Welch and Satterthwaite, by hand
+    reference, case = [2.0, 2.2, 2.1], [1.0, 1.3, 0.9, 1.1, 1.0]
+    a, b = np.log(reference), np.log(case)
+    u, v = a.var(ddof=1) / 3, b.var(ddof=1) / 5
+    half = stats.t.ppf(0.975, (u + v) ** 2 / (u**2 / 2 + v**2 / 4)) * np.sqrt(u + v)
+    centre = a.mean() - b.mean()
+    interval = separate_ratio_interval(reference, case, 0.95)
+    assert (interval.low, interval.high) == pytest.approx((np.exp(centre - half), np.exp(centre + half)))
+    assert interval.centre == pytest.approx(stats.gmean(reference) / stats.gmean(case))
+
+
+def test_separate_blocks_hold_the_truth_as_often_as_they_say(rng):
+    truth, trials = 1.5, 1000
+    held = 0
+    for _ in range(trials):  # neither as many blocks nor as much noise in both
+        interval = separate_ratio_interval(truth * rng.lognormal(0, 0.02, 6), rng.lognormal(0, 0.1, 12), 0.95)
+        held += interval.low <= truth <= interval.high
+    assert held / trials == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / trials))
+
+
+def test_swapping_separate_sides_inverts_the_interval(rng):
+    reference, case = rng.lognormal(0.5, 0.2, 6), rng.lognormal(0, 0.2, 9)
+    there, back = separate_ratio_interval(reference, case), separate_ratio_interval(case, reference)
+    assert (there.low, there.centre, there.high) == pytest.approx((1 / back.high, 1 / back.centre, 1 / back.low))
+
+
+@pytest.mark.parametrize("value", [0.1, 1.0, 3.3])
+def test_separate_blocks_without_any_spread_leave_no_width(value):
+    interval = separate_ratio_interval([2 * value] * 3, [value] * 5)
+    assert (interval.low, interval.centre, interval.high) == pytest.approx((2, 2, 2))
+
+
+def test_one_side_without_spread_leaves_the_width_of_the_other():
+    case = [1.0, 1.1, 0.9]
+    interval = separate_ratio_interval([2.0, 2.0, 2.0], case)
+    assert np.log(interval.high / interval.centre) == pytest.approx(log_half_width(case))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(1, 5), (5, 1), (0, 2)])
+def test_fewer_than_two_separate_blocks_are_refused(theirs, ours):
+    with pytest.raises(ValueError, match=f"at least two blocks of each, got {theirs} and {ours}"):
+        separate_ratio_interval([1.0] * theirs, [1.0] * ours)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+def test_half_a_width_is_that_of_a_t_test_on_the_logarithms(rng, confidence):
+    times = rng.lognormal(0, 0.2, 7)
+    expected = stats.ttest_1samp(np.log(times), 0).confidence_interval(confidence)
+    assert log_half_width(times, confidence=confidence) == pytest.approx((expected.high - expected.low) / 2)
+
+
+def test_half_a_width_of_pairs_is_that_of_their_interval(rng):
+    reference, case = rng.lognormal(0.5, 0.2, 6), rng.lognormal(0, 0.2, 6)
+    interval = ratio_interval(reference, case)
+    assert log_half_width(case, reference) == pytest.approx(np.log(interval.high / interval.centre))
+
+
+def test_times_that_agree_have_no_width():
+    assert log_half_width([2.0, 2.0, 2.0]) == 0
+    assert log_half_width([2.0, 4.0], [1.0, 2.0]) == 0
+
+
+@pytest.mark.parametrize("times", [[], [1.0]])
+def test_fewer_than_two_times_have_no_end_of_width(times):
+    assert log_half_width(times) == np.inf
+    assert log_half_width(times, times) == np.inf

@@ -84,7 +84,7 @@ class Bench:
         if case not in self._speeds:
             alone = self._captured(case)
             blocks = {r: self.speed(case.in_precision(r)).blocks if alone else None for r in self._references(case)}
-            self._speeds[case] = measure_speed(self._stand(case), blocks, self._ceiling(precisions[case.precision]()))
+            self._speeds[case] = measure_speed(self.stand(case), blocks, self._ceiling(precisions[case.precision]()))
         return self._speeds[case]
 
     def drift(self, case: Case) -> dict[str, float]:
@@ -94,7 +94,7 @@ class Bench:
         drift = {}
         for first in filter(None, firsts):
             free_memory()
-            stand = self._stand(first.case)
+            stand = self.stand(first.case)
             again = stand.contestant(first.case.precision)
             stand.alone(again)
             drift[first.case.precision] = again.blocks.step_seconds / first.blocks.step_seconds - 1
@@ -120,7 +120,7 @@ class Bench:
         return measure_numerics(case, self.build(case, dropout=False), batch, self._yardstick[1])
 
     def step_parity(self, case: Case, rival: type[Rival]) -> Parity:
-        return step_parity(self._stand(case), precisions[case.precision](), rival)
+        return step_parity(self.stand(case), precisions[case.precision](), rival)
 
     def training_parity(self, case: Case, rival: type[Trainer]) -> Parity:
         workload = self.workload(case.workload, case.size, True)
@@ -173,7 +173,8 @@ class Bench:
             self._ceilings[key] = matmul_flops(mode, self.device)
         return self._ceilings[key]
 
-    def _stand(self, case: Case) -> Stand:
+    def stand(self, case: Case) -> Stand:
+        """Where `case` is measured, on two batches of its workload's training data."""
         size = self.workload(case.workload, case.size).recipe.batch_size
         batches = [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)]
         return Stand(case, self.build, batches, self.watch, self._target)

@@ -57,7 +57,7 @@ def training_parity(
                 with mode.settings():
                     runs[name].append(_train(trainer, splits["test"], device))
     steps = workload.recipe.epochs * -(-len(splits["train"]) // workload.recipe.batch_size)
-    blocks = {name: Blocks(steps=steps, seconds=tuple(seconds for seconds, _ in found)) for name, found in runs.items()}
+    blocks: Any = {name: Blocks(steps=steps, seconds=tuple(s for s, _ in found)) for name, found in runs.items()}
     return Parity(
         **_about(case, workload, device),
         rival=rival.name,

@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -86,7 +87,7 @@ def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling
     together = [name for name, blocks in references.items() if blocks is None]
     found, dropped = _time(stand, own, together)
     gpu = stand.watch.state(alone=not found)
-    pool_bytes, profile = step.pool_bytes, profiled(lambda: step(stand.batches[0]), device)
+    pool_bytes, profile = step.pool_bytes, profiled(partial(step, stand.batches[0]), device)
     for name, blocks in references.items():
         if blocks is not None:
             found[name] = _apart(stand, own, name, blocks)

@@ -3,8 +3,8 @@
 Columns, with their units: `workload, size, execution, precision` (names); `batch_size`; `unit` (what a sample is);
 `step_ms`; `eager_ms` (of the same step launched by Python); `per_second` (samples); `over_fp32`, `over_tf32` (times as
 fast); `tflops` (achieved, 10^12 a second); `ceiling_pct` (of what a large matrix product reaches); `joules` (a step);
-`peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager step, held by the graph); `why` (a sentence); `train_s`,
-`evaluation_s` (median over seeds); `trained_per_second` (samples, evaluation left out); `seeds`; `accuracy_pct`,
+`peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager step, held by the graph); `why` (a sentence);
+`train_s`, `evaluation_s` (median over seeds); `trained_per_second` (samples, evaluation left out); `seeds`; `accuracy_pct`,
 `accuracy_sd` (points); `points` (accuracy less that of fp32); `precision_pct`, `recall_pct`, `f1_pct`; `loss_error`,
 `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
 "known" for a loss that the mode is known for); `failed` (metrics). NaN where something was not measured.
@@ -64,7 +64,7 @@ def parity_rows(results: Iterable[Result]) -> pd.DataFrame:
         parity = result.record
         if isinstance(parity, Parity):
             case = parity.case
-            row = dict(zip(KEYS, (case.workload, case.size, case.execution, case.precision), strict=True))
+            row: dict[str, Any] = dict(zip(KEYS, (case.workload, case.size, case.execution, case.precision), strict=True))
             row |= {"unit": parity.unit, "rival": f"{parity.rival} {parity.rival_version}", "ratio": parity.ratio}
             row |= {"ours_ms": 1e3 * parity.ours.step_seconds, "theirs_ms": 1e3 * parity.theirs.step_seconds}
             row |= {f"{whose}_pct": 100 * parity.scores[whose] if parity.scores else None for whose in ("ours", "theirs")}

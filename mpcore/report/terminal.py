@@ -10,7 +10,6 @@ from mpcore.records import Quality, Result, Speed
 from mpcore.report.rows import parity_rows, rows
 from mpcore.report.tables import ERRORS, LEADING, PARITY, QUALITY, SPEED, VERDICT, table
 
-
 WIDTH = 100
 
 

@@ -1,33 +1,116 @@
 import pytest
 
-from mpcore.records import Blocks, Case, Divergence, Hardware, Machine, Numerics, Quality, Result, Run, Speed, Training, Verdict
+from mpcore.records import (
+    Blocks,
+    Case,
+    Divergence,
+    Family,
+    GpuState,
+    Hardware,
+    Kernel,
+    Machine,
+    Numerics,
+    Parity,
+    Profile,
+    Quality,
+    Reference,
+    Result,
+    Run,
+    Speed,
+    Training,
+    Verdict,
+)
 
 UNITS = {"bert-imdb": ("reviews", 32), "resnet18-mnist": ("images", 64)}
+STEP_MS = {  # of BERT-base as a graph on an H200, as far as a report cares
+    "fp32": 87.412,
+    "tf32": 30.118,
+    "fp16-amp": 19.214,
+    "bf16-amp": 19.307,
+    "fp16-manual": 17.896,
+    "bf16-manual": 17.925,
+    "fp16-forward": 24.551,
+    "fp16-true": 15.402,
+    "bf16-true": 15.377,
+}
 
 
-def shared(workload, precision):
+def shared(workload, precision, **changes):
     unit, batch_size = UNITS[workload]
     case = Case(workload=workload, precision=precision, size="tiny")
-    return {"case": case, "workload_version": 1, "device": "cpu", "batch_size": batch_size, "unit": unit}
+    return {"case": case, "workload_version": 1, "device": "cpu", "batch_size": batch_size, "unit": unit} | changes
+
+
+def blocks(seconds, steps=2):
+    return Blocks(steps=steps, seconds=(seconds, seconds))
 
 
 def speed(workload, precision, seconds, peak=2**30, **references):
+    """As on a CPU, but for its memory: eager, in turns with its references."""
     return Speed(
         **shared(workload, precision),
-        blocks=Blocks(steps=2, seconds=(seconds, seconds)),
-        references={name: Blocks(steps=2, seconds=(s, s)) for name, s in references.items()},
+        blocks=blocks(seconds),
+        eager=None,
+        references={name: Reference(blocks=blocks(s), rounds=blocks(seconds)) for name, s in references.items()},
         peak_allocated_bytes=peak,
         peak_reserved_bytes=peak,
+        pool_bytes=None,
         loss_before=0.7,
         loss_after=0.5,
         loss_scale=None,
         skipped_steps=0,
         flops_per_step=100,
         half_flops_share=0.5,
+        ceiling_flops=None,
+        profile=None,
+        gpu=None,
+        dropped_blocks=0,
     )
 
 
-def quality(workload, precision, *accuracies, confusion=((40, 10), (5, 45)), diverged=None):
+def on_gpu(precision, other_processes=0, drift=None):
+    """A step of bert-imdb as a graph, with all that a GPU and NVML tell: most of it arithmetic, an eager step all launches."""
+    seconds = STEP_MS[precision] / 1e3
+    work = [("matrix product", 0.6), ("elementwise", 0.25), ("attention", 0.1), ("layer normalisation", 0.05)]
+    families = tuple(Family(name=name, bits=16, count=12, seconds=share * seconds) for name, share in work)
+    kernels = tuple(Kernel(name=f.name, count=f.count, seconds=f.seconds) for f in families)
+    references = {name: Reference(blocks=blocks(STEP_MS[name] / 1e3, 1), rounds=None) for name in ("fp32", "tf32")}
+    references.pop(precision, None)
+    case = Case(workload="bert-imdb", precision=precision, execution="graph", size="full")
+    return speed("bert-imdb", precision, 1.0).model_copy(
+        update={
+            "case": case,
+            "device": "cuda",
+            "blocks": blocks(seconds, 1),
+            "eager": blocks(seconds + 0.0105, 1),
+            "references": references,
+            "drift": drift or {},
+            "peak_allocated_bytes": 10 * 2**30,
+            "peak_reserved_bytes": 12 * 2**30,
+            "pool_bytes": 8 * 2**30,
+            "flops_per_step": 6 * 10**12,
+            "half_flops_share": 0.98,
+            "ceiling_flops": 700e12,
+            "profile": Profile(kernels=kernels, rest=None, families=families),
+            "gpu": gpu(other_processes),
+        }
+    )
+
+
+def gpu(other_processes=0, watts=500.0):
+    at = (0.0, 0.1, 0.2, 0.3)
+    return GpuState(
+        at_seconds=at,
+        sm_mhz=(1980,) * 4,
+        watts=(watts,) * 4,
+        celsius=(50,) * 4,
+        joules=tuple(watts * t for t in at),
+        limits=(),
+        other_processes=other_processes,
+    )
+
+
+def quality(workload, precision, *accuracies, confusion=((40, 10), (5, 45)), diverged=None, **changes):
     trainings = tuple(
         Training(
             seed=seed,
@@ -45,12 +128,12 @@ def quality(workload, precision, *accuracies, confusion=((40, 10), (5, 45)), div
         for seed, accuracy in enumerate(accuracies)
     )
     others = {"weights": "random", "data": "embedded", "rows": {"train": 1600, "test": 100}, "metric": "accuracy"}
-    return Quality(**shared(workload, precision) | others, trainings=trainings)
+    return Quality(**shared(workload, precision, **changes) | others, trainings=trainings)
 
 
-def numerics(workload, precision, gradient_error):
+def numerics(workload, precision, gradient_error, **changes):
     return Numerics(
-        **shared(workload, precision),
+        **shared(workload, precision, **changes),
         seconds=1.0,
         loss_error=0.002,
         gradient_error=gradient_error,
@@ -60,6 +143,12 @@ def numerics(workload, precision, gradient_error):
         skipped_steps=0,
         half_flops_share=0.75,
     )
+
+
+def parity(workload, rival, version, ours, theirs, **changes):
+    """Of fp16-amp; one block is ten steps of ours, and twenty of theirs."""
+    others = {"ours": Blocks(steps=10, seconds=ours), "theirs": Blocks(steps=20, seconds=theirs)}
+    return Parity(**shared(workload, "fp16-amp") | others | changes, rival=rival, rival_version=version)
 
 
 def verdict(record, metric, status="same", sentence="all is well", known=False):
@@ -94,6 +183,34 @@ def results():
         judged(quality(resnet, "fp16-pure", 0.1, confusion=((1, 2, 3), (4, 5, 6), (7, 8, 9)), diverged=diverged), "accuracy"),
         judged(numerics(bert, "fp32", 1e-6), "gradient error"),
         judged(numerics(bert, "fp16-amp", 0.5), "gradient error", "worse", worse),
+    ]
+
+
+@pytest.fixture
+def full():
+    """All nine modes of bert-imdb as graphs on a GPU, and all that is measured of each."""
+    found = []
+    for precision in STEP_MS:
+        case = Case(workload="bert-imdb", precision=precision, execution="graph", size="full")
+        of = {"case": case, "device": "cuda"}
+        records = {
+            "learning": on_gpu(precision),
+            "accuracy": quality("bert-imdb", precision, 0.9012, 0.8907, 0.9103, **of),
+            "gradient error": numerics("bert-imdb", precision, 2e-3, **of),
+        }
+        found += [judged(record, metric) for metric, record in records.items()]
+    return found
+
+
+@pytest.fixture
+def rivals():
+    """One comparison of steps that fails, one of trainings that passes."""
+    slower = parity("resnet18-mnist", "plain PyTorch", "2.11.0", ours=(0.25, 0.25), theirs=(0.25, 0.375))
+    scores = {"ours": 0.9125, "theirs": 0.91}
+    trained = parity("bert-imdb", "Trainer", "5.1.0", ours=(0.5, 0.5), theirs=(2.0, 2.0), scores=scores)
+    return [
+        judged(slower, "speed-up over plain PyTorch", "worse", "resnet18-mnist: fp16-amp as eager is slower"),
+        judged(trained, "speed-up over Trainer"),
     ]
 
 

@@ -36,9 +36,10 @@ def test_each_workload_has_a_heading_in_the_order_of_the_run(run):
     [
         (
             "Speed",
-            "Batch of 32 reviews, random weights; medians of 2 blocks of each mode, in turns with its references.",
-            ["mode", "step ms", "reviews/s", "x fp32", "x tf32", "GiB"],
-            ["fp16-amp", "125.00", "256", "2.00", "1.50", "1.00"],
+            "Batch of 32 reviews, random weights; medians of 2 or more blocks of each mode, "
+            "in turns with its references where they are close.",
+            ["mode", "step ms", "reviews/s", "x fp32", "x tf32", "TFLOP/s", "GiB", "reserved"],
+            ["fp16-amp", "125.000", "256", "2.00", "1.50", "0.0", "1.00", "1.00"],
         ),
         (
             "Trainings",
@@ -87,6 +88,95 @@ def test_trainings_are_as_long_as_the_longest_of_any_mode_and_seed(run, precisio
 
     text, _ = section(markdown(run.model_copy(update={"results": tuple(map(cut, run.results))})), "**Trainings.**")
     assert "; 150 steps of 32;" in text
+
+
+@pytest.fixture
+def graphs(run, full):
+    """graphs(drift, other processes): the run of a GPU."""
+
+    def graphs(drift=None, others=0):
+        def changed(record):
+            gpu = record.gpu.model_copy(update={"other_processes": others})
+            return record.model_copy(update={"drift": drift or {}, "gpu": gpu})
+
+        speeds = [r.model_copy(update={"record": changed(r.record)}) for r in full if r.record.kind == "speed"]
+        return run.model_copy(update={"results": (*speeds, *(r for r in full if r.record.kind != "speed"))})
+
+    return graphs
+
+
+def test_the_table_of_a_graph_has_its_eager_step_its_ceiling_its_energy_and_its_pool(graphs):
+    text, table = section(markdown(graphs()), "**Speed.**")
+    assert text == "**Speed.** Batch of 32 reviews, random weights; medians of 2 or more blocks of each mode."
+    assert dict(zip(table[0], table[4], strict=True)) == {
+        "mode": "fp16-amp",
+        "step ms": "19.214",
+        "eager ms": "29.7",
+        "reviews/s": "1,665",
+        "x fp32": "4.55",
+        "x tf32": "1.57",
+        "TFLOP/s": "312.3",
+        "% of ceiling": "45",
+        "J a step": "9.61",
+        "GiB": "10.00",
+        "reserved": "12.00",
+        "graph's pool": "8.00",
+    }
+
+
+def test_how_far_references_drifted_is_said_with_its_sign(graphs):
+    text, _ = section(markdown(graphs(drift={"fp32": 0.0012, "tf32": -0.0345})), "**Speed.**")
+    assert text.endswith("of each mode. From the beginning to the end of the workload: fp32 +0.12 %, tf32 -3.45 %.")
+
+
+def test_who_else_was_on_the_gpu_is_said(graphs):
+    text, _ = section(markdown(graphs(others=3)), "**Speed.**")
+    assert text.endswith("of each mode. 3 other processes were on the GPU.")
+
+
+def test_each_mode_that_was_timed_says_why(run):
+    bert, resnet = markdown(run).split("### resnet18-mnist")
+    assert "\n\n- fp32: not profiled.\n- fp16-amp: fp16-amp is 2 times fp32 and 1.5 times tf32.\n\n" in bert
+    assert "\n\n- fp32: not profiled.\n\n" in resnet
+    assert "fp16-pure: not" not in resnet
+
+
+def test_without_times_nobody_says_why(run):
+    assert "not profiled" not in markdown(run.model_copy(update={"results": of_kind(run, "quality", "numerics")}))
+
+
+def test_comparisons_with_other_trainers_stand_at_the_end(run, rivals):
+    without = markdown(run)
+    text = markdown(run.model_copy(update={"results": (*rivals, *run.results)}))
+    assert text.startswith(without.rstrip())
+    _, table = section(text, "### Against other trainers")
+    assert table[0] == [
+        "workload",
+        "mode",
+        "ours as",
+        "against",
+        "ours ms",
+        "theirs ms",
+        "times as fast",
+        "ours %",
+        "theirs %",
+        "gate",
+    ]
+    assert table[2:] == [
+        ["resnet18-mnist", "fp16-amp", "eager", "plain PyTorch 2.11.0", "25.000", "15.625", "0.62", "-", "-", "failed"],
+        ["bert-imdb", "fp16-amp", "eager", "Trainer 5.1.0", "50.000", "100.000", "2.00", "91.25", "91.00", "ok"],
+    ]
+
+
+def test_without_comparisons_there_is_no_heading_for_them(run):
+    assert "other trainers" not in markdown(run)
+
+
+def test_comparisons_alone_have_no_other_table(run, rivals):
+    headings = [
+        line for line in markdown(run.model_copy(update={"results": tuple(rivals)})).splitlines() if line.startswith("#")
+    ]
+    assert headings == ["### Against other trainers"]
 
 
 def test_what_was_not_measured_is_a_dash(run):

@@ -2,13 +2,19 @@ import math
 
 import pytest
 
+from mpcore.explain import explain
 from mpcore.records import Result
-from mpcore.report.rows import COLUMNS, KEYS, rows
+from mpcore.report.rows import COLUMNS, KEYS, parity_rows, rows
 
 
 @pytest.fixture
 def frame(results):
     return rows(results).set_index(["workload", "precision"])
+
+
+@pytest.fixture
+def graphs(full):
+    return rows(full).set_index("precision")
 
 
 def test_each_case_has_one_row_in_the_order_of_appearance(results):
@@ -52,13 +58,43 @@ def test_a_figure_is_in_the_unit_of_its_column(frame, column, value):
 
 
 @pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("step_ms", 19.214),
+        ("eager_ms", 29.714),
+        ("over_fp32", 87.412 / 19.214),
+        ("over_tf32", 30.118 / 19.214),
+        ("tflops", 6 / 0.019214),
+        ("ceiling_pct", 100 * 6 / 0.019214 / 700),
+        ("joules", 500 * 0.019214),
+        ("peak_gib", 10),
+        ("reserved_gib", 12),
+        ("pool_gib", 8),
+    ],
+)
+def test_a_figure_of_a_graph_is_in_the_unit_of_its_column(graphs, column, value):
+    assert graphs.loc["fp16-amp", column] == pytest.approx(value)
+
+
+def test_each_row_of_a_speed_says_why(full, graphs):
+    speeds = {r.record.case.precision: r.record for r in full if r.record.kind == "speed"}
+    assert graphs.why.to_dict() == {precision: explain(speed) for precision, speed in speeds.items()}
+
+
+@pytest.mark.parametrize(
     ("workload", "precision", "column"),
     [
         ("bert-imdb", "fp32", "over_fp32"),  # it was not timed against itself
+        ("bert-imdb", "fp32", "eager_ms"),  # an eager step is the step itself
+        ("bert-imdb", "fp32", "ceiling_pct"),
+        ("bert-imdb", "fp32", "joules"),
+        ("bert-imdb", "fp32", "pool_gib"),
         ("resnet18-mnist", "fp32", "peak_gib"),
+        ("resnet18-mnist", "fp32", "reserved_gib"),
         ("resnet18-mnist", "fp32", "accuracy_pct"),
         ("resnet18-mnist", "fp32", "trained_per_second"),
         ("resnet18-mnist", "fp16-pure", "step_ms"),
+        ("resnet18-mnist", "fp16-pure", "why"),  # nothing was timed
         ("resnet18-mnist", "fp16-pure", "accuracy_sd"),  # of one seed
         ("resnet18-mnist", "fp16-pure", "points"),  # fp32 was not trained
         ("resnet18-mnist", "fp16-pure", "gradient_error"),
@@ -141,3 +177,28 @@ def test_no_results_make_a_frame_with_all_columns():
     empty = rows([])
     assert len(empty) == 0
     assert {*KEYS, *COLUMNS, "points", "verdict", "failed"} <= set(empty.columns)
+
+
+def test_a_comparison_with_another_trainer_is_no_row_of_its_case(results, rivals):
+    assert rows([*rivals, *results]).equals(rows(results))
+
+
+def test_each_comparison_with_another_trainer_is_a_row_of_its_own(results, rivals):
+    frame = parity_rows([*results, *rivals])
+    assert frame[KEYS].values.tolist() == [[name, "tiny", "eager", "fp16-amp"] for name in ("resnet18-mnist", "bert-imdb")]
+    assert frame.rival.tolist() == ["plain PyTorch 2.11.0", "Trainer 5.1.0"]
+    assert frame.unit.tolist() == ["images", "reviews"]
+    assert frame.ours_ms.tolist() == pytest.approx([25, 50])
+    assert frame.theirs_ms.tolist() == pytest.approx([15.625, 100])
+    assert frame.ratio.tolist() == pytest.approx([0.625, 2])
+    assert frame.verdict.tolist() == ["failed", "ok"]
+
+
+def test_only_trainings_have_scores_beside_another_trainer(rivals):
+    frame = parity_rows(rivals)
+    assert frame[["ours_pct", "theirs_pct"]].isna().all(axis=1).tolist() == [True, False]
+    assert frame.loc[1, ["ours_pct", "theirs_pct"]].tolist() == pytest.approx([91.25, 91.0])
+
+
+def test_without_comparisons_there_is_no_row(results):
+    assert len(parity_rows(results)) == 0

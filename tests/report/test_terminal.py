@@ -1,7 +1,10 @@
+import re
+
 import pytest
 
-from mpcore.records import Blocks
-from mpcore.report.tables import ERRORS, LEADING, QUALITY, SPEED, VERDICT
+from mpcore.explain import explain
+from mpcore.records import Blocks, Reference
+from mpcore.report.tables import ERRORS, LEADING, PARITY, QUALITY, SPEED, VERDICT
 from mpcore.report.terminal import summary
 
 
@@ -17,9 +20,105 @@ def cells(text, workload, mode):
 
 def test_a_table_of_all_columns_fits_a_hundred(results):
     text = summary(results, ["fp16 is emulated on a CPU"], "Some CPU")
-    columns = [*LEADING.values(), *SPEED.values(), *QUALITY.values(), *ERRORS.values(), *VERDICT.values()]
-    assert list(cells(text, "bert-imdb", "fp16-amp")) == [heading.format(unit="reviews") for heading, _ in columns]
-    assert max(len(line) for line in text.splitlines()) <= 100
+    columns = LEADING | SPEED | QUALITY | ERRORS | VERDICT
+    eager = [heading.format(unit="reviews") for name, (heading, _) in columns.items() if name != "eager_ms"]
+    assert list(cells(text, "bert-imdb", "fp16-amp")) == eager
+    assert too_long(text) == []
+
+
+def too_long(text):
+    return [line for line in text.splitlines() if len(line) > 100]
+
+
+@pytest.mark.parametrize("status", ["same", "worse"])
+def test_all_that_is_measured_of_nine_modes_on_a_gpu_fits_a_hundred(full, worsened, status):
+    text = summary(worsened(full, "quality", "accuracy", known=False) if status == "worse" else full, [], "NVIDIA H200")
+    columns = LEADING | SPEED | QUALITY | ERRORS | VERDICT
+    row = cells(text, "bert-imdb", "fp16-amp")
+    assert list(row) == [heading.format(unit="reviews") for heading, _ in columns.values()]
+    assert row["gate"] == ("ok" if status == "same" else "failed")
+    assert cells(text, "bert-imdb", "fp16-forward")
+    assert too_long(text) == []
+
+
+def test_comparisons_with_other_trainers_fit_a_hundred(rivals):
+    table = summary(rivals, [], "NVIDIA H200").split("\n\n")[0]
+    title, headings, *_ = table.splitlines()
+    assert title == "against other trainers, on NVIDIA H200"
+    assert re.split(" {2,}", headings) == [heading for heading, _ in (*PARITY.values(), *VERDICT.values())]
+    assert too_long(table) == []
+
+
+def test_comparisons_with_other_trainers_have_a_row_each(results, rivals):
+    text = summary([*results, *rivals], [], "Some CPU")
+    table = next(block for block in text.split("\n\n") if block.startswith("against other trainers"))
+    steps, training = (re.split(" {2,}", line) for line in table.splitlines()[3:])
+    assert (steps[0], steps[1], steps[-4], steps[-1]) == ("resnet18-mnist", "fp16-amp", "0.62", "failed")
+    assert (training[0], training[1], training[-4:]) == ("bert-imdb", "fp16-amp", ["2.00", "91.25", "91.00", "ok"])
+    assert {"25.000", "15.625"} <= set(steps)
+    assert {"50.000", "100.000"} <= set(training)
+
+
+def test_what_failed_beside_another_trainer_is_told_with_what_else_failed(results, rivals):
+    failed = summary([*results, *rivals], [], "Some CPU").split("\n\n")[-1].splitlines()
+    assert failed[0] == "failed:"
+    assert failed[1].startswith("  bert-imdb: gradient error of fp16-amp")
+    assert failed[2:] == ["  resnet18-mnist: fp16-amp as eager is slower"]
+
+
+def test_without_comparisons_nothing_is_said_of_other_trainers(results):
+    assert "other trainers" not in summary(results, [], "Some CPU")
+
+
+def test_each_mode_that_was_timed_says_why_below_the_table(full):
+    blocks = summary(full, [], "NVIDIA H200").split("\n\n")
+    whole = re.sub("\n  ", " ", blocks[1])
+    speeds = [r.record for r in full if r.record.kind == "speed"]
+    assert whole.splitlines() == [f"{speed.case.precision}: {explain(speed)}" for speed in speeds]
+    assert blocks[1].count("\n  ") >= len(speeds)  # they are longer than a line
+
+
+def test_without_times_nobody_says_why(results):
+    text = summary([r for r in results if r.record.kind != "speed"], [], "Some CPU")
+    assert "not profiled" not in text
+
+
+def timed(full, **changes):
+    """The modes of a GPU that were timed, with changes to their records."""
+    return [r.model_copy(update={"record": r.record.model_copy(update=changes)}) for r in full if r.record.kind == "speed"]
+
+
+def test_how_far_references_drifted_is_said_once_for_a_workload(full):
+    text = summary(timed(full, drift={"fp32": 0.0012, "tf32": -0.0345}), [], "NVIDIA H200")
+    assert text.count("bert-imdb: from its beginning to its end fp32 took +0.12 %, tf32 took -3.45 %") == 1
+    assert text.count("from its beginning") == 1
+
+
+def test_other_processes_on_the_gpu_are_said_once(full):
+    record = full[0].record
+    text = summary(timed(full, gpu=record.gpu.model_copy(update={"other_processes": 2})), [], "NVIDIA H200")
+    assert text.count("other processes were on the GPU while it was timed") == 1
+
+
+def test_one_case_beside_which_others_were_on_the_gpu_is_enough(full):
+    last = timed(full, gpu=full[0].record.gpu.model_copy(update={"other_processes": 1}))[-1]
+    assert "other processes were on the GPU" in summary([*timed(full)[:-1], last], [], "NVIDIA H200")
+
+
+def test_nvml_that_does_not_answer_is_said_once(full):
+    text = summary(timed(full, gpu=None), [], "NVIDIA H200")
+    assert text.count("NVML does not answer: clocks, power and throttling of the GPU are not known") == 1
+
+
+def test_of_a_machine_that_did_as_it_should_nothing_is_said(full):
+    text = summary(full, [], "NVIDIA H200")
+    assert "from its beginning" not in text
+    assert "other processes" not in text
+    assert "NVML" not in text
+
+
+def test_of_a_cpu_nobody_asks_nvml(results):
+    assert "NVML" not in summary(results, [], "Some CPU")
 
 
 @pytest.fixture
@@ -32,8 +131,9 @@ def wide(results):
             return result
         update = {"case": record.case.in_precision("fp16-forward")}
         if record.kind == "speed":
-            references = {name: Blocks(steps=2, seconds=(24.68, 24.68)) for name in ("fp32", "tf32")}
             blocks = Blocks(steps=2, seconds=(2.46912, 2.46912))
+            slower = Reference(blocks=Blocks(steps=2, seconds=(24.68, 24.68)), rounds=blocks)
+            references = {"fp32": slower, "tf32": slower}
             update |= {"blocks": blocks, "references": references, "peak_allocated_bytes": 90 * 2**30}
         if record.kind == "quality":
             trainings = tuple(t.model_copy(update={"train_seconds": 987.6}) for t in record.trainings)
@@ -59,7 +159,7 @@ def test_the_longest_name_of_a_mode_fits_with_the_widest_figures(wide):
         "upd.": "3e-02",
         "gate": "failed",
     }
-    assert max(len(line) for line in text.splitlines()) <= 100
+    assert too_long(text) == []
 
 
 def test_each_workload_has_a_titled_table(results):

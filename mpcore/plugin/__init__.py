@@ -1,0 +1,272 @@
+"""The pytest plugin: one case for each workload and mode, the bench, and pytest-benchmark as store and table.
+
+Whoever has the package installed loads this with every pytest, so it imports torch and the workloads only once a test
+asks for a case.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mpcore.plugin.clock import Clock
+from mpcore.plugin.options import add_options, cases, given, session_of
+from mpcore.plugin.session import SESSION
+
+pytest.register_assert_rewrite("mpcore.contract")
+
+if TYPE_CHECKING:
+    from mpcore.measure import Bench
+    from mpcore.records import AnyRecord, Case, Verdict
+
+KINDS = {
+    "speed": "times a training step of every case",
+    "accuracy": "trains every case to the end of its recipe",
+    "numerics": "compares a step of every case with FP64",
+    "parity": "compares with other trainers; run on request, by -m parity or by its file",
+}
+COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
+CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\]$")
+
+REFUSED = pytest.StashKey[pytest.UsageError]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for kind, meaning in KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {meaning}")
+    config.addinivalue_line("markers", "cuda: needs an NVIDIA GPU")
+    config.addinivalue_line(
+        "markers", "workloads(*names): what a test measures where no workload is named (default: all real ones)"
+    )
+    if given(config):
+        session_of(config)  # a wrong option is said before anything is collected
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames:
+        return
+    try:
+        session = session_of(metafunc.config)
+    except pytest.UsageError as error:  # raised here it would be an error of each file; `pytest_collection_modifyitems` does
+        metafunc.config.stash[REFUSED] = error
+        metafunc.parametrize("case", [])
+        return
+    kind = next((k for k in KINDS if metafunc.definition.get_closest_marker(k)), "other")
+    own = metafunc.definition.get_closest_marker("workloads")
+    parameters = [
+        pytest.param(case, marks=_marks(kind, case, reason), id=case.id)
+        for case, reason in cases(metafunc.config, session, own.args if own else ())
+    ]
+    metafunc.parametrize("case", parameters, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if REFUSED in config.stash:
+        raise config.stash[REFUSED]
+    if "parity" in config.option.markexpr or any("parity" in str(argument) for argument in config.invocation_params.args):
+        return
+    others = [item for item in items if _case(item) and item.get_closest_marker("parity")]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Data and weights are loaded before the first test, so that what is wrong with them costs no training."""
+    cases = [case for item in session.items if (case := _case(item))]
+    if cases and not session.config.option.collectonly:
+        import datasets
+        from transformers.utils import logging as transformers_logging
+
+        from mpcore.data import DataError
+
+        datasets.disable_progress_bars()
+        transformers_logging.disable_progress_bar()
+        current = session_of(session.config)
+        try:
+            current.bench.check(list(dict.fromkeys(case.workload for case in cases)), current.size)
+        except DataError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Processes that share a device disturb each other's times, and pytest-benchmark saves nothing of theirs."""
+    if any(CASE_ID.search(name) for name in ids):
+        raise pytest.UsageError("benchmarks of mpcore cannot be spread over processes: run them without -n")
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    count = sum(_case(item) is not None for item in items)
+    if not count:
+        return []
+    session = session_of(config)
+    from mpcore.hardware import probe
+
+    hardware = probe(session.bench.device)
+    weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
+    data = session.bench.source.where
+    cases = f"{count} case" if count == 1 else f"{count} cases"
+    return [
+        f"mpcore: {cases} on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
+        f"weights {', '.join(weights) or 'random'}"
+    ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What can happen to a case is one sentence, and its memory is given back for the cases that follow: a traceback
+    would hold every tensor of the frames that it names."""
+    case = _case(item)
+    if case is None:
+        return (yield)
+    from mpcore.measure import Failed, explained
+
+    try:
+        return (yield)
+    except Failed as failed:
+        sentence = f"{case.id}: {explained(failed)}"
+    pytest.fail(sentence, pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last case of a workload its references are timed once more: how far did the machine drift?"""
+    case, following = (_case(i) if i and i.get_closest_marker("speed") else None for i in (item, nextitem))
+    if case and (following is None or following.in_precision("") != case.in_precision("")):
+        session_of(item.config).drifted(case)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    if _case(item) is None:
+        return
+    report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+    session = session_of(item.config)
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
+    elif report.when == "call":
+        session.ran.add(item.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A session in which no case ran has shown nothing, and does not pass."""
+    current = session.config.stash.get(SESSION, None)
+    if current and not current.ran and not session.config.option.collectonly and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    current = config.stash.get(SESSION, None)
+    if current is None or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
+        return
+    from mpcore.hardware import probe
+    from mpcore.report.terminal import summary
+
+    terminalreporter.section("mixed precision")
+    text = summary(current.results, list(current.skipped.values()), probe(current.bench.device).name)
+    terminalreporter.write_line(text)
+    if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    current = config.stash.get(SESSION, None)
+    if current is None:
+        return
+    from mpcore.hardware import probe, software
+    from mpcore.records import Machine
+    from mpcore.store import KEY
+
+    machine = Machine(hardware=probe(current.bench.device), software=software())
+    machine_info[KEY] = machine.model_dump(mode="json")
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """The command line, which would make two machines of one if it stood among what describes the machine."""
+    if SESSION in config.stash:
+        from mpcore.store import KEY
+
+        output_json[KEY] = {"command": " ".join(["pytest", *map(str, config.invocation_params.args)])}
+
+
+def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
+    """Without a history, as in a shallow copy on a runner, the commit is what the CI says it is, or none."""
+    if commit_info["id"] in ("unversioned", "unknown"):
+        commit_info["id"] = next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), None)
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> "Case":
+    """One workload in one mode. What is timed or trained is skipped where a CPU only emulates the mode's arithmetic."""
+    from mpcore.registry import workloads
+
+    case: Case = request.param
+    if request.node.get_closest_marker("accuracy") and workloads[case.workload].synthetic:
+        pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
+    timed = any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity"))
+    if timed and (reason := session_of(request.config).bench.emulated(case)):
+        pytest.skip(reason)
+    return case
+
+
+@pytest.fixture
+def rival(request: pytest.FixtureRequest, case: "Case") -> Any:
+    """Another trainer by its name; skipped where it is not installed or has no such mode."""
+    from mpcore.rivals import rivals
+
+    rival = rivals[request.param]
+    if reason := rival.unsupported(case.precision):
+        pytest.skip(reason)
+    return rival
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> "Bench":
+    """Measures cases on the device that was chosen."""
+    return session_of(request.config).bench
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecord, Sequence[Verdict]], None]":
+    """Hands a record to pytest-benchmark, which saves it, and fails the test where a verdict does."""
+    clock = request.node.get_closest_marker("benchmark").kwargs["timer"]
+    session = session_of(request.config)
+
+    def judge(record: "AnyRecord", verdicts: "Sequence[Verdict]") -> None:
+        from mpcore.records import Parity, Quality, Result, Speed
+
+        session.add(Result(record=record, verdicts=tuple(verdicts)), benchmark.extra_info)
+        if isinstance(record, Speed):
+            clock.replay(benchmark, record.blocks.seconds, record.blocks.steps)
+        elif isinstance(record, Quality):
+            clock.replay(benchmark, [t.train_seconds for t in record.trainings])
+        elif isinstance(record, Parity):
+            clock.replay(benchmark, record.ours.seconds, record.ours.steps)
+        else:
+            clock.replay(benchmark, [record.seconds])
+        failed = [v.sentence for v in verdicts if not v.passed]
+        if failed:
+            pytest.fail("\n".join(failed), pytrace=False)
+
+    return judge
+
+
+def _marks(kind: str, case: "Case", reason: str | None) -> list[pytest.MarkDecorator]:
+    marks = [pytest.mark.benchmark(timer=Clock(), group=f"{kind}: {case.workload} ({case.size}, {case.execution})")]
+    return [*marks, pytest.mark.skip(reason=reason)] if reason else marks
+
+
+def _case(item: pytest.Item) -> "Case | None":
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("case") if callspec else None

@@ -1,0 +1,54 @@
+"""What one pytest session knows: its bench, and the results so far."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mpcore.measure import Bench
+    from mpcore.records import Case, Result, Size
+
+
+@dataclass
+class Session:
+    """What one pytest session knows of its cases."""
+
+    bench: "Bench"
+    size: "Size"
+    results: "list[Result]" = field(default_factory=list)
+    saved: list[dict[str, Any]] = field(default_factory=list)
+    """For each result what pytest-benchmark will save with it."""
+    ran: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def add(self, result: "Result", extra_info: dict[str, Any]) -> None:
+        from mpcore.store import KEY
+
+        self.results.append(result)
+        self.saved.append(extra_info)
+        extra_info[KEY] = result.model_dump(mode="json")
+
+    def drifted(self, case: "Case") -> None:
+        """Adds the drift of its references to all records of the case's workload."""
+        from mpcore.measure import Failed, explained
+        from mpcore.records import Speed
+        from mpcore.store import KEY
+
+        same = [
+            i
+            for i, result in enumerate(self.results)
+            if isinstance(result.record, Speed) and result.record.case.in_precision("") == case.in_precision("")
+        ]
+        try:
+            drift = self.bench.drift(case) if same else {}
+        except Failed as failed:
+            self.skipped[f"{case.id}: drift"] = f"the references of {case.workload} were not timed again: {explained(failed)}"
+            return
+        for i in same:
+            record = self.results[i].record.model_copy(update={"drift": drift})
+            self.results[i] = self.results[i].model_copy(update={"record": record})
+            self.saved[i][KEY] = self.results[i].model_dump(mode="json")
+
+
+SESSION = pytest.StashKey[Session]()

@@ -1,0 +1,152 @@
+"""One case in, one record of its speed out."""
+
+import pytest
+import torch
+
+from mpcore.hardware import GpuWatch
+from mpcore.measure import speed as module
+from mpcore.measure.ceiling import matmul_flops
+from mpcore.measure.speed import Stand, measure_speed
+from mpcore.measure.timing import Contestant, block_seconds, take_turns
+from mpcore.precision.native import FP32
+from mpcore.records import Blocks, Case
+from mpcore.registry import precisions
+from mpcore.train import TrainStep
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+
+@pytest.fixture
+def stand_of(dots):
+    """stand_of(device, precision, execution): where the test workload is measured."""
+
+    def stand_of(device, precision="bf16-amp", execution="eager"):
+        def build(case):
+            return TrainStep(dots, precisions[case.precision](), device, execution=case.execution)
+
+        split = dots.split("train", device)
+        case = Case(workload="dots", precision=precision, execution=execution, size="tiny")
+        batches = [split.rows(slice(32)), split.rows(slice(32, 64))]
+        return Stand(case, build, batches, GpuWatch(device), target=0.5)
+
+    return stand_of
+
+
+def test_an_eager_case_takes_turns_with_its_references(stand_of, cpu):
+    speed = measure_speed(stand_of(cpu), {"fp32": None}, None)
+    reference = speed.references["fp32"]
+    assert reference.rounds == speed.blocks
+    assert len(reference.blocks.seconds) == len(speed.blocks.seconds)
+    assert speed.loss_after < speed.loss_before
+    assert speed.flops_per_step == 32 * 2 * (16 * 32 * 2 + 32 * 2 * 3)  # no gradient of the input
+    assert speed.half_flops_share == 1.0
+    assert speed.profile.seconds > 0
+    assert (speed.eager, speed.gpu, speed.pool_bytes, speed.peak_allocated_bytes, speed.ceiling_flops) == (None,) * 5
+
+
+def test_a_reference_that_was_measured_alone_is_taken_as_it_is_where_the_ratio_is_far_from_one(stand_of, cpu):
+    alone = Blocks(steps=1, seconds=(10.0, 10.0))
+    reference = measure_speed(stand_of(cpu), {"fp32": alone}, None).references["fp32"]
+    assert reference.blocks == alone
+    assert reference.rounds is None
+
+
+def test_where_the_ratio_is_close_to_one_it_takes_turns_all_the_same(stand_of, cpu, monkeypatch):
+    monkeypatch.setattr(module, "CLOSE", 1e6)
+    reference = measure_speed(stand_of(cpu), {"fp32": Blocks(steps=1, seconds=(10.0, 10.0))}, None).references["fp32"]
+    assert reference.rounds is not None
+    assert reference.blocks.seconds != (10.0, 10.0)
+
+
+def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_other(stand_of, cpu, monkeypatch):
+    """The record says so: the reference has no rounds of the case."""
+    turns = module.take_turns
+
+    def narrow(contestants, *rest):
+        if len(contestants) > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return turns(contestants, *rest)
+
+    monkeypatch.setattr(module, "take_turns", narrow)
+    monkeypatch.setattr(module, "CLOSE", 1e6)
+    alone = Blocks(steps=1, seconds=(10.0, 10.0))
+    for known in (None, alone):
+        speed = measure_speed(stand_of(cpu), {"fp32": known}, None)
+        assert speed.references["fp32"].rounds is None
+        assert (speed.references["fp32"].blocks == alone) is (known is not None)
+
+
+def test_a_cpu_has_no_ceiling(cpu):
+    assert matmul_flops(FP32(), cpu) is None
+
+
+@pytest.mark.cuda
+@needs_gpu
+class TestOnAGpu:
+    device = torch.device("cuda")
+
+    @pytest.mark.parametrize("execution", ["eager", "graph"])
+    def test_everything_is_measured(self, stand_of, execution):
+        watch = GpuWatch(self.device)
+        speed = measure_speed(stand_of(self.device, execution=execution), {}, matmul_flops(FP32(), self.device))
+        assert 0 < speed.ceiling_share < 1
+        assert speed.peak_reserved_bytes >= speed.peak_allocated_bytes > 0
+        assert (speed.gpu is None) is (watch.reason is not None)
+        if execution == "graph":
+            assert speed.pool_bytes > 0
+            assert speed.launch_overhead > 1
+            assert 0 < speed.busy_share < 1
+        else:
+            assert (speed.pool_bytes, speed.eager) == (None, None)
+
+    def test_a_step_that_was_made_one_per_cent_longer_is_seen(self):
+        """By a wait on the device, in the captured step; and a step against itself shows nothing."""
+        plain, again, slower = (self._resnet() for _ in range(3))
+        seconds = self._per_step(plain)
+        cycles_per_second = 10**8 / block_seconds(lambda _: torch.cuda._sleep(10**7), {}, 10, self.device)
+        cycles = int(0.01 * seconds * cycles_per_second)
+        backward = slower.step.precision.backward
+
+        def waiting(loss):
+            torch.cuda._sleep(cycles)
+            backward(loss)
+
+        slower.step.precision.backward = waiting
+        ratios = {}
+        for name, other in (("again", again), ("slower", slower)):
+            mine = Contestant(plain.step, plain.batches)
+            take_turns([mine, other], 0.0005, GpuWatch(self.device))
+            ratios[name] = other.blocks.step_seconds / mine.blocks.step_seconds
+        assert ratios["again"] == pytest.approx(1.0, abs=0.003)
+        assert 1.005 < ratios["slower"] < 1.02
+
+    def test_a_bare_loop_of_replays_is_hardly_faster_than_ours(self):
+        ours = self._resnet()
+        self._per_step(ours)
+        (captured,) = ours.step._execute._captured.values()
+
+        class Bare:
+            device, captured = self.device, True
+
+            def set_learning_rate(self, _):
+                pass
+
+            def __call__(self, _, replay=captured._graph.replay):
+                replay()
+
+        mine = Contestant(ours.step, ours.batches)
+        bare = Contestant(Bare(), ours.batches)
+        take_turns([mine, bare], 0.0003, GpuWatch(self.device))
+        assert mine.blocks.step_seconds / bare.blocks.step_seconds < 1.002
+
+    def _resnet(self):
+        from mpcore.workloads.resnet18_mnist import ResNet18Mnist
+
+        workload = ResNet18Mnist("full")
+        split = workload.split("train", self.device)
+        step = TrainStep(workload, precisions["fp16-amp"](), self.device, execution="graph")
+        return Contestant(step, [split.rows(slice(64)), split.rows(slice(64, 128))])
+
+    def _per_step(self, contestant):
+        take_turns([contestant], 0.001, GpuWatch(self.device))
+        return contestant.blocks.step_seconds

@@ -1,0 +1,166 @@
+"""Blocks, turns and when they end, on a clock that only the steps move."""
+
+import itertools
+
+import pytest
+import torch
+
+from mpcore.measure import timing
+from mpcore.measure.timing import ROUNDS, Contestant, block_seconds, take_turns
+
+CPU = torch.device("cpu")
+BATCHES = [{"x": torch.zeros(1)}, {"x": torch.ones(1)}]
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+class Step:
+    """Takes the next of `seconds` at every call, over and over."""
+
+    def __init__(self, clock, *seconds, captured=False, name="", log=()):
+        self.clock, self.seconds = clock, itertools.cycle(seconds)
+        self.device, self.captured, self.name, self.log = CPU, captured, name, log if name else []
+        self.learning_rates, self.batches = [], []
+
+    def set_learning_rate(self, learning_rate):
+        self.learning_rates.append(learning_rate)
+
+    def __call__(self, batch):
+        self.clock.now += next(self.seconds)
+        self.batches.append(batch)
+        self.log.append(self.name)
+
+
+class Watch:
+    """Says of each look in turn whether the GPU is slowed down."""
+
+    def __init__(self, *slowed):
+        self.slowed, self.looks = iter(slowed), []
+
+    def clear(self):
+        self.looks.clear()
+
+    def look(self):
+        self.looks.append(True)
+        return next(self.slowed, False)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
+
+
+def test_a_block_is_the_time_of_its_steps(clock):
+    assert block_seconds(Step(clock, 0.25), BATCHES[0], 4, CPU) == 1.0
+
+
+@pytest.mark.parametrize(("steps", "before"), [(1, 1), (2, 1), (5, 3)])
+def test_the_middle_of_a_block_comes_after_half_of_its_steps(clock, steps, before):
+    step, seen = Step(clock, 1.0), []
+    block_seconds(step, BATCHES[0], steps, CPU, lambda: seen.append(len(step.batches)))
+    assert seen == [before]
+
+
+def test_a_block_is_about_a_tenth_of_a_second_at_learning_rate_zero(clock):
+    step = Step(clock, 0.004)
+    contestant = Contestant(step, BATCHES)
+    take_turns([contestant], 0.002, Watch())
+    assert contestant.blocks.steps == 25
+    assert contestant.blocks.step_seconds == pytest.approx(0.004)
+    assert step.learning_rates == [0.0]
+
+
+def test_a_step_longer_than_a_block_is_a_block(clock):
+    contestant = Contestant(Step(clock, 0.7), BATCHES)
+    take_turns([contestant], 0.002, Watch())
+    assert contestant.blocks.steps == 1
+
+
+def test_steps_are_warmed_up_until_their_time_stands_still(clock):
+    """Slow at first, as while cuDNN tries its algorithms: nothing of it is left in the blocks."""
+    slow = [0.05 * 0.8**i + 0.002 for i in range(60)]
+    step = Step(clock, *slow, *[0.002] * 5000)
+    contestant = Contestant(step, BATCHES)
+    take_turns([contestant], 0.002, Watch())
+    assert max(contestant.seconds) < 1.02 * min(contestant.seconds)
+
+
+def test_turns_go_there_and_back(clock):
+    log = []
+    contestants = [Contestant(Step(clock, 0.1, name=name, log=log), BATCHES) for name in "ABC"]
+    take_turns(contestants, 0.002, Watch())
+    assert "".join(log[-3 * ROUNDS["cpu"] :]) == "ABCCBAABCCBA"
+    assert [len(c.seconds) for c in contestants] == [ROUNDS["cpu"]] * 3
+
+
+def test_all_blocks_of_a_round_are_of_one_batch_and_rounds_take_turns_on_them(clock):
+    a, b = (Contestant(Step(clock, 0.1), BATCHES) for _ in range(2))
+    take_turns([a, b], 0.002, Watch())
+    timed = [[batch["x"].item() for batch in c.step.batches[-ROUNDS["cpu"] :]] for c in (a, b)]
+    assert timed == [[0.0, 1.0, 0.0, 1.0]] * 2
+
+
+def test_timing_ends_as_soon_as_the_interval_is_narrow(clock):
+    contestant = Contestant(Step(clock, 0.1), BATCHES)
+    take_turns([contestant], 0.002, Watch())
+    assert len(contestant.seconds) == ROUNDS["cpu"]
+
+
+def test_timing_goes_on_while_the_interval_is_wide_and_ends_at_the_limit(clock):
+    noisy = Contestant(Step(clock, 0.05, 0.09, 0.06, 0.1, 0.07), BATCHES)
+    take_turns([noisy], 0.002, Watch())
+    assert len(noisy.seconds) > ROUNDS["cpu"]
+    assert 0 <= sum(noisy.seconds) - timing.TIME_LIMIT["cpu"] < 0.2
+
+
+def test_what_counts_is_the_ratio_where_several_take_turns(clock):
+    """Both are slow in the same rounds: the ratio is known at once."""
+    pace = [0.05, 0.05, 0.09, 0.09, 0.06, 0.06, 0.1, 0.1]
+
+    class Drifting(Step):
+        def __call__(self, batch):
+            self.clock.now += pace[int(self.clock.now) % len(pace)]
+            self.batches.append(batch)
+
+    a, b = Contestant(Drifting(clock), BATCHES), Contestant(Drifting(clock), BATCHES)
+    a.warm_up = b.warm_up = lambda: None
+    a.steps = b.steps = 1
+    take_turns([a, b], 0.5, Watch())
+    assert len(a.seconds) == ROUNDS["cpu"]
+
+
+def test_a_round_in_which_the_gpu_was_slowed_down_is_dropped_and_counted(clock):
+    a, b = (Contestant(Step(clock, 0.1), BATCHES) for _ in range(2))
+    assert take_turns([a, b], 0.002, Watch(False, False, True, False)) == 1
+    assert len(a.seconds) == len(b.seconds) == ROUNDS["cpu"] - 1
+
+
+def test_where_all_rounds_were_slow_all_are_kept_and_counted(clock):
+    contestant = Contestant(Step(clock, 0.1), BATCHES)
+    dropped = take_turns([contestant], 10.0, Watch(*[True] * 1000))
+    assert dropped == len(contestant.seconds) >= ROUNDS["cpu"]
+
+
+def test_a_captured_step_is_asked_about_in_the_middle_of_its_block_and_any_other_after(clock):
+    for captured in (True, False):
+        step = Step(clock, 0.01, captured=captured)
+        contestant = Contestant(step, BATCHES, steps=10)
+        asked = []
+
+        class Noting(Watch):
+            def look(self, step=step, asked=asked):
+                asked.append(len(step.batches))
+                return False
+
+        contestant.block(0, Noting())
+        assert asked == [5 if captured else 10]
