@@ -123,7 +123,7 @@ class TestOnAGpu:
     def test_a_bare_loop_of_replays_is_hardly_faster_than_ours(self):
         ours = self._resnet()
         self._per_step(ours)
-        (captured,) = ours.step._execute._captured.values()
+        (ours_captured,) = ours.step._execute._captured.values()
 
         class Bare:
             device, captured = self.device, True
@@ -131,7 +131,7 @@ class TestOnAGpu:
             def set_learning_rate(self, _):
                 pass
 
-            def __call__(self, _, replay=captured._graph.replay):
+            def __call__(self, _, replay=ours_captured._graph.replay):
                 replay()
 
         mine = Contestant(ours.step, ours.batches)
