@@ -6,6 +6,7 @@ depend on values that the host knows, and finds its input where it was when it w
 there.
 """
 
+import functools
 import importlib.util
 import shutil
 import traceback
@@ -76,7 +77,7 @@ class Graph(Eager):
 
     def __init__(self, function: Function, model: nn.Module) -> None:
         super().__init__(function, model)
-        self._stream = torch.cuda.Stream(next(model.parameters()).device)
+        self._stream = _side_stream(next(model.parameters()).device)
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, _Captured] = {}
 
@@ -118,6 +119,12 @@ class Graph(Eager):
         current.wait_stream(self._stream)
         output.record_stream(current)
         return output
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The one that all graphs are captured on: cuBLAS keeps a workspace for every stream that it has ever seen."""
+    return torch.cuda.Stream(device)
 
 
 class _Captured:

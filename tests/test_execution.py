@@ -132,14 +132,14 @@ class TestGraph:
         assert fit(TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu)).losses[-1] < 0.5
 
     def test_a_dead_step_gives_its_memory_back(self, dots, gpu):
-        batch = dots.split("train", gpu).rows(slice(32))
-        gc.collect()
-        torch.cuda.empty_cache()
-        before = torch.cuda.memory_reserved()
-        step = TrainStep(dots, FP32(), gpu, execution="graph")
-        for _ in range(WARM_UP + 1):
-            step(batch)
-        del step
-        gc.collect()
-        torch.cuda.empty_cache()
-        assert torch.cuda.memory_reserved() <= before
+        """All but what the libraries keep for the stream that the first one was captured on."""
+        batch, reserved = dots.split("train", gpu).rows(slice(32)), []
+        for _ in range(3):
+            step = TrainStep(dots, FP32(), gpu, execution="graph")
+            for _ in range(WARM_UP + 1):
+                step(batch)
+            del step
+            gc.collect()
+            torch.cuda.empty_cache()
+            reserved.append(torch.cuda.memory_reserved())
+        assert reserved[0] == reserved[1] == reserved[2]

@@ -34,7 +34,8 @@ BATCHES = 2
 """Batches that the steps take turns on: few enough to be learned in the learning steps."""
 EAGER_BLOCKS = 3
 EAGER_SECONDS = 0.05
-"""Of a block of eager steps beside a graph; they are learning steps."""
+EAGER_STEPS = 8
+"""Of a block of eager steps beside a graph, and how many it has at most: they are learning steps."""
 CLOSE = 0.05
 """Within this of 1 a ratio is measured in turns, though both steps are captured."""
 
@@ -166,7 +167,7 @@ def _peak_memory(
 
 
 def _eager_blocks(launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device) -> Blocks:
-    steps = max(1, round(EAGER_SECONDS / block_seconds(launch, batches[0], 1, device)))
+    steps = min(EAGER_STEPS, max(1, round(EAGER_SECONDS / block_seconds(launch, batches[0], 1, device))))
     turns = islice(cycle(batches), EAGER_BLOCKS)
     return Blocks(steps=steps, seconds=tuple(block_seconds(launch, batch, steps, device) for batch in turns))
 
