@@ -79,12 +79,20 @@ def test_swapping_separate_sides_inverts_the_interval(rng):
     assert (there.low, there.centre, there.high) == pytest.approx((1 / back.high, 1 / back.centre, 1 / back.low))
 
 
-@pytest.mark.parametrize("value", [0.1, 1.0, 3.3])
-def test_separate_blocks_without_any_spread_leave_no_width(value):
-    interval = separate_ratio_interval([2 * value] * 3, [value] * 5)
+@pytest.mark.filterwarnings("error")
+def test_separate_blocks_without_any_spread_leave_no_width():
+    interval = separate_ratio_interval([2.0] * 3, [1.0] * 5)
     assert (interval.low, interval.centre, interval.high) == pytest.approx((2, 2, 2))
 
 
+@pytest.mark.filterwarnings("ignore:Precision loss")
+def test_a_spread_of_nothing_but_rounding_leaves_no_width():
+    interval = separate_ratio_interval([4.2] * 3, [2.1] * 3)
+    assert np.log([2.1] * 3).std() > 0
+    assert (interval.low, interval.centre, interval.high) == pytest.approx((2, 2, 2))
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")
 def test_one_side_without_spread_leaves_the_width_of_the_other():
     case = [1.0, 1.1, 0.9]
     interval = separate_ratio_interval([2.0, 2.0, 2.0], case)

@@ -79,7 +79,7 @@ def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling
     ceiling: FLOP/s of the mode's format."""
     free_memory()
     device = stand.device
-    occupied = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+    occupied = _occupied(device)
     step = stand.build(stand.case)
     workload = step.workload
     learned = _learn(step, stand.batches, occupied, launches=stand.case.execution == Eager.name or device.type != "cuda")
@@ -126,7 +126,7 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _learn(step: TrainStep, batches: Sequence[Batch], occupied: int, *, launches: bool) -> dict[str, Any]:
+def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
     """The learning steps, eager ones first: these are counted, weighed and, unless Python `launches` all steps, timed."""
     losses: list[Tensor] = []
 
@@ -151,11 +151,18 @@ def _learn(step: TrainStep, batches: Sequence[Batch], occupied: int, *, launches
     }
 
 
+def _occupied(device: torch.device) -> tuple[int, int]:
+    """Bytes allocated and reserved now."""
+    if device.type != "cuda":
+        return 0, 0
+    return torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+
+
 def _peak_memory(
-    launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device, occupied: int
+    launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device, occupied: tuple[int, int]
 ) -> tuple[int | None, int | None]:
-    """Bytes allocated, less those that were `occupied` before the step was built, and bytes reserved, at the peak of a
-    step; None each on a CPU, where nobody counts them."""
+    """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built; None
+    each on a CPU, where nobody counts them."""
     if device.type != "cuda":
         return None, None
     launch(batches[0])  # what is compiled is compiled now
@@ -163,7 +170,8 @@ def _peak_memory(
     for batch in batches:
         launch(batch)
     synchronise(device)
-    return torch.cuda.max_memory_allocated(device) - occupied, torch.cuda.max_memory_reserved(device)
+    allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    return allocated - occupied[0], reserved - occupied[1]
 
 
 def _eager_blocks(launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device) -> Blocks:

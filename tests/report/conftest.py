@@ -68,7 +68,7 @@ def speed(workload, precision, seconds, peak=2**30, **references):
     )
 
 
-def on_gpu(precision, other_processes=0, drift=None):
+def on_gpu(precision):
     """A step of bert-imdb as a graph, with all that a GPU and NVML tell: most of it arithmetic, an eager step all launches."""
     seconds = STEP_MS[precision] / 1e3
     work = [("matrix product", 0.6), ("elementwise", 0.25), ("attention", 0.1), ("layer normalisation", 0.05)]
@@ -84,7 +84,6 @@ def on_gpu(precision, other_processes=0, drift=None):
             "blocks": blocks(seconds, 1),
             "eager": blocks(seconds + 0.0105, 1),
             "references": references,
-            "drift": drift or {},
             "peak_allocated_bytes": 10 * 2**30,
             "peak_reserved_bytes": 12 * 2**30,
             "pool_bytes": 8 * 2**30,
@@ -92,13 +91,13 @@ def on_gpu(precision, other_processes=0, drift=None):
             "half_flops_share": 0.98,
             "ceiling_flops": 700e12,
             "profile": Profile(kernels=kernels, rest=None, families=families),
-            "gpu": gpu(other_processes),
+            "gpu": gpu(),
         }
     )
 
 
-def gpu(other_processes=0, watts=500.0):
-    at = (0.0, 0.1, 0.2, 0.3)
+def gpu():
+    at, watts = (0.0, 0.1, 0.2, 0.3), 500.0
     return GpuState(
         at_seconds=at,
         sm_mhz=(1980,) * 4,
@@ -106,7 +105,7 @@ def gpu(other_processes=0, watts=500.0):
         celsius=(50,) * 4,
         joules=tuple(watts * t for t in at),
         limits=(),
-        other_processes=other_processes,
+        other_processes=0,
     )
 
 

@@ -92,15 +92,19 @@ def test_trainings_are_as_long_as_the_longest_of_any_mode_and_seed(run, precisio
 
 @pytest.fixture
 def graphs(run, full):
-    """graphs(drift, other processes): the run of a GPU."""
+    """graphs(precision, changes): the run of a GPU, with changes to the speed of `precision`, or of all modes."""
 
-    def graphs(drift=None, others=0):
-        def changed(record):
-            gpu = record.gpu.model_copy(update={"other_processes": others})
-            return record.model_copy(update={"drift": drift or {}, "gpu": gpu})
-
-        speeds = [r.model_copy(update={"record": changed(r.record)}) for r in full if r.record.kind == "speed"]
-        return run.model_copy(update={"results": (*speeds, *(r for r in full if r.record.kind != "speed"))})
+    def graphs(precision=None, **changes):
+        return run.model_copy(
+            update={
+                "results": tuple(
+                    r.model_copy(update={"record": r.record.model_copy(update=changes)})
+                    if r.record.kind == "speed" and precision in (None, r.record.case.precision)
+                    else r
+                    for r in full
+                )
+            }
+        )
 
     return graphs
 
@@ -129,9 +133,17 @@ def test_how_far_references_drifted_is_said_with_its_sign(graphs):
     assert text.endswith("of each mode. From the beginning to the end of the workload: fp32 +0.12 %, tf32 -3.45 %.")
 
 
-def test_who_else_was_on_the_gpu_is_said(graphs):
-    text, _ = section(markdown(graphs(others=3)), "**Speed.**")
+def test_one_mode_beside_which_others_were_on_the_gpu_is_enough(graphs, full):
+    busy = full[0].record.gpu.model_copy(update={"other_processes": 3})
+    text, _ = section(markdown(graphs("fp16-amp", gpu=busy)), "**Speed.**")
     assert text.endswith("of each mode. 3 other processes were on the GPU.")
+
+
+def test_one_reference_that_took_turns_is_enough_to_say_so(graphs, full):
+    amp = next(r.record for r in full if (r.record.kind, r.record.case.precision) == ("speed", "fp16-amp"))
+    close = amp.references["tf32"].model_copy(update={"rounds": amp.blocks})
+    text, _ = section(markdown(graphs("fp16-amp", references=amp.references | {"tf32": close})), "**Speed.**")
+    assert text.endswith("of each mode, in turns with its references where they are close.")
 
 
 def test_each_mode_that_was_timed_says_why(run):
