@@ -18,9 +18,17 @@ NAMED = 3
 
 
 def explain(speed: Speed) -> str:
-    """Whether Python, the memory or the arithmetic units set the time of this step, and what the mode gains over others."""
-    parts = [part for part in (_launches(speed), _work(speed), _gain(speed)) if part]
-    return "; ".join(parts) or "not profiled"
+    """What sets the time of this step, and what the mode gains over others."""
+    return _sentence(_launches(speed), _work(speed), _gain(speed))
+
+
+def bound(speed: Speed) -> str:
+    """Whether Python, the memory or the arithmetic units set the time of this step."""
+    return _sentence(_launches(speed), _work(speed))
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(filter(None, parts)) or "not profiled"
 
 
 def _launches(speed: Speed) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mpcore.explain import explain
+from mpcore.explain import bound
 from mpcore.policy import DROPPED_LIMIT, NumericsLimits
 from mpcore.records import Numerics, Parity, Quality, Speed, Status, Verdict
 from mpcore.stats import ratio_interval, separate_ratio_interval
@@ -85,7 +85,7 @@ def _undisturbed(speed: Speed) -> Verdict:
     dropped, kept = speed.dropped_blocks, len(speed.blocks.seconds)
     share = min(1.0, dropped / kept)
     reasons = ", ".join(speed.gpu.limits) if speed.gpu and speed.gpu.limits else "none"
-    sentence = f"the GPU was slowed down in {dropped} blocks beside {kept} good ones (its limits: {reasons})"
+    sentence = f"the GPU was slowed down in {dropped} rounds of blocks, {kept} are kept (what held its clock back: {reasons})"
     status: Status = "undecided" if share > DROPPED_LIMIT else "same"
     return _verdict(speed, "state of the GPU", status, share, DROPPED_LIMIT, sentence)
 
@@ -99,7 +99,7 @@ def _faster(speed: Speed, rival: str) -> Verdict:
     interval = f"99 % interval {ratio.low:.3g} to {ratio.high:.3g}"
     sentence = f"{speed.case.precision} is {ratio.centre:.3g} times as fast as {rival} ({interval})"
     if status != "better":
-        sentence += f"; the workload expects it to be faster; {explain(speed)}"
+        sentence += f"; the workload expects it to be faster; {bound(speed)}"
     return _verdict(speed, f"speed-up over {rival}", status, ratio.centre, 1.0, sentence)
 
 

@@ -108,6 +108,11 @@ class GpuWatch:
         """Of all readings since `clear`; without energy unless the case worked `alone` in that time."""
         if self.reason is not None or not self._readings:
             return None
+        try:
+            others = self._other_processes()
+        except pynvml.NVMLError as error:
+            self.reason = f"NVML no longer answers: {error}"
+            return None
         at, mhz, watts, celsius, joules = zip(*self._readings, strict=True)
         return GpuState(
             at_seconds=tuple(t - at[0] for t in at),
@@ -116,7 +121,7 @@ class GpuWatch:
             celsius=celsius,
             joules=joules if alone else (),
             limits=tuple(name for bit, name in LIMITS.items() if self._limits & bit),
-            other_processes=self._other_processes(),
+            other_processes=others,
         )
 
     def _read(self) -> tuple[tuple[float, int, float, int, float], int]:

@@ -138,7 +138,7 @@ class GpuState(Record):
     @property
     def mean_watts(self) -> float | None:
         """The slope of energy over time, by least squares: the counter moves ten times a second only."""
-        if len(self.at_seconds) < 4:
+        if len(self.joules) < 4:
             return None
         slope = statistics.linear_regression(self.at_seconds, self.joules).slope
         return slope if slope > 0 else None

@@ -43,7 +43,7 @@ def separate_ratio_interval(reference: Sequence[float], case: Sequence[float], c
     logs = np.log(reference), np.log(case)
     centre = logs[0].mean() - logs[1].mean()
     low = high = centre
-    if logs[0].std() + logs[1].std() > 0:  # without any spread scipy gives an interval of NaN
+    if max(logs[0].std(), logs[1].std()) > 1e-12:  # less is rounding, which scipy warns of
         low, high = stats.ttest_ind(*logs, equal_var=False).confidence_interval(confidence)
     low, centre, high = np.exp([low, centre, high])
     return Interval(float(low), float(centre), float(high))

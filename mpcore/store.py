@@ -49,8 +49,8 @@ def load(path: str | Path) -> Run:
 
 
 def _validate(model: Any, value: Any, where: str) -> Any:
-    if isinstance(value, dict) and value.get("layout", SCHEMA) != SCHEMA:
-        raise RunError(f"{where}: layout {value['layout']!r}, this version reads {SCHEMA}")
+    if model is Result and isinstance(value, dict) and (layout := value.get("layout", 1)) != SCHEMA:
+        raise RunError(f"{where}: layout {layout!r}, this version reads {SCHEMA}")
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 import pytest
 
-from mpcore.explain import explain
+from mpcore.explain import bound
 from mpcore.gate import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts
 from mpcore.policy import DROPPED_LIMIT, NumericsLimits
 from mpcore.records import Blocks, Case, Divergence, GpuState, Numerics, Parity, Quality, Reference, Speed, Training
@@ -150,7 +150,7 @@ def test_the_interval_in_turns_is_that_of_the_rounds():
 def test_a_missing_speedup_says_why():
     slow = speed(fp32=(1.0, 1.1, 0.9))
     (_, verdict) = speed_verdicts(slow, rivals=["fp32"])
-    assert verdict.sentence.endswith(f"; the workload expects it to be faster; {explain(slow)}")
+    assert verdict.sentence.endswith(f"; the workload expects it to be faster; {bound(slow)}")
 
 
 def test_without_a_gpu_nothing_is_said_of_its_state():
@@ -173,7 +173,7 @@ def test_a_gpu_that_was_slowed_down_too_often_leaves_a_case_undecided(dropped, k
     assert (verdict.metric, verdict.status, verdict.value) == ("state of the GPU", status, share)
     assert verdict.limit == DROPPED_LIMIT
     assert verdict.passed is (status == "same")
-    assert f"slowed down in {dropped} blocks" in verdict.sentence
+    assert f"slowed down in {dropped} rounds of blocks, {kept} are kept" in verdict.sentence
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_gpu_that_was_slowed_down_too_often_leaves_a_case_undecided(dropped, k
 )
 def test_what_held_the_gpu_back_is_named(limits, words):
     (_, verdict) = speed_verdicts(speed(gpu=gpu(*limits)))
-    assert f"(its limits: {words})" in verdict.sentence
+    assert f"(what held its clock back: {words})" in verdict.sentence
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_the_drift_of_the_references_is_saved_with_every_case_of_the_workload(ru
     assert result.ret == 0
     speeds = [r.record for r in load(pytester.path / "run.json").results if isinstance(r.record, Speed)]
     assert [s.drift for s in speeds] == [{"fp32": 0.0125}] * 2
-    result.stdout.fnmatch_lines(["resnet18-mnist: from its beginning to its end fp32 took +1.25 %"])
+    result.stdout.fnmatch_lines(["resnet18-mnist (eager): from its beginning to its end fp32 took +1.25 %"])
 
 
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):

@@ -49,7 +49,7 @@ def content():
                 "mpcore": {"command": "pytest benchmarks"},
                 "commit_info": {"id": "0123456789abcdef", "dirty": False},
                 "benchmarks": [
-                    {"fullname": NAME, "extra_info": {"mpcore": {"layout": 1, "record": RECORD, "verdicts": []}}},
+                    {"fullname": NAME, "extra_info": {"mpcore": {"layout": 2, "record": RECORD, "verdicts": []}}},
                     {"fullname": "test_other.py::test_other", "extra_info": {}},
                 ],
                 "datetime": "2026-01-02T03:04:05.678901+00:00",
@@ -101,7 +101,7 @@ def test_a_run_without_a_commit_is_loaded(saved, content):
 
 def test_a_result_without_a_layout_is_of_the_first(saved, content):
     del content["benchmarks"][0]["extra_info"]["mpcore"]["layout"]
-    assert load(saved(content)).results[0].layout == 1
+    assert refusal(saved(content)).endswith(f"{NAME}: layout 1, this version reads 2")
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -216,8 +216,8 @@ def test_a_wrong_machine_is_named(saved, content):
 
 def test_a_newer_layout_is_said_to_be_one(saved, content):
     # what else has changed is of no interest: the layout is looked at first
-    content["benchmarks"][0]["extra_info"]["mpcore"] = {"layout": 2, "measured": []}
-    assert refusal(saved(content)).endswith(f"{NAME}: layout 2, this version reads 1")
+    content["benchmarks"][0]["extra_info"]["mpcore"] = {"layout": 3, "measured": []}
+    assert refusal(saved(content)).endswith(f"{NAME}: layout 3, this version reads 2")
 
 
 def test_a_long_value_is_cut(saved, content):

@@ -54,8 +54,7 @@ def _speed(records: Sequence[Speed]) -> str:
     together = ", in turns with its references where they are close" if turns else ""
     drift = ", ".join(f"{mode} {100 * share:+.2f} %" for mode, share in first.drift.items())
     drifted = f" From the beginning to the end of the workload: {drift}." if drift else ""
-    other = max((record.gpu.other_processes for record in records if record.gpu), default=0)
-    others = f" {other} other processes were on the GPU." if other else ""
+    others = " Other processes were on the GPU." if any(r.gpu and r.gpu.other_processes for r in records) else ""
     return (
         f"**Speed.** Batch of {first.batch_size} {first.unit}, random weights; medians of {len(first.blocks.seconds)} or more "
         f"blocks of each mode{together}.{drifted}{others}"

@@ -11,7 +11,6 @@ tabulate.MIN_PADDING = 0
 LEADING = {"precision": ("mode", "{}")}
 SPEED = {
     "step_ms": ("step ms", "{:.2f}"),
-    "eager_ms": ("eager", "{:.1f}"),
     "per_second": ("{unit}/s", "{:,.0f}"),
     "over_fp32": ("x fp32", "{:.2f}"),
     "over_tf32": ("x tf32", "{:.2f}"),
@@ -67,6 +66,17 @@ PARITY = {
     "ratio": ("times as fast", "{:.2f}"),
     "ours_pct": ("ours %", "{:.2f}"),
     "theirs_pct": ("theirs %", "{:.2f}"),
+}
+RIVALS = {
+    "workload": ("workload", "{}"),
+    "precision": ("mode", "{}"),
+    "execution": ("as", "{}"),
+    "rival": ("against", "{}"),
+    "ours_ms": ("ours ms", "{:.2f}"),
+    "theirs_ms": ("theirs", "{:.2f}"),
+    "ratio": ("x", "{:.2f}"),
+    "ours_pct": ("ours %", "{:.2f}"),
+    "theirs_pct": ("theirs", "{:.2f}"),
 }
 VERDICT = {"verdict": ("gate", "{}")}
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mpcore.records import Quality, Result, Speed
 from mpcore.report.rows import parity_rows, rows
-from mpcore.report.tables import ERRORS, LEADING, PARITY, QUALITY, SPEED, VERDICT, table
+from mpcore.report.tables import ERRORS, LEADING, QUALITY, RIVALS, SPEED, VERDICT, table
 
 WIDTH = 100
 
@@ -26,14 +26,14 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
         blocks.append(LEGEND)
     others = parity_rows(results)
     if len(others):
-        blocks.append(f"against other trainers, on {device}\n{table(others, PARITY | VERDICT, 'simple')}")
+        blocks.append(f"against other trainers, on {device}\n{table(others, RIVALS | VERDICT, 'simple')}")
     blocks += [note for note in (_weights(results), _machine(results), _failures(results), _skips(skipped)) if note]
     return "\n\n".join(blocks)
 
 
-LEGEND = """eager: ms of the same step launched by Python. x fp32, x tf32: times as fast as that mode. GiB: most
-memory that an eager step takes. train: seconds of a training. points: accuracy less that of fp32,
-same seeds. grad., upd.: relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
+LEGEND = """x fp32, x tf32: times as fast as that mode. GiB: most memory that an eager step takes. train:
+seconds of a training. points: accuracy less that of fp32, same seeds. grad., upd.: relative errors
+of a gradient and of 20 updates against FP64. "-": not measured."""
 
 
 def _reasons(part: pd.DataFrame) -> str:
@@ -42,8 +42,15 @@ def _reasons(part: pd.DataFrame) -> str:
     return "\n\n" + "\n".join(lines) if lines else ""
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _weights(results: Sequence[Result]) -> str:
@@ -63,7 +70,7 @@ def _machine(results: Sequence[Result]) -> str:
     """How far the machine drifted while a workload was timed, and who else was on it."""
     speeds = [r.record for r in results if isinstance(r.record, Speed)]
     lines = {
-        f"{s.case.workload}: from its beginning to its end "
+        f"{s.case.workload} ({s.case.execution}): from its beginning to its end "
         + ", ".join(f"{mode} took {100 * share:+.2f} %" for mode, share in s.drift.items()): None
         for s in speeds
         if s.drift
@@ -87,4 +94,4 @@ def _skips(skipped: Sequence[str]) -> str:
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:
-    return [title, *(f"  {line}" for line in lines)] if lines else []
+    return [title, *(_wrapped(line, "  ") for line in lines)] if lines else []

@@ -91,7 +91,7 @@ def timed(full, **changes):
 
 def test_how_far_references_drifted_is_said_once_for_a_workload(full):
     text = summary(timed(full, drift={"fp32": 0.0012, "tf32": -0.0345}), [], "NVIDIA H200")
-    assert text.count("bert-imdb: from its beginning to its end fp32 took +0.12 %, tf32 took -3.45 %") == 1
+    assert text.count("bert-imdb (graph): from its beginning to its end fp32 took +0.12 %, tf32 took -3.45 %") == 1
     assert text.count("from its beginning") == 1
 
 
