@@ -91,7 +91,10 @@ def _undisturbed(speed: Speed) -> Verdict:
 
 
 def _faster(speed: Speed, rival: str) -> Verdict:
-    reference = speed.references[rival]
+    reference = speed.references.get(rival)
+    if reference is None:
+        sentence = f"{rival} could not be measured, and so not whether {speed.case.precision} is faster"
+        return _verdict(speed, f"speed-up over {rival}", "undecided", None, 1.0, sentence)
     own = reference.rounds or speed.blocks
     interval_of = separate_ratio_interval if reference.rounds is None else ratio_interval
     ratio = interval_of([s / reference.blocks.steps for s in reference.blocks.seconds], [s / own.steps for s in own.seconds])

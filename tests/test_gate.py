@@ -153,6 +153,12 @@ def test_a_missing_speedup_says_why():
     assert verdict.sentence.endswith(f"; the workload expects it to be faster; {bound(slow)}")
 
 
+def test_a_rival_that_was_not_measured_leaves_the_speedup_undecided():
+    (_, verdict) = speed_verdicts(speed(), rivals=["tf32"])
+    assert (verdict.status, verdict.passed, verdict.value) == ("undecided", False, None)
+    assert verdict.sentence.endswith("tf32 could not be measured, and so not whether fp16-amp is faster")
+
+
 def test_without_a_gpu_nothing_is_said_of_its_state():
     assert [v.metric for v in speed_verdicts(speed(gpu=None, dropped_blocks=3))] == ["learning"]
 

@@ -14,6 +14,7 @@ from mpcore.data import Batch, Source
 from mpcore.execution import Eager
 from mpcore.hardware import GpuWatch
 from mpcore.measure.ceiling import matmul_flops
+from mpcore.measure.failure import Failed, explained
 from mpcore.measure.numerics import Observation, measure_numerics, observe
 from mpcore.measure.parity import step_parity, training_parity
 from mpcore.measure.quality import measure_quality
@@ -22,7 +23,7 @@ from mpcore.measure.timing import block_seconds
 from mpcore.policy import NumericsLimits, numerics_limits
 from mpcore.precision import Precision
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Numerics, Parity, Quality, Size, Speed
+from mpcore.records import Blocks, Case, Numerics, Parity, Quality, Size, Speed
 from mpcore.registry import precisions, workloads
 from mpcore.rivals import Rival, Trainer
 from mpcore.train import Progress, TrainStep
@@ -62,6 +63,7 @@ class Bench:
         self.watch = GpuWatch(device)
         self._target = target
         self._speeds: dict[Case, Speed] = {}
+        self._failed: dict[Case, str] = {}
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._qualities: dict[Case, Quality] = {}
         self._yardstick: tuple[str, Observation] | None = None
@@ -80,12 +82,23 @@ class Bench:
 
     def speed(self, case: Case) -> Speed:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
-        eager ones take turns with theirs."""
+        eager ones take turns with theirs. A reference that cannot be measured is left out."""
         if case not in self._speeds:
-            alone = self._captured(case)
-            blocks = {r: self.speed(case.in_precision(r)).blocks if alone else None for r in self._references(case)}
-            self._speeds[case] = measure_speed(self.stand(case), blocks, self._ceiling(precisions[case.precision]()))
+            references: dict[str, Blocks | None] = dict.fromkeys(self._references(case))
+            if self._captured(case):
+                alone = {name: self._speed_alone(case.in_precision(name)) for name in references}
+                references = {name: speed.blocks for name, speed in alone.items() if speed is not None}
+            self._speeds[case] = measure_speed(self.stand(case), references, self._ceiling(precisions[case.precision]()))
         return self._speeds[case]
+
+    def _speed_alone(self, reference: Case) -> Speed | None:
+        """Of a case that others are compared with; None, once and for all, where it fails."""
+        if reference not in self._failed:
+            try:
+                return self.speed(reference)
+            except Failed as failed:
+                self._failed[reference] = explained(failed)
+        return None
 
     def drift(self, case: Case) -> dict[str, float]:
         """By mode, how much longer the references of the case's workload take now than when they were measured, as a share;

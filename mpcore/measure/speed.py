@@ -95,11 +95,8 @@ def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling
     blocks = own.blocks
     del step, own  # makes room for those that had none beside it
     for name in together:
-        if name not in found:
-            free_memory()
-            other = stand.contestant(name)
-            stand.alone(other)
-            found[name] = Reference(blocks=other.blocks, rounds=None)
+        if name not in found and (reference := _afterwards(stand, name)):
+            found[name] = reference
     return Speed(
         case=stand.case,
         workload_version=workload.version,
@@ -107,7 +104,7 @@ def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling
         batch_size=len(next(iter(stand.batches[0].values()))),
         unit=workload.unit,
         blocks=blocks,
-        references={name: found[name] for name in references},
+        references={name: found[name] for name in references if name in found},
         pool_bytes=pool_bytes,
         loss_scale=scale.loss_scale,
         skipped_steps=scale.skipped_steps,
@@ -197,3 +194,14 @@ def _apart(stand: Stand, own: Contestant, name: str, blocks: Blocks) -> Referenc
             return turns[0][name]
         free_memory()
     return Reference(blocks=blocks, rounds=None)
+
+
+def _afterwards(stand: Stand, name: str) -> Reference | None:
+    """A reference that did not fit beside the case; None where it does not fit by itself either."""
+    free_memory()
+    try:
+        other = stand.contestant(name)
+        stand.alone(other)
+    except torch.cuda.OutOfMemoryError:
+        return None
+    return Reference(blocks=other.blocks, rounds=None)

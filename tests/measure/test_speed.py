@@ -1,10 +1,15 @@
 """One case in, one record of its speed out."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from mpcore.execution import CaptureError
 from mpcore.hardware import GpuWatch
+from mpcore.measure import Bench
 from mpcore.measure import speed as module
+from mpcore.measure import timing
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.speed import Stand, measure_speed
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
@@ -15,6 +20,14 @@ from mpcore.stats import ratio_interval
 from mpcore.train import TrainStep
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+
+@pytest.fixture(autouse=True)
+def _briefly(monkeypatch, request):
+    """On a CPU nothing is concluded from these times."""
+    if not request.node.get_closest_marker("cuda"):
+        monkeypatch.setitem(timing.TIME_LIMIT, "cpu", 0.1)
+        monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -75,6 +88,38 @@ def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_o
         speed = measure_speed(stand_of(cpu), {"fp32": known}, None)
         assert speed.references["fp32"].rounds is None
         assert (speed.references["fp32"].blocks == alone) is (known is not None)
+
+
+def test_a_reference_that_does_not_fit_at_all_is_left_out(stand_of, cpu, monkeypatch):
+    stand = stand_of(cpu)
+
+    def build(case, build=stand.build):
+        if case.precision == "fp32":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return build(case)
+
+    speed = measure_speed(dataclasses.replace(stand, build=build), {"fp32": None}, None)
+    assert speed.references == {}
+    assert len(speed.blocks.seconds) >= 4
+
+
+def test_a_captured_reference_that_fails_is_tried_once_and_its_own_case_still_fails(monkeypatch, cpu):
+    bench, tried = Bench(cpu), []
+
+    def build(case, **_):
+        tried.append(case.precision)
+        if case.precision == "fp32":
+            raise CaptureError("the step cannot be captured")
+        return TrainStep(bench.workload(case.workload, case.size), precisions[case.precision](), cpu)
+
+    monkeypatch.setattr(bench, "build", build)
+    monkeypatch.setattr(bench, "_captured", lambda _: True)
+    case = Case(workload="resnet18-mnist", precision="bf16-amp", size="tiny")
+    assert bench.speed(case).references == {}
+    assert bench.speed(case.in_precision("bf16-manual")).references == {}
+    assert tried.count("fp32") == 1
+    with pytest.raises(CaptureError):
+        bench.speed(case.in_precision("fp32"))
 
 
 def test_a_cpu_has_no_ceiling(cpu):
