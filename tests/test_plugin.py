@@ -248,7 +248,7 @@ def test_other_trainers_are_compared_with_on_request(run):
     result.stdout.fnmatch_lines(["*4 deselected*"])
     result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,fp16-manual", "-m", "parity", "-k", "plain", "-v")
     result.assert_outcomes(passed=1, skipped=1, deselected=11)
-    result.stdout.fnmatch_lines(["bert-s128  fp32  eager    plain PyTorch*", "  plain PyTorch has no fp16-manual (1 case)"])
+    result.stdout.fnmatch_lines(["bert-s128 * fp32 * eager * plain PyTorch*", "  plain PyTorch has no fp16-manual (1 case)"])
 
 
 def test_a_library_that_is_not_installed_is_named(run, pytester):

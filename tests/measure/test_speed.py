@@ -7,9 +7,8 @@ import torch
 
 from mpcore.execution import CaptureError
 from mpcore.hardware import GpuWatch
-from mpcore.measure import Bench
+from mpcore.measure import Bench, timing
 from mpcore.measure import speed as module
-from mpcore.measure import timing
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.speed import Stand, measure_speed
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
