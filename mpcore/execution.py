@@ -6,6 +6,7 @@ depend on values that the host knows, and finds its input where it was when it w
 there.
 """
 
+import contextlib
 import functools
 import importlib.util
 import shutil
@@ -141,9 +142,11 @@ class _Captured:
                 self._output = function(self._input)
         except Exception as error:
             torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind
-            _abandon(self.pool, stream.device)
+            _abandon(self._graph, self.pool, stream.device)
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise
+            if isinstance(_first(error), KeyboardInterrupt):
+                raise KeyboardInterrupt from error
             raise CaptureError(f"the step cannot be captured as a CUDA graph: {_cause(error)}") from error
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -211,9 +214,12 @@ class Compile(Eager):
             return self.function(batch)
 
 
-def _abandon(pool: tuple[int, int], device: torch.device) -> None:
-    """Puts the allocator and the random numbers of `device` back to work after a capture that failed: CUDAGraph does so
-    only at the end of one that succeeded."""
+def _abandon(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:
+    """Puts the allocator and the random numbers of `device` back to work after a capture that failed. CUDAGraph does so
+    itself where only Python failed and the capture came to its end."""
+    with contextlib.suppress(RuntimeError):
+        graph.pool()  # raises unless it did
+        return
     torch._C._cuda_endAllocateToPool(device.index, pool)
     torch._C._cuda_releasePool(device.index, pool)
     generator = torch.cuda.default_generators[device.index]
@@ -221,10 +227,15 @@ def _abandon(pool: tuple[int, int], device: torch.device) -> None:
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
-def _cause(error: BaseException) -> str:
-    """What came first, which the end of a broken capture hides, and the line outside of torch that did it."""
+def _first(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    """What came first, which the end of a broken capture hides, and the line outside of torch that did it."""
+    error = _first(error)
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     inside = Path(torch.__file__).parent
     frames = [f for f in traceback.extract_tb(error.__traceback__) if inside not in Path(f.filename).parents]

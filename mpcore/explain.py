@@ -13,6 +13,8 @@ FP32_BOUND = 0.25
 """Shares of the device's time from which on these are the reason."""
 MIXED = 0.2
 """Share of FLOPs in 16 bits from which on FP32 kernels are worth a word."""
+SHORT_MICROSECONDS = 5.0
+"""A kernel that is shorter on average is starting and ending: its data would take less time to move."""
 NAMED = 3
 """Families that are named."""
 
@@ -52,13 +54,19 @@ def _work(speed: Speed) -> str:
         ceiling = speed.ceiling_share
         reached = f", {100 * ceiling:.0f} % of the ceiling reached" if ceiling is not None else ""
         return f"compute-bound: {100 * arithmetic:.0f} % of {whose} is arithmetic ({_families(profile, ARITHMETIC)}){reached}"
-    others = [f.name for f in profile.families if f.name not in ARITHMETIC]
-    return f"memory-bound: {100 * (1 - arithmetic):.0f} % of {whose} moves data ({_families(profile, others)})"
+    others = [f for f in profile.families if f.name not in ARITHMETIC]
+    share, named = f"{100 * (1 - arithmetic):.0f} % of {whose}", _families(profile, [f.name for f in others])
+    if speed.device == "cpu":
+        return f"{share} is no arithmetic ({named})"
+    microseconds = 1e6 * sum(f.seconds for f in others) / sum(f.count for f in others)
+    if microseconds < SHORT_MICROSECONDS:
+        return f"latency-bound: {share} is in short kernels, of {microseconds:.1f} microseconds each ({named})"
+    return f"memory-bound: {share} moves data ({named})"
 
 
 def _gain(speed: Speed) -> str:
     ratios = {name: speed.speedup(name) for name in speed.references}
-    gains = [f"{ratio:.3g} times {name}" for name, ratio in ratios.items() if ratio is not None]
+    gains = [f"{ratio:.2f} times {name}" for name, ratio in ratios.items() if ratio is not None]
     how = {"eager": "", "graph": "as a graph "}.get(speed.case.execution, f"with {speed.case.execution} ")
     return f"{how}{speed.case.precision} is {' and '.join(gains)}" if gains else ""
 

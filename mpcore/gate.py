@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mpcore.explain import bound
-from mpcore.policy import DROPPED_LIMIT, NumericsLimits
+from mpcore.policy import DROPPED_LIMIT, LEARNED, NumericsLimits
 from mpcore.records import Numerics, Parity, Quality, Speed, Status, Verdict
 from mpcore.stats import ratio_interval, separate_ratio_interval
 
@@ -56,8 +56,9 @@ def numerics_verdicts(numerics: Numerics, limits: NumericsLimits, *, control: bo
     return [*verdicts, _verdict(numerics, "16-bit share", status, share, low if share < low else high, sentence)]
 
 
-def parity_verdicts(parity: Parity, at_least: float) -> list[Verdict]:
-    """On a GPU, the interval of the ratio must not lie below `at_least`; of a CPU it is only said."""
+def parity_verdicts(parity: Parity, at_least: float, tolerance: float | None = None) -> list[Verdict]:
+    """On a GPU, the interval of the ratio must not lie below `at_least`; of a CPU it is only said. Where trainings were
+    compared, ours must not score more than `tolerance` points less."""
     ours, theirs = parity.ours, parity.theirs
     ratio = ratio_interval([s / theirs.steps for s in theirs.seconds], [s / ours.steps for s in ours.seconds])
     status: Status = "worse" if ratio.high < at_least else "better" if ratio.low > at_least else "undecided"
@@ -67,12 +68,19 @@ def parity_verdicts(parity: Parity, at_least: float) -> list[Verdict]:
         f"{parity.case.precision} as {parity.case.execution} is {ratio.centre:.3g} times as fast as {parity.rival} "
         f"{parity.rival_version} (99 % interval {ratio.low:.3g} to {ratio.high:.3g}); a GPU must reach {at_least:g}"
     )
-    return [_verdict(parity, f"speed-up over {parity.rival}", status, ratio.centre, at_least, sentence)]
+    verdicts = [_verdict(parity, f"speed-up over {parity.rival}", status, ratio.centre, at_least, sentence)]
+    if parity.device != "cpu":
+        verdicts.append(_state(parity, parity.dropped_blocks, len(ours.seconds)))
+    if parity.scores and tolerance is not None:
+        points = round(100 * (parity.scores["ours"] - parity.scores["theirs"]), 9)
+        sentence = f"{parity.case.precision} scores {points:+.2f} points against {parity.rival}; {tolerance:g} may be lost"
+        verdicts.append(_verdict(parity, "score", "worse" if points < -tolerance else "same", points, -tolerance, sentence))
+    return verdicts
 
 
 def _learns(speed: Speed, control: bool) -> Verdict:
     before, after = speed.loss_before, speed.loss_after
-    fell = before is not None and after is not None and after < before
+    fell = before is not None and after is not None and after < LEARNED * before
     sentence = f"the loss went from {_figure(before)} to {_figure(after)} while {speed.case.precision} was learning two batches"
     if control:
         return _verdict(speed, "learning", "same", after, before, f"negative control: {sentence}")
@@ -82,18 +90,25 @@ def _learns(speed: Speed, control: bool) -> Verdict:
 
 
 def _undisturbed(speed: Speed) -> Verdict:
-    dropped, kept = speed.dropped_blocks, len(speed.blocks.seconds)
-    share = min(1.0, dropped / kept)
+    """The case and what it is compared with."""
+    dropped = speed.dropped_blocks + sum(r.dropped_blocks for r in speed.references.values())
+    kept = len(speed.blocks.seconds) + sum(len(r.blocks.seconds) for r in speed.references.values())
     reasons = ", ".join(speed.gpu.limits) if speed.gpu and speed.gpu.limits else "none"
-    sentence = f"the GPU was slowed down in {dropped} rounds of blocks, {kept} are kept (what held its clock back: {reasons})"
+    return _state(speed, dropped, kept, f" (what held its clock back: {reasons})")
+
+
+def _state(record: Speed | Parity, dropped: int, kept: int, reasons: str = "") -> Verdict:
+    share = min(1.0, dropped / kept)
     status: Status = "undecided" if share > DROPPED_LIMIT else "same"
-    return _verdict(speed, "state of the GPU", status, share, DROPPED_LIMIT, sentence)
+    sentence = f"the GPU was slowed down in {dropped} rounds of blocks, {kept} are kept{reasons}"
+    return _verdict(record, "state of the GPU", status, share, DROPPED_LIMIT, sentence)
 
 
 def _faster(speed: Speed, rival: str) -> Verdict:
     reference = speed.references.get(rival)
     if reference is None:
-        sentence = f"{rival} could not be measured, and so not whether {speed.case.precision} is faster"
+        why = speed.missing.get(rival, "it was not asked for")
+        sentence = f"{rival} could not be measured, and so not whether {speed.case.precision} is faster: {why}"
         return _verdict(speed, f"speed-up over {rival}", "undecided", None, 1.0, sentence)
     own = reference.rounds or speed.blocks
     interval_of = separate_ratio_interval if reference.rounds is None else ratio_interval

@@ -104,8 +104,8 @@ class GpuWatch:
         self._limits |= limits
         return any(limits & bit for bit in SLOWDOWNS)
 
-    def state(self, *, alone: bool) -> GpuState | None:
-        """Of all readings since `clear`; without energy unless the case worked `alone` in that time."""
+    def state(self) -> GpuState | None:
+        """Of all readings since `clear`."""
         if self.reason is not None or not self._readings:
             return None
         try:
@@ -119,7 +119,7 @@ class GpuWatch:
             sm_mhz=mhz,
             watts=watts,
             celsius=celsius,
-            joules=joules if alone else (),
+            joules=joules,
             limits=tuple(name for bit, name in LIMITS.items() if self._limits & bit),
             other_processes=others,
         )

@@ -9,6 +9,11 @@ UPDATE_LIMIT = 0.05
 """Adam divides by the size of a gradient, so that entries which are nothing but noise count like the others: in FP32 that
 made up to 0.016 of the update (ResNet-18 on an H200). Without masters it is 0.4 and more."""
 FLUSHED_LIMIT = 0.01
+LEARNED = 0.95
+"""What may be left of the loss after fifty steps on two batches. Dropout alone moves the mean of five losses by less; the
+real workloads end at 0.73 and below."""
+DRIFT_LIMIT = 0.02
+"""Graphs repeat within half a per cent while a workload is measured; ratios within 5 % of 1 are taken in turns."""
 DROPPED_LIMIT = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 

@@ -109,11 +109,12 @@ class Reference(Record):
     """Another mode that a case was timed against.
 
     `rounds` are the case's own blocks that took turns with these, A B B A; where it is None the reference was measured
-    apart, and is compared with the case's `blocks`.
+    apart, and is compared with the case's `blocks`. dropped_blocks: rounds in which the GPU said that it was slowed down.
     """
 
     blocks: Blocks
     rounds: Blocks | None
+    dropped_blocks: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _pairs(self) -> "Reference":
@@ -148,10 +149,11 @@ class Speed(Record):
     """Time and memory of one training step, and what it spends them on.
 
     blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
-    references: by mode. drift: by mode, how much longer a reference took at the end of its workload than at the
-    beginning, as a share. pool_bytes: what the graph holds beside weights and optimiser, None where none was captured.
-    ceiling_flops: per second, of a large matrix product in the mode's format; with gpu and profile None where there is no
-    GPU, or no NVML. dropped_blocks: in which the GPU said that it was slowed down.
+    references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
+    reference took at the end of its workload than at the beginning, as a share. pool_bytes: what the graph holds beside
+    weights and optimiser, None where none was captured. ceiling_flops: per second, of a large matrix product in the mode's
+    format; with gpu and profile None where there is no GPU, or no NVML. dropped_blocks: in which the GPU said that it was
+    slowed down.
     """
 
     kind: Literal["speed"] = "speed"
@@ -163,6 +165,7 @@ class Speed(Record):
     blocks: Blocks
     eager: Blocks | None
     references: dict[str, Reference]
+    missing: dict[str, str] = {}
     drift: dict[str, float] = {}
     peak_allocated_bytes: NonNegativeInt | None
     peak_reserved_bytes: NonNegativeInt | None
@@ -313,6 +316,7 @@ class Parity(Record):
     rival_version: str
     ours: Blocks
     theirs: Blocks
+    dropped_blocks: NonNegativeInt = 0
     scores: dict[str, float] = {}
 
     @model_validator(mode="after")

@@ -131,6 +131,37 @@ class TestGraph:
         dots.loss = loss
         assert fit(TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu)).losses[-1] < 0.5
 
+    @pytest.mark.parametrize(
+        ("mishap", "error", "words"),
+        [
+            (lambda: [][1], CaptureError, r"list index out of range \(test_execution.py, line \d+: .*\)"),
+            (lambda: torch.empty(10**13, device="cuda"), torch.cuda.OutOfMemoryError, "out of memory"),
+        ],
+    )
+    def test_what_python_or_the_allocator_cannot_do_while_capturing(self, dots, gpu, mishap, error, words):
+        """The capture itself came to its end; the next case works and has random numbers."""
+        loss = dots.loss
+
+        def failing(model, batch):
+            if torch.cuda.is_current_stream_capturing():
+                mishap()
+            return loss(model, batch)
+
+        dots.loss = failing
+        step, batch = TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu).rows(slice(32))
+        for _ in range(WARM_UP):
+            step(batch)
+        with pytest.raises(error, match=words):
+            step(batch)
+        dots.loss = loss
+        assert fit(TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu)).losses[-1] < 0.5
+
+    def test_a_compiled_step_is_captured_too(self, dots, gpu):
+        step, split = TrainStep(dots, FP32(), gpu, execution="compile"), dots.split("train", gpu)
+        assert fit(step, split).losses[-1] < 0.5
+        assert step.captured
+        assert evaluate(step, dots.split("test", gpu)).metrics["accuracy"] > 0.9
+
     def test_a_dead_step_gives_its_memory_back(self, dots, gpu):
         """All but what the libraries keep for the stream that the first one was captured on."""
         batch, reserved = dots.split("train", gpu).rows(slice(32)), []

@@ -155,9 +155,9 @@ def test_a_mode_of_16_bits_whose_kernels_are_not_is_told_which(half_share, singl
 
 @pytest.mark.parametrize(
     ("execution", "words"),
-    [("eager", "fp16-amp is 2 times fp32"), ("graph", "as a graph fp16-amp is"), ("compile", "with compile fp16-amp is")],
+    [("eager", "fp16-amp is 2.00 times fp32"), ("graph", "as a graph fp16-amp is"), ("compile", "with compile fp16-amp is")],
 )
 def test_a_gain_says_how_the_step_was_run(execution, words):
     text = explain(speed(ms=10.0, execution=execution, references={"fp32": 20.0}))
     assert text.startswith(words)
-    assert text.endswith("fp16-amp is 2 times fp32")
+    assert text.endswith("fp16-amp is 2.00 times fp32")

@@ -154,9 +154,9 @@ def test_a_missing_speedup_says_why():
 
 
 def test_a_rival_that_was_not_measured_leaves_the_speedup_undecided():
-    (_, verdict) = speed_verdicts(speed(), rivals=["tf32"])
+    (_, verdict) = speed_verdicts(speed(missing={"tf32": "no memory"}), rivals=["tf32"])
     assert (verdict.status, verdict.passed, verdict.value) == ("undecided", False, None)
-    assert verdict.sentence.endswith("tf32 could not be measured, and so not whether fp16-amp is faster")
+    assert verdict.sentence.endswith("tf32 could not be measured, and so not whether fp16-amp is faster: no memory")
 
 
 def test_without_a_gpu_nothing_is_said_of_its_state():
@@ -174,8 +174,12 @@ def test_without_a_gpu_nothing_is_said_of_its_state():
     ],
 )
 def test_a_gpu_that_was_slowed_down_too_often_leaves_a_case_undecided(dropped, kept, status, share):
-    slowed = speed(seconds=(1.0,) * kept, gpu=gpu(), dropped_blocks=dropped, apart=True)
+    """Dropped beside the case or beside a reference: it is all the same."""
+    slowed = speed(seconds=(1.0,) * kept, gpu=gpu(), dropped_blocks=dropped, apart=True, references={})
     (_, verdict) = speed_verdicts(slowed)
+    reference = Reference(blocks=Blocks(steps=1, seconds=(1.0,) * (kept - 1)), rounds=None, dropped_blocks=dropped)
+    beside = speed(seconds=(1.0,), gpu=gpu(), apart=True, references={"fp32": reference})
+    assert speed_verdicts(beside)[1] == verdict
     assert (verdict.metric, verdict.status, verdict.value) == ("state of the GPU", status, share)
     assert verdict.limit == DROPPED_LIMIT
     assert verdict.passed is (status == "same")
@@ -200,7 +204,8 @@ def test_what_held_the_gpu_back_is_named(limits, words):
     ],
 )
 def test_a_parity_is_decided_by_its_interval_and_then_its_centre(theirs, status):
-    (verdict,) = parity_verdicts(parity(theirs=theirs), at_least=1.5)
+    verdict, state = parity_verdicts(parity(theirs=theirs), at_least=1.5)
+    assert state.metric == "state of the GPU"
     interval = ratio_interval([s / 4 for s in theirs], [0.5, 0.55, 0.45])
     assert (verdict.kind, verdict.metric, verdict.limit) == ("parity", "speed-up over Fabric", 1.5)
     assert (verdict.status, verdict.passed) == (status, status in ("better", "same"))
@@ -209,6 +214,24 @@ def test_a_parity_is_decided_by_its_interval_and_then_its_centre(theirs, status)
         f"bert-imdb: fp16-amp as eager is {interval.centre:.3g} times as fast as Fabric 2.6.1 "
         f"(99 % interval {interval.low:.3g} to {interval.high:.3g}); a GPU must reach 1.5"
     )
+
+
+@pytest.mark.parametrize(("ours", "status"), [(0.89, "same"), (0.88, "same"), (0.87, "worse")])
+def test_a_training_that_is_faster_must_score_as_well(ours, status):
+    compared = parity().model_copy(update={"scores": {"ours": ours, "theirs": 0.89}})
+    verdict = parity_verdicts(compared, at_least=1.5, tolerance=1.0)[-1]
+    assert (verdict.metric, verdict.status) == ("score", status)
+
+
+def test_a_comparison_on_a_gpu_that_was_slowed_down_is_undecided():
+    slowed = parity().model_copy(update={"dropped_blocks": 3})
+    assert parity_verdicts(slowed, at_least=1.5)[-1].status == "undecided"
+
+
+@pytest.mark.parametrize(("after", "status"), [(0.65, "same"), (0.69, "worse"), (0.71, "worse")])
+def test_a_loss_that_hardly_falls_is_no_learning(after, status):
+    """Dropout moves it by as much."""
+    assert speed_verdicts(speed(loss_before=0.7, loss_after=after))[0].status == status
 
 
 @pytest.mark.parametrize("theirs", [(4.0, 4.4, 3.6), (2.0, 2.2, 1.8), (4.0, 1.5, 2.0)])

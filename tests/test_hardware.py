@@ -104,7 +104,7 @@ def test_a_cpu_is_watched_by_nobody_and_says_why():
     watch.clear()
     assert watch.reason == "no GPU"
     assert watch.look() is False
-    assert watch.state(alone=True) is None
+    assert watch.state() is None
 
 
 def test_nvml_that_does_not_answer_is_a_reason(nvml):
@@ -112,14 +112,14 @@ def test_nvml_that_does_not_answer_is_a_reason(nvml):
     watch = GpuWatch(GPU)
     assert watch.reason == "NVML does not answer: GPU is lost"
     assert watch.look() is False
-    assert watch.state(alone=True) is None
+    assert watch.state() is None
 
 
 def test_each_look_is_a_reading(nvml):
     watch = GpuWatch(GPU)
     assert watch.reason is None
     looks = [watch.look() for _ in range(4)]
-    state = watch.state(alone=True)
+    state = watch.state()
     assert looks == [False] * 4
     assert state.at_seconds == pytest.approx((0, 0.1, 0.2, 0.3))  # since the first of the four
     assert state.sm_mhz == (1980,) * 4
@@ -131,23 +131,14 @@ def test_each_look_is_a_reading(nvml):
 
 
 def test_nobody_looked_so_there_is_no_state(nvml):
-    assert GpuWatch(GPU).state(alone=True) is None
+    assert GpuWatch(GPU).state() is None
 
 
 def test_other_processes_are_counted_without_our_own(nvml):
     watch = GpuWatch(GPU)
     watch.look()
     nvml.pids += [os.getpid() + 1, os.getpid() + 2]
-    assert watch.state(alone=True).other_processes == 2
-
-
-def test_energy_is_of_the_case_only_where_it_worked_alone(nvml):
-    watch = GpuWatch(GPU)
-    for _ in range(4):
-        watch.look()
-    state = watch.state(alone=False)
-    assert state.joules == ()
-    assert state.watts == (500.25,) * 4
+    assert watch.state().other_processes == 2
 
 
 @pytest.mark.parametrize(
@@ -167,14 +158,14 @@ def test_what_holds_a_gpu_back_is_named_and_a_slowdown_is_told_from_a_cap(nvml, 
     nvml.reasons = reason
     watch = GpuWatch(GPU)
     assert watch.look() is slowed
-    assert watch.state(alone=True).limits == (name,)
+    assert watch.state().limits == (name,)
 
 
 def test_an_idle_gpu_is_not_held_back(nvml):
     nvml.reasons = pynvml.nvmlClocksEventReasonGpuIdle
     watch = GpuWatch(GPU)
     assert not watch.look()
-    assert watch.state(alone=True).limits == ()
+    assert watch.state().limits == ()
 
 
 def test_limits_of_all_readings_are_kept(nvml):
@@ -183,7 +174,7 @@ def test_limits_of_all_readings_are_kept(nvml):
     for nvml.reasons in (pynvml.nvmlClocksEventReasonSwPowerCap, pynvml.nvmlClocksThrottleReasonHwThermalSlowdown, 0):
         seen.append(watch.look())
     assert seen == [False, True, False]
-    assert watch.state(alone=True).limits == ("power cap", "thermal slowdown")
+    assert watch.state().limits == ("power cap", "thermal slowdown")
 
 
 def test_what_was_seen_before_is_forgotten_where_a_case_begins(nvml):
@@ -193,7 +184,7 @@ def test_what_was_seen_before_is_forgotten_where_a_case_begins(nvml):
     nvml.reasons = 0
     watch.clear()
     watch.look()
-    state = watch.state(alone=True)
+    state = watch.state()
     assert (state.at_seconds, state.limits) == ((0.0,), ())
 
 
@@ -203,18 +194,18 @@ def test_nvml_that_stops_answering_in_the_middle_is_a_reason_and_no_error(nvml):
     nvml.broken.add("power")
     assert watch.look() is False
     assert watch.reason == "NVML no longer answers: GPU is lost"
-    assert watch.state(alone=True) is None
+    assert watch.state() is None
     nvml.broken.clear()
     watch.clear()
     assert watch.look() is False  # half of a run says less than nothing
-    assert watch.state(alone=True) is None
+    assert watch.state() is None
 
 
 def test_nvml_that_stops_answering_at_the_end_is_a_reason_and_no_error(nvml):
     watch = GpuWatch(GPU)
     watch.look()
     nvml.broken.add("processes")
-    assert watch.state(alone=True) is None
+    assert watch.state() is None
     assert watch.reason == "NVML no longer answers: GPU is lost"
 
 
@@ -232,4 +223,4 @@ def test_a_gpu_tells_its_memory_and_capability():
 def test_a_gpu_is_watched_or_says_why():
     watch = GpuWatch(torch.device("cuda"))
     watch.look()
-    assert (watch.state(alone=True) is None) is (watch.reason is not None)
+    assert (watch.state() is None) is (watch.reason is not None)

@@ -138,8 +138,9 @@ def test_a_session_in_which_nothing_is_selected_does_not_pass(run):
     assert run("-k", "nonsense").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-def test_processes_side_by_side_are_a_usage_error(run):
-    result = run("-n2", "-m", "numerics", "--mp-precision", "fp32", isolated=True)
+@pytest.mark.parametrize("marker", ["numerics", "parity"])
+def test_processes_side_by_side_are_a_usage_error(run, marker):
+    result = run("-n2", "-m", marker, "--mp-precision", "fp32", isolated=True)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert errors(result) == ["ERROR: benchmarks of mpcore cannot be spread over processes: run them without -n"]
 
@@ -227,6 +228,17 @@ def test_the_drift_of_the_references_is_saved_with_every_case_of_the_workload(ru
     result.stdout.fnmatch_lines(["resnet18-mnist (eager): from its beginning to its end fp32 took +1.25 %"])
 
 
+def test_references_that_drifted_too_far_fail_the_session(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.measure import Bench
+        Bench.drift = lambda self, case: {"fp32": -0.034}
+    """)
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32", "-m", "speed", isolated=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["resnet18-mnist: a step of fp32 took -3.4 % at the end of the workload*"])
+
+
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
     result = run("--mp-execution", "graph", "--mp-precision", "fp32")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -245,6 +257,7 @@ def test_synthetic_workloads_are_measured_where_they_are_named(run):
 def test_other_trainers_are_compared_with_on_request(run):
     result = run("--mp-workload", "bert-s128,bert-imdb", "--mp-precision", "fp32", "--collect-only", "-q")
     result.stdout.no_fnmatch_line("*test_parity*")
+    assert run("--mp-precision", "fp32", "--collect-only", "-q", "--junitxml=parity.xml").parseoutcomes()["deselected"] == 13
     result.stdout.fnmatch_lines(["*4 deselected*"])
     result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,fp16-manual", "-m", "parity", "-k", "plain", "-v")
     result.assert_outcomes(passed=1, skipped=1, deselected=11)

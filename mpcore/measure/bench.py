@@ -3,6 +3,7 @@ compared with it: the trainings, the FP64 yardstick of the current workload, the
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from mpcore import precision as _modes  # noqa: F401  (registers the modes)
 from mpcore import workloads as _workloads  # noqa: F401
-from mpcore.data import Batch, Source
+from mpcore.data import Batch, DataError, Source
 from mpcore.execution import Eager
 from mpcore.hardware import GpuWatch
 from mpcore.measure.ceiling import matmul_flops
@@ -23,7 +24,7 @@ from mpcore.measure.timing import block_seconds
 from mpcore.policy import NumericsLimits, numerics_limits
 from mpcore.precision import Precision
 from mpcore.precision.pure import FP64
-from mpcore.records import Blocks, Case, Numerics, Parity, Quality, Size, Speed
+from mpcore.records import Case, Numerics, Parity, Quality, Reference, Size, Speed
 from mpcore.registry import precisions, workloads
 from mpcore.rivals import Rival, Trainer
 from mpcore.train import Progress, TrainStep
@@ -34,6 +35,7 @@ EMULATED = 5.0
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
 NUMERICS_ROWS = {"tiny": 16, "full": 32}
 REFERENCES = ("fp32", "tf32")
+NO_MEMORY = "it finds no memory"
 TARGET = 0.002
 """Half-width of the 99 % intervals of times and ratios, as a share, that timing goes on for."""
 
@@ -70,13 +72,19 @@ class Bench:
         self.workload = functools.cache(self._workload)
         self.emulated = functools.cache(self._emulated)
 
-    def check(self, names: Sequence[str], size: Size) -> None:
+    def check(self, names: Sequence[str], model_size: Size) -> None:
         """Loads data and weights of the workloads, so that what is wrong with them is said before anything is trained.
         Raises DataError."""
         for name in names:
-            workload = self.workload(name, size, True)
+            workload = self.workload(name, model_size, True)
             for split in ("train", "test"):
                 workload.split(split, torch.device("cpu"))
+            rows, size = len(workload.split("train", torch.device("cpu"))), workload.recipe.batch_size
+            if rows < BATCHES * size:
+                raise DataError(
+                    f"{name} has {rows} {workload.unit} to train in {self.source.where!r}: "
+                    f"expected at least {BATCHES} batches of {size}"
+                )
             if workload.checkpoint is not None:
                 workload.build_model()
 
@@ -84,18 +92,22 @@ class Bench:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
         eager ones take turns with theirs. A reference that cannot be measured is left out."""
         if case not in self._speeds:
-            references: dict[str, Blocks | None] = dict.fromkeys(self._references(case))
+            names = self._references(case)
+            references: dict[str, Reference | None] = dict.fromkeys(names)
             if self._captured(case):
-                alone = {name: self._speed_alone(case.in_precision(name)) for name in references}
-                references = {name: speed.blocks for name, speed in alone.items() if speed is not None}
-            self._speeds[case] = measure_speed(self.stand(case), references, self._ceiling(precisions[case.precision]()))
+                alone = {name: self._alone(case.in_precision(name)) for name in names}
+                references = {name: reference for name, reference in alone.items() if reference is not None}
+            speed = measure_speed(self.stand(case), references, self._ceiling(precisions[case.precision]()))
+            missing = {n: self._failed.get(case.in_precision(n), NO_MEMORY) for n in names if n not in speed.references}
+            self._speeds[case] = speed.model_copy(update={"missing": missing})
         return self._speeds[case]
 
-    def _speed_alone(self, reference: Case) -> Speed | None:
-        """Of a case that others are compared with; None, once and for all, where it fails."""
+    def _alone(self, reference: Case) -> Reference | None:
+        """A case that others are compared with; None, once and for all, where it fails."""
         if reference not in self._failed:
             try:
-                return self.speed(reference)
+                speed = self.speed(reference)
+                return Reference(blocks=speed.blocks, rounds=None, dropped_blocks=speed.dropped_blocks)
             except Failed as failed:
                 self._failed[reference] = explained(failed)
         return None
@@ -106,12 +118,16 @@ class Bench:
         firsts = [self._speeds.get(case.in_precision(r)) for r in REFERENCES] if self._captured(case) else []
         drift = {}
         for first in filter(None, firsts):
-            free_memory()
-            stand = self.stand(first.case)
-            again = stand.contestant(first.case.precision)
-            stand.alone(again)
-            drift[first.case.precision] = again.blocks.step_seconds / first.blocks.step_seconds - 1
+            drift[first.case.precision] = self._again(first.case) / first.blocks.step_seconds - 1
         return drift
+
+    def _again(self, case: Case) -> float:
+        """Seconds of a step."""
+        free_memory()
+        stand = self.stand(case)
+        contestant = stand.contestant(case.precision)
+        stand.alone(contestant)
+        return contestant.blocks.step_seconds
 
     def quality(self, case: Case) -> Quality:
         """The trainings of `case`, once a session."""
@@ -187,10 +203,12 @@ class Bench:
         return self._ceilings[key]
 
     def stand(self, case: Case) -> Stand:
-        """Where `case` is measured, on two batches of its workload's training data."""
+        """Where `case` is measured, on two batches of its workload's training data. The interval of a ratio of two that are
+        measured apart is wider than either's by the root of two."""
         size = self.workload(case.workload, case.size).recipe.batch_size
+        target = self._target / math.sqrt(2) if self._captured(case) else self._target
         batches = [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)]
-        return Stand(case, self.build, batches, self.watch, self._target)
+        return Stand(case, self.build, batches, self.watch, target)
 
     def _workload(self, name: str, size: Size, pretrained: bool = False) -> Workload:
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)

@@ -2,12 +2,11 @@
 
 import torch
 
-from mpcore.hardware import synchronise
 from mpcore.measure.timing import block_seconds
 from mpcore.precision import Precision
 
 SIZE = 8192
-PRODUCTS = 10
+SECONDS = 0.1
 
 
 def matmul_flops(precision: Precision, device: torch.device) -> float | None:
@@ -20,7 +19,7 @@ def matmul_flops(precision: Precision, device: torch.device) -> float | None:
     a, b = (torch.randn(SIZE, SIZE, device=device, dtype=precision.dtype) for _ in range(2))
     out = torch.empty_like(a)
     with precision.settings():
-        torch.mm(a, b, out=out)
-        synchronise(device)
-        seconds = block_seconds(lambda _: torch.mm(a, b, out=out), {}, PRODUCTS, device)
-    return 2 * SIZE**3 * PRODUCTS / seconds
+        first = min(block_seconds(lambda _: torch.mm(a, b, out=out), {}, 1, device) for _ in range(3))
+        products = max(3, round(SECONDS / first))
+        seconds = min(block_seconds(lambda _: torch.mm(a, b, out=out), {}, products, device) for _ in range(2))
+    return 2 * SIZE**3 * products / seconds

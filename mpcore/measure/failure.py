@@ -13,7 +13,10 @@ Failed = (CaptureError, Diverged, torch.cuda.OutOfMemoryError)
 
 def explained(failed: BaseException) -> str:
     """One sentence; and the memory that the failed case held is given back."""
-    traceback.clear_frames(failed.__traceback__)
+    error: BaseException | None = failed
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
     first = " ".join(str(failed).split())
     if isinstance(failed, torch.cuda.OutOfMemoryError):
         first = first.split(" See documentation")[0].split(" If reserved but")[0]

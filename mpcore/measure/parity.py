@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,13 +28,14 @@ def step_parity(stand: Stand, mode: Precision, rival: type[Rival]) -> Parity:
     workload = ours.step.workload  # type: ignore[attr-defined]  # a TrainStep has one
     theirs = Contestant(rival(workload, stand.case.precision, stand.device, seed=stand.case.seed), stand.batches)
     with mode.settings():
-        take_turns([ours, theirs], stand.target, stand.watch)
+        dropped = take_turns([ours, theirs], stand.target, stand.watch)
     return Parity(
         **_about(stand.case, workload, stand.device),
         rival=rival.name,
         rival_version=rival.version(),
         ours=ours.blocks,
         theirs=theirs.blocks,
+        dropped_blocks=dropped,
     )
 
 
@@ -42,24 +44,18 @@ def training_parity(
 ) -> Parity:
     """The whole recipe, once from each of `SEEDS`, the other trainer first every other time; the scores are means."""
     runs: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
-    workload: Any = None
     for seed in SEEDS:
         seeded = case.model_copy(update={"seed": seed})
         for name in ("ours", "theirs") if seed % 2 == 0 else ("theirs", "ours"):
             free_memory()
-            step = build(seeded)
-            workload, device = step.workload, step.device
-            if name == "ours":
-                runs[name].append(_fit(step, splits, seed))
-            else:
-                del step
-                trainer = rival(workload, case.precision, device, splits["train"], seed=seed)
-                with mode.settings():
-                    runs[name].append(_train(trainer, splits["test"], device))
-    steps = workload.recipe.epochs * -(-len(splits["train"]) // workload.recipe.batch_size)
+            train = _ours if name == "ours" else partial(_theirs, mode=mode, rival=rival)
+            runs[name].append(train(seeded, build, splits))
+    step = build(case)
+    recipe = step.workload.recipe
+    steps = recipe.epochs * -(-len(splits["train"]) // recipe.batch_size)
     blocks: Any = {name: Blocks(steps=steps, seconds=tuple(s for s, _ in found)) for name, found in runs.items()}
     return Parity(
-        **_about(case, workload, device),
+        **_about(case, step.workload, step.device),
         rival=rival.name,
         rival_version=rival.version(),
         **blocks,
@@ -67,17 +63,26 @@ def training_parity(
     )
 
 
-def _fit(step: TrainStep, splits: dict[str, Split], seed: int) -> tuple[float, float]:
-    trained = fit(step, splits["train"], seed=seed)
+def _ours(case: Case, build: Callable[[Case], TrainStep], splits: dict[str, Split]) -> tuple[float, float]:
+    """Seconds and score."""
+    step = build(case)
+    trained = fit(step, splits["train"], seed=case.seed)
     return trained.seconds, evaluate(step, splits["test"]).metrics[step.workload.metric]
 
 
-def _train(trainer: Trainer, test: Split, device: torch.device) -> tuple[float, float]:
-    synchronise(device)
-    start = time.perf_counter()
-    trainer.train()
-    synchronise(device)
-    return time.perf_counter() - start, trainer.score(test)
+def _theirs(
+    case: Case, build: Callable[[Case], TrainStep], splits: dict[str, Split], *, mode: Precision, rival: type[Trainer]
+) -> tuple[float, float]:
+    step = build(case)
+    workload, device = step.workload, step.device
+    del step  # for its workload only
+    trainer = rival(workload, case.precision, device, splits["train"], seed=case.seed)
+    with mode.settings():
+        synchronise(device)
+        start = time.perf_counter()
+        trainer.train()
+        synchronise(device)
+        return time.perf_counter() - start, trainer.score(splits["test"])
 
 
 def _about(case: Case, workload: Workload, device: torch.device) -> dict[str, Any]:

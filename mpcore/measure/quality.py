@@ -22,12 +22,15 @@ def measure_quality(
     """Trains once from each seed, by the recipe, and tests. A training that diverges raises Diverged, unless the mode
     is a negative control, of which that is recorded. `progress` makes the reporter of one training from its title."""
     warm_up(build(case), splits)
-    trainings = []
+    trainings: list[Training] = []
+    step: TrainStep | None
     for number, seed in enumerate(seeds, 1):
+        step = None  # or it would stand beside the next
         free_memory()
         step = build(case.model_copy(update={"seed": seed}))
         reporter = progress(f"{case.id}, training {number} of {len(seeds)}") if progress else None
         trainings.append(_train(step, splits, seed, reporter))
+    assert step is not None
     workload = step.workload
     return Quality(
         case=case,

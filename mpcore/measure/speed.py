@@ -1,9 +1,9 @@
 """The time and the memory of one training step, and what it does in that time.
 
-The memory comes first, while nothing else is there. Then the case learns for some steps, so that a step that is fast
-because it does nothing is found out. Then the learning rate is zero, so that weights and with them speed stand still, and
-blocks are timed: of a captured step alone, for it repeats within a thousandth, of an eager one in turns with its
-references, for there a drift of the machine must meet all alike.
+The memory comes first, while nothing else is there, and the eager time. Then the case learns for some steps, so that a
+step that is fast because it does nothing is found out. Then the learning rate is zero, so that weights and with them speed
+stand still, and blocks are timed: of a captured step alone, for it repeats within a thousandth, of an eager one in turns
+with its references, for there a drift of the machine must meet all alike.
 """
 
 import gc
@@ -16,7 +16,6 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.execution import Eager
@@ -34,8 +33,7 @@ BATCHES = 2
 """Batches that the steps take turns on: few enough to be learned in the learning steps."""
 EAGER_BLOCKS = 3
 EAGER_SECONDS = 0.05
-EAGER_STEPS = 8
-"""Of a block of eager steps beside a graph, and how many it has at most: they are learning steps."""
+"""Of a block of eager steps beside a graph."""
 CLOSE = 0.05
 """Within this of 1 a ratio is measured in turns, though both steps are captured."""
 
@@ -71,12 +69,13 @@ class Stand:
         except torch.cuda.OutOfMemoryError:
             return None
         pairs = zip(names, others, strict=True)
-        return {name: Reference(blocks=other.blocks, rounds=own.blocks) for name, other in pairs}, dropped
+        found = {name: Reference(blocks=other.blocks, rounds=own.blocks, dropped_blocks=dropped) for name, other in pairs}
+        return found, dropped
 
 
-def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling: float | None) -> Speed:
-    """`references`: by mode its blocks where it was measured alone, None where it is to take turns with the case.
-    ceiling: FLOP/s of the mode's format."""
+def measure_speed(stand: Stand, references: Mapping[str, Reference | None], ceiling: float | None) -> Speed:
+    """`references`: by mode how it was measured alone, None where it is to take turns with the case. ceiling: FLOP/s of
+    the mode's format."""
     free_memory()
     device = stand.device
     occupied = _occupied(device)
@@ -85,14 +84,16 @@ def measure_speed(stand: Stand, references: Mapping[str, Blocks | None], ceiling
     learned = _learn(step, stand.batches, occupied, launches=stand.case.execution == Eager.name or device.type != "cuda")
     scale = step.precision.state()
     own = Contestant(step, stand.batches)
-    together = [name for name, blocks in references.items() if blocks is None]
+    together = [name for name, alone in references.items() if alone is None]
     found, dropped = _time(stand, own, together)
-    gpu = stand.watch.state(alone=not found)
-    pool_bytes, profile = step.pool_bytes, profiled(partial(step, stand.batches[0]), device)
-    for name, blocks in references.items():
-        if blocks is not None:
-            found[name] = _apart(stand, own, name, blocks)
     blocks = own.blocks
+    if found and device.type == "cuda":  # what the GPU said was of all that took turns
+        take_turns([Contestant(step, stand.batches)], math.inf, stand.watch)
+    gpu = stand.watch.state()
+    pool_bytes, profile = step.pool_bytes, profiled(partial(step, stand.batches[0]), device)
+    for name, alone in references.items():
+        if alone is not None:
+            found[name] = _apart(stand, own, name, alone)
     del step, own  # makes room for those that had none beside it
     for name in together:
         if name not in found and (reference := _afterwards(stand, name)):
@@ -124,19 +125,15 @@ def free_memory() -> None:
 
 
 def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
-    """The learning steps, eager ones first: these are counted, weighed and, unless Python `launches` all steps, timed."""
-    losses: list[Tensor] = []
-
-    def launch(batch: Batch) -> None:
-        losses.append(step.launch(batch))
-
+    """At learning rate 0, eager steps are counted, weighed and, unless Python `launches` all steps, timed; then come the
+    learning steps, all by the case's own execution."""
+    step.set_learning_rate(0.0)
     with FlopCount() as flops:
-        launch(batches[0])
-    allocated, reserved = _peak_memory(launch, batches, step.device, occupied)
-    eager = None if launches else _eager_blocks(launch, batches, step.device)
-    order = cycle(batches)
-    losses += [step(batch).clone() for batch in islice(order, LEARNING_STEPS - len(losses))]
-    values = torch.stack(losses).tolist()
+        step.launch(batches[0])
+    allocated, reserved = _peak_memory(step, batches, occupied)
+    eager = None if launches else _eager_blocks(step, batches)
+    step.set_learning_rate(step.workload.recipe.learning_rate)
+    values = torch.stack([step(batch).clone() for batch in islice(cycle(batches), LEARNING_STEPS)]).tolist()
     return {
         "flops_per_step": flops.total,
         "half_flops_share": flops.half_share,
@@ -155,26 +152,25 @@ def _occupied(device: torch.device) -> tuple[int, int]:
     return torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
 
 
-def _peak_memory(
-    launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device, occupied: tuple[int, int]
-) -> tuple[int | None, int | None]:
+def _peak_memory(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int]) -> tuple[int | None, int | None]:
     """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built; None
     each on a CPU, where nobody counts them."""
+    device = step.device
     if device.type != "cuda":
         return None, None
-    launch(batches[0])  # what is compiled is compiled now
+    step.launch(batches[0])  # what is compiled is compiled now
     torch.cuda.reset_peak_memory_stats(device)
     for batch in batches:
-        launch(batch)
+        step.launch(batch)
     synchronise(device)
     allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
     return allocated - occupied[0], reserved - occupied[1]
 
 
-def _eager_blocks(launch: Callable[[Batch], None], batches: Sequence[Batch], device: torch.device) -> Blocks:
-    steps = min(EAGER_STEPS, max(1, round(EAGER_SECONDS / block_seconds(launch, batches[0], 1, device))))
+def _eager_blocks(step: TrainStep, batches: Sequence[Batch]) -> Blocks:
+    steps = max(1, round(EAGER_SECONDS / block_seconds(step.launch, batches[0], 1, step.device)))
     turns = islice(cycle(batches), EAGER_BLOCKS)
-    return Blocks(steps=steps, seconds=tuple(block_seconds(launch, batch, steps, device) for batch in turns))
+    return Blocks(steps=steps, seconds=tuple(block_seconds(step.launch, batch, steps, step.device) for batch in turns))
 
 
 def _time(stand: Stand, own: Contestant, together: Sequence[str]) -> tuple[dict[str, Reference], int]:
@@ -186,14 +182,14 @@ def _time(stand: Stand, own: Contestant, together: Sequence[str]) -> tuple[dict[
     return {}, stand.alone(own)
 
 
-def _apart(stand: Stand, own: Contestant, name: str, blocks: Blocks) -> Reference:
+def _apart(stand: Stand, own: Contestant, name: str, alone: Reference) -> Reference:
     """A reference that was measured alone takes turns with the case where the ratio is close to 1, if both fit into memory."""
-    if abs(math.log(blocks.step_seconds / own.blocks.step_seconds)) < CLOSE:
+    if abs(math.log(alone.blocks.step_seconds / own.blocks.step_seconds)) < CLOSE:
         turns = stand.in_turns(Contestant(own.step, stand.batches), [name])
         if turns is not None:
             return turns[0][name]
         free_memory()
-    return Reference(blocks=blocks, rounds=None)
+    return alone
 
 
 def _afterwards(stand: Stand, name: str) -> Reference | None:
@@ -201,7 +197,7 @@ def _afterwards(stand: Stand, name: str) -> Reference | None:
     free_memory()
     try:
         other = stand.contestant(name)
-        stand.alone(other)
+        dropped = stand.alone(other)
     except torch.cuda.OutOfMemoryError:
         return None
-    return Reference(blocks=other.blocks, rounds=None)
+    return Reference(blocks=other.blocks, rounds=None, dropped_blocks=dropped)

@@ -86,8 +86,8 @@ class Contestant:
 def take_turns(contestants: Sequence[Contestant], target: float, watch: GpuWatch) -> int:
     """Times the contestants, of whom the first is the case, until the half-width of the 99 % interval is `target`.
 
-    Returns the number of rounds that were dropped because the GPU was slowed down in one of their blocks. Where all were,
-    all are kept: the number says so.
+    Returns the number of rounds that were dropped because the GPU was slowed down in one of their blocks. Where fewer
+    than two are left all are kept: the number says so.
     """
     device = contestants[0].step.device.type
     for contestant in contestants:
@@ -100,7 +100,8 @@ def take_turns(contestants: Sequence[Contestant], target: float, watch: GpuWatch
         number = len(kept) + len(dropped)
         seconds, slowed = _round(contestants, number, watch)
         (dropped if slowed else kept).append(seconds)
-    for contestant, series in zip(contestants, zip(*(kept or dropped), strict=True), strict=True):
+    good = kept if len(kept) > 1 else kept + dropped
+    for contestant, series in zip(contestants, zip(*good, strict=True), strict=True):
         contestant.seconds = list(series)
     return len(dropped)
 

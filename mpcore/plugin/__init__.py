@@ -7,6 +7,7 @@ asks for a case.
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,7 @@ KINDS = {
     "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
-CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\]$")
+CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
 
 REFUSED = pytest.StashKey[pytest.UsageError]()
 
@@ -69,7 +70,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if REFUSED in config.stash:
         raise config.stash[REFUSED]
-    if "parity" in config.option.markexpr or any("parity" in str(argument) for argument in config.invocation_params.args):
+    files = [Path(argument.split("::")[0]).name for argument in config.args]
+    if any("parity" in text for text in (config.option.markexpr, config.option.keyword, *files)):
         return
     others = [item for item in items if _case(item) and item.get_closest_marker("parity")]
     if others:

@@ -125,7 +125,7 @@ def _names(config: pytest.Config, option: str) -> list[str]:
     text = config.getoption(option)
     if text is None:
         return []
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
         raise pytest.UsageError(f"--{option.replace('_', '-')} {text!r}: expected names separated by commas")
     return names

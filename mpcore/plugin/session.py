@@ -30,8 +30,9 @@ class Session:
         extra_info[KEY] = result.model_dump(mode="json")
 
     def drifted(self, case: "Case") -> None:
-        """Adds the drift of its references to all records of the case's workload."""
+        """Adds the drift of its references to all records of the case's workload; too much of it is a failure."""
         from mpcore.measure import Failed, explained
+        from mpcore.policy import DRIFT_LIMIT
         from mpcore.records import Speed
         from mpcore.store import KEY
 
@@ -49,6 +50,13 @@ class Session:
             record = self.results[i].record.model_copy(update={"drift": drift})
             self.results[i] = self.results[i].model_copy(update={"record": record})
             self.saved[i][KEY] = self.results[i].model_dump(mode="json")
+        for mode, share in drift.items():
+            if abs(share) > DRIFT_LIMIT:
+                pytest.fail(
+                    f"{case.workload}: a step of {mode} took {100 * share:+.1f} % at the end of the workload from what it took "
+                    f"at the beginning; beyond {100 * DRIFT_LIMIT:g} % its times cannot be compared",
+                    pytrace=False,
+                )
 
 
 SESSION = pytest.StashKey[Session]()

@@ -25,6 +25,11 @@ from mpcore.records import Recipe
 from mpcore.registry import precisions
 
 
+def _padded(numel: int) -> int:
+    """So that every part starts where vectorised kernels may read: a multiple of 256 bytes."""
+    return -(-numel // 64) * 64
+
+
 class MasterWeights(Precision):
     rival = True
     half_share = 0.9
@@ -35,7 +40,7 @@ class MasterWeights(Precision):
         self._names = list(parameters)
         self._parameters: list[Tensor] = list(parameters.values())
         device = self._parameters[0].device
-        self._master = torch.zeros(sum(p.numel() for p in self._parameters), device=device)
+        self._master = torch.zeros(sum(_padded(p.numel()) for p in self._parameters), device=device)
         self._master.grad = self._gradient = torch.zeros_like(self._master)
         self._masters, self._gradients = self._parts(self._master), self._parts(self._gradient)
         for master, parameter in zip(self._masters, self._parameters, strict=True):
@@ -61,7 +66,7 @@ class MasterWeights(Precision):
         for parameter in self._parameters:
             strides = torch.empty_like(parameter, device="meta").stride()
             parts.append(flat.as_strided(parameter.shape, strides, start))
-            start += parameter.numel()
+            start += _padded(parameter.numel())
         return parts
 
     def backward(self, loss: Tensor) -> None:

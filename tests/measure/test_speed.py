@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from mpcore import gate
 from mpcore.execution import CaptureError
 from mpcore.hardware import GpuWatch
 from mpcore.measure import Bench, timing
@@ -13,7 +14,7 @@ from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.speed import Stand, measure_speed
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
 from mpcore.precision.native import FP32
-from mpcore.records import Blocks, Case
+from mpcore.records import Blocks, Case, Reference
 from mpcore.registry import precisions
 from mpcore.stats import ratio_interval
 from mpcore.train import TrainStep
@@ -57,16 +58,38 @@ def test_an_eager_case_takes_turns_with_its_references(stand_of, cpu):
     assert (speed.eager, speed.gpu, speed.pool_bytes, speed.peak_allocated_bytes, speed.ceiling_flops) == (None,) * 5
 
 
+def test_a_step_that_learns_only_while_python_launches_it_is_seen_not_to_learn(stand_of, cpu):
+    """As a graph would be that replays nothing: what counts is learned by the case's own execution."""
+    stand = stand_of(cpu)
+
+    def build(case, build=stand.build):
+        step = build(case)
+        step._execute.function = lambda batch: step.workload.loss(step.model, batch).detach()
+        return step
+
+    speed = measure_speed(dataclasses.replace(stand, build=build), {}, None)
+    assert gate.speed_verdicts(speed)[0].status == "worse"
+    assert gate.speed_verdicts(measure_speed(stand, {}, None))[0].status == "same"
+
+
+def test_rounds_that_were_dropped_beside_a_reference_are_counted(stand_of, cpu, monkeypatch):
+    monkeypatch.setattr(module, "CLOSE", 1e6)
+    alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None)
+    stand = stand_of(cpu)
+    monkeypatch.setattr(stand.watch, "look", lambda: True)
+    reference = measure_speed(stand, {"fp32": alone}, None).references["fp32"]
+    assert reference.dropped_blocks == len(reference.blocks.seconds)
+
+
 def test_a_reference_that_was_measured_alone_is_taken_as_it_is_where_the_ratio_is_far_from_one(stand_of, cpu):
-    alone = Blocks(steps=1, seconds=(10.0, 10.0))
-    reference = measure_speed(stand_of(cpu), {"fp32": alone}, None).references["fp32"]
-    assert reference.blocks == alone
-    assert reference.rounds is None
+    alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None, dropped_blocks=3)
+    assert measure_speed(stand_of(cpu), {"fp32": alone}, None).references["fp32"] == alone
 
 
 def test_where_the_ratio_is_close_to_one_it_takes_turns_all_the_same(stand_of, cpu, monkeypatch):
     monkeypatch.setattr(module, "CLOSE", 1e6)
-    reference = measure_speed(stand_of(cpu), {"fp32": Blocks(steps=1, seconds=(10.0, 10.0))}, None).references["fp32"]
+    alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None)
+    reference = measure_speed(stand_of(cpu), {"fp32": alone}, None).references["fp32"]
     assert reference.rounds is not None
     assert reference.blocks.seconds != (10.0, 10.0)
 
@@ -82,11 +105,11 @@ def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_o
 
     monkeypatch.setattr(module, "take_turns", narrow)
     monkeypatch.setattr(module, "CLOSE", 1e6)
-    alone = Blocks(steps=1, seconds=(10.0, 10.0))
+    alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None)
     for known in (None, alone):
         speed = measure_speed(stand_of(cpu), {"fp32": known}, None)
         assert speed.references["fp32"].rounds is None
-        assert (speed.references["fp32"].blocks == alone) is (known is not None)
+        assert (speed.references["fp32"] == alone) is (known is not None)
 
 
 def test_a_reference_that_does_not_fit_at_all_is_left_out(stand_of, cpu, monkeypatch):
@@ -115,6 +138,7 @@ def test_a_captured_reference_that_fails_is_tried_once_and_its_own_case_still_fa
     monkeypatch.setattr(bench, "_captured", lambda _: True)
     case = Case(workload="resnet18-mnist", precision="bf16-amp", size="tiny")
     assert bench.speed(case).references == {}
+    assert bench.speed(case).missing == {"fp32": "the step cannot be captured"}
     assert bench.speed(case.in_precision("bf16-manual")).references == {}
     assert tried.count("fp32") == 1
     with pytest.raises(CaptureError):

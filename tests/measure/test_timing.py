@@ -151,6 +151,13 @@ def test_where_all_rounds_were_slow_all_are_kept_and_counted(clock):
     assert dropped == len(contestant.seconds) >= ROUNDS["cpu"]
 
 
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_an_interval_needs_two_rounds_so_that_less_is_not_kept_alone(clock, good):
+    contestant = Contestant(Step(clock, 0.1), BATCHES)
+    dropped = take_turns([contestant], 10.0, Watch(*[False] * good, *[True] * 1000))
+    assert len(contestant.seconds) == (good if good == 2 else good + dropped)
+
+
 def test_a_captured_step_is_asked_about_in_the_middle_of_its_block_and_any_other_after(clock):
     for captured in (True, False):
         step = Step(clock, 0.01, captured=captured)

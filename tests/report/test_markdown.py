@@ -148,7 +148,7 @@ def test_one_reference_that_took_turns_is_enough_to_say_so(graphs, full):
 
 def test_each_mode_that_was_timed_says_why(run):
     bert, resnet = markdown(run).split("### resnet18-mnist")
-    assert "\n\n- fp32: not profiled.\n- fp16-amp: fp16-amp is 2 times fp32 and 1.5 times tf32.\n\n" in bert
+    assert "\n\n- fp32: not profiled.\n- fp16-amp: fp16-amp is 2.00 times fp32 and 1.50 times tf32.\n\n" in bert
     assert "\n\n- fp32: not profiled.\n\n" in resnet
     assert "fp16-pure: not" not in resnet
 
