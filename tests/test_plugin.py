@@ -228,6 +228,32 @@ def test_the_drift_of_the_references_is_saved_with_every_case_of_the_workload(ru
     result.stdout.fnmatch_lines(["resnet18-mnist (eager): from its beginning to its end fp32 took +1.25 %"])
 
 
+def test_references_of_captured_steps_are_measured_once_and_again_at_the_end(run, pytester):
+    """As on a GPU, but that a CPU captures nothing: the case is compared with what the session measured before."""
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.measure import Bench
+        import mpcore.measure.bench as bench
+        Bench._captured = lambda self, case: True
+        measure, measured = bench.measure_speed, []
+        def counting(stand, references, ceiling):
+            measured.append(stand.case.precision)
+            return measure(stand, references, ceiling)
+        bench.measure_speed = counting
+        def pytest_terminal_summary(terminalreporter):
+            terminalreporter.write_line("measured: " + " ".join(measured))
+        import mpcore.policy
+        mpcore.policy.DRIFT_LIMIT = 10.0
+    """)
+    arguments = ("--mp-workload", "resnet18-mnist", "--mp-precision", "bf16-amp,bf16-true", "-m", "speed")
+    result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
+    result.stdout.fnmatch_lines(["measured: fp32 bf16-amp bf16-true"])
+    records = [r.record for r in load(pytester.path / "run.json").results]
+    assert [list(r.references) for r in records] == [["fp32"]] * 2
+    assert records[0].drift == records[1].drift
+    assert -1 < records[0].drift["fp32"] < 10
+
+
 def test_references_that_drifted_too_far_fail_the_session(run, pytester):
     pytester.makeconftest("""
         pytest_plugins = ["mpcore.plugin"]
