@@ -72,18 +72,18 @@ class Bench:
         self.workload = functools.cache(self._workload)
         self.emulated = functools.cache(self._emulated)
 
-    def check(self, names: Sequence[str], model_size: Size) -> None:
+    def check(self, names: Sequence[str], size: Size) -> None:
         """Loads data and weights of the workloads, so that what is wrong with them is said before anything is trained.
         Raises DataError."""
         for name in names:
-            workload = self.workload(name, model_size, True)
+            workload = self.workload(name, size, True)
             for split in ("train", "test"):
                 workload.split(split, torch.device("cpu"))
-            rows, size = len(workload.split("train", torch.device("cpu"))), workload.recipe.batch_size
-            if rows < BATCHES * size:
+            rows, batch_size = len(workload.split("train", torch.device("cpu"))), workload.recipe.batch_size
+            if rows < BATCHES * batch_size:
                 raise DataError(
                     f"{name} has {rows} {workload.unit} to train in {self.source.where!r}: "
-                    f"expected at least {BATCHES} batches of {size}"
+                    f"expected at least {BATCHES} batches of {batch_size}"
                 )
             if workload.checkpoint is not None:
                 workload.build_model()
