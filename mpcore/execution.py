@@ -84,9 +84,9 @@ class Graph(Eager):
 
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:
-        return (
-            None if device.type == "cuda" else f"{cls.name} needs an NVIDIA GPU, for its CUDA graphs; this is a {device.type}"
-        )
+        if device.type == "cuda":
+            return None
+        return f"{cls.name} needs an NVIDIA GPU, for its CUDA graphs; this is a {device.type}"
 
     def __call__(self, batch: Batch) -> Tensor:
         shape = self._shape(batch)

@@ -13,8 +13,6 @@ from mpcore.plugin.session import SESSION, Session
 if TYPE_CHECKING:
     from mpcore.records import Case, Size
 
-DEFAULT_TARGET = 0.2
-
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("mpcore", "mixed-precision benchmarks")
@@ -46,15 +44,14 @@ def add_options(parser: pytest.Parser) -> None:
         "--mp-precision-target",
         metavar="PERCENT",
         type=float,
-        default=DEFAULT_TARGET,
-        help="half-width of a ratio's 99 %% interval that timing goes on for, within a time limit (default: %(default)s)",
+        help="half-width of a ratio's 99 %% interval that timing goes on for, within a time limit (default: 0.2)",
     )
 
 
 def given(config: pytest.Config) -> bool:
     """Whether any of them is."""
     options = config.option.__dict__.items()
-    return any(name.startswith("mp_") and value not in (None, [], DEFAULT_TARGET) for name, value in options)
+    return any(name.startswith("mp_") and value not in (None, []) for name, value in options)
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -64,6 +61,7 @@ def session_of(config: pytest.Config) -> Session:
     from mpcore.data import DataError, Source
     from mpcore.hardware import default_device
     from mpcore.measure import Bench
+    from mpcore.measure.bench import TARGET
     from mpcore.registry import UnknownName, executions, precisions, workloads
 
     try:
@@ -79,7 +77,7 @@ def session_of(config: pytest.Config) -> Session:
     if tolerance is not None and not 0 <= tolerance <= 100:
         raise pytest.UsageError(f"--mp-tolerance {tolerance}: expected points of the metric, 0 to 100")
     target = config.getoption("mp_precision_target")
-    if not 0 < target <= 100:
+    if target is not None and not 0 < target <= 100:
         raise pytest.UsageError(f"--mp-precision-target {target}: expected per cent of the ratio, above 0 and at most 100")
     device = _device(config.getoption("mp_device")) if config.getoption("mp_device") else default_device()
     size: Size = config.getoption("mp_size") or ("full" if device.type == "cuda" else "tiny")
@@ -88,7 +86,15 @@ def session_of(config: pytest.Config) -> Session:
         return ProgressLine(config, title)
 
     config.stash[SESSION] = Session(
-        Bench(device, source, checkpoints, tolerance=tolerance, target=target / 100, progress=progress), size
+        Bench(
+            device,
+            source,
+            checkpoints,
+            tolerance=tolerance,
+            target=TARGET if target is None else target / 100,
+            progress=progress,
+        ),
+        size,
     )
     return config.stash[SESSION]
 

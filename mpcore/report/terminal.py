@@ -67,7 +67,7 @@ def _weights(results: Sequence[Result]) -> str:
 
 
 def _machine(results: Sequence[Result]) -> str:
-    """How far the machine drifted while a workload was timed, and who else was on it."""
+    """How far the machine drifted while a workload was timed, what it could not measure, and who else was on it."""
     speeds = [r.record for r in results if isinstance(r.record, Speed)]
     lines = {
         f"{s.case.workload} ({s.case.execution}): from its beginning to its end "
@@ -75,6 +75,9 @@ def _machine(results: Sequence[Result]) -> str:
         for s in speeds
         if s.drift
     }
+    for s in speeds:
+        for mode, why in s.missing.items():
+            lines[_wrapped(f"{s.case.workload} ({s.case.execution}): no {mode} to compare with: {why}")] = None
     if any(s.gpu and s.gpu.other_processes for s in speeds):
         lines["other processes were on the GPU while it was timed"] = None
     if any(s.device == "cuda" and s.gpu is None for s in speeds):

@@ -95,6 +95,11 @@ def test_how_far_references_drifted_is_said_once_for_a_workload(full):
     assert text.count("from its beginning") == 1
 
 
+def test_a_reference_that_is_missing_is_said_with_its_reason_once(full):
+    text = summary(timed(full, missing={"fp32": "CUDA out of memory"}), [], "NVIDIA H200")
+    assert text.count("bert-imdb (graph): no fp32 to compare with: CUDA out of memory") == 1
+
+
 def test_other_processes_on_the_gpu_are_said_once(full):
     record = full[0].record
     text = summary(timed(full, gpu=record.gpu.model_copy(update={"other_processes": 2})), [], "NVIDIA H200")
