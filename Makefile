@@ -25,5 +25,5 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev,parity]'
+	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev,parity,modes,fp8]'
 	touch $@

@@ -10,15 +10,14 @@ import contextlib
 import functools
 import importlib.util
 import shutil
-import traceback
 from collections import Counter
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from mpcore.cause import cause, first
 from mpcore.data import Batch
 from mpcore.registry import executions
 
@@ -145,9 +144,9 @@ class _Captured:
             _abandon(self._graph, self.pool, stream.device)
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise
-            if isinstance(_first(error), KeyboardInterrupt):
+            if isinstance(first(error), KeyboardInterrupt):
                 raise KeyboardInterrupt from error
-            raise CaptureError(f"the step cannot be captured as a CUDA graph: {_cause(error)}") from error
+            raise CaptureError(f"the step cannot be captured as a CUDA graph: {cause(error)}") from error
 
     def __call__(self, batch: Batch) -> Tensor:
         self._load(batch)
@@ -225,19 +224,3 @@ def _abandon(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.d
     generator = torch.cuda.default_generators[device.index]
     fresh = torch.Generator(device).manual_seed(generator.initial_seed())
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
-
-
-def _first(error: BaseException) -> BaseException:
-    while error.__context__ is not None:
-        error = error.__context__
-    return error
-
-
-def _cause(error: BaseException) -> str:
-    """What came first, which the end of a broken capture hides, and the line outside of torch that did it."""
-    error = _first(error)
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    inside = Path(torch.__file__).parent
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if inside not in Path(f.filename).parents]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    return reason + place

@@ -42,10 +42,13 @@ class Case(Record):
     execution: str = "eager"
     size: Size
     seed: int = 0
+    batch_size: PositiveInt | None = None
+    """None for that of the workload's recipe."""
 
     @property
     def id(self) -> str:
-        return f"{self.workload}-{self.precision}-{self.execution}-{self.size}"
+        batch = "" if self.batch_size is None else f"-b{self.batch_size}"
+        return f"{self.workload}-{self.precision}-{self.execution}-{self.size}{batch}"
 
     def in_precision(self, precision: str) -> "Case":
         """The same case in another mode."""
@@ -60,6 +63,8 @@ class Recipe(Record):
     learning_rate: PositiveFloat
     optimiser: Literal["Adam", "AdamW", "SGD"] = "AdamW"
     weight_decay: float = 0.01
+    test_each_epoch: bool = False
+    """Whether it is tested after each epoch, and not only after the last."""
 
 
 class Blocks(Record):
@@ -150,8 +155,9 @@ class Speed(Record):
 
     blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
     references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
-    reference took at the end of its workload than at the beginning, as a share. pool_bytes: what the graph holds beside
-    weights and optimiser, None where none was captured. ceiling_flops: per second, of a large matrix product in the mode's
+    reference took at the end of its workload than at the beginning, as a share. units_per_sample: where a sample of the
+    batch is more than one of what is counted, as a sequence is of tokens. remark: what the mode has to say of itself. pool_bytes:
+    what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second, of a large matrix product in the mode's
     format; with gpu and profile None where there is no GPU, or no NVML. dropped_blocks: in which the GPU said that it was
     slowed down.
     """
@@ -162,6 +168,8 @@ class Speed(Record):
     device: str
     batch_size: PositiveInt
     unit: str
+    units_per_sample: PositiveInt = 1
+    remark: str | None = None
     blocks: Blocks
     eager: Blocks | None
     references: dict[str, Reference]
@@ -183,7 +191,7 @@ class Speed(Record):
 
     @property
     def units_per_second(self) -> float:
-        return self.batch_size / self.blocks.step_seconds
+        return self.batch_size * self.units_per_sample / self.blocks.step_seconds
 
     def speedup(self, reference: str) -> float | None:
         """How many times faster than `reference`: the median ratio of neighbouring blocks, or the ratio of medians of
@@ -231,13 +239,15 @@ class Divergence(Record):
 
 
 class Training(Record):
-    """One training to the end of its recipe, from one seed. Curves hold the mean of every `steps_per_point` steps."""
+    """One training to the end of its recipe, from one seed. Curves hold the mean of every `steps_per_point` steps. `epochs`:
+    the metrics after each epoch, where the recipe asks for them; the last are `metrics`. train_seconds are without tests."""
 
     seed: int
     steps: NonNegativeInt
     train_seconds: PositiveFloat
     evaluation_seconds: PositiveFloat
     metrics: dict[str, float]
+    epochs: tuple[dict[str, float], ...] = ()
     confusion: Confusion | None
     steps_per_point: PositiveInt
     losses: tuple[Finite, ...]
@@ -247,7 +257,8 @@ class Training(Record):
 
 
 class Quality(Record):
-    """What trainings from several seeds reached. `metric` names the figure that counts, in 0 to 1."""
+    """What trainings from several seeds reached. `metric` names the figure that counts: in 0 to 1 and the higher the better,
+    or, where `lower_is_better`, above 0. picture: a PNG, as base64, of what the first training predicts for one sample."""
 
     kind: Literal["quality"] = "quality"
     case: Case
@@ -255,14 +266,23 @@ class Quality(Record):
     device: str
     batch_size: PositiveInt
     unit: str
+    units_per_sample: PositiveInt = 1
     weights: str
     data: str
     rows: dict[str, PositiveInt]
     metric: str
+    lower_is_better: bool = False
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
+    picture: str | None = None
 
     def mean(self, metric: str) -> float:
         return statistics.fmean(t.metrics[metric] for t in self.trainings)
+
+    def points_over(self, reference: "Quality") -> float:
+        """How much better than `reference`: in percentage points of the metric, or, where lower is better, in per cent of
+        it, as 100 ln(theirs / ours)."""
+        ours, theirs = self.mean(self.metric), reference.mean(self.metric)
+        return 100 * (math.log(theirs / ours) if self.lower_is_better else ours - theirs)
 
     @property
     def train_seconds(self) -> float:

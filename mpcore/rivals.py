@@ -202,7 +202,7 @@ class Trainer(Library):
     def score(self, split: Split) -> float:
         """The workload's metric on `split`."""
         logits = self.trainer.predict(_Rows(split)).predictions
-        metrics, _ = self.workload.score(split.columns["label"].cpu(), torch.from_numpy(logits).argmax(-1))
+        metrics, _ = self.workload.score(split.to(torch.device("cpu")).columns, torch.from_numpy(logits).argmax(-1))
         return metrics[self.workload.metric]
 
 

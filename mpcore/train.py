@@ -20,7 +20,7 @@ from mpcore.hardware import synchronise
 from mpcore.precision import Precision
 from mpcore.records import Confusion, Divergence
 from mpcore.registry import executions
-from mpcore.workloads import Workload
+from mpcore.workloads import Workload, WorkloadError
 
 WINDOW = 50
 EVALUATION_BATCHES = 4
@@ -60,7 +60,7 @@ class TrainStep:
         self.device = device
         self.accumulate = accumulate
         seed_everything(seed)
-        with torch.device(device):
+        with torch.device(device), workload.telling("build_model"):
             model = workload.build_model()
         self.dropout = dropout
         self.model = model.to(device)
@@ -104,13 +104,13 @@ class TrainStep:
 
     def _predict(self, batch: Batch) -> Tensor:
         with torch.no_grad(), self.precision.forward():
-            return self.workload.predict(self.model, batch)
+            return self.workload.checked_prediction(self.model, batch)
 
     def _step(self, batch: Batch) -> Tensor:
         total: Tensor | None = None
         for part, share in self._parts(batch):
             with self.precision.forward():
-                loss = self.workload.loss(self.model, part) * share
+                loss = self.workload.checked_loss(self.model, part) * share
             self.precision.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
         self.precision.update()
@@ -134,14 +134,44 @@ def disable_dropout(model: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """The workload's metrics; `seconds` of predicting, including the way back to the host."""
+
+    seconds: float
+    metrics: dict[str, float]
+    confusion: Confusion | None
+
+
+def evaluate(step: TrainStep, split: Split) -> Evaluation:
+    """Predicts every sample of `split` and scores the predictions."""
+    step.model.eval()
+    synchronise(step.device)
+    start = time.perf_counter()
+    size = step.workload.recipe.batch_size * EVALUATION_BATCHES
+    predicted = torch.cat([step.predict(batch).clone() for batch in split.batches(size)]).cpu()
+    seconds = time.perf_counter() - start
+    step.train_mode()
+    truth = split.to(torch.device("cpu")).columns
+    with step.workload.telling("score"):
+        metrics, confusion = step.workload.score(truth, predicted)
+    if step.workload.metric not in metrics:
+        raise WorkloadError(
+            f"{step.workload.name}: score() returned {', '.join(metrics) or 'no metrics'}: expected {step.workload.metric!r} among them"
+        )
+    return Evaluation(seconds, metrics, confusion)
+
+
+@dataclass(frozen=True)
 class Fit:
-    """What a training went through. One loss and one scale for each step done; NaN scales where there is none."""
+    """What a training went through. One loss and one scale for each step done; NaN scales where there is none. `seconds`
+    are without those of the tests, one for each epoch where the recipe asks for them."""
 
     seconds: float
     losses: list[float]
     loss_scales: list[float]
     skipped_steps: int
     diverged: Divergence | None
+    tests: list[Evaluation]
 
 
 class Diverged(RuntimeError):
@@ -160,29 +190,39 @@ def schedule(step: int, steps: int) -> float:
     return min(step / warm_up, (steps - step) / max(steps - warm_up, 1))
 
 
-def fit(step: TrainStep, split: Split, *, seed: int = 0, progress: Progress | None = None) -> Fit:
-    """Trains by the workload's recipe in an order that `seed` decides. Raises Diverged.
+def fit(step: TrainStep, split: Split, test: Split | None = None, *, seed: int = 0, progress: Progress | None = None) -> Fit:
+    """Trains by the workload's recipe in an order that `seed` decides, and tests on `test` after each epoch where the recipe
+    asks for that. Raises Diverged.
 
     Time is wall time between two synchronisations of the device.
     """
     recipe = step.workload.recipe
-    steps = recipe.epochs * -(-len(split) // recipe.batch_size)
+    per_epoch = -(-len(split) // recipe.batch_size)
+    steps = recipe.epochs * per_epoch
     history = _History(steps, step)
+    generator = torch.Generator(step.device).manual_seed(seed)
+    tests: list[Evaluation] = []
+    diverged = None
     step.train_mode()
     synchronise(step.device)
     start = time.perf_counter()
     batches = (b for epoch in range(recipe.epochs) for b in split.shuffled(recipe.batch_size, seed, epoch))
     for done, batch in enumerate(batches, 1):
         step.precision.set_learning_rate(recipe.learning_rate * schedule(done, steps))
-        history.append(step(batch))
+        history.append(step(step.workload.augment(batch, generator)))
         if done % WINDOW == 0 or done == steps:
             diverged = history.check()
             if progress:
                 progress(done, steps, history.losses[done - 1].item())
             if diverged:
                 break
+        if recipe.test_each_epoch and test is not None and done % per_epoch == 0:
+            synchronise(step.device)
+            paused = time.perf_counter()
+            tests.append(evaluate(step, test))
+            start += time.perf_counter() - paused
     synchronise(step.device)
-    result = history.result(time.perf_counter() - start, diverged)
+    result = history.result(time.perf_counter() - start, diverged, tests)
     if diverged:
         raise Diverged(result)
     return result
@@ -221,7 +261,7 @@ class _History:
             before = skipped
         return None
 
-    def result(self, seconds: float, diverged: Divergence | None) -> Fit:
+    def result(self, seconds: float, diverged: Divergence | None, tests: list[Evaluation]) -> Fit:
         last = diverged.step if diverged else self.done
         return Fit(
             seconds=seconds,
@@ -229,26 +269,5 @@ class _History:
             loss_scales=self.scales[:last].tolist(),
             skipped_steps=int(self.skips[last - 1].item()),
             diverged=diverged,
+            tests=tests,
         )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """`metrics` in 0 to 1; `seconds` include the way back to the host."""
-
-    seconds: float
-    metrics: dict[str, float]
-    confusion: Confusion | None
-
-
-def evaluate(step: TrainStep, split: Split) -> Evaluation:
-    """Predicts every sample of `split` and scores the predictions."""
-    step.model.eval()
-    synchronise(step.device)
-    start = time.perf_counter()
-    size = step.workload.recipe.batch_size * EVALUATION_BATCHES
-    predicted = torch.cat([step.predict(batch).clone() for batch in split.batches(size)]).cpu()
-    seconds = time.perf_counter() - start
-    step.train_mode()
-    metrics, confusion = step.workload.score(split.columns["label"].cpu(), predicted)
-    return Evaluation(seconds, metrics, confusion)

@@ -15,7 +15,7 @@ FLOORS = {
     4: {"rivals"},
     3: {"train", "report"},
     2: {"execution", "profile", "precision", "workloads", "store", "gate"},
-    1: {"registry", "stats", "policy", "explain", "kernels", "hardware", "metrics", "flops", "data"},
+    1: {"registry", "stats", "policy", "explain", "kernels", "hardware", "metrics", "flops", "data", "cause"},
     0: {"records"},
 }
 WITHOUT_TORCH = [

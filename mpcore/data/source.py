@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """`embedded`, `hub`, or the path of a folder that holds `<set>/train.parquet` and `<set>/test.parquet`."""
+    """`embedded`, `hub`, or the path of a folder that holds a folder for each set: its `train.parquet` and `test.parquet`, or
+    what its workload asks for."""
 
     where: str = EMBEDDED
 
@@ -31,14 +32,23 @@ class Source:
     def folder(self) -> Path | None:
         return None if self.where in (EMBEDDED, HUB) else Path(self.where).expanduser()
 
-    def load(self, name: str, hub_id: str, split: str, embedded: Callable[[str], Dataset]) -> tuple[Dataset, str]:
-        """The split of the set called `name` and, for messages, where it came from. Raises DataError."""
+    def load(
+        self, name: str, hub_id: str, split: str, embedded: Callable[[str], Dataset], files: Sequence[str] = ()
+    ) -> tuple[Dataset, str]:
+        """The split of the set called `name` and, for messages, where it came from. Raises DataError.
+
+        hub_id: "owner/set", or "owner/set/subset". files: what the split may be called in a folder, in order of preference,
+        where it is not `<split>.parquet`; a `.txt` has a row for each line, with its end, in the column `text`.
+        """
         if self.where == EMBEDDED:
             return embedded(split), f"embedded {name} {split}"
         if self.folder is None:
             return _from_hub(hub_id, split), f"{hub_id} {split}"
-        path = self.folder / name / f"{split}.parquet"
-        return _from_parquet(path), str(path)
+        paths = [self.folder / name / file for file in files or (f"{split}.parquet",)]
+        path = next((p for p in paths if p.is_file()), None)
+        if path is None:
+            raise DataError(f"no file {' or '.join(repr(str(p)) for p in paths)}: expected the data folder to hold it")
+        return (_from_text if path.suffix == ".txt" else _from_parquet)(path), str(path)
 
 
 def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset:
@@ -78,16 +88,22 @@ def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
 
 @functools.cache
 def _from_parquet(path: Path) -> Dataset:
-    if not path.is_file():
-        raise DataError(f"no file {str(path)!r}: expected a data folder to hold <set>/train.parquet and <set>/test.parquet")
     if _readable(lambda: parquet.read_metadata(path), str(path)).num_rows == 0:
         raise DataError(f"{path} is empty: expected at least one row")
     return _readable(lambda: Dataset.from_parquet(str(path)), str(path))
 
 
 @functools.cache
+def _from_text(path: Path) -> Dataset:
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty: expected text")
+    return _readable(lambda: Dataset.from_text(str(path), keep_linebreaks=True), str(path))
+
+
+@functools.cache
 def _from_hub(hub_id: str, split: str) -> Dataset:
-    return _readable(lambda: load_dataset(hub_id, split=split), f"the hub's {hub_id} {split}")
+    owner, name, *subset = hub_id.split("/")
+    return _readable(lambda: load_dataset(f"{owner}/{name}", *subset, split=split), f"the hub's {hub_id} {split}")
 
 
 def _readable(load: Callable[[], Any], where: str) -> Dataset:

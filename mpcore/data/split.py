@@ -11,9 +11,18 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Split:
-    """`columns` maps a name to a tensor whose first dimension counts the samples."""
+    """`columns` maps a name to a tensor whose first dimension counts the samples. Raises ValueError where they disagree."""
 
     columns: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        for name, column in self.columns.items():
+            if not isinstance(column, Tensor) or not column.dim():
+                raise ValueError(
+                    f"column {name!r} is {column!r:.60}: expected a tensor whose first dimension counts the samples"
+                )
+        if len(rows := {name: len(column) for name, column in self.columns.items()}) == 0 or len(set(rows.values())) > 1:
+            raise ValueError(f"the columns of a split must have equally many rows: {rows}")
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))

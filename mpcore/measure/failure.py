@@ -7,8 +7,9 @@ import torch
 from mpcore.execution import CaptureError
 from mpcore.measure.speed import free_memory
 from mpcore.train import Diverged
+from mpcore.workloads import WorkloadError
 
-Failed = (CaptureError, Diverged, torch.cuda.OutOfMemoryError)
+Failed = (CaptureError, Diverged, WorkloadError, torch.cuda.OutOfMemoryError)
 
 
 def explained(failed: BaseException) -> str:

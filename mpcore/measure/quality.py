@@ -1,7 +1,11 @@
 """Whole trainings, and what they reached."""
 
+import base64
+import io
 import math
 from collections.abc import Callable, Sequence
+
+from PIL.Image import fromarray
 
 from mpcore.data import Split
 from mpcore.measure.speed import free_memory
@@ -23,6 +27,7 @@ def measure_quality(
     is a negative control, of which that is recorded. `progress` makes the reporter of one training from its title."""
     warm_up(build(case), splits)
     trainings: list[Training] = []
+    picture: str | None = None
     step: TrainStep | None
     for number, seed in enumerate(seeds, 1):
         step = None  # or it would stand beside the next
@@ -30,6 +35,7 @@ def measure_quality(
         step = build(case.model_copy(update={"seed": seed}))
         reporter = progress(f"{case.id}, training {number} of {len(seeds)}") if progress else None
         trainings.append(_train(step, splits, seed, reporter))
+        picture = picture or _picture(step, splits["test"])
     assert step is not None
     workload = step.workload
     return Quality(
@@ -38,11 +44,14 @@ def measure_quality(
         device=step.device.type,
         batch_size=workload.recipe.batch_size,
         unit=workload.unit,
+        units_per_sample=workload.units_per_sample,
         weights=workload.checkpoint or "random",
         data=workload.source.where,
         rows={name: len(split) for name, split in splits.items()},
         metric=workload.metric,
+        lower_is_better=workload.lower_is_better,
         trainings=tuple(trainings),
+        picture=picture,
     )
 
 
@@ -56,7 +65,7 @@ def warm_up(step: TrainStep, splits: dict[str, Split]) -> None:
 
 def _train(step: TrainStep, splits: dict[str, Split], seed: int, progress: Progress | None) -> Training:
     try:
-        trained = fit(step, splits["train"], seed=seed, progress=progress)
+        trained = fit(step, splits["train"], splits["test"], seed=seed, progress=progress)
     except Diverged as diverged:
         if not step.precision.control:
             raise
@@ -69,6 +78,7 @@ def _train(step: TrainStep, splits: dict[str, Split], seed: int, progress: Progr
         train_seconds=trained.seconds,
         evaluation_seconds=tested.seconds,
         metrics=tested.metrics,
+        epochs=tuple(test.metrics for test in trained.tests),
         confusion=tested.confusion,
         steps_per_point=per_point,
         losses=_means(trained.losses, per_point),
@@ -76,6 +86,19 @@ def _train(step: TrainStep, splits: dict[str, Split], seed: int, progress: Progr
         skipped_steps=trained.skipped_steps,
         diverged=trained.diverged,
     )
+
+
+def _picture(step: TrainStep, split: Split) -> str | None:
+    """A PNG as base64, of the first sample of `split`."""
+    batch = next(split.batches(step.workload.recipe.batch_size))
+    step.model.eval()
+    grey = step.workload.picture(batch, step.predict(batch))
+    step.train_mode()
+    if grey is None:
+        return None
+    file = io.BytesIO()
+    fromarray(grey.cpu().numpy()).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _means(curve: Sequence[float], per_point: int) -> tuple[float, ...]:

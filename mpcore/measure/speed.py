@@ -90,6 +90,7 @@ def measure_speed(stand: Stand, references: Mapping[str, Reference | None], ceil
     if found and device.type == "cuda":  # what the GPU said was of all that took turns
         take_turns([Contestant(step, stand.batches)], math.inf, stand.watch)
     gpu = stand.watch.state()
+    remark = step.precision.remark
     pool_bytes, profile = step.pool_bytes, profiled(partial(step, stand.batches[0]), device)
     for name, alone in references.items():
         if alone is not None:
@@ -104,6 +105,8 @@ def measure_speed(stand: Stand, references: Mapping[str, Reference | None], ceil
         device=device.type,
         batch_size=len(next(iter(stand.batches[0].values()))),
         unit=workload.unit,
+        units_per_sample=workload.units_per_sample,
+        remark=remark,
         blocks=blocks,
         references={name: found[name] for name in references if name in found},
         pool_bytes=pool_bytes,

@@ -46,6 +46,8 @@ class Precision:
     """A negative control: known to fail, trained to show that failure is seen."""
     rival: ClassVar[bool] = False
     """Whether it is mixed precision, which is expected to be faster than the FP32 modes where the workload says so."""
+    on_request: ClassVar[bool] = False
+    """Left out where no mode is named."""
     fused: ClassVar[bool] = True
     """The fused optimiser skips a step on the device; the others would wait for the host."""
 
@@ -130,6 +132,11 @@ class Precision:
                 group["lr"].fill_(learning_rate)  # in place, where a captured step reads it
             else:
                 group["lr"] = learning_rate
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be known of how the model was taken over, for the report."""
+        return None
 
     @property
     def loss_scale(self) -> Tensor | None:

@@ -1,15 +1,23 @@
 """What a workload is: a model, data, a loss, a prediction, and a recipe. Four methods, not twenty."""
 
+import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpcore.data import Batch, Source, Split
+from mpcore.cause import cause
+from mpcore.data import Batch, DataError, Source, Split
 from mpcore.metrics import classification
 from mpcore.records import Confusion, Recipe, Size
+
+
+class WorkloadError(RuntimeError):
+    """A workload whose methods fail, or return what they must not: one sentence that names the workload and the method."""
 
 
 class Workload(ABC):
@@ -24,18 +32,23 @@ class Workload(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     """Raised by whoever changes what is measured: results of two versions are not compared."""
-    classes: ClassVar[int]
-    synthetic: ClassVar[bool] = False
-    """Random inputs: measured for speed, and only where it is named."""
     unit: ClassVar[str]
-    """What a sample is, in the plural: "reviews", "images"."""
+    """What is counted, in the plural: "reviews", "images"."""
     recipes: ClassVar[dict[Size, Recipe]]
+    classes: ClassVar[int] = 0
+    """Of a classification, for its metrics."""
     metric: ClassVar[str] = "accuracy"
+    lower_is_better: ClassVar[bool] = False
+    """Whether the metric is an error, such as a perplexity, and not a share of what was right."""
     tolerances: ClassVar[dict[Size, float]]
-    """Points by which a mode's mean over three seeds may fall below FP32's."""
+    """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric of which lower is better."""
     conditioning: ClassVar[float] = 64.0
     """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch and kinked activations,
     whose masks flip, magnify errors."""
+    synthetic: ClassVar[bool] = False
+    """Random inputs: measured for speed, and only where it is named."""
+    long_training: ClassVar[bool] = False
+    """Trained to the end only on request."""
     amp_wins_over: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
     """The modes than which mixed precision is expected to be faster on a GPU, where the host only starts a graph."""
     eager_amp_wins_over: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
@@ -47,11 +60,24 @@ class Workload(ABC):
         self.size = size
         self.source = source or Source()
         self.checkpoint = checkpoint
+        self._batch_size: int | None = None
         self._splits: dict[tuple[str, str], Split] = {}
+
+    def with_batch_size(self, batch_size: int | None) -> "Workload":
+        """The same workload, over the same data in memory, in batches of another size."""
+        other = copy.copy(self)
+        other._batch_size = batch_size
+        return other
 
     @property
     def recipe(self) -> Recipe:
-        return self.recipes[self.size]
+        recipe = self.recipes[self.size]
+        return recipe if self._batch_size is None else recipe.model_copy(update={"batch_size": self._batch_size})
+
+    @property
+    def units_per_sample(self) -> int:
+        """How many of what is counted a sample of a batch is, as a sequence is of tokens."""
+        return 1
 
     @abstractmethod
     def build_model(self) -> nn.Module:
@@ -67,18 +93,69 @@ class Workload(ABC):
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """(batch,): what is predicted for each sample, such as its class."""
+        """(batch, ...): what is predicted for each sample, such as its class."""
 
-    def score(self, truth: Tensor, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
-        """The metrics by name, and the confusion matrix where there is one: here those of a classification."""
-        return classification(truth.tolist(), predicted.tolist(), self.classes)
+    def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
+        """The metrics by name, and the confusion matrix where there is one: here those of a classification of the column
+        `label`. Both on the CPU: `truth`, all columns of the test split, and `predicted`, a row for each of theirs."""
+        return classification(truth["label"].tolist(), predicted.tolist(), self.classes)
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """What a training makes of a batch before each step, on its device: here nothing. `generator`, of that device,
+        depends on the seed alone, so that all modes see the same."""
+        return batch
+
+    def picture(self, batch: Batch, predicted: Tensor) -> Tensor | None:
+        """(height, width) bytes, grey: the first sample beside what was predicted for it, where that is worth looking at."""
+        return None
 
     def split(self, name: str, device: torch.device) -> Split:
-        """`data(name)` on `device`, made once."""
+        """`data(name)` on `device`, made once. Raises DataError, WorkloadError."""
         key = (name, str(device))
         if key not in self._splits:
-            self._splits[key] = self.data(name).to(device)
+            with self.telling("data"):
+                split = self.data(name)
+            if not isinstance(split, Split) or not len(split):
+                raise WorkloadError(f"{self.name}: data({name!r}) returned {_described(split)}: expected a Split with samples")
+            self._splits[key] = split.to(device)
         return self._splits[key]
+
+    @contextmanager
+    def telling(self, method: str) -> Iterator[None]:
+        """Within it, what `method` raises becomes a WorkloadError. Memory that runs out is no mistake of its author's."""
+        try:
+            yield
+        except (DataError, WorkloadError, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise WorkloadError(f"{self.name}: {method}() failed: {cause(error)}") from error
+
+    def checked_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """`loss`, once it is seen to be one. Raises WorkloadError."""
+        with self.telling("loss"):
+            loss = self.loss(model, batch)
+        if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point():
+            raise WorkloadError(f"{self.name}: loss() returned {_described(loss)}: expected the batch's mean, a 0-dim tensor")
+        if not loss.requires_grad:
+            raise WorkloadError(f"{self.name}: loss() returned a tensor that does not depend on the model's weights")
+        return loss
+
+    def checked_prediction(self, model: nn.Module, batch: Batch) -> Tensor:
+        """`predict`, once it is seen to have a row for each sample. Raises WorkloadError."""
+        with self.telling("predict"):
+            predicted = self.predict(model, batch)
+        rows = len(next(iter(batch.values())))
+        if not isinstance(predicted, Tensor) or not predicted.dim() or len(predicted) != rows:
+            raise WorkloadError(
+                f"{self.name}: predict() returned {_described(predicted)}: expected a tensor with a row for each sample of {rows}"
+            )
+        return predicted
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    return "an empty Split" if isinstance(value, Split) else f"{type(value).__name__} {value!r:.60}"
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
