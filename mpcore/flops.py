@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+"""16 bits, or fewer."""
 
 
 def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
@@ -53,7 +54,8 @@ class FlopCount(TorchDispatchMode):
         out = func(*args, **kwargs)
         formula = FORMULAS.get(func._overloadpacket)
         if formula is not None:
-            dtype = next(x.dtype for x in tree_leaves(args) if isinstance(x, Tensor))
+            first = next(x for x in tree_leaves(args) if isinstance(x, Tensor))
+            dtype = getattr(first, "_data", first).dtype  # torchao's FP8 tensors give out the dtype that they stand for
             self.by_dtype[dtype] += formula(*args, **kwargs, out_val=out)
         return out
 
@@ -63,5 +65,5 @@ class FlopCount(TorchDispatchMode):
 
     @property
     def half_share(self) -> float:
-        """The share done in FP16 or BF16, 0 where there was nothing to count."""
+        """The share done in 16 bits or fewer, 0 where there was nothing to count."""
         return sum(self.by_dtype[dtype] for dtype in HALF) / max(self.total, 1)

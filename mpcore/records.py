@@ -156,10 +156,10 @@ class Speed(Record):
     blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
     references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
     reference took at the end of its workload than at the beginning, as a share. units_per_sample: where a sample of the
-    batch is more than one of what is counted, as a sequence is of tokens. remark: what the mode has to say of itself. pool_bytes:
-    what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second, of a large matrix product in the mode's
-    format; with gpu and profile None where there is no GPU, or no NVML. dropped_blocks: in which the GPU said that it was
-    slowed down.
+    batch is more than one of what is counted, as a sequence is of tokens. remark: what the mode has to say of itself.
+    pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
+    of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
+    dropped_blocks: in which the GPU said that it was slowed down.
     """
 
     kind: Literal["speed"] = "speed"

@@ -155,9 +155,8 @@ def evaluate(step: TrainStep, split: Split) -> Evaluation:
     with step.workload.telling("score"):
         metrics, confusion = step.workload.score(truth, predicted)
     if step.workload.metric not in metrics:
-        raise WorkloadError(
-            f"{step.workload.name}: score() returned {', '.join(metrics) or 'no metrics'}: expected {step.workload.metric!r} among them"
-        )
+        found = ", ".join(metrics) or "no metrics"
+        raise WorkloadError(f"{step.workload.name}: score() returned {found}: expected {step.workload.metric!r} among them")
     return Evaluation(seconds, metrics, confusion)
 
 

@@ -1,6 +1,6 @@
 """The precision modes, one file a mechanism; importing this package registers them all."""
 
-from mpcore.precision import native, autocast, master, forward, pure  # noqa: I001  (the order of the tables)
-from mpcore.precision.base import Precision, ScaleState
+from mpcore.precision import native, autocast, master, forward, pure, rounding, fp8  # noqa: I001  (the order of the tables)
+from mpcore.precision.base import Inapplicable, Precision, ScaleState
 
-__all__ = ["Precision", "ScaleState", "autocast", "forward", "master", "native", "pure"]
+__all__ = ["Inapplicable", "Precision", "ScaleState", "autocast", "forward", "fp8", "master", "native", "pure", "rounding"]

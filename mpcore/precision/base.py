@@ -26,6 +26,10 @@ class ScaleState:
     skipped_steps: int
 
 
+class Inapplicable(ValueError):
+    """A mode that has nothing to do in a model, or no way to train it: one sentence."""
+
+
 class Precision:
     """Weights, arithmetic, gradients and optimiser state in `dtype`, TF32 off.
 

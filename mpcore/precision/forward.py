@@ -66,6 +66,7 @@ class FP16Forward(Precision):
     name = "fp16-forward"
     dtype = torch.float16
     half_share = 0.2
+    on_request = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         super().prepare(model, recipe)

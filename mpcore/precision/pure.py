@@ -8,19 +8,22 @@ from mpcore.records import Recipe
 from mpcore.registry import precisions
 
 
-class Pure(Precision):
-    """`model.to(dtype)`."""
+def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]) -> None:
+    """`model.to(dtype)`, with its inputs, but for the modules that `keep_fp32` matches."""
+    held = matching(model, keep_fp32)
+    cast_model(model, dtype, held)
+    cast_inputs(model, dtype)
+    device_type = next(model.parameters()).device.type
+    for module in held:
+        hold_fp32(module, device_type, dtype)
 
+
+class Pure(Precision):
     half_share = 0.95
     masters = False
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
-        held = matching(model, self.keep_fp32)
-        cast_model(model, self.dtype, held)
-        cast_inputs(model, self.dtype)
-        device_type = next(model.parameters()).device.type
-        for module in held:
-            hold_fp32(module, device_type, self.dtype)
+        cast_wholly(model, self.dtype, self.keep_fp32)
         super().prepare(model, recipe)
 
 
@@ -33,6 +36,7 @@ class FP16True(Pure):
     name = "fp16-true"
     dtype = torch.float16
     control = True
+    on_request = True
     fused = False
 
 

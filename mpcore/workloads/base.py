@@ -147,7 +147,7 @@ class Workload(ABC):
         rows = len(next(iter(batch.values())))
         if not isinstance(predicted, Tensor) or not predicted.dim() or len(predicted) != rows:
             raise WorkloadError(
-                f"{self.name}: predict() returned {_described(predicted)}: expected a tensor with a row for each sample of {rows}"
+                f"{self.name}: predict() returned {_described(predicted)}: expected a tensor of {rows} rows, one a sample"
             )
         return predicted
 
