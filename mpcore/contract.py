@@ -1,6 +1,8 @@
 """What every precision mode keeps to with every workload: `pytest --pyargs mpcore.contract`.
 
-Each test takes a workload at its tiny size and a mode, on the GPU where there is one.
+Each test takes a workload at its tiny size and a mode, on the GPU where there is one. `--mp-load`, `--mp-workload` and
+`--mp-precision` choose, so that a user's own are put to it:
+`pytest --pyargs mpcore.contract --mp-load my_models.py --mp-workload mine`.
 """
 
 import itertools
@@ -13,15 +15,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mpcore import precision as _modes  # noqa: F401  (registers the modes)
-from mpcore import workloads as _workloads  # noqa: F401
 from mpcore.data import Batch
 from mpcore.execution import WARM_UP, Graph
 from mpcore.flops import FlopCount
 from mpcore.hardware import default_device
 from mpcore.measure.numerics import observe, relative_error
+from mpcore.plugin.options import chosen
 from mpcore.policy import UPDATE_LIMIT, numerics_limits
-from mpcore.precision import Precision
+from mpcore.precision import Inapplicable, Precision
 from mpcore.registry import precisions, workloads
 from mpcore.train import TrainStep
 
@@ -51,19 +52,22 @@ class Subject:
         self, mode: type[Precision] | None = None, *, accumulate: int = 1, execution: str = "eager", **options: Any
     ) -> TrainStep:
         precision = (mode or self.mode)(**options)
-        return TrainStep(self.workload, precision, self.device, accumulate=accumulate, execution=execution, dropout=False)
+        try:
+            return TrainStep(self.workload, precision, self.device, accumulate=accumulate, execution=execution, dropout=False)
+        except Inapplicable as reason:
+            pytest.skip(str(reason))
 
     def limit(self) -> float:
         """How far a gradient may be from its FP64 value, relative to its norm."""
         mode = self.mode
-        limits = numerics_limits(mode.roundoff(), self.workload.conditioning, masters=True, scales=True, half_share=0)
+        terms = self.workload.conditioning, self.workload.flips
+        limits = numerics_limits(mode.roundoff(), *terms, masters=True, scales=True, half_share=0)
         return limits.gradient
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" in metafunc.fixturenames:
-        real = [name for name in workloads.names() if not workloads[name].synthetic]
-        pairs = [(w, p) for w in real for p in precisions.names()]
+        pairs = list(itertools.product(*chosen(metafunc.config, on_request=True)))
         metafunc.parametrize("subject", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
 
 

@@ -16,25 +16,27 @@ def speed_verdicts(speed: Speed, *, control: bool = False, rivals: Sequence[str]
 
 
 def quality_verdicts(
-    quality: Quality, reference: Quality, *, tolerance: float, masters: bool = True, control: bool = False
+    quality: Quality, reference: Quality, *, tolerance: float, loses_updates: bool = False, control: bool = False
 ) -> list[Verdict]:
     """The mean over seeds must not lie more than `tolerance` points below the reference's.
 
-    Without FP32 masters updates are known to be lost: then it is said, and is no fault.
+    Where small updates are known to be lost it is said, and is no fault.
     """
     name, metric = quality.case.precision, quality.metric
-    points = 100 * (quality.mean(metric) - reference.mean(metric))
+    points = quality.points_over(reference)
     if control:
         return [_control(quality, points)]
     points = round(points, 9)  # so that exactly the tolerance is within it
-    status: Status = "worse" if points < -tolerance else "same"
+    status: Status = "same" if points >= -tolerance else "worse"
+    mean, seeds = quality.mean(metric), len(quality.trainings)
+    value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
     sentence = (
-        f"{metric} of {name} is {100 * quality.mean(metric):.2f} %, {points:+.2f} points from {reference.case.precision} "
-        f"over {len(quality.trainings)} seeds; at most {tolerance:g} points may be lost"
+        f"{metric} of {name} is {value}, {points:+.2f} {unit} from {reference.case.precision} over "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}; at most {tolerance:g} may be lost"
     )
-    if status == "worse" and not masters:
+    if status == "worse" and loses_updates:
         sentence += ", and without FP32 masters it is known to lose some"
-    return [_verdict(quality, metric, status, points, -tolerance, sentence, known=not masters)]
+    return [_verdict(quality, metric, status, points, -tolerance, sentence, known=loses_updates)]
 
 
 def numerics_verdicts(numerics: Numerics, limits: NumericsLimits, *, control: bool = False) -> list[Verdict]:

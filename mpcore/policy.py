@@ -1,5 +1,6 @@
 """Margins and limits: what the gate lets pass."""
 
+import math
 from dataclasses import dataclass
 
 ERROR_LIMIT = 0.5
@@ -29,15 +30,17 @@ class NumericsLimits:
     half_share: tuple[float, float]
 
 
-def numerics_limits(roundoff: float, conditioning: float, *, masters: bool, scales: bool, half_share: float) -> NumericsLimits:
-    """Caps by the round-off of the format and the conditioning of the workload.
+def numerics_limits(
+    roundoff: float, conditioning: float, flips: float = 0.0, *, masters: bool, scales: bool, half_share: float
+) -> NumericsLimits:
+    """Caps by the round-off of the format and the conditioning of the workload; `flips`, by the root of the round-off.
 
     Without FP32 masters updates are known to be lost, and without a scale gradients are known to be flushed: there is
     no limit then. A mode that is to compute in FP32 must not compute in 16 bits at all.
     """
-    gradient = min(ERROR_LIMIT, conditioning * roundoff)
+    gradient = min(ERROR_LIMIT, conditioning * roundoff + flips * math.sqrt(roundoff))
     return NumericsLimits(
-        loss=LOSS_ROUNDOFFS * roundoff,
+        loss=min(ERROR_LIMIT, LOSS_ROUNDOFFS * roundoff),
         gradient=gradient,
         update=min(ERROR_LIMIT, max(UPDATE_LIMIT, 2 * gradient)) if masters else None,
         flushed=FLUSHED_LIMIT if scales else None,

@@ -150,25 +150,35 @@ class GpuState(Record):
         return slope if slope > 0 else None
 
 
-class Speed(Record):
-    """Time and memory of one training step, and what it spends them on.
+class Measurement(Record):
+    """What all records of a case hold. units_per_sample: where a sample of the batch is more than one of what is counted, as a
+    sequence is of tokens."""
 
-    blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
-    references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
-    reference took at the end of its workload than at the beginning, as a share. units_per_sample: where a sample of the
-    batch is more than one of what is counted, as a sequence is of tokens. remark: what the mode has to say of itself.
-    pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
-    of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
-    dropped_blocks: in which the GPU said that it was slowed down.
-    """
-
-    kind: Literal["speed"] = "speed"
     case: Case
     workload_version: PositiveInt
     device: str
     batch_size: PositiveInt
     unit: str
     units_per_sample: PositiveInt = 1
+
+    @property
+    def samples(self) -> str:
+        """What a batch holds, in the plural."""
+        return self.unit if self.units_per_sample == 1 else f"samples of {self.units_per_sample:,} {self.unit}"
+
+
+class Speed(Measurement):
+    """Time and memory of one training step, and what it spends them on.
+
+    blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
+    references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
+    reference took at the end of its workload than at the beginning, as a share. remark: what the mode has to say of itself.
+    pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
+    of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
+    dropped_blocks: in which the GPU said that it was slowed down.
+    """
+
+    kind: Literal["speed"] = "speed"
     remark: str | None = None
     blocks: Blocks
     eager: Blocks | None
@@ -246,8 +256,8 @@ class Training(Record):
     steps: NonNegativeInt
     train_seconds: PositiveFloat
     evaluation_seconds: PositiveFloat
-    metrics: dict[str, float]
-    epochs: tuple[dict[str, float], ...] = ()
+    metrics: dict[str, Finite]
+    epochs: tuple[dict[str, Finite], ...] = ()
     confusion: Confusion | None
     steps_per_point: PositiveInt
     losses: tuple[Finite, ...]
@@ -256,17 +266,11 @@ class Training(Record):
     diverged: Divergence | None
 
 
-class Quality(Record):
+class Quality(Measurement):
     """What trainings from several seeds reached. `metric` names the figure that counts: in 0 to 1 and the higher the better,
     or, where `lower_is_better`, above 0. picture: a PNG, as base64, of what the first training predicts for one sample."""
 
     kind: Literal["quality"] = "quality"
-    case: Case
-    workload_version: PositiveInt
-    device: str
-    batch_size: PositiveInt
-    unit: str
-    units_per_sample: PositiveInt = 1
     weights: str
     data: str
     rows: dict[str, PositiveInt]
@@ -275,8 +279,12 @@ class Quality(Record):
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     picture: str | None = None
 
+    def values(self, metric: str) -> list[float]:
+        """One for each training, NaN where it was not finite."""
+        return [math.nan if (value := t.metrics[metric]) is None else value for t in self.trainings]
+
     def mean(self, metric: str) -> float:
-        return statistics.fmean(t.metrics[metric] for t in self.trainings)
+        return statistics.fmean(self.values(metric))
 
     def points_over(self, reference: "Quality") -> float:
         """How much better than `reference`: in percentage points of the metric, or, where lower is better, in per cent of
@@ -297,7 +305,7 @@ class Quality(Record):
         return any(t.diverged for t in self.trainings)
 
 
-class Numerics(Record):
+class Numerics(Measurement):
     """Errors against FP64 on one fixed batch, dropout off.
 
     Errors are relative: |x - x64| / |x64|, with Euclidean norms over all trainable parameters. `flushed_share` is
@@ -305,11 +313,6 @@ class Numerics(Record):
     """
 
     kind: Literal["numerics"] = "numerics"
-    case: Case
-    workload_version: PositiveInt
-    device: str
-    batch_size: PositiveInt
-    unit: str
     seconds: PositiveFloat
     loss_error: Finite
     gradient_error: Finite
@@ -320,18 +323,13 @@ class Numerics(Record):
     half_flops_share: float
 
 
-class Parity(Record):
+class Parity(Measurement):
     """Our step, or training, against that of another trainer, in turns on the same model, data, optimiser and mode.
 
     Blocks of a training hold its steps. `scores` are the metric that counts, in 0 to 1, by "ours" and "theirs".
     """
 
     kind: Literal["parity"] = "parity"
-    case: Case
-    workload_version: PositiveInt
-    device: str
-    batch_size: PositiveInt
-    unit: str
     rival: str
     rival_version: str
     ours: Blocks

@@ -44,7 +44,8 @@ def test_master_weights_dropped(bench, monkeypatch, mode):
     def without_masters(self):
         update(self)
         with torch.no_grad():
-            torch._foreach_copy_(self._masters, self._parameters)
+            for group in self.groups:
+                torch._foreach_copy_(list(group.masters.values()), list(group.parameters.values()))
 
     monkeypatch.setattr(MasterWeights, "update", without_masters)
     assert "update error" in failures(bench, mode.name)

@@ -261,17 +261,17 @@ def test_one_answer_in_a_million_more_may_not_be_lost():
 
 
 def test_without_masters_a_loss_is_known_and_passes():
-    (verdict,) = quality_verdicts(quality("bf16-true", 0.8), quality("fp32", 0.9), tolerance=1.0, masters=False)
+    (verdict,) = quality_verdicts(quality("bf16-true", 0.8), quality("fp32", 0.9), tolerance=1.0, loses_updates=True)
     assert (verdict.status, verdict.known, verdict.passed) == ("worse", True, True)
     assert (verdict.value, verdict.limit) == (pytest.approx(-10), -1.0)
-    assert verdict.sentence.endswith("at most 1 points may be lost, and without FP32 masters it is known to lose some")
+    assert verdict.sentence.endswith("at most 1 may be lost, and without FP32 masters it is known to lose some")
 
 
-@pytest.mark.parametrize("masters", [False, True])
-def test_nothing_is_known_where_nothing_was_lost(masters):
-    (verdict,) = quality_verdicts(quality("bf16-true", 0.895), quality("fp32", 0.9), tolerance=1.0, masters=masters)
+@pytest.mark.parametrize("loses_updates", [False, True])
+def test_nothing_is_known_where_nothing_was_lost(loses_updates):
+    (verdict,) = quality_verdicts(quality("bf16-true", 0.895), quality("fp32", 0.9), tolerance=1.0, loses_updates=loses_updates)
     assert (verdict.status, verdict.known) == ("same", False)
-    assert verdict.sentence.endswith("at most 1 points may be lost")
+    assert verdict.sentence.endswith("at most 1 may be lost")
 
 
 def test_with_masters_a_loss_is_a_fault():
@@ -294,7 +294,7 @@ def test_accuracy_may_fall_by_the_tolerance(accuracies, status, points):
     assert (verdict.kind, verdict.metric, verdict.status, verdict.limit) == ("quality", "accuracy", status, -1.5)
     mean = 50 * sum(accuracies)
     assert f"accuracy of fp16-amp is {mean:.2f} %, {points} points from fp32 over 2 seeds" in verdict.sentence
-    assert "at most 1.5 points may be lost" in verdict.sentence
+    assert "at most 1.5 may be lost" in verdict.sentence
 
 
 def test_a_control_that_diverged_says_where():

@@ -72,4 +72,6 @@ def test_a_workload_expects_all_of_mixed_precision_or_says_why_not(name):
 @pytest.mark.parametrize("name", workloads.names())
 def test_a_model_tells_as_many_classes_as_its_workload_has(name):
     workload = workloads[name]("tiny")
+    if not workload.classes:
+        pytest.skip("no classification")
     assert workload.build_model().config.num_labels == workload.classes

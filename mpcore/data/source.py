@@ -33,14 +33,21 @@ class Source:
         return None if self.where in (EMBEDDED, HUB) else Path(self.where).expanduser()
 
     def load(
-        self, name: str, hub_id: str, split: str, embedded: Callable[[str], Dataset], files: Sequence[str] = ()
+        self,
+        name: str,
+        hub_id: str,
+        split: str,
+        embedded: Callable[[str], Dataset] | None = None,
+        files: Sequence[str] = (),
     ) -> tuple[Dataset, str]:
         """The split of the set called `name` and, for messages, where it came from. Raises DataError.
 
         hub_id: "owner/set", or "owner/set/subset". files: what the split may be called in a folder, in order of preference,
-        where it is not `<split>.parquet`; a `.txt` has a row for each line, with its end, in the column `text`.
+        where it is not `<split>.parquet`; a `.txt` has a row for each line, with its end, in the column `text`. embedded: left
+        out where a workload makes its own tensors.
         """
         if self.where == EMBEDDED:
+            assert embedded is not None
             return embedded(split), f"embedded {name} {split}"
         if self.folder is None:
             return _from_hub(hub_id, split), f"{hub_id} {split}"

@@ -30,7 +30,8 @@ from mpcore.rivals import Rival, Trainer
 from mpcore.train import Progress, TrainStep
 from mpcore.workloads import Workload
 
-SEEDS = (0, 1, 2)
+SEEDS = 3
+"""Trainings of a mode: fewer say nothing of chance."""
 EMULATED = 5.0
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
 NUMERICS_ROWS = {"tiny": 16, "full": 32}
@@ -55,6 +56,7 @@ class Bench:
         *,
         tolerance: float | None = None,
         target: float = TARGET,
+        seeds: Sequence[int] = range(SEEDS),
         progress: Callable[[str], Progress] | None = None,
     ) -> None:
         self.device = device
@@ -64,29 +66,34 @@ class Bench:
         self._tolerance = tolerance
         self.watch = GpuWatch(device)
         self._target = target
+        self._seeds = tuple(seeds)
         self._speeds: dict[Case, Speed] = {}
         self._failed: dict[Case, str] = {}
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._qualities: dict[Case, Quality] = {}
         self._yardstick: tuple[str, Observation] | None = None
-        self.workload = functools.cache(self._workload)
+        self._data = functools.cache(self._workload)
         self.emulated = functools.cache(self._emulated)
 
-    def check(self, names: Sequence[str], size: Size) -> None:
-        """Loads data and weights of the workloads, so that what is wrong with them is said before anything is trained.
-        Raises DataError."""
-        for name in names:
-            workload = self.workload(name, size, True)
+    def check(self, cases: Sequence[Case]) -> None:
+        """Loads data and weights of the cases' workloads, so that what is wrong with them is said before anything is trained.
+        Raises DataError, WorkloadError."""
+        for case in dict.fromkeys(case.in_precision("") for case in cases):
+            workload = self.workload(case, pretrained=True)
             for split in ("train", "test"):
                 workload.split(split, torch.device("cpu"))
             rows, batch_size = len(workload.split("train", torch.device("cpu"))), workload.recipe.batch_size
             if rows < BATCHES * batch_size:
                 raise DataError(
-                    f"{name} has {rows} {workload.unit} to train in {self.source.where!r}: "
+                    f"{case.workload} has {rows} samples to train in {self.source.where!r}: "
                     f"expected at least {BATCHES} batches of {batch_size}"
                 )
             if workload.checkpoint is not None:
                 workload.build_model()
+
+    def workload(self, case: Case, *, pretrained: bool = False) -> Workload:
+        """That of `case`, in its size of batch. All cases share the data in memory."""
+        return self._data(case.workload, case.size, pretrained).with_batch_size(case.batch_size)
 
     def speed(self, case: Case) -> Speed:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
@@ -132,18 +139,18 @@ class Bench:
     def quality(self, case: Case) -> Quality:
         """The trainings of `case`, once a session."""
         if case not in self._qualities:
-            workload = self.workload(case.workload, case.size, True)
+            workload = self.workload(case, pretrained=True)
             splits = {name: workload.split(name, self.device) for name in ("train", "test")}
             build = functools.partial(self.build, pretrained=True)
-            self._qualities[case] = measure_quality(case, SEEDS, build, splits, self.progress)
+            self._qualities[case] = measure_quality(case, self._seeds, build, splits, self.progress)
         return self._qualities[case]
 
     def numerics(self, case: Case) -> Numerics:
-        batch = self._batch(case, slice(NUMERICS_ROWS[case.size]))
+        batch = self._batch(case, slice(min(NUMERICS_ROWS[case.size], self.workload(case).recipe.batch_size)))
         key = case.in_precision(FP64.name).id
         if self._yardstick is None or self._yardstick[0] != key:
             free_memory()
-            step = TrainStep(self.workload(case.workload, case.size), FP64(), self.device, seed=case.seed, dropout=False)
+            step = TrainStep(self.workload(case), FP64(), self.device, seed=case.seed, dropout=False)
             self._yardstick = key, observe(step, batch)
         free_memory()
         return measure_numerics(case, self.build(case, dropout=False), batch, self._yardstick[1])
@@ -152,7 +159,7 @@ class Bench:
         return step_parity(self.stand(case), precisions[case.precision](), rival)
 
     def training_parity(self, case: Case, rival: type[Trainer]) -> Parity:
-        workload = self.workload(case.workload, case.size, True)
+        workload = self.workload(case, pretrained=True)
         splits = {name: workload.split(name, self.device) for name in ("train", "test")}
         build = functools.partial(self.build, pretrained=True)
         return training_parity(case, build, splits, precisions[case.precision](), rival)
@@ -169,20 +176,19 @@ class Bench:
         return [r for r in names if not precisions[r].unsupported(self.device)]
 
     def limits(self, case: Case) -> NumericsLimits:
-        mode, conditioning = precisions[case.precision], workloads[case.workload].conditioning
-        return numerics_limits(
-            mode.roundoff(), conditioning, masters=mode.masters, scales=mode.scales, half_share=mode.half_share
-        )  # fmt: skip
+        mode, workload = precisions[case.precision], workloads[case.workload]
+        terms = mode.roundoff(), workload.conditioning, workload.flips
+        return numerics_limits(*terms, masters=mode.masters, scales=mode.scales, half_share=mode.half_share)
 
     def accuracy_terms(self, case: Case) -> dict[str, Any]:
         """What the gate takes of a mode and its workload. The tolerance is in points of the metric: the command line's,
         or the workload's own."""
         tolerance = workloads[case.workload].tolerances[case.size] if self._tolerance is None else self._tolerance
         mode = precisions[case.precision]
-        return {"tolerance": tolerance, "masters": mode.masters, "control": mode.control}
+        return {"tolerance": tolerance, "loses_updates": mode.loses_updates, "control": mode.control}
 
     def build(self, case: Case, *, dropout: bool = True, pretrained: bool = False) -> TrainStep:
-        workload = self.workload(case.workload, case.size, pretrained)
+        workload = self.workload(case, pretrained=pretrained)
         precision = precisions[case.precision]()
         return TrainStep(workload, precision, self.device, seed=case.seed, execution=case.execution, dropout=dropout)
 
@@ -205,7 +211,7 @@ class Bench:
     def stand(self, case: Case) -> Stand:
         """Where `case` is measured, on two batches of its workload's training data. The interval of a ratio of two that are
         measured apart is wider than either's by the root of two."""
-        size = self.workload(case.workload, case.size).recipe.batch_size
+        size = self.workload(case).recipe.batch_size
         target = self._target / math.sqrt(2) if self._captured(case) else self._target
         batches = [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)]
         return Stand(case, self.build, batches, self.watch, target)
@@ -214,7 +220,7 @@ class Bench:
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)
 
     def _batch(self, case: Case, rows: slice) -> Batch:
-        batch = self.workload(case.workload, case.size).split("train", torch.device("cpu")).rows(rows)
+        batch = self.workload(case).split("train", torch.device("cpu")).rows(rows)
         return {name: column.to(self.device) for name, column in batch.items()}
 
     def _emulated(self, case: Case) -> str | None:
@@ -222,7 +228,7 @@ class Bench:
         if self.device.type != "cpu" or case.precision == "fp32":
             return None
         eager = case.model_copy(update={"execution": Eager.name})
-        rows = slice(self.workload(case.workload, case.size).recipe.batch_size)
+        rows = slice(self.workload(case).recipe.batch_size)
         seconds = {}
         for precision in ("fp32", case.precision):
             step, batch = self.build(eager.in_precision(precision)), self._batch(case, rows)

@@ -83,6 +83,7 @@ def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Obser
         device=step.device.type,
         batch_size=len(next(iter(batch.values()))),
         unit=step.workload.unit,
+        units_per_sample=step.workload.units_per_sample,
         seconds=time.perf_counter() - start,
         loss_error=abs(observed.loss - yardstick.loss) / abs(yardstick.loss),
         gradient_error=relative_error(observed.gradients, yardstick.gradients),

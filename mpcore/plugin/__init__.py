@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mpcore.plugin.clock import Clock
-from mpcore.plugin.options import add_options, cases, given, session_of
+from mpcore.plugin.options import add_options, cases, given, session_of, trained
 from mpcore.plugin.session import SESSION
 
 pytest.register_assert_rewrite("mpcore.contract")
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" not in metafunc.fixturenames:
+    if "case" not in metafunc.fixturenames or _own_parameter(metafunc, "case"):
         return
     try:
         session = session_of(metafunc.config)
@@ -87,13 +87,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from transformers.utils import logging as transformers_logging
 
         from mpcore.data import DataError
+        from mpcore.workloads import WorkloadError
 
         datasets.disable_progress_bars()
         transformers_logging.disable_progress_bar()
         current = session_of(session.config)
         try:
-            current.bench.check(list(dict.fromkeys(case.workload for case in cases)), current.size)
-        except DataError as error:
+            current.bench.check(cases)
+        except (DataError, WorkloadError) as error:
             raise pytest.UsageError(str(error)) from error
 
 
@@ -129,9 +130,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if case is None:
         return (yield)
     from mpcore.measure import Failed, explained
+    from mpcore.precision import Inapplicable
 
     try:
         return (yield)
+    except Inapplicable as reason:
+        pytest.skip(f"{case.workload}: {reason}")
     except Failed as failed:
         sentence = f"{case.id}: {explained(failed)}"
     pytest.fail(sentence, pytrace=False)
@@ -211,14 +215,24 @@ def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> "Case":
     """One workload in one mode. What is timed or trained is skipped where a CPU only emulates the mode's arithmetic."""
+    from mpcore.measure import Failed, explained
+    from mpcore.precision import Inapplicable
     from mpcore.registry import workloads
 
     case: Case = request.param
-    if request.node.get_closest_marker("accuracy") and workloads[case.workload].synthetic:
-        pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
+    if request.node.get_closest_marker("accuracy"):
+        if workloads[case.workload].synthetic:
+            pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
+        if not trained(request.config, case.workload):
+            pytest.skip(f"{case.workload} is trained on request: --mp-accuracy {case.workload}, or all")
     timed = any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity"))
-    if timed and (reason := session_of(request.config).bench.emulated(case)):
-        pytest.skip(reason)
+    try:
+        if timed and (reason := session_of(request.config).bench.emulated(case)):
+            pytest.skip(reason)
+    except Inapplicable as inapplicable:
+        pytest.skip(f"{case.workload}: {inapplicable}")
+    except Failed as failed:
+        pytest.fail(f"{case.id}: {explained(failed)}", pytrace=False)
     return case
 
 
@@ -269,6 +283,19 @@ def _marks(kind: str, case: "Case", reason: str | None) -> list[pytest.MarkDecor
     return [*marks, pytest.mark.skip(reason=reason)] if reason else marks
 
 
+def _own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether the test itself says what `name` is: this plugin is loaded beside tests of all kinds."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    names = [n for mark in marks for n in _argument_names(mark.args[0] if mark.args else mark.kwargs["argnames"])]
+    definitions = metafunc._arg2fixturedefs.get(name, ())
+    return name in names or not definitions or definitions[-1].func.__module__ != __name__
+
+
+def _argument_names(names: str | Sequence[str]) -> list[str]:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+
+
 def _case(item: pytest.Item) -> "Case | None":
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("case") if callspec else None
+    value = callspec.params.get("case") if callspec else None
+    return value if type(value).__module__ == "mpcore.records" else None

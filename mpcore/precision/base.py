@@ -46,6 +46,8 @@ class Precision:
     """The least share of FLOPs that this mode must do in 16 bits to be what its name says."""
     masters: ClassVar[bool] = True
     """Whether updates are added up in FP32."""
+    loses_updates: ClassVar[bool] = False
+    """Whether small updates are known to be lost, and with them some accuracy."""
     control: ClassVar[bool] = False
     """A negative control: known to fail, trained to show that failure is seen."""
     rival: ClassVar[bool] = False

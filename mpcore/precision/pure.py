@@ -21,6 +21,7 @@ def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]
 class Pure(Precision):
     half_share = 0.95
     masters = False
+    loses_updates = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         cast_wholly(model, self.dtype, self.keep_fp32)
@@ -55,3 +56,4 @@ class FP64(Pure):
     dtype = torch.float64
     half_share = 0.0
     masters = True
+    loses_updates = False

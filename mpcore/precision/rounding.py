@@ -26,6 +26,8 @@ from mpcore.registry import precisions
 class RoundedWeights(FlatWeights):
     dtype = torch.bfloat16
     half_share = 0.95
+    masters = False
+    """So that of twenty updates little is seen in the weights: the rest is chance, or waits in the compensations."""
     on_request = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
@@ -44,8 +46,6 @@ class StochasticRounding(RoundedWeights):
     """The optimiser is torchao's. On a CPU it runs as Python wrote it: to compile it takes longer than a short training."""
 
     name = "bf16-sr"
-    masters = False
-    """In one training updates arrive in the mean only; those of twenty steps are mostly noise."""
 
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:
@@ -59,8 +59,9 @@ class StochasticRounding(RoundedWeights):
         from torchao import optim
 
         learning_rate = torch.tensor(recipe.learning_rate, device=weights[0].device)
-        choice = optim._AdamW if recipe.optimiser == "AdamW" else optim._Adam
-        optimiser = choice(list(weights), learning_rate, weight_decay=recipe.weight_decay, bf16_stochastic_round=True)
+        if recipe.optimiser == "Adam" and recipe.weight_decay:
+            raise Inapplicable(f"{self.name} has no Adam with weight decay, which torchao does not export; AdamW it has")
+        optimiser = optim._AdamW(list(weights), learning_rate, weight_decay=recipe.weight_decay, bf16_stochastic_round=True)
         for weight in weights:  # before torchao does it, with a count of steps on the host
             optimiser.state[weight] = {
                 "step": torch.zeros((), device=weight.device),

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mpcore.records import AnyRecord, Numerics, Parity, Quality, Run, Speed
-from mpcore.report.rows import KEYS, parity_rows, rows
+from mpcore.report.rows import KEYS, METRIC, key, parity_rows, rows
 from mpcore.report.tables import LEADING, NUMERICS, PARITY, SCORES, STEP, VERDICT, table
 
 
@@ -17,18 +17,20 @@ def markdown(run: Run) -> str:
         if isinstance(result.record, Parity):
             continue
         case = result.record.case
-        groups.setdefault((case.workload, case.size, case.execution), []).append(result.record)
-    frame = rows(run.results).set_index(KEYS[:3], drop=False)
-    for (workload, size, execution), records in groups.items():
-        part = frame.loc[[(workload, size, execution)]]
-        blocks.append(f"### {workload}, {size}, {execution}")
-        sections: Any = ((Speed, STEP, _speed), (Quality, SCORES, _quality), (Numerics, NUMERICS, _numerics))
+        groups.setdefault(tuple(key(case)[:-1]), []).append(result.record)
+    frame = rows(run.results).set_index(KEYS[:-1], drop=False)
+    for (workload, size, execution, batch), records in groups.items():
+        part = frame.loc[[(workload, size, execution, batch)]]
+        blocks.append(f"### {workload}, {size}, {execution}" + (f", batches of {batch}" if batch else ""))
+        scores = SCORES | _others(part)
+        sections: Any = ((Speed, STEP, _speed), (Quality, scores, _quality), (Numerics, NUMERICS, _numerics))
         for kind, columns, note in sections:
             of_kind = [r for r in records if isinstance(r, kind)]
             if of_kind:
                 measured = part[part.precision.isin([r.case.precision for r in of_kind])]
                 blocks += [note(of_kind), table(measured, LEADING | columns, "github")]
         blocks += _reasons(part)
+        blocks += _epochs([r for r in records if isinstance(r, Quality)])
         blocks += _confusions([r for r in records if isinstance(r, Quality)])
         blocks += ["**Verdicts.**", table(part, LEADING | VERDICT | {"failed": ("what failed", "{}")}, "github")]
     others = parity_rows(run.results)
@@ -56,27 +58,48 @@ def _speed(records: Sequence[Speed]) -> str:
     drifted = f" From the beginning to the end of the workload: {drift}." if drift else ""
     others = " Other processes were on the GPU." if any(r.gpu and r.gpu.other_processes for r in records) else ""
     return (
-        f"**Speed.** Batch of {first.batch_size} {first.unit}, random weights; medians of {len(first.blocks.seconds)} or more "
-        f"blocks of each mode{together}.{drifted}{others}"
+        f"**Speed.** Batch of {first.batch_size} {first.samples}, random weights; medians of {len(first.blocks.seconds)} or "
+        f"more blocks of each mode{together}.{drifted}{others}"
     )
 
 
 def _reasons(part: pd.DataFrame) -> list[str]:
+    """What sets the time, and what the mode says of itself."""
     known = part[part.why.notna()]
-    return ["\n".join(f"- {row.precision}: {row.why}." for row in known.itertuples())] if len(known) else []
+    said = [[text for text in (row.why, row.remark) if isinstance(text, str)] for row in known.itertuples()]
+    lines = [f"- {mode}: {'; '.join(texts)}." for mode, texts in zip(known.precision, said, strict=True)]
+    return ["\n".join(lines)] if lines else []
+
+
+def _others(part: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """The columns of the metrics beside the one that counts."""
+    names = [c for c in part.columns if c.startswith(METRIC) and part[c].notna().any()]
+    counts = {f"{METRIC}{metric.removesuffix(' %')}" for metric in part.metric.dropna()}
+    return {name: (name.removeprefix(METRIC), "{:.2%}") for name in names if name not in counts}
+
+
+def _epochs(records: Sequence[Quality]) -> list[str]:
+    """Of the first seed of each mode, where it was tested after each epoch."""
+    lines = []
+    for record in records:
+        values = [epoch[record.metric] for epoch in record.trainings[0].epochs]
+        if values:
+            lines.append(f"- {record.case.precision}: " + ", ".join("-" if v is None else f"{v:.3f}" for v in values))
+    title = f"**{records[0].metric} after each epoch**, seed {records[0].trainings[0].seed}." if lines else ""
+    return [title, "\n".join(lines)] if lines else []
 
 
 def _quality(records: Sequence[Quality]) -> str:
     first = records[0]
     seeds = ", ".join(str(t.seed) for t in first.trainings)
-    data = f"{first.rows['train']:,} {first.unit} to train, {first.rows['test']:,} to test ({first.data})"
+    data = f"{first.rows['train']:,} {first.samples} to train, {first.rows['test']:,} to test ({first.data})"
     steps = f"{max(t.steps for r in records for t in r.trainings)} steps of {first.batch_size}"
     return f"**Trainings.** {data}; weights: {first.weights}; {steps}; seeds {seeds}; medians of times, means of scores."
 
 
 def _numerics(records: Sequence[Numerics]) -> str:
     first = records[0]
-    return f"**Errors against FP64.** One batch of {first.batch_size} {first.unit}, random weights, dropout off."
+    return f"**Errors against FP64.** One batch of {first.batch_size} {first.samples}, random weights, dropout off."
 
 
 def _confusions(records: Sequence[Quality]) -> list[str]:

@@ -1,25 +1,28 @@
 """One pandas frame with a row for each case, which all reports draw from.
 
-Columns, with their units: `workload, size, execution, precision` (names); `batch_size`; `unit` (what a sample is);
-`step_ms`; `eager_ms` (of the same step launched by Python); `per_second` (samples); `over_fp32`, `over_tf32` (times as
-fast); `tflops` (achieved, 10^12 a second); `ceiling_pct` (of what a large matrix product reaches); `joules` (a step);
-`peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager step, held by the graph); `why` (a sentence);
-`train_s`, `evaluation_s` (median over seeds); `trained_per_second` (samples, evaluation left out); `seeds`; `accuracy_pct`,
-`accuracy_sd` (points); `points` (accuracy less that of fp32); `precision_pct`, `recall_pct`, `f1_pct`; `loss_error`,
+Columns, with their units: `workload, size, execution, precision` (names); `batch` (a size of batch that was asked for, as
+text, or ""); `batch_size`; `unit` (what a sample is); `step_ms`; `eager_ms` (of the same step launched by Python);
+`per_second` (samples); `over_fp32`, `over_tf32` (times as fast); `tflops` (achieved, 10^12 a second); `ceiling_pct` (of what
+a large matrix product reaches); `joules` (a step); `peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager
+step, held by the graph); `why` (a sentence); `train_s`, `evaluation_s` (median over seeds); `trained_per_second` (of `unit`,
+evaluation left out); `seeds`; `metric` (the name of what counts), `score` and `score_sd` (its mean and deviation: in per
+cent, or as it is where lower is better); `points` (how much better than fp32: percentage points, or per cent where lower is
+better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what the mode says of itself); `loss_error`,
 `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
 "known" for a loss that the mode is known for); `failed` (metrics). NaN where something was not measured.
 """
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from mpcore.explain import explain
-from mpcore.records import Numerics, Parity, Quality, Result, Speed
+from mpcore.records import Case, Numerics, Parity, Quality, Result, Speed
 
-KEYS = ["workload", "size", "execution", "precision"]
+KEYS = ["workload", "size", "execution", "batch", "precision"]
+METRIC = "metric:"
 
 
 def rows(results: Iterable[Result]) -> pd.DataFrame:
@@ -29,8 +32,7 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
         if isinstance(result.record, Parity):
             continue  # of which a case has one for each rival: see `parity_rows`
         record, case = result.record, result.record.case
-        key = (case.workload, case.size, case.execution, case.precision)
-        row = merged.setdefault(key, {**dict(zip(KEYS, key, strict=True)), "failed": []})
+        row = merged.setdefault(key(case), {**dict(zip(KEYS, key(case), strict=True)), "failed": []})
         row["unit"] = record.unit
         if not isinstance(record, Numerics):  # whose batch is a part of the workload's
             row["batch_size"] = record.batch_size
@@ -43,16 +45,26 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
         )
         row["failed"] += [v.metric for v in result.verdicts if not v.passed]
         row["known"] = row.get("known", False) or any(v.known for v in result.verdicts)
-    frame = pd.DataFrame(merged.values(), columns=[*KEYS, "failed", "known", *COLUMNS])
+    metrics = dict.fromkeys(name for row in merged.values() for name in row if name.startswith(METRIC))
+    frame = pd.DataFrame(merged.values(), columns=[*KEYS, "failed", "known", *COLUMNS, *metrics])
     frame["verdict"] = [
         "failed" if failed else "known" if known else "ok" for failed, known in zip(frame.failed, frame.known, strict=True)
     ]
     frame["failed"] = frame.failed.map(", ".join)
     frame["batch_size"] = frame.batch_size.astype("Int64")
-    fp32 = frame[frame.precision == "fp32"].set_index(["workload", "size", "execution"]).accuracy_pct
-    ours = frame.set_index(["workload", "size", "execution"]).index
-    frame["points"] = frame.accuracy_pct - fp32.reindex(ours).to_numpy() if len(fp32) else float("nan")
+    frame["points"] = [_points(merged, k) for k in merged]
     return frame
+
+
+def _points(merged: Mapping[tuple[str, ...], dict[str, Any]], own: tuple[str, ...]) -> float | None:
+    """Of a row against that of fp32."""
+    ours, theirs = (merged.get(k, {}).get("quality") for k in (own, (*own[:-1], "fp32")))
+    return ours.points_over(theirs) if ours and theirs else None
+
+
+def key(case: Case) -> tuple[str, ...]:
+    batch = "" if case.batch_size is None else str(case.batch_size)
+    return case.workload, case.size, case.execution, batch, case.precision
 
 
 def parity_rows(results: Iterable[Result]) -> pd.DataFrame:
@@ -64,7 +76,7 @@ def parity_rows(results: Iterable[Result]) -> pd.DataFrame:
         parity = result.record
         if isinstance(parity, Parity):
             case = parity.case
-            row: dict[str, Any] = dict(zip(KEYS, (case.workload, case.size, case.execution, case.precision), strict=True))
+            row: dict[str, Any] = dict(zip(KEYS, key(case), strict=True))
             row |= {"unit": parity.unit, "rival": f"{parity.rival} {parity.rival_version}", "ratio": parity.ratio}
             row |= {"ours_ms": 1e3 * parity.ours.step_seconds, "theirs_ms": 1e3 * parity.theirs.step_seconds}
             row |= {f"{whose}_pct": 100 * parity.scores[whose] if parity.scores else None for whose in ("ours", "theirs")}
@@ -88,6 +100,7 @@ def _speed(speed: Speed) -> dict[str, Any]:
         "pool_gib": _gib(speed.pool_bytes),
         "half_share": speed.half_flops_share,
         "why": explain(speed),
+        "remark": speed.remark,
     }
 
 
@@ -96,23 +109,25 @@ def _gib(count: int | None) -> float | None:
 
 
 def _quality(quality: Quality) -> dict[str, Any]:
-    metrics = quality.trainings[0].metrics
-    accuracies = [100 * t.metrics[quality.metric] for t in quality.trainings]
+    percent = 1 if quality.lower_is_better else 100
+    scores = [percent * value for value in quality.values(quality.metric)]
     return {
+        "quality": quality,
         "train_s": quality.train_seconds,
         "trained_per_second": statistics.median(_samples(quality, t.steps) / t.train_seconds for t in quality.trainings),
         "evaluation_s": quality.evaluation_seconds,
         "seeds": len(quality.trainings),
-        "accuracy_pct": statistics.fmean(accuracies),
-        "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        **{f"{name}_pct": 100 * quality.mean(name) for name in ("precision", "recall", "f1") if name in metrics},
+        "metric": quality.metric if quality.lower_is_better else f"{quality.metric} %",
+        "score": statistics.fmean(scores),
+        "score_sd": statistics.stdev(scores) if len(scores) > 1 else None,
+        **{f"{METRIC}{name}": quality.mean(name) for name in quality.trainings[0].metrics},
     }
 
 
 def _samples(quality: Quality, steps: int) -> float:
-    """That `steps` steps see; the last batch of an epoch may be smaller than the others."""
-    rows = quality.rows["train"]
-    return steps * rows / -(-rows // quality.batch_size)
+    """What `steps` steps see, in its unit; the last batch of an epoch may be smaller than the others."""
+    rows = quality.rows["train"] * quality.units_per_sample
+    return steps * rows / -(-quality.rows["train"] // quality.batch_size)
 
 
 def _numerics(numerics: Numerics) -> dict[str, Any]:
@@ -135,15 +150,14 @@ COLUMNS = [
     "reserved_gib",
     "pool_gib",
     "why",
+    "remark",
     "train_s",
     "trained_per_second",
     "evaluation_s",
     "seeds",
-    "accuracy_pct",
-    "accuracy_sd",
-    "precision_pct",
-    "recall_pct",
-    "f1_pct",
+    "metric",
+    "score",
+    "score_sd",
     "loss_error",
     "gradient_error",
     "update_error",

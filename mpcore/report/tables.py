@@ -29,21 +29,20 @@ STEP = {
     "reserved_gib": ("reserved", "{:.2f}"),
     "pool_gib": ("graph's pool", "{:.2f}"),
 }
+SHORT = {"accuracy %": "acc. %", "perplexity": "ppl"}
+"""A terminal is narrow."""
 QUALITY = {
     "train_s": ("train", "{:.1f}"),
-    "accuracy_pct": ("acc. %", "{:.2f}"),
-    "points": ("points", "{:+.2f}"),
+    "score": ("{short}", "{:.2f}"),
+    "points": ("pts", "{:+.2f}"),
 }
 SCORES = {
     "train_s": ("train s", "{:.2f}"),
     "trained_per_second": ("{unit}/s", "{:,.0f}"),
     "evaluation_s": ("evaluation s", "{:.2f}"),
-    "accuracy_pct": ("accuracy %", "{:.2f}"),
-    "accuracy_sd": ("sd", "{:.2f}"),
-    "points": ("points from fp32", "{:+.2f}"),
-    "precision_pct": ("precision %", "{:.2f}"),
-    "recall_pct": ("recall %", "{:.2f}"),
-    "f1_pct": ("F1 %", "{:.2f}"),
+    "score": ("{metric}", "{:.2f}"),
+    "score_sd": ("sd", "{:.2f}"),
+    "points": ("points over fp32", "{:+.2f}"),
 }
 ERRORS = {
     "gradient_error": ("grad.", "{:.0e}"),
@@ -88,8 +87,9 @@ Columns = Mapping[str, tuple[str, str]]
 def table(frame: pd.DataFrame, columns: Columns, style: str) -> str:
     """The columns of `frame` that hold anything, as text. `style` is one of tabulate's formats."""
     shown = [name for name in columns if frame[name].notna().any()]
-    unit = frame.unit.iloc[0]
-    headers = [columns[name][0].format(unit=unit) for name in shown]
+    metric = next(iter(frame.metric.dropna()), "") if "metric" in frame else ""
+    words = {"unit": frame.unit.iloc[0], "metric": metric, "short": SHORT.get(metric, metric)}
+    headers = [columns[name][0].format(**words) for name in shown]
     cells = [[_cell(row[name], columns[name][1]) for name in shown] for _, row in frame.iterrows()]
     align = ["left" if name in TEXTS else "right" for name in shown]
     return tabulate.tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)

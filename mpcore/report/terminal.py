@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mpcore.records import Quality, Result, Speed
-from mpcore.report.rows import parity_rows, rows
+from mpcore.report.rows import KEYS, parity_rows, rows
 from mpcore.report.tables import ERRORS, LEADING, QUALITY, RIVALS, SPEED, VERDICT, table
 
 WIDTH = 100
@@ -17,9 +17,9 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
     """`skipped` holds the reason of each case that was not run."""
     blocks = []
     frame = rows(results)
-    for (workload, size, execution), part in frame.groupby(["workload", "size", "execution"], sort=False):
+    for (workload, size, execution, _), part in frame.groupby(KEYS[:-1], sort=False):
         batch = part.batch_size.dropna()
-        of = f", batch of {batch.iloc[0]} {part.unit.iloc[0]}" if len(batch) else ""
+        of = f", batch of {batch.iloc[0]}" if len(batch) else ""
         title = f"{workload} ({size}, {execution}{of}, on {device})"
         blocks.append(f"{title}\n{table(part, LEADING | SPEED | QUALITY | ERRORS | VERDICT, 'simple')}{_reasons(part)}")
     if len(frame):
@@ -32,8 +32,8 @@ def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> s
 
 
 LEGEND = """x fp32, x tf32: times as fast as that mode. GiB: most memory that an eager step takes. train:
-seconds of a training. points: accuracy less that of fp32, same seeds. grad., upd.: relative errors
-of a gradient and of 20 updates against FP64. "-": not measured."""
+seconds of a training. pts: points by which it is better than fp32, same seeds. grad., upd.:
+relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
 
 
 def _reasons(part: pd.DataFrame) -> str:
@@ -60,9 +60,8 @@ def _weights(results: Sequence[Result]) -> str:
         if isinstance(result.record, Quality):
             record = result.record
             weights = "random weights" if record.weights == "random" else f"weights of {record.weights}"
-            known[record.case.workload] = (
-                f"{record.case.workload}: trained from {weights} on {record.rows['train']:,} {record.unit} ({record.data} data)"
-            )
+            rows = f"{record.rows['train']:,} {record.samples} ({record.data} data)"
+            known[record.case.workload] = f"{record.case.workload}: trained from {weights} on {rows}"
     return "\n".join(known.values())
 
 

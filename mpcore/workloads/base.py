@@ -43,8 +43,10 @@ class Workload(ABC):
     tolerances: ClassVar[dict[Size, float]]
     """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric of which lower is better."""
     conditioning: ClassVar[float] = 64.0
-    """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch and kinked activations,
-    whose masks flip, magnify errors."""
+    """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch magnifies errors."""
+    flips: ClassVar[float] = 0.0
+    """The same, in roots of the round-off, which are added: where many activations have a kink, as in convolutional networks
+    for large images, the few that lie so close to it that rounding flips them carry most of the error."""
     synthetic: ClassVar[bool] = False
     """Random inputs: measured for speed, and only where it is named."""
     long_training: ClassVar[bool] = False
@@ -62,6 +64,19 @@ class Workload(ABC):
         self.checkpoint = checkpoint
         self._batch_size: int | None = None
         self._splits: dict[tuple[str, str], Split] = {}
+
+    @classmethod
+    def mistake(cls) -> str | None:
+        """What is wrong with the attributes, if anything is: said when the class is registered."""
+        for attribute, kind in (("recipes", Recipe), ("tolerances", int | float)):
+            by_size = getattr(cls, attribute)
+            if not isinstance(by_size, dict) or set(by_size) != {"tiny", "full"}:
+                return f"{attribute} is {by_size!r:.80}: expected a value for 'tiny' and one for 'full'"
+            for size, value in by_size.items():
+                if not isinstance(value, kind):
+                    expected = "a Recipe" if kind is Recipe else "points, such as 1.0"
+                    return f"{attribute}[{size!r}] is {value!r:.80}: expected {expected}"
+        return None
 
     def with_batch_size(self, batch_size: int | None) -> "Workload":
         """The same workload, over the same data in memory, in batches of another size."""

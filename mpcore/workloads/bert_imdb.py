@@ -1,7 +1,7 @@
-"""`bert-imdb`: is a film review positive or negative? BERT fine-tuned on IMDb, 8,000 reviews to train and 2,000 to test,
-as in S. Naik, "Turbocharging AI", part 2."""
+"""`bert-imdb` and `bert-imdb-1k`: is a film review positive or negative? BERT fine-tuned on IMDb."""
 
 import functools
+from typing import ClassVar
 
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
@@ -10,12 +10,11 @@ from mpcore.data import Batch, Split
 from mpcore.data.reviews import reviews
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.data.tokens import embedded_tokeniser, encoded, wordpiece_tokeniser
-from mpcore.records import Recipe
+from mpcore.records import Recipe, Size
 from mpcore.registry import workloads
 from mpcore.workloads.base import Workload, cross_entropy
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 
-ROWS = {"tiny": {"train": 1600, "test": 400}, "full": {"train": 8000, "test": 2000}}
 LENGTH = {"tiny": 20, "full": 256}
 TINY = {
     "hidden_size": 64,
@@ -29,7 +28,8 @@ TINY = {
 
 @workloads.register
 class BertImdb(Workload):
-    """`tiny` is the same architecture, 64 wide and 2 layers deep."""
+    """8,000 reviews to train and 2,000 to test, as in S. Naik, "Turbocharging AI", part 2. `tiny` is the same architecture,
+    64 wide and 2 layers deep."""
 
     name = "bert-imdb"
     unit = "reviews"
@@ -46,7 +46,12 @@ class BertImdb(Workload):
         "takes time to run"
     )
     hub_id = "stanfordnlp/imdb"
-    hub_model = "google-bert/bert-base-uncased"
+    rows: ClassVar[dict[Size, dict[str, int]]] = {
+        "tiny": {"train": 1600, "test": 400},
+        "full": {"train": 8000, "test": 2000},
+    }
+    vocabulary: ClassVar[str] = "bert-base-uncased"
+    vocabulary_size: ClassVar[int] = 30_522
 
     @functools.cached_property
     def tokeniser(self) -> PreTrainedTokenizerBase:
@@ -55,8 +60,9 @@ class BertImdb(Workload):
         if self.source.where == EMBEDDED:
             return embedded_tokeniser()
         if self.source.folder is None:
-            return pretrained_tokeniser(self.hub_model)
-        return wordpiece_tokeniser(self.source.folder / "bert-base-uncased" / "vocab.txt", lower_case=True)
+            return pretrained_tokeniser(f"google-bert/{self.vocabulary}")
+        path = self.source.folder / self.vocabulary / "vocab.txt"
+        return wordpiece_tokeniser(path, lower_case=self.vocabulary.endswith("uncased"))
 
     def build_model(self) -> nn.Module:
         if self.checkpoint is not None:
@@ -66,11 +72,12 @@ class BertImdb(Workload):
             }
             return pretrained_model(BertForSequenceClassification, self.checkpoint, "bert", self.classes, **sizes)
         if self.size == "full":
-            return BertForSequenceClassification(BertConfig(num_labels=self.classes))
+            config = BertConfig(num_labels=self.classes, vocab_size=self.vocabulary_size)
+            return BertForSequenceClassification(config)
         return BertForSequenceClassification(BertConfig(num_labels=self.classes, vocab_size=len(self.tokeniser), **TINY))
 
     def data(self, split: str) -> Split:
-        rows = ROWS[self.size][split]
+        rows = self.rows[self.size][split]
         seed = 0 if split == "train" else 1
         dataset, where = self.source.load("imdb", self.hub_id, split, lambda _: reviews(rows, seed, clauses=1))
         return encoded(
@@ -88,3 +95,20 @@ class BertImdb(Workload):
         # whether a mask of two is all ones.
         mask = batch["attention_mask"][:, None, None, :]
         return model(input_ids=batch["input_ids"], attention_mask=mask).logits
+
+
+@workloads.register
+class BertImdb1k(BertImdb):
+    """800 reviews to train and 200 to test, ten epochs in batches of 64, tested after each: the mixed-precision tutorial with
+    BERT-base-cased."""
+
+    name = "bert-imdb-1k"
+    recipes = {
+        "tiny": Recipe(epochs=10, batch_size=32, learning_rate=3e-3, test_each_epoch=True),
+        "full": Recipe(epochs=10, batch_size=64, learning_rate=5e-5, test_each_epoch=True),
+    }
+    tolerances = {"tiny": 10.0, "full": 3.0}
+    long_training = True
+    rows = {"tiny": {"train": 400, "test": 200}, "full": {"train": 800, "test": 200}}
+    vocabulary = "bert-base-cased"
+    vocabulary_size = 28_996

@@ -13,18 +13,18 @@ from mpcore.data import DataError
 
 
 def pretrained_model(
-    model_class: Any, checkpoint: str, model_type: str, labels: int, **sizes: tuple[int, int | None]
+    model_class: Any, checkpoint: str, model_type: str, labels: int | None = None, **sizes: tuple[int, int | None]
 ) -> nn.Module:
     """`checkpoint` as a `model_class` in FP32; layers that it lacks, such as the classifier, are new and random.
 
-    `sizes` are the least and the largest values that its configuration may have. Raises DataError for what is not
-    there, cannot be read, is of another type or does not fit.
+    `labels`: the classes that it tells apart, where it is a classifier. `sizes` are the least and the largest values that
+    its configuration may have. Raises DataError for what is not there, cannot be read, is of another type or does not fit.
     """
     where = _local(checkpoint)
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # new layers are meant to be missing from the checkpoint
     try:
-        config = AutoConfig.from_pretrained(where, num_labels=labels)
+        config = AutoConfig.from_pretrained(where, **({} if labels is None else {"num_labels": labels}))
         if config.model_type != model_type:
             raise DataError(f"checkpoint {checkpoint!r} is a {config.model_type} model: expected a {model_type}")
         for name, (least, largest) in sizes.items():
@@ -37,9 +37,8 @@ def pretrained_model(
         raise
     except Exception as error:  # readers of weights and configurations have no common base for "cannot be read"
         if "ignore_mismatched_sizes" in str(error):
-            raise DataError(
-                f"checkpoint {checkpoint!r} has layers of other sizes than its configuration with {labels} labels"
-            ) from error
+            configured = "its configuration" + ("" if labels is None else f" with {labels} labels")
+            raise DataError(f"checkpoint {checkpoint!r} has layers of other sizes than {configured}") from error
         raise DataError(f"cannot read checkpoint {checkpoint!r}: {_one_line(error)}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)

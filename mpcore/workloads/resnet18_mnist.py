@@ -1,14 +1,13 @@
 """`resnet18-mnist`: ResNet-18 on handwritten digits of 28x28 pixels, batch 64: the case in which mixed precision is
 published to bring nothing."""
 
-import numpy as np
 import torch
-from datasets import Dataset
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from mpcore.data import Batch, DataError, Split
+from mpcore.data import Batch, Split
 from mpcore.data.digits import digits
+from mpcore.data.images import pixels
 from mpcore.data.source import balanced, labelled
 from mpcore.records import Recipe
 from mpcore.registry import workloads
@@ -58,9 +57,8 @@ class ResNet18Mnist(Workload):
     def data(self, split: str) -> Split:
         dataset, where = self.source.load("mnist", "ylecun/mnist", split, digits)
         chosen = balanced(labelled(dataset, where, "image", self.classes), ROWS[self.size][split], self.classes)
-        pixels = np.stack([_pixels(chosen, row, where) for row in range(len(chosen))])
-        images = torch.from_numpy(pixels).float().div_(255).sub_(MEAN).div_(DEVIATION)
-        return Split({"image": images[:, None], "label": torch.tensor(chosen["label"][:])})
+        images = pixels(chosen, "image", where, "L", (28, 28)).float().div_(255).sub_(MEAN).div_(DEVIATION)
+        return Split({"image": images, "label": torch.tensor(chosen["label"][:])})
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return cross_entropy(self._logits(model, batch), batch["label"])
@@ -70,14 +68,3 @@ class ResNet18Mnist(Workload):
 
     def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
         return model(pixel_values=batch["image"]).logits
-
-
-def _pixels(images: Dataset, row: int, where: str) -> np.ndarray:
-    """(28, 28) bytes. Raises DataError."""
-    try:
-        pixels = np.asarray(images[row]["image"].convert("L"), dtype=np.uint8)
-    except Exception as error:  # Pillow raises whatever a broken file leads it to
-        raise DataError(f"{where}: image {row} cannot be read: {error}") from error
-    if pixels.shape != (28, 28):
-        raise DataError(f"{where}: image {row} has {pixels.shape[1]}x{pixels.shape[0]} pixels: expected 28x28")
-    return pixels

@@ -6,24 +6,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AttentionInterface,
-    BertConfig,
-    BertForSequenceClassification,
-    ResNetConfig,
-    ResNetForImageClassification,
-)
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers import BertConfig, BertForSequenceClassification
 
 from mpcore.data import Batch, Split
 from mpcore.records import Recipe
 from mpcore.registry import workloads
+from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy
-
-UNMASKED = "sdpa_unmasked"
-"""transformers' own attention under a name that it makes no masks for. Under its own name it makes a dense one while a
-graph is captured or compiled, where it cannot look whether there is anything to mask, and a slower kernel takes it."""
-AttentionInterface.register(UNMASKED, sdpa_attention_forward)
 
 
 class Shape(Workload):
@@ -87,27 +76,3 @@ class Bert128(Bert):
 class Bert512(Bert):
     name = "bert-s512"
     length = 512
-
-
-@workloads.register
-class ResNet50(Shape):
-    """ResNet-50 on images of 224x224, channels last; `tiny` has one narrow block a stage and images of 32x32."""
-
-    name = "resnet50"
-    unit = "images"
-    classes = 1000
-    recipes = {
-        "tiny": Recipe(epochs=1, batch_size=8, learning_rate=1e-3),
-        "full": Recipe(epochs=1, batch_size=256, learning_rate=1e-3),
-    }
-    conditioning = 512.0
-
-    def build_model(self) -> nn.Module:
-        narrow = {"embedding_size": 16, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1]}
-        config = ResNetConfig(num_labels=self.classes, **(narrow if self.size == "tiny" else {}))
-        return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
-
-    def inputs(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
-        pixels = 224 if self.size == "full" else 32
-        images = torch.randn(rows, 3, pixels, pixels, generator=generator)
-        return {"pixel_values": images.contiguous(memory_format=torch.channels_last)}

@@ -79,7 +79,7 @@ def test_a_folder_that_is_none_is_refused_at_once(folder, name):
 def test_a_missing_file_is_named(folder):
     message = refusal(load, folder, "test")
     assert str(folder / "imdb" / "test.parquet") in message
-    assert "train.parquet and <set>/test.parquet" in message
+    assert message.endswith("expected the data folder to hold it")
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no parquet", b"PAR1"])

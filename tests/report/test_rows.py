@@ -40,12 +40,12 @@ def test_each_case_has_one_row_in_the_order_of_appearance(results):
         ("trained_per_second", (200 * 32 / 10 + 200 * 32 / 11) / 2),
         ("evaluation_s", 1.5),
         ("seeds", 2),
-        ("accuracy_pct", 80.5),
-        ("accuracy_sd", math.sqrt(4.5)),
+        ("score", 80.5),
+        ("score_sd", math.sqrt(4.5)),
         ("points", -0.5),
-        ("precision_pct", 50),
-        ("recall_pct", 25),
-        ("f1_pct", 12.5),
+        ("metric:precision", 0.5),
+        ("metric:recall", 0.25),
+        ("metric:f1", 0.125),
         ("loss_error", 0.002),
         ("gradient_error", 0.5),
         ("update_error", 0.03),
@@ -91,11 +91,11 @@ def test_each_row_of_a_speed_says_why(full, graphs):
         ("bert-imdb", "fp32", "pool_gib"),
         ("resnet18-mnist", "fp32", "peak_gib"),
         ("resnet18-mnist", "fp32", "reserved_gib"),
-        ("resnet18-mnist", "fp32", "accuracy_pct"),
+        ("resnet18-mnist", "fp32", "score"),
         ("resnet18-mnist", "fp32", "trained_per_second"),
         ("resnet18-mnist", "fp16-pure", "step_ms"),
         ("resnet18-mnist", "fp16-pure", "why"),  # nothing was timed
-        ("resnet18-mnist", "fp16-pure", "accuracy_sd"),  # of one seed
+        ("resnet18-mnist", "fp16-pure", "score_sd"),  # of one seed
         ("resnet18-mnist", "fp16-pure", "points"),  # fp32 was not trained
         ("resnet18-mnist", "fp16-pure", "gradient_error"),
     ],
@@ -185,7 +185,7 @@ def test_a_comparison_with_another_trainer_is_no_row_of_its_case(results, rivals
 
 def test_each_comparison_with_another_trainer_is_a_row_of_its_own(results, rivals):
     frame = parity_rows([*results, *rivals])
-    assert frame[KEYS].values.tolist() == [[name, "tiny", "eager", "fp16-amp"] for name in ("resnet18-mnist", "bert-imdb")]
+    assert frame[KEYS].values.tolist() == [[name, "tiny", "eager", "", "fp16-amp"] for name in ("resnet18-mnist", "bert-imdb")]
     assert frame.rival.tolist() == ["plain PyTorch 2.11.0", "Trainer 5.1.0"]
     assert frame.unit.tolist() == ["images", "reviews"]
     assert frame.ours_ms.tolist() == pytest.approx([25, 50])

@@ -21,7 +21,7 @@ def cells(text, workload, mode):
 def test_a_table_of_all_columns_fits_a_hundred(results):
     text = summary(results, ["fp16 is emulated on a CPU"], "Some CPU")
     columns = LEADING | SPEED | QUALITY | ERRORS | VERDICT
-    eager = [heading.format(unit="reviews") for name, (heading, _) in columns.items() if name != "eager_ms"]
+    eager = [heading.format(unit="reviews", short="acc. %") for name, (heading, _) in columns.items() if name != "eager_ms"]
     assert list(cells(text, "bert-imdb", "fp16-amp")) == eager
     assert too_long(text) == []
 
@@ -35,7 +35,7 @@ def test_all_that_is_measured_of_nine_modes_on_a_gpu_fits_a_hundred(full, worsen
     text = summary(worsened(full, "quality", "accuracy", known=False) if status == "worse" else full, [], "NVIDIA H200")
     columns = LEADING | SPEED | QUALITY | ERRORS | VERDICT
     row = cells(text, "bert-imdb", "fp16-amp")
-    assert list(row) == [heading.format(unit="reviews") for heading, _ in columns.values()]
+    assert list(row) == [heading.format(unit="reviews", short="acc. %") for heading, _ in columns.values()]
     assert row["gate"] == ("ok" if status == "same" else "failed")
     assert cells(text, "bert-imdb", "fp16-forward")
     assert too_long(text) == []
@@ -143,7 +143,7 @@ def wide(results):
             update |= {"blocks": blocks, "references": references, "peak_allocated_bytes": 90 * 2**30}
         if record.kind == "quality":
             trainings = tuple(t.model_copy(update={"train_seconds": 987.6}) for t in record.trainings)
-            update |= {"trainings": tuple(t.model_copy(update={"metrics": {"accuracy": 0.5}}) for t in trainings)}
+            update |= {"trainings": tuple(t.model_copy(update={"metrics": {"acc. %": 0.5}}) for t in trainings)}
         return result.model_copy(update={"record": record.model_copy(update=update)})
 
     return [wide(r) for r in results if r.record.case.workload == "bert-imdb"]
@@ -160,7 +160,7 @@ def test_the_longest_name_of_a_mode_fits_with_the_widest_figures(wide):
         "GiB": "90.00",
         "train": "987.6",
         "acc. %": "50.00",
-        "points": "-31.00",
+        "pts": "-31.00",
         "grad.": "5e-01",
         "upd.": "3e-02",
         "gate": "failed",
@@ -170,8 +170,8 @@ def test_the_longest_name_of_a_mode_fits_with_the_widest_figures(wide):
 
 def test_each_workload_has_a_titled_table(results):
     text = summary(results, [], "Some CPU")
-    assert "bert-imdb (tiny, eager, batch of 32 reviews, on Some CPU)" in text
-    assert "resnet18-mnist (tiny, eager, batch of 64 images, on Some CPU)" in text
+    assert "bert-imdb (tiny, eager, batch of 32, on Some CPU)" in text
+    assert "resnet18-mnist (tiny, eager, batch of 64, on Some CPU)" in text
 
 
 def test_figures_stand_under_their_headings(results):
@@ -185,7 +185,7 @@ def test_figures_stand_under_their_headings(results):
         "GiB": "1.00",
         "train": "10.5",
         "acc. %": "80.50",
-        "points": "-0.50",
+        "pts": "-0.50",
         "grad.": "5e-01",
         "upd.": "3e-02",
         "gate": "failed",

@@ -180,7 +180,7 @@ def test_a_missing_checkpoint_folder_is_refused(tmp_path):
 
 
 def test_the_matrix_is_of_ten_classes_whatever_occurs(workload):
-    _, confusion = workload.score(torch.tensor([0, 1]), torch.tensor([0, 9]))
+    _, confusion = workload.score({"label": torch.tensor([0, 1])}, torch.tensor([0, 9]))
     assert [len(row) for row in confusion] == [10] * 10
     assert confusion[1][9] == 1
 

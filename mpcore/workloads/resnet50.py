@@ -1,0 +1,91 @@
+"""`resnet50`: ResNet-50 (v1.5: its strides are in the 3x3 convolutions) on images of 224x224 in batches of 256, channels last;
+from the hub, Imagenette's ten classes of ImageNet."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetForImageClassification
+
+from mpcore.data import Batch, Split
+from mpcore.data.images import gratings, pixels
+from mpcore.data.source import EMBEDDED, balanced, labelled
+from mpcore.records import Recipe
+from mpcore.registry import workloads
+from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.checkpoint import pretrained_model
+
+ROWS = {"tiny": {"train": 640, "test": 200}, "full": {"train": 9469, "test": 3925}}
+GENERATED = {"tiny": ROWS["tiny"], "full": {"train": 2048, "test": 500}}
+SIDE = {"tiny": 32, "full": 224}
+NARROW = {"embedding_size": 8, "hidden_sizes": [16, 32, 64, 128], "depths": [1, 1, 1, 1]}
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of ImageNet's training pixels, 0 to 255."""
+MEMORY = ((30, 256), (15, 128), (0, 64))
+"""From so many GiB of a GPU on, images in a batch: FP32 takes about 22 GiB for 256."""
+
+
+@workloads.register
+class ResNet50(Workload):
+    """`tiny` has one narrow block a stage and images of 32x32. The batch is halved where a GPU has no memory for 256."""
+
+    name = "resnet50"
+    version = 2
+    unit = "images"
+    classes = 10
+    recipes = {
+        "tiny": Recipe(epochs=5, batch_size=32, learning_rate=1e-2),
+        "full": Recipe(epochs=10, batch_size=256, learning_rate=1e-3),
+    }
+    tolerances = {"tiny": 8.0, "full": 1.5}
+    conditioning = 512.0
+    long_training = True
+    files: ClassVar[dict[str, tuple[str, ...]]] = {"train": ("train.parquet",), "test": ("test.parquet", "validation.parquet")}
+
+    @property
+    def recipe(self) -> Recipe:
+        recipe = super().recipe
+        if self._batch_size is not None or self.size == "tiny" or not torch.cuda.is_available():
+            return recipe
+        memory = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**30
+        return recipe.model_copy(update={"batch_size": next(size for least, size in MEMORY if memory >= least)})
+
+    def build_model(self) -> nn.Module:
+        if self.checkpoint is not None:
+            checkpoint = self.checkpoint
+            model = pretrained_model(ResNetForImageClassification, checkpoint, "resnet", self.classes, num_channels=(3, 3))
+        else:
+            config = ResNetConfig(num_labels=self.classes, **(NARROW if self.size == "tiny" else {}))
+            model = ResNetForImageClassification(config)
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack the keyword
+
+    def data(self, split: str) -> Split:
+        side = SIDE[self.size]
+        if self.source.where == EMBEDDED:
+            columns = gratings(GENERATED[self.size][split], ("train", "test").index(split), side)
+        else:
+            hub_split = "validation" if split == "test" and self.source.folder is None else split
+            dataset, where = self.source.load("imagenette", "frgfm/imagenette/320px", hub_split, files=self.files[split])
+            chosen = balanced(labelled(dataset, where, "image", self.classes), ROWS[self.size][split], self.classes)
+            images = pixels(chosen, "image", where, "RGB", (side, side), crop=True)
+            columns = {"image": images, "label": torch.tensor(chosen["label"][:])}
+        return Split(columns | {"image": columns["image"].contiguous(memory_format=torch.channels_last)})
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return cross_entropy(self._logits(model, batch), batch["label"])
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self._logits(model, batch).argmax(-1)
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Half of the images are turned left to right."""
+        image = batch["image"]
+        turned = torch.rand(len(image), 1, 1, 1, device=image.device, generator=generator) < 0.5
+        return batch | {"image": torch.where(turned, image.flip(3), image)}
+
+    def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        images = batch["image"].float()
+        channels = zip(images.unbind(1), MEAN, DEVIATION, strict=True)
+        for channel, mean, deviation in channels:  # constants, where a tensor of them would be copied to the device
+            channel.sub_(mean).div_(deviation)
+        return model(pixel_values=images).logits
