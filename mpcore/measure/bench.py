@@ -34,7 +34,6 @@ SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
 EMULATED = 5.0
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
-NUMERICS_ROWS = {"tiny": 16, "full": 32}
 REFERENCES = ("fp32", "tf32")
 NO_MEMORY = "it finds no memory"
 TARGET = 0.002
@@ -146,7 +145,7 @@ class Bench:
         return self._qualities[case]
 
     def numerics(self, case: Case) -> Numerics:
-        batch = self._batch(case, slice(min(NUMERICS_ROWS[case.size], self.workload(case).recipe.batch_size)))
+        batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
         key = case.in_precision(FP64.name).id
         if self._yardstick is None or self._yardstick[0] != key:
             free_memory()

@@ -22,7 +22,7 @@ from mpcore.stats import log_half_width
 BLOCK_SECONDS = 0.1
 ROUNDS = {"cuda": 10, "cpu": 4}
 """At least, for an interval that means something."""
-TIME_LIMIT = {"cuda": 3.0, "cpu": 1.5}
+TIME_LIMIT = {"cuda": 2.0, "cpu": 0.4}
 """Seconds of timing for each step, after which an interval is as wide as it is."""
 STATIONARY = 0.01
 """Steps are warm once three short blocks in a row differ by less."""

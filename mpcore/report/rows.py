@@ -16,6 +16,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpcore.explain import explain
@@ -119,7 +120,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "seeds": len(quality.trainings),
         "metric": quality.metric if quality.lower_is_better else f"{quality.metric} %",
         "score": statistics.fmean(scores),
-        "score_sd": statistics.stdev(scores) if len(scores) > 1 else None,
+        "score_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
         **{f"{METRIC}{name}": quality.mean(name) for name in quality.trainings[0].metrics},
     }
 

@@ -44,6 +44,8 @@ class Workload(ABC):
     """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric of which lower is better."""
     conditioning: ClassVar[float] = 64.0
     """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch magnifies errors."""
+    numerics_rows: ClassVar[dict[Size, int]] = {"tiny": 32, "full": 16}
+    """Samples of the batch that is computed in FP64 too."""
     flips: ClassVar[float] = 0.0
     """The same, in roots of the round-off, which are added: where many activations have a kink, as in convolutional networks
     for large images, the few that lie so close to it that rounding flips them carry most of the error."""

@@ -85,6 +85,7 @@ class NcfMovieLens(Workload):
         "full": Recipe(epochs=10, batch_size=262_144, learning_rate=4e-3, optimiser="Adam", weight_decay=0.0),
     }
     tolerances = {"tiny": 3.0, "full": 1.0}
+    numerics_rows = {"tiny": 32, "full": 1024}
     conditioning = 32.0
     long_training = True
     amp_wins_over = ("fp32",)

@@ -46,6 +46,7 @@ class UNetMembrane(Workload):
     tolerances = {"tiny": 3.0, "full": 1.0}
     conditioning = 8.0
     flips = 4.0
+    numerics_rows = {"tiny": 16, "full": 2}
     long_training = True
 
     def build_model(self) -> nn.Module:

@@ -50,7 +50,8 @@ class VitLCifar10(Workload):
         "full": Recipe(epochs=3, batch_size=32, learning_rate=5e-5, optimiser="Adam", weight_decay=0.0),
     }
     tolerances = {"tiny": 3.0, "full": 1.5}
-    conditioning = 32.0
+    conditioning = 64.0
+    numerics_rows = {"tiny": 16, "full": 4}
     long_training = True
 
     def build_model(self) -> nn.Module:

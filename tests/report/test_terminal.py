@@ -143,7 +143,7 @@ def wide(results):
             update |= {"blocks": blocks, "references": references, "peak_allocated_bytes": 90 * 2**30}
         if record.kind == "quality":
             trainings = tuple(t.model_copy(update={"train_seconds": 987.6}) for t in record.trainings)
-            update |= {"trainings": tuple(t.model_copy(update={"metrics": {"acc. %": 0.5}}) for t in trainings)}
+            update |= {"trainings": tuple(t.model_copy(update={"metrics": {"accuracy": 0.5}}) for t in trainings)}
         return result.model_copy(update={"record": record.model_copy(update=update)})
 
     return [wide(r) for r in results if r.record.case.workload == "bert-imdb"]

@@ -4,7 +4,7 @@ import datasets
 import pytest
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from mpcore.data import DataError, Source
 from mpcore.data.corpus import byte_level, size, word_level
@@ -49,7 +49,8 @@ def model(workload):
 @pytest.fixture
 def saved(tmp_path, workload, model):
     """The folder of a checkpoint of the tiny model."""
-    model.save_pretrained(tmp_path / "saved")
+    torch.manual_seed(0)
+    GPT2LMHeadModel(model.config).save_pretrained(tmp_path / "saved")
     PreTrainedTokenizerFast(tokenizer_object=workload.tokeniser).save_pretrained(tmp_path / "saved")
     return str(tmp_path / "saved")
 
