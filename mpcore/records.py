@@ -350,6 +350,25 @@ class Parity(Measurement):
         return statistics.median(t / o for t, o in pairs) * self.ours.steps / self.theirs.steps
 
 
+class Published(Record):
+    """A figure of a paper or an article. speedup: how many times as fast as `over`. per_second: of what the workload counts.
+    Never judged by: other hardware, other software, and often another recipe."""
+
+    source: str
+    workload: str
+    setting: str
+    hardware: str
+    precision: str
+    train_seconds: PositiveFloat | None = None
+    evaluation_seconds: PositiveFloat | None = None
+    per_second: PositiveFloat | None = None
+    speedup: PositiveFloat | None = None
+    over: str | None = None
+    memory_gb: PositiveFloat | None = None
+    metrics: dict[str, float] = {}
+    note: str = ""
+
+
 AnyRecord = Annotated[Speed | Quality | Numerics | Parity, Field(discriminator="kind")]
 
 Status = Literal["same", "better", "worse", "undecided", "new"]

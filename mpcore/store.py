@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mpcore.records import SCHEMA, Machine, Result, Run
+from mpcore.records import SCHEMA, Machine, Published, Result, Run
 
 KEY = "mpcore"
 """Our key in the file, in its `machine_info`, and in the `extra_info` of each benchmark."""
@@ -46,6 +46,23 @@ def load(path: str | Path) -> Run:
     results = [_validate(Result, value, f"{path}, {name}") for name, value in found]
     checked = _validate(Machine, machine, f"{path}, machine_info")
     return _validate(Run, head | {"machine": checked, "results": results}, str(path))
+
+
+def load_published(folder: Path) -> list[Published]:
+    """All figures of the JSON files in `folder`, each a list of them. Raises RunError."""
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise RunError(f"no published figures in {str(folder)!r}: expected a folder with JSON files of them")
+    found = []
+    for path in paths:
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {error}") from error
+        if not isinstance(content, list):
+            raise RunError(f"{path}: expected a list of figures, found {type(content).__name__}")
+        found += [_validate(Published, figure, f"{path}, figure {number}") for number, figure in enumerate(content, 1)]
+    return found
 
 
 def _validate(model: Any, value: Any, where: str) -> Any:

@@ -1,11 +1,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mpcore.cli import main
 from mpcore.records import Case, Hardware, Machine, Numerics, Result
+
+PUBLISHED = Path(__file__).parent.parent / "baselines" / "published"
 
 
 @pytest.fixture
@@ -89,3 +92,38 @@ def test_it_runs_as_a_module(run_file, bad):
     assert done.returncode == (4 if bad else 0)
     assert done.stdout.startswith("" if bad else "Command: `pytest benchmarks`")
     assert ("Traceback" in done.stderr, done.stderr.count("\n")) == (False, int(bad))
+
+
+def test_published_figures_stand_beside_a_run(run_file, capsys):
+    assert main(["published", str(run_file), "--figures", str(PUBLISHED)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "### bert-imdb" in lines
+    naik = next(line for line in lines if "| T4 | fp16-amp |" in line)
+    assert "| 297.3 | - | 2.15 | fp32 |" in naik
+    assert "accuracy 86.10 %, precision 89.26 %, recall 81.66 %, f1 85.29 %" in naik
+    assert any(line.startswith("| here: eager") and "| Some CPU | fp16-amp |" in line for line in lines)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '[{"source": "x"}]', None])
+def test_published_figures_that_cannot_be_used_are_named(run_file, tmp_path, capsys, text):
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    if text is not None:
+        (folder / "bad.json").write_text(text)
+    assert main(["published", str(run_file), "--figures", str(folder)]) == 4
+    assert str(folder) in capsys.readouterr().err
+
+
+def test_theory_is_computed(capsys):
+    assert main(["theory"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "| float16 | 1 |" in lines
+    assert "| float32 | 1.0001 |" in lines
+    updated = {cells[1].strip(): cells[2].strip() for line in lines if len(cells := line.split("|")) == 4}
+    assert updated["fp32"] == "1.01000"
+    assert updated["fp16-manual"] == updated["bf16-manual"] == "1.01000"
+    assert updated["bf16-true"] == updated["fp16-true"] == "1.00000"
+    assert float(updated["bf16-sr"]) == pytest.approx(1.01, abs=1e-3)
+    assert float(updated["bf16-kahan"]) == pytest.approx(1.0078, abs=1e-3)  # the weight, without what waits beside it
+    assert "| 1 | 0 | 0 |" in lines
+    assert "| 1024 | 7.629e-06 | 7.451e-09 |" in lines

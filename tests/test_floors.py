@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "mpcore"
 
 FLOORS = {
     9: {"plugin", "contract", "cli", "__main__"},
-    5: {"measure"},
+    5: {"measure", "theory"},
     4: {"rivals"},
     3: {"train", "report"},
     2: {"execution", "profile", "precision", "workloads", "store", "gate"},
@@ -30,6 +30,8 @@ WITHOUT_TORCH = [
     "report.rows",
     "report.terminal",
     "report.markdown",
+    "report.beside",
+    "report.plots",
     "cli",
 ]
 SAME_FLOOR = {("contract", "plugin"), ("__main__", "cli")}

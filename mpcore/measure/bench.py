@@ -182,7 +182,7 @@ class Bench:
     def accuracy_terms(self, case: Case) -> dict[str, Any]:
         """What the gate takes of a mode and its workload. The tolerance is in points of the metric: the command line's,
         or the workload's own."""
-        tolerance = workloads[case.workload].tolerances[case.size] if self._tolerance is None else self._tolerance
+        tolerance = self.workload(case).tolerance if self._tolerance is None else self._tolerance
         mode = precisions[case.precision]
         return {"tolerance": tolerance, "loses_updates": mode.loses_updates, "control": mode.control}
 

@@ -9,6 +9,7 @@ with its references, for there a drift of the machine must meet all alike.
 import gc
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.execution import Eager
@@ -26,7 +28,9 @@ from mpcore.profile import profiled
 from mpcore.records import Blocks, Case, Reference, Speed
 from mpcore.train import TrainStep
 
-LEARNING_STEPS = 50
+LEARNING_STEPS, LEAST_STEPS = 50, 30
+LEARNING_SECONDS = 5.0
+"""After which the least must do."""
 EDGE = 5
 """Losses at either end of the learning steps that are averaged."""
 BATCHES = 2
@@ -136,7 +140,7 @@ def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int],
     allocated, reserved = _peak_memory(step, batches, occupied)
     eager = None if launches else _eager_blocks(step, batches)
     step.set_learning_rate(step.workload.recipe.learning_rate)
-    values = torch.stack([step(batch).clone() for batch in islice(cycle(batches), LEARNING_STEPS)]).tolist()
+    values = torch.stack(_losses(step, batches)).tolist()
     return {
         "flops_per_step": flops.total,
         "half_flops_share": flops.half_share,
@@ -146,6 +150,18 @@ def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int],
         "loss_before": statistics.fmean(values[:EDGE]),
         "loss_after": statistics.fmean(values[-EDGE:]),
     }
+
+
+def _losses(step: TrainStep, batches: Sequence[Batch]) -> list[Tensor]:
+    """Of the learning steps: all of them, or fewer where they are slow."""
+    losses: list[Tensor] = []
+    start = time.perf_counter()
+    for batch in islice(cycle(batches), LEARNING_STEPS):
+        losses.append(step(batch).clone())
+        synchronise(step.device)
+        if len(losses) >= LEAST_STEPS and time.perf_counter() - start > LEARNING_SECONDS:
+            break
+    return losses
 
 
 def _occupied(device: torch.device) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mpcore.records import AnyRecord, Numerics, Parity, Quality, Run, Speed
 from mpcore.report.rows import KEYS, METRIC, key, parity_rows, rows
-from mpcore.report.tables import LEADING, NUMERICS, PARITY, SCORES, STEP, VERDICT, table
+from mpcore.report.tables import LEADING, NUMERICS, PARITY, SCORES, STEP, SWEEP, VERDICT, table
 
 
 def markdown(run: Run) -> str:
@@ -33,10 +33,21 @@ def markdown(run: Run) -> str:
         blocks += _epochs([r for r in records if isinstance(r, Quality)])
         blocks += _confusions([r for r in records if isinstance(r, Quality)])
         blocks += ["**Verdicts.**", table(part, LEADING | VERDICT | {"failed": ("what failed", "{}")}, "github")]
+    blocks += _sweep(rows(run.results))
     others = parity_rows(run.results)
     if len(others):
         blocks += ["### Against other trainers", table(others, PARITY | VERDICT, "github")]
     return "\n\n".join(blocks) + "\n"
+
+
+def _sweep(frame: pd.DataFrame) -> list[str]:
+    """Where a workload was measured in batches of several sizes: from which on is mixed precision faster?"""
+    blocks = []
+    for workload, part in frame[frame.batch != ""].groupby("workload", sort=False):
+        if part.batch.nunique() > 1:
+            ordered = part.sort_values(["execution", "batch_size"], kind="stable")
+            blocks += [f"### {workload}, by size of batch", table(ordered, SWEEP, "github")]
+    return blocks
 
 
 def _provenance(run: Run) -> str:

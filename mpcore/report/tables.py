@@ -77,6 +77,15 @@ RIVALS = {
     "ours_pct": ("ours %", "{:.2f}"),
     "theirs_pct": ("theirs", "{:.2f}"),
 }
+SWEEP = {
+    "execution": ("as", "{}"),
+    "batch_size": ("batch", "{}"),
+    "precision": ("mode", "{}"),
+    "step_ms": ("step ms", "{:.3f}"),
+    "per_second": ("{unit}/s", "{:,.0f}"),
+    "over_fp32": ("x fp32", "{:.2f}"),
+    "over_tf32": ("x tf32", "{:.2f}"),
+}
 VERDICT = {"verdict": ("gate", "{}")}
 
 TEXTS = ("workload", "precision", "execution", "rival", "verdict", "failed")

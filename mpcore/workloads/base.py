@@ -44,7 +44,7 @@ class Workload(ABC):
     """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric of which lower is better."""
     conditioning: ClassVar[float] = 64.0
     """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch magnifies errors."""
-    numerics_rows: ClassVar[dict[Size, int]] = {"tiny": 32, "full": 16}
+    numerics_rows: ClassVar[dict[Size, int]] = {"tiny": 16, "full": 32}
     """Samples of the batch that is computed in FP64 too."""
     flips: ClassVar[float] = 0.0
     """The same, in roots of the round-off, which are added: where many activations have a kink, as in convolutional networks
@@ -90,6 +90,10 @@ class Workload(ABC):
     def recipe(self) -> Recipe:
         recipe = self.recipes[self.size]
         return recipe if self._batch_size is None else recipe.model_copy(update={"batch_size": self._batch_size})
+
+    @property
+    def tolerance(self) -> float:
+        return self.tolerances[self.size]
 
     @property
     def units_per_sample(self) -> int:

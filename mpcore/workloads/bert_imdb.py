@@ -15,8 +15,8 @@ from mpcore.registry import workloads
 from mpcore.workloads.base import Workload, cross_entropy
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 
-GENERATED = {"train": 2400, "test": 600}
-"""Reviews at most: enough to be told apart by."""
+GENERATED = {"train": 1600, "test": 400}
+"""Reviews at most: BERT-base from random weights learns nothing in so few steps nor in five times as many."""
 LENGTH = {"tiny": 20, "full": 256}
 TINY = {
     "hidden_size": 64,
@@ -41,7 +41,7 @@ class BertImdb(Workload):
         "full": Recipe(epochs=2, batch_size=32, learning_rate=5e-5),
     }
     tolerances = {"tiny": 6.0, "full": 1.0}
-    conditioning = 32.0
+    conditioning = 128.0
     eager_amp_wins_over = ("fp32",)
     why_not = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "

@@ -149,7 +149,8 @@ def linear(model: nn.Module) -> nn.Module:
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, Conv1D):
-                layer = nn.Linear(*child.weight.shape, device="meta")
+                inputs, outputs = child.weight.shape
+                layer = nn.Linear(inputs, outputs, device="meta")
                 layer.weight, layer.bias = nn.Parameter(child.weight.detach().T.contiguous()), child.bias
                 setattr(parent, name, layer)
     return model

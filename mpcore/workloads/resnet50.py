@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
+from transformers.models.resnet.modeling_resnet import ResNetBottleNeckLayer
 
 from mpcore.data import Batch, Split
 from mpcore.data.images import gratings, pixels
@@ -34,11 +35,13 @@ class ResNet50(Workload):
     unit = "images"
     classes = 10
     recipes = {
-        "tiny": Recipe(epochs=4, batch_size=32, learning_rate=6e-3),
+        "tiny": Recipe(epochs=6, batch_size=32, learning_rate=8e-3),
         "full": Recipe(epochs=10, batch_size=256, learning_rate=1e-3),
     }
-    tolerances = {"tiny": 4.0, "full": 1.5}
-    conditioning = 512.0
+    tolerances = {"tiny": 6.0, "full": 1.5}
+    conditioning = 16.0
+    flips = 4.0
+    numerics_rows = {"tiny": 32, "full": 16}
     long_training = True
     files: ClassVar[dict[str, tuple[str, ...]]] = {"train": ("train.parquet",), "test": ("test.parquet", "validation.parquet")}
 
@@ -51,12 +54,17 @@ class ResNet50(Workload):
         return recipe.model_copy(update={"batch_size": next(size for least, size in MEMORY if memory >= least)})
 
     def build_model(self) -> nn.Module:
+        """Each block begins as the identity (Goyal et al., "Accurate, Large Minibatch SGD", 2017). Without that the first
+        gradients grow from block to block, and those of FP32 are 4 % away from FP64's."""
         if self.checkpoint is not None:
             checkpoint = self.checkpoint
             model = pretrained_model(ResNetForImageClassification, checkpoint, "resnet", self.classes, num_channels=(3, 3))
         else:
             config = ResNetConfig(num_labels=self.classes, **(NARROW if self.size == "tiny" else {}))
             model = ResNetForImageClassification(config)
+            for block in model.modules():
+                if isinstance(block, ResNetBottleNeckLayer):
+                    nn.init.zeros_(block.layer[-1].normalization.weight)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack the keyword
 
     def data(self, split: str) -> Split:

@@ -46,7 +46,7 @@ class UNetMembrane(Workload):
     tolerances = {"tiny": 3.0, "full": 1.0}
     conditioning = 8.0
     flips = 4.0
-    numerics_rows = {"tiny": 16, "full": 2}
+    numerics_rows = {"tiny": 16, "full": 1}
     long_training = True
 
     def build_model(self) -> nn.Module:
