@@ -9,6 +9,7 @@ from mpcore.cli import main
 from mpcore.records import Case, Hardware, Machine, Numerics, Result
 
 PUBLISHED = Path(__file__).parent.parent / "baselines" / "published"
+RUNS = Path(__file__).parent.parent / "docs" / "runs"
 
 
 @pytest.fixture
@@ -94,14 +95,39 @@ def test_it_runs_as_a_module(run_file, bad):
     assert ("Traceback" in done.stderr, done.stderr.count("\n")) == (False, int(bad))
 
 
-def test_published_figures_stand_beside_a_run(run_file, capsys):
-    assert main(["published", str(run_file), "--figures", str(PUBLISHED)]) == 0
+def test_published_figures_stand_beside_a_run(capsys):
+    assert main(["published", str(RUNS / "imdb.json"), "--figures", str(PUBLISHED)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "### bert-imdb" in lines
     naik = next(line for line in lines if "| T4 | fp16-amp |" in line)
     assert "| 297.3 | - | 2.15 | fp32 |" in naik
     assert "accuracy 86.10 %, precision 89.26 %, recall 81.66 %, f1 85.29 %" in naik
-    assert any(line.startswith("| here: eager") and "| Some CPU | fp16-amp |" in line for line in lines)
+    ours = next(line for line in lines if "| here: graph, batch 32 | NVIDIA H200 | fp16-amp |" in line)
+    assert "trained on 8,000, pretrained weights" in ours
+
+
+def test_what_nobody_published_is_said(run_file, capsys):
+    assert main(["published", str(run_file), "--figures", str(PUBLISHED)]) == 0
+    assert capsys.readouterr().out == "No figures were published of what these runs measured.\n"
+
+
+def test_the_tables_of_the_articles_are_made_of_the_saved_runs(capsys):
+    runs = [str(RUNS / f"{name}.json") for name in ("imdb", "default", "unet", "vit-cifar10")]
+    assert main(["published", *runs, "--figures", str(PUBLISHED)]) == 0
+    assert capsys.readouterr().out in (RUNS.parent / "articles.md").read_text()
+
+
+def test_plots_are_drawn(tmp_path, capsys):
+    assert main(["report", str(RUNS / "imdb.json"), "--plots", str(tmp_path / "plots")]) == 0
+    names = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert "bert-imdb-fp16-amp-graph-full-confusion.png" in names
+    assert len(names) == 8
+    assert capsys.readouterr().out.count("![") == 8
+
+
+def test_a_sweep_has_a_table_by_size_of_batch(capsys):
+    assert main(["report", str(RUNS / "resnet18-batches.json")]) == 0
+    assert "### resnet18-mnist, by size of batch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '[{"source": "x"}]', None])

@@ -82,6 +82,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Data and weights are loaded before the first test, so that what is wrong with them costs no training."""
     cases = [case for item in session.items if (case := _case(item))]
+    if cases:
+        session_of(session.config).cases = len(cases)
     if cases and not session.config.option.collectonly:
         import datasets
         from transformers.utils import logging as transformers_logging
@@ -167,14 +169,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A session in which no case ran has shown nothing, and does not pass."""
     current = session.config.stash.get(SESSION, None)
-    if current and not current.ran and not session.config.option.collectonly and exitstatus == pytest.ExitCode.OK:
+    nothing = current and current.cases and not current.ran and not session.config.option.collectonly
+    if nothing and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     current = config.stash.get(SESSION, None)
-    if current is None or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
+    if current is None or not current.cases or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     from mpcore.hardware import probe
     from mpcore.report.terminal import summary

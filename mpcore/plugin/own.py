@@ -11,10 +11,10 @@ def load_own(config: pytest.Config) -> None:
     """Raises UsageError for a file that cannot be imported, or that registers nothing."""
     named = [config.invocation_params.dir / path for path in config.getoption("mp_load")]
     for path in dict.fromkeys(Path(p).resolve() for p in [*config.getini("mp_load"), *named]):
-        _load(path)
+        load(path)
 
 
-def _load(path: Path) -> None:
+def load(path: Path) -> None:
     from mpcore import precision as _modes  # noqa: F401  (a name that is taken is taken by one of these)
     from mpcore import workloads as _workloads  # noqa: F401
     from mpcore.cause import cause

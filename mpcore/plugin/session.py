@@ -19,6 +19,8 @@ class Session:
     results: "list[Result]" = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
     """For each result what pytest-benchmark will save with it."""
+    cases: int = 0
+    """Tests of cases that were collected."""
     ran: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
 
