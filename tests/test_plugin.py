@@ -10,6 +10,7 @@ import pytest
 import mpcore.contract
 import mpcore.gate
 import mpcore.report.terminal  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
+from mpcore.precision.fp8 import FP8
 from mpcore.records import Numerics, Quality, Speed
 from mpcore.store import load
 
@@ -72,16 +73,16 @@ def test_the_commit_is_the_one_that_the_ci_names(run, pytester, monkeypatch):
 
 def test_selection_by_marker_and_keyword(run):
     result = run(
-        "--collect-only", "-q", "-m", "numerics", "-k", "bert and not manual", "--mp-precision", "fp32,fp16-amp,fp16-manual"
+        "--collect-only", "-q", "-m", "numerics", "-k", "resnet18 and not manual", "--mp-precision", "fp32,fp16-amp,fp16-manual"
     )
     names = [line for line in result.stdout.lines if "::" in line]
-    assert names == [f"test_numerics.py::test_numerics[bert-imdb-{mode}-eager-tiny]" for mode in ("fp32", "fp16-amp")]
+    assert names == [f"test_numerics.py::test_numerics[resnet18-mnist-{mode}-eager-tiny]" for mode in ("fp32", "fp16-amp")]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--mp-workload", "bert"), "ERROR: unknown workload 'bert'; known are bert-imdb, resnet18-mnist"),
+        (("--mp-workload", "bert"), "ERROR: unknown workload 'bert'; known are bert-imdb, bert-imdb-1k"),
         (("--mp-precision", "fp32,half"), "ERROR: unknown precision 'half'; known are fp32, tf32, fp16-amp"),
         (("--mp-execution", "lazy"), "ERROR: unknown execution 'lazy'; known are eager, graph, compile"),
         (
@@ -129,7 +130,7 @@ def test_a_session_in_which_every_case_is_skipped_does_not_pass(run):
     result = run("--mp-precision", "tf32")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(
-        ["not run:", "  tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu (6 cases)"]
+        ["not run:", "  tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu (24 cases)"]
     )
     result.stdout.fnmatch_lines(["mpcore: no case was run, which is not a pass"])
 
@@ -268,7 +269,7 @@ def test_references_that_drifted_too_far_fail_the_session(run, pytester):
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
     result = run("--mp-execution", "graph", "--mp-precision", "fp32")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (6 cases)"])
+    result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (24 cases)"])
 
 
 def test_synthetic_workloads_are_measured_where_they_are_named(run):
@@ -358,3 +359,53 @@ def test_the_command_line_is_documented():
         "tolerance",
     ):
         assert f"--mp-{option}=" in text
+
+
+def test_trainings_that_take_long_are_made_on_request(run):
+    skipped = run("-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens")
+    skipped.stdout.fnmatch_lines(["  ncf-movielens is trained on request: --mp-accuracy ncf-movielens, or all (1 case)"])
+    trained = run(
+        "-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens", "--mp-accuracy", "all", "--mp-seeds", "1"
+    )
+    trained.assert_outcomes(passed=1)
+
+
+def test_modes_on_request_are_left_out_where_none_is_named(run):
+    names = run("--collect-only", "-q", "-m", "speed", "--mp-workload", "gpt2-text").stdout
+    names.no_fnmatch_line("*fp16-true*")
+    everything = run("--collect-only", "-q", "-m", "speed", "--mp-workload", "gpt2-text", "--mp-precision", "all").stdout
+    everything.fnmatch_lines(["*gpt2-text-fp16-true-eager-tiny*", "*gpt2-text-bf16-kahan-eager-tiny*"])
+
+
+def test_a_mode_that_has_nothing_to_do_is_skipped_with_its_reason(run, monkeypatch):
+    monkeypatch.setattr(FP8, "unsupported", classmethod(lambda cls, device: None))
+    result = run("-m", "numerics", "--mp-precision", "fp8", "--mp-workload", "resnet18-mnist")
+    result.stdout.fnmatch_lines(["*resnet18-mnist: fp8 has nothing to do in ResNetForImageClassification: of its 1 linear*"])
+    result.assert_outcomes(skipped=1)
+
+
+def test_sizes_of_a_batch_are_cases_of_their_own(run):
+    names = run(
+        "--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "gpt2-text", "--mp-batch", "4,8"
+    ).stdout
+    names.fnmatch_lines(["*gpt2-text-fp32-eager-tiny-b4*", "*gpt2-text-fp32-eager-tiny-b8*"])
+
+
+def test_a_test_of_somebody_else_s_may_have_a_case_of_its_own(pytester):
+    pytester.makepyfile(
+        test_other="""
+        import pytest
+
+        @pytest.mark.parametrize("case", [1, 2])
+        def test_parametrised(case):
+            assert case in (1, 2)
+
+        @pytest.fixture(name="case")
+        def own():
+            return 3
+
+        def test_fixture(case):
+            assert case == 3
+        """
+    )
+    pytester.runpytest("-p", "mpcore.plugin").assert_outcomes(passed=3)

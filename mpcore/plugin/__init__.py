@@ -73,7 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     files = [Path(argument.split("::")[0]).name for argument in config.args]
     if any("parity" in text for text in (config.option.markexpr, config.option.keyword, *files)):
         return
-    others = [item for item in items if _case(item) and item.get_closest_marker("parity")]
+    cases = [item for item in items if "case" in getattr(item, "fixturenames", ())]
+    others = [item for item in cases if item.get_closest_marker("parity")]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

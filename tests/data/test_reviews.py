@@ -5,7 +5,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from mpcore.data.reviews import NEGATED_SHARE, NEGATIONS, NEGATIVE, POSITIVE, reviews, vocabulary
-from mpcore.workloads.bert_imdb import LENGTH, ROWS
+from mpcore.workloads.bert_imdb import LENGTH, BertImdb
+
+ROWS = BertImdb.rows
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_a_captured_reference_that_fails_is_tried_once_and_its_own_case_still_fa
         tried.append(case.precision)
         if case.precision == "fp32":
             raise CaptureError("the step cannot be captured")
-        return TrainStep(bench.workload(case.workload, case.size), precisions[case.precision](), cpu)
+        return TrainStep(bench.workload(case), precisions[case.precision](), cpu)
 
     monkeypatch.setattr(bench, "build", build)
     monkeypatch.setattr(bench, "_captured", lambda _: True)
