@@ -71,7 +71,7 @@ class Bench:
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._qualities: dict[Case, Quality] = {}
         self._yardstick: tuple[str, Observation] | None = None
-        self._data = functools.cache(self._workload)
+        self._workload_in = functools.cache(self._new_workload)
         self.emulated = functools.cache(self._emulated)
 
     def check(self, cases: Sequence[Case]) -> None:
@@ -91,8 +91,8 @@ class Bench:
                 workload.build_model()
 
     def workload(self, case: Case, *, pretrained: bool = False) -> Workload:
-        """That of `case`, in its size of batch. All cases share the data in memory."""
-        return self._data(case.workload, case.size, pretrained).with_batch_size(case.batch_size)
+        """That of `case`, in its size of batch, made once. All cases share the data in memory."""
+        return self._workload_in(case.workload, case.size, pretrained, case.batch_size)
 
     def speed(self, case: Case) -> Speed:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
@@ -201,6 +201,8 @@ class Bench:
 
     def _ceiling(self, mode: Precision) -> float | None:
         """Of the format that `mode` computes in, once a session."""
+        if not mode.has_ceiling:
+            return None
         key = mode.dtype, mode.tf32
         if key not in self._ceilings:
             free_memory()
@@ -215,7 +217,9 @@ class Bench:
         batches = [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)]
         return Stand(case, self.build, batches, self.watch, target)
 
-    def _workload(self, name: str, size: Size, pretrained: bool = False) -> Workload:
+    def _new_workload(self, name: str, size: Size, pretrained: bool, batch_size: int | None) -> Workload:
+        if batch_size is not None:
+            return self._workload_in(name, size, pretrained, None).with_batch_size(batch_size)
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)
 
     def _batch(self, case: Case, rows: slice) -> Batch:

@@ -35,7 +35,8 @@ def measure_quality(
         step = build(case.model_copy(update={"seed": seed}))
         reporter = progress(f"{case.id}, training {number} of {len(seeds)}") if progress else None
         trainings.append(_train(step, splits, seed, reporter))
-        picture = picture or _picture(step, splits["test"])
+        if number == 1:
+            picture = _picture(step, splits["test"])
     assert step is not None
     workload = step.workload
     return Quality(

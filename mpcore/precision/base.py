@@ -52,6 +52,8 @@ class Precision:
     """A negative control: known to fail, trained to show that failure is seen."""
     rival: ClassVar[bool] = False
     """Whether it is mixed precision, which is expected to be faster than the FP32 modes where the workload says so."""
+    has_ceiling: ClassVar[bool] = True
+    """Whether a plain product in `dtype` shows what the matrix units reach in this mode."""
     on_request: ClassVar[bool] = False
     """Left out where no mode is named."""
     fused: ClassVar[bool] = True

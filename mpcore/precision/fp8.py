@@ -23,6 +23,7 @@ class FP8(Autocast):
     name = "fp8"
     dtype = torch.bfloat16
     on_request = True
+    has_ceiling = False
     rival = False
     """Scaling is many small kernels, which only a compiler makes few."""
 

@@ -33,7 +33,7 @@ def markdown(run: Run) -> str:
         blocks += _epochs([r for r in records if isinstance(r, Quality)])
         blocks += _confusions([r for r in records if isinstance(r, Quality)])
         blocks += ["**Verdicts.**", table(part, LEADING | VERDICT | {"failed": ("what failed", "{}")}, "github")]
-    blocks += _sweep(rows(run.results))
+    blocks += _sweep(frame.reset_index(drop=True))
     others = parity_rows(run.results)
     if len(others):
         blocks += ["### Against other trainers", table(others, PARITY | VERDICT, "github")]

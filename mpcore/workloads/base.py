@@ -80,7 +80,7 @@ class Workload(ABC):
                     return f"{attribute}[{size!r}] is {value!r:.80}: expected {expected}"
         return None
 
-    def with_batch_size(self, batch_size: int | None) -> "Workload":
+    def with_batch_size(self, batch_size: int) -> "Workload":
         """The same workload, over the same data in memory, in batches of another size."""
         other = copy.copy(self)
         other._batch_size = batch_size

@@ -16,7 +16,7 @@ from mpcore.workloads.base import Workload, cross_entropy
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 
 GENERATED = {"train": 1600, "test": 400}
-"""Reviews at most: BERT-base from random weights learns nothing in so few steps nor in five times as many."""
+"""Reviews at most. BERT-base from random weights learnt nothing from 2,400 either, in 150 steps."""
 LENGTH = {"tiny": 20, "full": 256}
 TINY = {
     "hidden_size": 64,
@@ -41,7 +41,7 @@ class BertImdb(Workload):
         "full": Recipe(epochs=2, batch_size=32, learning_rate=5e-5),
     }
     tolerances = {"tiny": 6.0, "full": 1.0}
-    conditioning = 128.0
+    conditioning = 32.0
     eager_amp_wins_over = ("fp32",)
     why_not = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "
@@ -112,6 +112,7 @@ class BertImdb1k(BertImdb):
         "full": Recipe(epochs=10, batch_size=64, learning_rate=5e-5, test_each_epoch=True),
     }
     tolerances = {"tiny": 10.0, "full": 3.0}
+    numerics_rows = {"tiny": 16, "full": 16}
     long_training = True
     rows = {"tiny": {"train": 400, "test": 200}, "full": {"train": 800, "test": 200}}
     vocabulary = "bert-base-cased"
