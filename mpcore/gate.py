@@ -18,7 +18,8 @@ def speed_verdicts(speed: Speed, *, control: bool = False, rivals: Sequence[str]
 def quality_verdicts(
     quality: Quality, reference: Quality, *, tolerance: float, loses_updates: bool = False, control: bool = False
 ) -> list[Verdict]:
-    """The mean over seeds must not lie more than `tolerance` points below the reference's.
+    """The mean over seeds must not lie more than `tolerance` points below the reference's, and must lie as many above what a
+    prediction reaches that has learnt nothing.
 
     Where small updates are known to be lost it is said, and is no fault.
     """
@@ -36,7 +37,8 @@ def quality_verdicts(
     )
     if status == "worse" and loses_updates:
         sentence += ", and without FP32 masters it is known to lose some"
-    return [_verdict(quality, metric, status, points, -tolerance, sentence, known=loses_updates)]
+    learnt = [] if quality.uninformed is None else [_learnt(quality, quality.uninformed, tolerance, loses_updates)]
+    return [_verdict(quality, metric, status, points, -tolerance, sentence, known=loses_updates), *learnt]
 
 
 def numerics_verdicts(numerics: Numerics, limits: NumericsLimits, *, control: bool = False) -> list[Verdict]:
@@ -78,6 +80,17 @@ def parity_verdicts(parity: Parity, at_least: float, tolerance: float | None = N
         sentence = f"{parity.case.precision} scores {points:+.2f} points against {parity.rival}; {tolerance:g} may be lost"
         verdicts.append(_verdict(parity, "score", "worse" if points < -tolerance else "same", points, -tolerance, sentence))
     return verdicts
+
+
+def _learnt(quality: Quality, uninformed: float, tolerance: float, loses_updates: bool) -> Verdict:
+    above = quality.points_above(uninformed)
+    status: Status = "same" if above > tolerance else "worse"
+    unit = "% of it" if quality.lower_is_better else "points"
+    sentence = (
+        f"{quality.metric} of {quality.case.precision} is {above:+.2f} {unit} from what a prediction reaches that has learnt "
+        f"nothing ({uninformed:.4g}); it must be more than {tolerance:g} better, or the comparison shows nothing"
+    )
+    return _verdict(quality, "learning", status, above, tolerance, sentence, known=loses_updates)
 
 
 def _learns(speed: Speed, control: bool) -> Verdict:

@@ -40,13 +40,14 @@ def probe(device: torch.device) -> Hardware:
             capability=None, cpu=cpu, cores=cores,
         )  # fmt: skip
     properties = torch.cuda.get_device_properties(device)
-    watts, mig = _nvml(str(properties.uuid))
+    watts, default_watts, mig = _nvml(str(properties.uuid))
     return Hardware(
         device="cuda",
         name=properties.name,
         count=torch.cuda.device_count(),
         memory_bytes=properties.total_memory,
         power_limit_watts=watts,
+        default_watts=default_watts,
         mig=mig,
         uuid=str(properties.uuid),
         capability=f"{properties.major}.{properties.minor}",
@@ -139,17 +140,19 @@ class GpuWatch:
         return sum(p.pid != os.getpid() for p in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
 
 
-def _nvml(uuid: str) -> tuple[float | None, str | None]:
-    """Power limit in watts and "on" or "off" for MIG; None each where NVML does not tell."""
-    watts = mig = None
+def _nvml(uuid: str) -> tuple[float | None, float | None, str | None]:
+    """Power limit in watts, that which is usual, and "on" or "off" for MIG; None each where NVML does not tell."""
+    watts = usual = mig = None
     with suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         with suppress(pynvml.NVMLError):
             watts = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
         with suppress(pynvml.NVMLError):
+            usual = pynvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000
+        with suppress(pynvml.NVMLError):
             mig = "on" if pynvml.nvmlDeviceGetMigMode(handle)[0] else "off"
-    return watts, mig
+    return watts, usual, mig
 
 
 def _cpu_name() -> str:

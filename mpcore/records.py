@@ -6,6 +6,7 @@ speed-up) are properties and are never stored. A figure that is not finite is st
 """
 
 import math
+import re
 import statistics
 from typing import Annotated, Literal
 
@@ -21,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA = 2
-"""Version of the layout below, stored with every result."""
+SCHEMA = 3
+"""Version of the layout below, stored with every result. Those from 2 on are readable: what is new since has a default."""
 
 Size = Literal["tiny", "full"]
 Finite = Annotated[float | None, AfterValidator(lambda x: x if x is None or math.isfinite(x) else None)]
@@ -268,7 +269,8 @@ class Training(Record):
 
 class Quality(Measurement):
     """What trainings from several seeds reached. `metric` names the figure that counts: in 0 to 1 and the higher the better,
-    or, where `lower_is_better`, above 0. picture: a PNG, as base64, of what the first training predicts for one sample."""
+    or, where `lower_is_better`, above 0. uninformed: what a prediction that has learnt nothing reaches, None where the workload
+    knows none. picture: a PNG, as base64, of what the first training predicts for one sample."""
 
     kind: Literal["quality"] = "quality"
     weights: str
@@ -276,6 +278,7 @@ class Quality(Measurement):
     rows: dict[str, PositiveInt]
     metric: str
     lower_is_better: bool = False
+    uninformed: Finite = None
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     picture: str | None = None
 
@@ -287,9 +290,13 @@ class Quality(Measurement):
         return statistics.fmean(self.values(metric))
 
     def points_over(self, reference: "Quality") -> float:
-        """How much better than `reference`: in percentage points of the metric, or, where lower is better, in per cent of
-        it, as 100 ln(theirs / ours)."""
-        ours, theirs = self.mean(self.metric), reference.mean(self.metric)
+        """How much better than `reference` on average."""
+        return self.points_above(reference.mean(self.metric))
+
+    def points_above(self, theirs: float) -> float:
+        """How much better than `theirs` on average: in percentage points of the metric, or, where lower is better, in per cent
+        of it, as 100 ln(theirs / ours)."""
+        ours = self.mean(self.metric)
         return 100 * (math.log(theirs / ours) if self.lower_is_better else ours - theirs)
 
     @property
@@ -375,7 +382,11 @@ Status = Literal["same", "better", "worse", "undecided", "new"]
 
 
 class Verdict(Record):
-    """What the gate says of one figure. `limit` and `value` are in the unit the sentence names."""
+    """What the gate says of one figure. `limit` and `value` are in the unit the sentence names.
+
+    compared: whether with accepted runs, or head with base, and not with what the mode must reach. Then `ratio` is that to
+    the other side's figure, and `interval` where it lies: the two one-sided bounds.
+    """
 
     kind: str
     case: str
@@ -383,13 +394,22 @@ class Verdict(Record):
     status: Status
     value: Finite
     limit: Finite
+    ratio: Finite = None
+    interval: tuple[Finite, Finite] | None = None
+    compared: bool = False
     sentence: str
     known: bool = False
     """Whether that it is worse is what its mode is known for, and no fault."""
 
     @property
     def passed(self) -> bool:
-        return self.known or self.status not in ("worse", "undecided")
+        """What must be reached fails until it is shown; what is compared passes until it is shown to be worse."""
+        return self.known or self.status not in (("worse",) if self.compared else ("worse", "undecided"))
+
+    @property
+    def open(self) -> bool:
+        """Whether it passes because nothing is known: what --mp-strict is about."""
+        return self.compared and not self.known and self.status in ("undecided", "new")
 
 
 class Result(Record):
@@ -405,18 +425,33 @@ class Result(Record):
 
 
 class Hardware(Record):
-    """The machine. Memory and power of one device; None where it cannot be read."""
+    """The machine. Memory and power of one device; None where it cannot be read. default_watts: the power limit that the
+    device is delivered with."""
 
     device: str
     name: str
     count: PositiveInt
     memory_bytes: int | None
     power_limit_watts: float | None
+    default_watts: float | None = None
     mig: str | None
     uuid: str | None
     capability: str | None
     cpu: str
     cores: PositiveInt
+
+    @property
+    def key(self) -> str:
+        """What makes two machines comparable, as the name of a folder: "nvidia-h200", "nvidia-h200-x2", "nvidia-h200-600w"
+        where the power limit is not the usual one, "intel-xeon-processor-2-cores". A GPU's name tells its memory, and under
+        MIG its profile."""
+        name = re.sub(r"\W+", "-", re.sub(r"\((R|TM)\)", "", self.name, flags=re.IGNORECASE).lower()).strip("-")
+        if self.device == "cpu":
+            return f"{name}-{self.cores}-cores"
+        limit, usual = self.power_limit_watts, self.default_watts
+        watts = f"-{limit:.0f}w" if limit and usual and round(limit) != round(usual) else ""
+        mig = "-mig" if self.mig == "on" and "mig" not in name else ""
+        return name + (f"-x{self.count}" if self.count > 1 else "") + mig + watts
 
 
 class Machine(Record):
@@ -426,8 +461,16 @@ class Machine(Record):
     software: dict[str, str]
 
 
+class Accepted(Record):
+    """Why and when a run became a baseline, and the tests that had failed in it and were overruled."""
+
+    reason: str
+    datetime: str
+    overruled: tuple[str, ...] = ()
+
+
 class Run(Record):
-    """One saved session, and the command line that made it."""
+    """One saved session, and the command line that made it. accepted: where it is a baseline."""
 
     path: str
     command: str
@@ -435,3 +478,4 @@ class Run(Record):
     commit: str | None
     machine: Machine
     results: tuple[Result, ...]
+    accepted: Accepted | None = None

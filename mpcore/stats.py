@@ -1,19 +1,34 @@
 """Pure statistics, without torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from mpcore.records import Status
+
+PRIOR_RUNS = 20
+"""Observations that what is assumed of the spread between runs counts for: three runs say little of it, thirty say more."""
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A two-sided confidence interval and its centre."""
+    """An estimate and the two bounds of its confidence interval."""
 
     low: float
     centre: float
     high: float
+
+    def judged(self, margin: float) -> Status:
+        """As the change of a figure of which less is better: `worse` once it is beyond `margin` for certain, `better` once it
+        is for certain as far to the other side, `same` once more than `margin` can be ruled out, else `undecided`."""
+        if self.low > margin:
+            return "worse"
+        if self.high < -margin:
+            return "better"
+        return "same" if self.high < margin else "undecided"
 
 
 def log_half_width(case: Sequence[float], reference: Sequence[float] | None = None, confidence: float = 0.99) -> float:
@@ -47,3 +62,58 @@ def separate_ratio_interval(reference: Sequence[float], case: Sequence[float], c
         low, high = stats.ttest_ind(*logs, equal_var=False).confidence_interval(confidence)
     low, centre, high = np.exp([low, centre, high])
     return Interval(float(low), float(centre), float(high))
+
+
+def change_since(accepted: Sequence[float], new: float, prior: float, confidence: float = 0.99) -> Interval:
+    """The change from accepted runs to a new one, in logarithms, between two one-sided bounds: a prediction interval, for the
+    machine adds an effect of its own to each run.
+
+    `prior` is the standard deviation between runs that is assumed before any is seen, in logarithms; it counts as
+    `PRIOR_RUNS` observations (the scaled inverse chi-square prior of a normal variance: Gelman et al., "Bayesian Data
+    Analysis", 3rd ed., section 3.3). Raises ValueError for no accepted run.
+    """
+    if not accepted:
+        raise ValueError("a change needs at least one accepted run")
+    logs = np.log(accepted)
+    freedom = PRIOR_RUNS + len(logs) - 1
+    spread = math.sqrt((PRIOR_RUNS * prior**2 + ((logs - logs.mean()) ** 2).sum()) / freedom)
+    return _change(math.log(new) - float(logs.mean()), spread * math.sqrt(1 + 1 / len(logs)), freedom, confidence)
+
+
+def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: float) -> Interval:
+    """The same from base to head, measured in pairs: Student's t. Raises ValueError for fewer than two."""
+    if len(base) < 2:
+        raise ValueError(f"a change needs at least two pairs, got {len(base)}")
+    logs = np.log(np.asarray(head) / np.asarray(base))
+    return _change(float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(len(logs)), len(logs) - 1, confidence)
+
+
+def _change(centre: float, error: float, freedom: float, confidence: float) -> Interval:
+    half = float(stats.t.ppf(confidence, freedom)) * error
+    return Interval(centre - half, centre, centre + half)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A standard deviation and its degrees of freedom."""
+
+    value: float
+    freedom: int
+
+
+def pooled_deviation(groups: Sequence[Sequence[float]]) -> Deviation:
+    """Of figures around the mean of their group, each group with a mean of its own."""
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(((np.asarray(group) - np.mean(group)) ** 2).sum()) for group in groups)
+    return Deviation(math.sqrt(squares / freedom) if freedom else math.inf, freedom)
+
+
+def mean_interval(values: Sequence[float], deviation: Deviation, confidence: float = 0.99) -> Interval:
+    """The mean of `values` with its two one-sided bounds, where `deviation` is known from more than these."""
+    centre = float(np.mean(values))
+    half = (
+        float(stats.t.ppf(confidence, deviation.freedom)) * deviation.value / math.sqrt(len(values))
+        if deviation.freedom
+        else math.inf
+    )
+    return Interval(centre - half, centre, centre + half)

@@ -12,6 +12,9 @@ KEY = "mpcore"
 """Our key in the file, in its `machine_info`, and in the `extra_info` of each benchmark."""
 
 
+LAYOUTS = range(2, SCHEMA + 1)
+
+
 class RunError(ValueError):
     """A file that is no run of this suite; the message names it and the place in it."""
 
@@ -66,8 +69,8 @@ def load_published(folder: Path) -> list[Published]:
 
 
 def _validate(model: Any, value: Any, where: str) -> Any:
-    if model is Result and isinstance(value, dict) and (layout := value.get("layout", 1)) != SCHEMA:
-        raise RunError(f"{where}: layout {layout!r}, this version reads {SCHEMA}")
+    if model is Result and isinstance(value, dict) and (layout := value.get("layout", 1)) not in LAYOUTS:
+        raise RunError(f"{where}: layout {layout!r}, this version reads {LAYOUTS.start} to {SCHEMA}")
     try:
         return model.model_validate(value)
     except ValidationError as error:

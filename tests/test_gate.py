@@ -373,3 +373,12 @@ def test_a_mode_must_compute_in_the_bits_of_its_name(bounds, share, status, limi
     verdict = numerics_verdicts(numerics(half_flops_share=share), limits)[-1]
     assert (verdict.status, verdict.value, verdict.limit) == (status, share, limit)
     assert expected in verdict.sentence
+
+
+@pytest.mark.parametrize(("accuracy", "status"), [(0.53, "same"), (0.51, "worse"), (0.5, "worse")])
+def test_trainings_that_learnt_nothing_compare_nothing(accuracy, status):
+    trained = quality("fp16-amp", accuracy, accuracy).model_copy(update={"uninformed": 0.5})
+    verdict = quality_verdicts(trained, quality("fp32", accuracy), tolerance=2.0)[-1]
+    assert (verdict.metric, verdict.status) == ("learning", status)
+    assert "learnt nothing (0.5)" in verdict.sentence
+    assert f"{100 * (accuracy - 0.5):+.2f} points" in verdict.sentence

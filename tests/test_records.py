@@ -153,7 +153,7 @@ def test_a_result_comes_back_from_json_as_it_was(kind):
 
 
 def test_a_result_is_stored_with_its_layout():
-    assert Result(record=speed()).model_dump(mode="json")["layout"] == SCHEMA == 2
+    assert Result(record=speed()).model_dump(mode="json")["layout"] == SCHEMA == 3
 
 
 def test_a_result_of_the_layout_before_is_refused(tmp_path):
@@ -169,7 +169,7 @@ def test_a_result_of_the_layout_before_is_refused(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(RunError) as caught:
         load(path)
-    assert str(caught.value) == f"{path}, test_numerics: layout 1, this version reads 2"
+    assert str(caught.value) == f"{path}, test_numerics: layout 1, this version reads 2 to 3"
 
 
 def test_a_record_of_an_unknown_kind_is_refused():

@@ -1,9 +1,10 @@
 """Generated film reviews: a data set that needs no network and no file, and that can be got wrong.
 
-Each review has one clause that decides its label ("the acting was superb") among neutral ones. In three reviews
-of ten the clause is negated ("the acting was hardly superb"), which turns the label round, and neutral clauses
-carry the same negations. A bag of words sees the adjective and not what the negation belongs to, so a linear
-model stays near 0.70; an encoder with attention learns the rest.
+Each review has clauses that tell its label ("the acting was superb") among neutral ones. Three of ten such clauses
+are negated ("the acting was never superb"), which turns their meaning round, and neutral clauses carry the same negations.
+Where a review has one of them, a bag of words sees the adjective and not what the negation belongs to, so a linear model
+stays near 0.70; an encoder with attention learns the rest. Where it has many, the majority of adjectives tells: that is
+for large models that start from random weights and have a hundred steps.
 """
 
 import random
@@ -63,19 +64,21 @@ def vocabulary() -> list[str]:
     return sorted(words)
 
 
-def reviews(rows: int, seed: int, clauses: int) -> Dataset:
-    """A balanced data set with the columns of IMDb: `text`, and `label` (0 negative, 1 positive)."""
+def reviews(rows: int, seed: int, *, neutral: int, telling: int) -> Dataset:
+    """A balanced data set with the columns of IMDb: `text`, and `label` (0 negative, 1 positive). `neutral` and `telling`
+    clauses a review."""
     rng = random.Random(f"mpcore reviews {seed}")
     labels = [row % 2 for row in range(rows)]
     rng.shuffle(labels)
-    texts = [_review(rng, label, clauses) for label in labels]
+    texts = [_review(rng, label, neutral, telling) for label in labels]
     features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
     return Dataset.from_dict({"text": texts, "label": labels}, features=features)
 
 
-def _review(rng: random.Random, label: int, clauses: int) -> str:
-    parts = [_neutral(rng) for _ in range(clauses)]
-    parts.insert(rng.randrange(clauses + 1), _opinion(rng, label))
+def _review(rng: random.Random, label: int, neutral: int, telling: int) -> str:
+    parts = [_neutral(rng) for _ in range(neutral)]
+    for _ in range(telling):
+        parts.insert(rng.randrange(len(parts) + 1), _opinion(rng, label))
     return " and ".join(parts)
 
 

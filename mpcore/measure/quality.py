@@ -51,6 +51,7 @@ def measure_quality(
         rows={name: len(split) for name, split in splits.items()},
         metric=workload.metric,
         lower_is_better=workload.lower_is_better,
+        uninformed=workload.uninformed_score(),
         trainings=tuple(trainings),
         picture=picture,
     )

@@ -121,6 +121,11 @@ class Workload(ABC):
         `label`. Both on the CPU: `truth`, all columns of the test split, and `predicted`, a row for each of theirs."""
         return classification(truth["label"].tolist(), predicted.tolist(), self.classes)
 
+    def uninformed(self, train: Split, test: Split) -> Tensor | None:
+        """What is predicted for the test by someone who has not learnt to tell its samples apart: here the class that is most
+        frequent in training. A training that is no better shows nothing. None where there is nothing of the kind."""
+        return train.columns["label"].mode().values.expand(len(test)) if self.classes else None
+
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """What a training makes of a batch before each step, on its device: here nothing. `generator`, of that device,
         depends on the seed alone, so that all modes see the same."""
@@ -140,6 +145,13 @@ class Workload(ABC):
                 raise WorkloadError(f"{self.name}: data({name!r}) returned {_described(split)}: expected a Split with samples")
             self._splits[key] = split.to(device)
         return self._splits[key]
+
+    def uninformed_score(self) -> float | None:
+        """The metric of `uninformed`. Raises WorkloadError."""
+        train, test = (self.split(name, torch.device("cpu")) for name in ("train", "test"))
+        with self.telling("uninformed"):
+            predicted = self.uninformed(train, test)
+            return None if predicted is None else self.score(test.columns, predicted)[0][self.metric]
 
     @contextmanager
     def telling(self, method: str) -> Iterator[None]:

@@ -115,6 +115,11 @@ class Gpt2Text(Workload):
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         return {"perplexity": predicted.double().mean().exp().item()}, None
 
+    def uninformed(self, train: Split, test: Split) -> Tensor:
+        """By how often a token is in the training text, one added to each."""
+        counts = train.columns["input_ids"][:, 1:].flatten().bincount(minlength=size(self.tokeniser)) + 1.0
+        return -(counts / counts.sum()).log()[test.columns["input_ids"][:, 1:]].mean(1)
+
     def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
         return model(input_ids=batch["input_ids"][:, :-1], use_cache=False).logits
 

@@ -129,8 +129,13 @@ class NcfMovieLens(Workload):
         """(batch,): the rank of the rated item among the candidates, from 1, behind all that are scored as high, and the last
         where no score is a number."""
         user = batch["user"][:, None]
-        logits = torch.cat([model(user.expand_as(items), items) for items in batch["items"].split(CHUNK, dim=1)], dim=1)
-        return CANDIDATES - (logits < logits[:, :1]).sum(1)
+        return _ranks(torch.cat([model(user.expand_as(items), items) for items in batch["items"].split(CHUNK, dim=1)], dim=1))
+
+    def uninformed(self, train: Split, test: Split) -> Tensor:
+        """By popularity: for all users the items that were rated most."""
+        rated = train.columns["item"][train.columns["label"] == 1]
+        items = test.columns["items"]
+        return _ranks(rated.bincount(minlength=int(items.max()) + 1)[items])
 
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         return ranking(predicted.numpy()), None
@@ -140,3 +145,8 @@ class NcfMovieLens(Workload):
         unrated = unrated_in_training(self.source, self.size, batch["user"].device)
         fresh = unrated.drawn(batch["user"], generator)
         return batch | {"item": torch.where(batch["label"] == 0, fresh, batch["item"])}
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """(rows,): the rank of the first of each row, from 1, behind all that are scored as high."""
+    return scores.shape[1] - (scores < scores[:, :1]).sum(1)

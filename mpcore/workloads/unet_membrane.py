@@ -92,6 +92,10 @@ class UNetMembrane(Workload):
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         return segmentation(truth["label"], predicted)
 
+    def uninformed(self, train: Split, test: Split) -> Tensor:
+        """Membrane everywhere."""
+        return torch.ones_like(test.columns["label"])
+
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Turned by quarters, flipped and deformed; beyond its edges an image is mirrored, as in the paper."""
         grid = _deformation(batch["image"], generator)

@@ -69,7 +69,7 @@ def test_a_word_that_is_not_known_becomes_one_token(tokeniser, texts):
 
 
 def test_embedded_reviews_hold_no_unknown_word(tokeniser):
-    assert UNKNOWN not in encoded(reviews(200, 0, clauses=2), tokeniser, 40).columns["input_ids"]
+    assert UNKNOWN not in encoded(reviews(200, 0, neutral=2, telling=1), tokeniser, 40).columns["input_ids"]
 
 
 def test_other_columns_are_left_behind(tokeniser, texts):

@@ -166,7 +166,9 @@ def test_a_training_beats_what_single_words_and_pairs_of_them_tell(workload, spl
     fit(step, splits["train"], seed=seed)
     perplexity = evaluate(step, splits["test"]).metrics["perplexity"]
     words = size(workload.tokeniser)
-    assert perplexity < 0.25 * unigram(splits["train"], splits["test"], words)
+    single = unigram(splits["train"], splits["test"], words)
+    assert workload.uninformed_score() == pytest.approx(single, rel=1e-3)  # which counts the first token too
+    assert perplexity < 0.25 * single
     assert perplexity < 0.75 * min(bigram(splits["train"], splits["test"], words, added) for added in (0.01, 0.1, 1.0))
 
 

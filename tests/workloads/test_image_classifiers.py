@@ -108,3 +108,8 @@ def test_a_smaller_gpu_has_a_smaller_batch(monkeypatch, gigabytes, batch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     assert ResNet50("full").recipe.batch_size == batch
     assert ResNet50("full").with_batch_size(32).recipe.batch_size == 32
+
+
+@BOTH
+def test_who_has_learnt_nothing_names_one_class(workload):
+    assert workload("tiny").uninformed_score() == pytest.approx(0.1)

@@ -160,6 +160,7 @@ def test_a_training_beats_popularity(workload, splits, found, cpu, mode, seed):
     fit(step, splits["train"], seed=seed)
     reached = evaluate(step, splits["test"]).metrics["hr@10"]
     known = popularity(workload, splits["test"], found)
+    assert known == workload.uninformed_score()
     assert known > 0.15  # it knows something: the margin is none over chance
     assert known + 0.2 < reached < 0.8
 

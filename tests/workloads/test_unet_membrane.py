@@ -90,6 +90,7 @@ def test_a_tiny_training_beats_every_threshold(workload, splits, cpu, mode, seed
     truth = splits["test"].columns
     everything, _ = segmentation(truth["label"], torch.ones_like(truth["label"]))
     assert everything["iou"] == pytest.approx(truth["label"].float().mean().item())
+    assert workload.uninformed_score() == everything["iou"]
     assert tested.metrics["iou"] > everything["iou"] + 0.35
     assert tested.metrics["iou"] > best_threshold(truth) + 0.1
     assert sum(map(sum, tested.confusion)) == 64 * 64 * 64
