@@ -11,9 +11,12 @@ PACKAGE = Path(__file__).parent.parent / "mpcore"
 
 FLOORS = {
     9: {"plugin", "contract", "cli", "__main__"},
+    8: {"calibrate"},
+    7: {"ab"},
+    6: {"runner"},
     5: {"measure", "theory"},
     4: {"rivals"},
-    3: {"train", "report"},
+    3: {"train", "report", "selection"},
     2: {"execution", "profile", "precision", "workloads", "store", "gate"},
     1: {"registry", "stats", "policy", "explain", "kernels", "hardware", "metrics", "flops", "data", "cause"},
     0: {"records"},
