@@ -357,6 +357,58 @@ class Parity(Measurement):
         return statistics.median(t / o for t, o in pairs) * self.ours.steps / self.theirs.steps
 
 
+class Selection(Record):
+    """What is to be measured, on what and with which data, in names only; where none is given, the default. load: files that
+    register workloads or modes."""
+
+    workloads: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    executions: tuple[str, ...] = ()
+    size: Size | None = None
+    batch_sizes: tuple[PositiveInt, ...] = ()
+    device: str | None = None
+    data: str | None = None
+    load: tuple[str, ...] = ()
+
+
+class Timing(Measurement):
+    """The time of a training step and nothing else. pool_bytes: what its graph holds beside weights and optimiser, None where
+    none was captured. dropped_blocks: in which the GPU said that it was slowed down. profile: where it was asked for."""
+
+    kind: Literal["timing"] = "timing"
+    blocks: Blocks
+    pool_bytes: NonNegativeInt | None
+    dropped_blocks: NonNegativeInt = 0
+    profile: Profile | None = None
+
+
+class Failure(Record):
+    """Why a case was not measured, or with no case, why nothing was. skipped: whether this machine cannot run it, which is no
+    fault."""
+
+    kind: Literal["failure"] = "failure"
+    case: Case | None
+    sentence: str
+    skipped: bool = False
+
+
+class Listing(Record):
+    """The cases of a selection, each with the reason where the machine cannot run it."""
+
+    kind: Literal["listing"] = "listing"
+    machine: "Machine"
+    cases: tuple[tuple[Case, str | None], ...]
+
+
+class Order(Record):
+    """What a process is to measure: a `Timing` of each case, or a `Speed`. handicap: how many times longer a step is made to
+    take, by a wait on the device."""
+
+    cases: tuple[Case, ...]
+    kind: Literal["timing", "speed"] = "timing"
+    profile: bool = False
+    handicap: Annotated[float, Field(ge=1)] = 1.0
+
 class Published(Record):
     """A figure of a paper or an article. speedup: how many times as fast as `over`. per_second: of what the workload counts.
     Never judged by: other hardware, other software, and often another recipe."""
@@ -479,3 +531,52 @@ class Run(Record):
     machine: Machine
     results: tuple[Result, ...]
     accepted: Accepted | None = None
+
+
+class Contender(Record):
+    """One of two that are compared: a tree, run by a Python. commit: None for a folder, or a working tree with changes."""
+
+    name: str
+    commit: str | None
+    python: str
+    handicap: float = 1.0
+    machine: Machine
+
+
+class Pair(Record):
+    """A case in one fresh process of base and one of head: seconds of a step, median block."""
+
+    base_seconds: PositiveFloat
+    head_seconds: PositiveFloat
+    head_first: bool
+
+
+class Compared(Record):
+    """A case in base and head. confirmation: pairs that were measured because the others said `worse`. lost: why pairs are not
+    whole. pool_bytes: what the graph holds, the median of the processes, of base and of head."""
+
+    case: Case
+    pairs: tuple[Pair, ...]
+    confirmation: tuple[Pair, ...] = ()
+    lost: tuple[str, ...] = ()
+    pool_bytes: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    verdicts: tuple[Verdict, ...]
+
+
+class Comparison(Record):
+    """Base against head. failures and skipped: by case, why nothing can be said of it; skipped where this machine runs it in
+    neither."""
+
+    kind: Literal["comparison"] = "comparison"
+    base: Contender
+    head: Contender
+    selection: Selection
+    seed: int
+    datetime: str
+    cases: tuple[Compared, ...]
+    failures: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+
+    @property
+    def statuses(self) -> set[Status]:
+        return {verdict.status for compared in self.cases for verdict in compared.verdicts}
