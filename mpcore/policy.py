@@ -1,7 +1,16 @@
 """Margins and limits: what the gate lets pass."""
 
+import fnmatch
 import math
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
+
+from mpcore.records import Record
 
 ERROR_LIMIT = 0.5
 """A gradient that is off by half its length is of no use, whatever the format."""
@@ -17,6 +26,94 @@ DRIFT_LIMIT = 0.02
 """Graphs repeat within half a per cent while a workload is measured; ratios within 5 % of 1 are taken in turns."""
 DROPPED_LIMIT = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
+
+TIME_MARGIN = {"graph": 1.5, "eager": 20.0, "cpu": 80.0}
+"""Per cent that a step may take more than in accepted runs. What Python launches spreads by a tenth from process to process,
+and a CPU is shared: there only a step that is quite another is told."""
+MACHINE_PRIOR = {"graph": 0.005, "eager": 0.05, "cpu": 0.15}
+"""Standard deviation between runs that is assumed before any is seen: the same product has run at 769 to 798 TFLOP/s on an
+H200, from one machine start to another."""
+
+
+class PolicyError(ValueError):
+    """A setting that is none; the message names it, and what was expected."""
+
+
+class Margins(Record):
+    """What may get worse since accepted runs. step_time, eager_time, memory: per cent; a time's default is that of how it is
+    run. points: of the metric that counts, by default the workload's own tolerance. errors: times the accepted error
+    against FP64."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
+
+    step_time: PositiveFloat | None = None
+    eager_time: PositiveFloat | None = None
+    memory: NonNegativeFloat = 1.0
+    points: NonNegativeFloat | None = None
+    errors: float = Field(default=1.5, gt=1)
+
+    def time(self, metric: str, how: str) -> float:
+        """Of "step time" or "eager time", run as "graph", "eager" or "cpu": a margin of the logarithm."""
+        given = self.step_time if metric == "step time" else self.eager_time
+        return math.log1p((TIME_MARGIN[how] if given is None else given) / 100)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Margins of all cases, and of those whose name fits a pattern, the later over the earlier."""
+
+    settings: Sequence[tuple[str, Mapping[str, Any]]] = field(default_factory=tuple)
+
+    def margins(self, case: str) -> Margins:
+        chosen: dict[str, Any] = {}
+        for pattern, values in self.settings:
+            if fnmatch.fnmatchcase(case, pattern):
+                chosen |= values
+        return Margins.model_validate(chosen)
+
+
+def load_policy(pyproject: Path, options: Sequence[str] = ()) -> Policy:
+    """The table [tool.mpcore.margins] of `pyproject`, if there is one, and over it `options`, each METRIC=VALUE or
+    CASES:METRIC=VALUE. Raises PolicyError."""
+    settings = _table(pyproject) if pyproject.is_file() else []
+    return Policy([*settings, *(_option(text) for text in options)])
+
+
+def _table(pyproject: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    try:
+        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"cannot read {pyproject}: {error}") from error
+    own = tool.get("mpcore", {})
+    if not isinstance(own, dict) or set(own) - {"margins"}:
+        raise PolicyError(f"{pyproject}: [tool.mpcore] holds {own!r:.80}: expected a table 'margins' and nothing else")
+    table = own.get("margins", {})
+    if not isinstance(table, dict):
+        raise PolicyError(f"{pyproject}: tool.mpcore.margins is {table!r:.80}: expected a table")
+    general = {name: value for name, value in table.items() if not isinstance(value, dict)}
+    cases = [(pattern, values) for pattern, values in table.items() if isinstance(values, dict)]
+    return [_checked(f"{pyproject}, tool.mpcore.margins", *setting) for setting in [("*", general), *cases]]
+
+
+def _option(text: str) -> tuple[str, Mapping[str, Any]]:
+    names, separator, value = text.partition("=")
+    cases, _, metric = names.rpartition(":")
+    if not separator or not metric:
+        raise PolicyError(f"--mp-margin {text!r}: expected METRIC=VALUE or CASES:METRIC=VALUE, such as step-time=2")
+    return _checked(f"--mp-margin {text!r}", cases or "*", {metric.strip(): value.strip()})
+
+
+def _checked(where: str, pattern: str, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    try:
+        given = Margins.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        metric = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            expected = ", ".join(str(f.alias) for f in Margins.model_fields.values())
+            raise PolicyError(f"{where}: there is no margin {metric!r}: expected one of {expected}") from error
+        raise PolicyError(f"{where}: {metric} is {first['input']!r:.40}: {first['msg']}") from error
+    return pattern, given.model_dump(exclude_unset=True)
 
 
 @dataclass(frozen=True)

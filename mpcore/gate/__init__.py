@@ -1,0 +1,20 @@
+"""From a record to verdicts, each with one sentence. Pure functions: they read no file and know no device.
+
+`expected`: what a mode must reach by itself, such as to be faster than FP32. `compared`: whether it got worse since runs
+that were accepted.
+"""
+
+from mpcore.gate.compared import Since, common_change, compared, confirmed, since
+from mpcore.gate.expected import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts
+
+__all__ = [
+    "Since",
+    "common_change",
+    "compared",
+    "confirmed",
+    "numerics_verdicts",
+    "parity_verdicts",
+    "quality_verdicts",
+    "since",
+    "speed_verdicts",
+]

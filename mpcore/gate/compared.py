@@ -1,0 +1,239 @@
+"""Did it get worse since runs that were accepted? Each figure against a margin: times by a prediction interval, for each run
+has a machine's effect of its own; memory as it is, for it repeats; accuracy seed by seed; errors against FP64 by a factor."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mpcore.explain import bound
+from mpcore.kernels import explain_difference
+from mpcore.policy import MACHINE_PRIOR, Margins
+from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
+from mpcore.stats import Interval, change_since, mean_interval, pooled_deviation
+
+SEEDS = 3
+"""From fewer nothing follows."""
+ACCEPT = "python -m mpcore accept FILE --reason TEXT"
+COMMON = 4
+"""Cases from which on it is worth a word what all of them share."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """A record, and what accepted runs have of the same case, oldest first. other: in words, what they have of it that cannot
+    be compared."""
+
+    record: AnyRecord
+    accepted: Sequence[AnyRecord]
+    other: str | None = None
+
+
+def since(record: AnyRecord, runs: Sequence[Run]) -> Since:
+    """What is comparable: the same case and kind, version of the workload, size of batch; of trainings, data and weights."""
+    of_case = [r.record for run in runs for r in run.results if (r.record.kind, r.record.case) == (record.kind, record.case)]
+    accepted = [old for old in of_case if _terms(old) == _terms(record)]
+    other = None
+    if of_case and not accepted:
+        now, then = _terms(record), _terms(of_case[-1])
+        other = ", ".join(f"{name} {then[name]} there, {value} here" for name, value in now.items() if value != then.get(name))
+    return Since(record, accepted, other)
+
+
+def compared(of: Since, margins: Margins) -> list[Verdict]:
+    """One verdict a figure; a single `new` where there is nothing to compare with."""
+    if not of.accepted:
+        return [_new(of)]
+    record, accepted = of.record, of.accepted
+    if isinstance(record, Speed):
+        return _speed(record, [r for r in accepted if isinstance(r, Speed)], margins)
+    if isinstance(record, Quality):
+        return [_quality(record, [r for r in accepted if isinstance(r, Quality)], margins)]
+    if isinstance(record, Numerics):
+        return _numerics(record, [r for r in accepted if isinstance(r, Numerics)], margins)
+    return []
+
+
+def confirmed(first: Sequence[Verdict], second: Sequence[Verdict] | str) -> list[Verdict]:
+    """The first verdicts, in which `worse` stands only where a second measurement in a fresh process says so again. Where that
+    could not be made, for the reason given, it stands."""
+    if isinstance(second, str):
+        return [_said(v, v.status, f"; it could not be measured again: {second}") if v.status == "worse" else v for v in first]
+    again = {v.metric: v for v in second}
+    return [_confirmed(v, again.get(v.metric)) if v.status == "worse" else v for v in first]
+
+
+def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
+    """What all graphs share: the median change of their step times, taken once for each accepted run. None for fewer than four
+    cases that all have the same accepted runs."""
+    changes = [_changes(of) for of in cases if isinstance(of.record, Speed) and of.record.device == "cuda"]
+    runs = max(map(len, changes), default=0)
+    changes = [c for c in changes if len(c) == runs]
+    if len(changes) < COMMON or not runs:
+        return None
+    shared = [statistics.median(case) for case in zip(*changes, strict=True)]
+    change = change_since([math.exp(-c) for c in shared], 1.0, MACHINE_PRIOR["graph"])
+    margin = margins.time("step time", "graph")
+    status = change.judged(margin)
+    sentence = f"steps of all {len(changes)} cases take {_percent(change.centre)} from {_runs(runs)}, {_bounds(change, margin)}"
+    if status in ("worse", "better"):
+        sentence += ": the machine, the driver, or a change to all"
+    return _compared("speed", "all cases", "step time", status, change, math.exp(change.centre), math.exp(margin), sentence)
+
+
+def _terms(record: AnyRecord) -> dict[str, object]:
+    terms: dict[str, object] = {"version": record.workload_version, "batch": record.batch_size, "device": record.device}
+    if isinstance(record, Quality):
+        terms |= {"data": record.data, "rows": record.rows, "weights": record.weights, "metric": record.metric}
+    return terms
+
+
+def _new(of: Since) -> Verdict:
+    why = f"accepted runs have it otherwise ({of.other})" if of.other else "no accepted run has it"
+    sentence = f"{of.record.case.precision}: {why}; {ACCEPT} makes it one"
+    return _verdict(of.record, of.record.kind, "new", None, None, None, sentence)
+
+
+def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdict]:
+    verdicts = [_time(speed, accepted, "step time", "blocks", margins)]
+    if speed.eager and all(s.eager for s in accepted):
+        verdicts.append(_time(speed, accepted, "eager time", "eager", margins))
+    for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
+        before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
+        if before and now:
+            verdicts.append(_memory(speed, metric, statistics.median(before), now, margins.memory))
+    return verdicts
+
+
+def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, margins: Margins) -> Verdict:
+    how = "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+    *before, now = (getattr(s, field).step_seconds for s in (*accepted, speed))
+    margin = margins.time(metric, how)
+    change = change_since(before, now, MACHINE_PRIOR[how])
+    status = change.judged(margin)
+    sentence = (
+        f"{'an eager step' if field == 'eager' else 'a step'} of {speed.case.precision} takes {1e3 * now:.4g} ms, "
+        f"{_percent(change.centre)} from {_runs(len(before))}, {_bounds(change, margin)}"
+    )
+    if status == "worse" and speed.profile and accepted[-1].profile:
+        sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
+    if status == "worse" and how == "eager":
+        sentence += f"; {bound(speed)}"
+    if status == "better":
+        sentence += f"; {ACCEPT} makes it the new baseline"
+    return _verdict(speed, metric, status, change, 1e3 * now, margin, sentence)
+
+
+def _memory(speed: Speed, metric: str, before: float, now: int, margin: float) -> Verdict:
+    change = Interval(*[math.log(now / before)] * 3)
+    limit = math.log1p(margin / 100)
+    where = "an eager step takes" if metric == "memory" else "the graph holds"
+    sentence = (
+        f"{where} {now / 2**30:.3f} GiB in {speed.case.precision}, {_percent(change.centre)} from the {before / 2**30:.3f} of "
+        f"accepted runs; {margin:g} % is the margin"
+    )
+    return _verdict(speed, metric, change.judged(limit), change, now / 2**30, limit, sentence)
+
+
+def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Verdict:
+    points = quality.gains(accepted)
+    margin = margins.points or 0.0
+    unit = "% of it" if quality.lower_is_better else "points"
+    name = f"{quality.metric} of {quality.case.precision}"
+    if len(points) < SEEDS:
+        sentence = f"{name} was measured from {len(points)} seeds that accepted runs have too; {SEEDS} are needed"
+        return _verdict(quality, quality.metric, "undecided", None, None, None, sentence)
+    lost = mean_interval([-p for p in points], pooled_deviation([points]), 0.99)
+    status = lost.judged(margin)
+    sentence = (
+        f"{name} is {-lost.centre:+.2f} {unit} from {_runs(len(accepted))}, over {len(points)} seeds "
+        f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}); {margin:g} may be lost"
+    )
+    return _verdict(quality, quality.metric, status, None, -lost.centre, -margin, sentence)
+
+
+def _numerics(numerics: Numerics, accepted: list[Numerics], margins: Margins) -> list[Verdict]:
+    """The error of the loss is one number, which may be small by chance: only its cap says something of it."""
+    verdicts = []
+    for metric in ("gradient error", "update error", "flushed share"):
+        field = metric.replace(" ", "_")
+        before = [v for n in accepted if (v := getattr(n, field)) is not None]
+        if before:
+            verdicts.append(_error(numerics, metric, statistics.median(before), getattr(numerics, field), margins))
+    return verdicts
+
+
+def _error(numerics: Numerics, metric: str, before: float, now: float | None, margins: Margins) -> Verdict:
+    limit = max(margins.errors * before, FLOORS.get(metric, 0.0))
+    status: Status = "worse" if now is None or now > limit else "better" if now * margins.errors < before else "same"
+    found = "not finite" if now is None else f"{now:.2g}"
+    sentence = (
+        f"{metric} of {numerics.case.precision} is {found}, {before:.2g} in accepted runs; {margins.errors:g} times that may be"
+    )
+    return _verdict(numerics, metric, status, None, now, limit, sentence)
+
+
+FLOORS = {"flushed share": 1e-4}
+"""A share of gradient entries so small is a handful of them, by chance the one or the other."""
+
+
+def _confirmed(first: Verdict, second: Verdict | None) -> Verdict:
+    if second is not None and second.status == "worse":
+        return _said(first, "worse", "; measured again in a fresh process, it is so again")
+    says = second.sentence if second else "nothing of it"
+    return _said(first, "undecided", f"; measured again in a fresh process, it is not so: {says}")
+
+
+def _said(verdict: Verdict, status: Status, more: str) -> Verdict:
+    return verdict.model_copy(update={"status": status, "sentence": verdict.sentence + more})
+
+
+def _changes(of: Since) -> list[float]:
+    """The change of the step time from each accepted run, in logarithms."""
+    assert isinstance(of.record, Speed)
+    now = math.log(of.record.blocks.step_seconds)
+    return [now - math.log(s.blocks.step_seconds) for s in of.accepted if isinstance(s, Speed)]
+
+
+def _percent(change: float) -> str:
+    return f"{100 * math.expm1(change):+.1f} %"
+
+
+def _runs(count: int) -> str:
+    return "the accepted run" if count == 1 else f"{count} accepted runs"
+
+
+def _bounds(change: Interval, margin: float) -> str:
+    low, high = _percent(change.low), _percent(change.high)
+    return f"between {low} and {high} (99 % each); {100 * math.expm1(margin):.3g} % is the margin"
+
+
+def _verdict(record: AnyRecord, metric: str, status: Status, *figures: Any) -> Verdict:
+    """`figures`: change, value, limit, and the sentence without the workload."""
+    *numbers, sentence = figures
+    return _compared(record.kind, record.case.id, metric, status, *numbers, f"{record.case.workload}: {sentence}")
+
+
+def _compared(
+    kind: str,
+    case: str,
+    metric: str,
+    status: Status,
+    change: Interval | None,
+    value: float | None,
+    limit: float | None,
+    sentence: str,
+) -> Verdict:
+    return Verdict(
+        kind=kind,
+        case=case,
+        metric=metric,
+        status=status,
+        value=value,
+        limit=limit,
+        ratio=None if change is None else math.exp(change.centre),
+        interval=None if change is None else (math.exp(change.low), math.exp(change.high)),
+        compared=True,
+        sentence=sentence,
+    )
