@@ -8,6 +8,7 @@ speed-up) are properties and are never stored. A figure that is not finite is st
 import math
 import re
 import statistics
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -289,6 +290,15 @@ class Quality(Measurement):
     def mean(self, metric: str) -> float:
         return statistics.fmean(self.values(metric))
 
+    def gains(self, others: Sequence["Quality"]) -> list[float]:
+        """For each seed that all have, by how many points its training is better than theirs are on average: see
+        `points_above`. Same seed, same order of the data."""
+        scale = math.log if self.lower_is_better else float
+        ours, *theirs = (dict(zip((t.seed for t in q.trainings), q.values(q.metric), strict=True)) for q in (self, *others))
+        common = [seed for seed in ours if all(seed in q for q in theirs)]
+        sign = -1 if self.lower_is_better else 1
+        return [sign * 100 * (scale(ours[s]) - statistics.fmean(scale(q[s]) for q in theirs)) for s in common]
+
     def points_over(self, reference: "Quality") -> float:
         """How much better than `reference` on average."""
         return self.points_above(reference.mean(self.metric))
@@ -401,13 +411,20 @@ class Listing(Record):
 
 
 class Order(Record):
-    """What a process is to measure: a `Timing` of each case, or a `Speed`. handicap: how many times longer a step is made to
-    take, by a wait on the device."""
+    """What a process is to do: to measure a `Timing` of a case, or a `Speed`; or, with no case, to list those of its selection.
+    handicap: how many times longer a step is made to take, by a wait on the device."""
 
-    cases: tuple[Case, ...]
+    case: Case | None = None
     kind: Literal["timing", "speed"] = "timing"
     profile: bool = False
     handicap: Annotated[float, Field(ge=1)] = 1.0
+
+
+class Ready(Record):
+    """What a process says that waits for its first order."""
+
+    kind: Literal["ready"] = "ready"
+
 
 class Published(Record):
     """A figure of a paper or an article. speedup: how many times as fast as `over`. per_second: of what the workload counts.
@@ -521,8 +538,16 @@ class Accepted(Record):
     overruled: tuple[str, ...] = ()
 
 
+class FailedTest(Record):
+    """A test of a case that failed, by its node id, and why."""
+
+    test: str
+    sentence: str
+
+
 class Run(Record):
-    """One saved session, and the command line that made it. accepted: where it is a baseline."""
+    """One saved session, and the command line that made it. failed: tests that failed, whether or not they left a result.
+    accepted: where it is a baseline."""
 
     path: str
     command: str
@@ -530,7 +555,16 @@ class Run(Record):
     commit: str | None
     machine: Machine
     results: tuple[Result, ...]
+    failed: tuple[FailedTest, ...] = ()
     accepted: Accepted | None = None
+
+    @property
+    def machine_start(self) -> str:
+        """What tells one start of a machine from another, which may be faster or slower: its GPU, or else the day."""
+        return self.machine.hardware.uuid or self.datetime[:10]
+
+
+Answer = Annotated[Ready | Listing | Timing | Speed | Failure, Field(discriminator="kind")]
 
 
 class Contender(Record):

@@ -1,0 +1,100 @@
+"""A child process that takes and gives records, a line of JSON each."""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from mpcore.records import Answer, Record
+
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+LAST_BYTES = 10_000
+"""Of standard error, among which the last line says what happened."""
+
+
+class RunnerError(RuntimeError):
+    """A process that can measure nothing; the message says why."""
+
+
+class Process:
+    """A child with its own process group, and a line of JSON for each record that goes in or out."""
+
+    def __init__(self, command: Sequence[str], tree: Path, environment: dict[str, str]) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=tree,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise RunnerError(f"cannot start {command[0]} in {tree}: {error.strerror}") from error
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def send(self, record: Record) -> None:
+        assert self._popen.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # why it has ended is said by whoever waits for its answer
+            self._popen.stdin.write(record.model_dump_json() + "\n")
+            self._popen.stdin.flush()
+
+    def receive(self, seconds: float, purpose: str) -> Answer:
+        """Raises RunnerError."""
+        try:
+            line = self._lines.get(timeout=seconds)
+        except queue.Empty:
+            raise RunnerError(f"its process took more than {seconds:.0f} s {purpose} and was ended") from None
+        if line is None:
+            raise RunnerError(self._end())
+        try:
+            return ANSWER.validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise RunnerError(
+                f"its process answers in another layout than this version reads: {place}: {first['msg']}"
+            ) from error
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        self._reader.join(1)
+        for stream in (self._popen.stdin, self._popen.stdout, self._errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()  # type: ignore[union-attr]
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        for line in self._popen.stdout:
+            self._lines.put(line)
+
+    def _wait(self) -> None:
+        """Whoever waits for a line is told that there are no more, even where something that the process has started lives on
+        and holds its standard output."""
+        self._popen.wait()
+        self._reader.join(1)
+        self._lines.put(None)
+
+    def _end(self) -> str:
+        """How it came to its end."""
+        code = self._popen.wait()
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - LAST_BYTES))
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1].strip()}" if lines else ""
+        return f"its process was ended by {signal.Signals(-code).name}{last}" if code < 0 else f"its process ended{last}"
