@@ -1,0 +1,91 @@
+"""The accepted runs: `baselines/<hardware>/NNNN_<commit>.json`, numbered in the order in which they were accepted."""
+
+import re
+from pathlib import Path
+
+from mpcore.records import Hardware, Run
+from mpcore.store.files import RunError, load
+
+NAME = re.compile(r"(\d{4,})_\w+\.json")
+PUBLISHED = "published"
+"""Not hardware: figures of papers stand beside the baselines."""
+MEMORY_TOLERANCE = 0.02
+"""A driver keeps a little of the memory for itself, another version of it another little."""
+POWER_TOLERANCE = 0.001
+
+
+def accepted(folder: Path, hardware: Hardware) -> list[Run]:
+    """The accepted runs for this machine, oldest first; none where `folder` holds nothing for it.
+
+    Raises RunError for a folder or a file that cannot be read, is none of these, or comes from a machine that cannot be
+    compared with this one.
+    """
+    runs = _read(folder / hardware.key)
+    for run in runs:
+        if reason := comparable(run.machine.hardware, hardware):
+            raise RunError(f"{run.path}, machine_info: its machine cannot be compared with this one: {reason}")
+    return runs
+
+
+def all_accepted(folder: Path) -> dict[str, list[Run]]:
+    """The accepted runs of each machine, by its folder, oldest first. Raises RunError."""
+    found = {path.name: _read(path) for path in _entries(folder) if path.is_dir() and path.name != PUBLISHED}
+    return {key: runs for key, runs in found.items() if runs}
+
+
+def comparable(a: Hardware, b: Hardware) -> str | None:
+    """Why figures of these two machines cannot be compared, None where they can."""
+    if a.key != b.key:
+        return f"{a.key} is not {b.key}"
+    if _differ(a.memory_bytes, b.memory_bytes, MEMORY_TOLERANCE):
+        return f"{_figure(a.memory_bytes, 2**30, 'GiB')} of memory is not {_figure(b.memory_bytes, 2**30, 'GiB')}"
+    if _differ(a.power_limit_watts, b.power_limit_watts, POWER_TOLERANCE):
+        return f"a power limit of {_figure(a.power_limit_watts, 1, 'W')} is not {_figure(b.power_limit_watts, 1, 'W')}"
+    return None
+
+
+def number(run: Run) -> int:
+    """Raises RunError where its file has another name than a baseline's."""
+    name = NAME.fullmatch(Path(run.path).name)
+    if name is None:
+        raise RunError(f"{run.path} is no name of a baseline: expected one such as 0001_0123abcd.json")
+    return int(name[1])
+
+
+def _read(folder: Path) -> list[Run]:
+    runs = [_baseline(path) for path in _entries(folder) if path.suffix == ".json"]
+    for run in runs:
+        key = run.machine.hardware.key
+        if key != folder.name:
+            raise RunError(f"{run.path}, machine_info: a run on {key} in the folder of {folder.name}")
+        if reason := comparable(run.machine.hardware, runs[0].machine.hardware):
+            raise RunError(f"{run.path}, machine_info: its machine cannot be compared with that of {runs[0].path}: {reason}")
+    return sorted(runs, key=number)
+
+
+def _baseline(path: Path) -> Run:
+    run = load(path)
+    number(run)
+    if run.accepted is None:
+        raise RunError(f"{path}: nobody has accepted it: 'mpcore.accepted' is missing; python -m mpcore accept writes it")
+    return run
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"cannot read {folder}: {error.strerror}") from error
+
+
+def _differ(a: float | None, b: float | None, tolerance: float) -> bool:
+    """What is not known of one machine only is not known to be the same."""
+    if a is None or b is None:
+        return a is not b
+    return abs(a - b) > tolerance * max(a, b)
+
+
+def _figure(value: float | None, unit: float, name: str) -> str:
+    return f"an unknown number of {name}" if value is None else f"{value / unit:.0f} {name}"
