@@ -8,6 +8,7 @@ from mpcore import gate
 pytestmark = pytest.mark.accuracy
 
 
-def test_accuracy(case, bench, judge):
+def test_accuracy(case, bench, baseline, judge):
     quality, reference = bench.quality(case), bench.quality(case.in_precision("fp32"))
-    judge(quality, gate.quality_verdicts(quality, reference, **bench.accuracy_terms(case)))
+    expected = gate.quality_verdicts(quality, reference, **bench.accuracy_terms(case))
+    judge(quality, expected + baseline.verdicts(quality))

@@ -8,6 +8,7 @@ from mpcore import gate
 pytestmark = pytest.mark.numerics
 
 
-def test_numerics(case, bench, judge):
+def test_numerics(case, bench, baseline, judge):
     numerics = bench.numerics(case)
-    judge(numerics, gate.numerics_verdicts(numerics, bench.limits(case), control=bench.is_control(case)))
+    expected = gate.numerics_verdicts(numerics, bench.limits(case), control=bench.is_control(case))
+    judge(numerics, expected + baseline.verdicts(numerics))

@@ -29,4 +29,4 @@ def test_step(case, rival, bench, judge):
 @pytest.mark.parametrize("rival", ["Trainer"], indirect=True)
 def test_training(case, rival, bench, judge):
     parity = bench.training_parity(case, rival)
-    judge(parity, gate.parity_verdicts(parity, NOT_SLOWER, bench.accuracy_terms(case)["tolerance"]))
+    judge(parity, gate.parity_verdicts(parity, NOT_SLOWER, bench.tolerance(case)))

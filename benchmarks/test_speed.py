@@ -10,6 +10,7 @@ from mpcore import gate
 pytestmark = pytest.mark.speed
 
 
-def test_speed(case, bench, judge):
+def test_speed(case, bench, baseline, judge):
     speed = bench.speed(case)
-    judge(speed, gate.speed_verdicts(speed, control=bench.is_control(case), rivals=bench.rivals(case)))
+    expected = gate.speed_verdicts(speed, control=bench.is_control(case), rivals=bench.rivals(case))
+    judge(speed, expected + baseline.verdicts(speed))

@@ -1,8 +1,20 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from mpcore.stats import log_half_width, ratio_interval, separate_ratio_interval
+from mpcore.stats import (
+    Deviation,
+    Interval,
+    change_of_pairs,
+    change_since,
+    log_half_width,
+    mean_interval,
+    pooled_deviation,
+    ratio_interval,
+    separate_ratio_interval,
+)
 
 
 @pytest.fixture
@@ -127,3 +139,57 @@ def test_times_that_agree_have_no_width():
 def test_fewer_than_two_times_have_no_end_of_width(times):
     assert log_half_width(times) == np.inf
     assert log_half_width(times, times) == np.inf
+
+
+def test_a_change_since_accepted_runs_is_a_prediction_interval():
+    """Of a new figure by Student's t, where the prior counts for nothing beside the runs."""
+    accepted = np.exp(np.random.default_rng(0).normal(0.0, 0.01, 5000)).tolist()
+    change = change_since(accepted, 1.05, prior=0.01)
+    assert change.centre == pytest.approx(math.log(1.05), abs=1e-3)
+    assert change.high - change.centre == pytest.approx(2.33 * 0.01, rel=0.03)
+    assert change.centre - change.low == pytest.approx(change.high - change.centre)
+
+
+def test_the_prior_speaks_where_runs_are_few():
+    wide, narrow = (change_since([1.0], 1.0, prior) for prior in (0.02, 0.01))
+    assert wide.high == pytest.approx(2 * narrow.high)
+    assert narrow.high == pytest.approx(2.528 * 0.01 * math.sqrt(2), rel=1e-3)  # t of 20 degrees of freedom
+
+
+def test_a_change_of_pairs_is_a_t_interval():
+    base, head = [1.0, 1.1, 0.9, 1.0], [1.02, 1.11, 0.93, 1.01]
+    change = change_of_pairs(base, head, 0.995)
+    reference = stats.ttest_1samp(np.log(np.array(head) / np.array(base)), 0).confidence_interval(0.99)
+    assert (change.low, change.high) == pytest.approx((reference.low, reference.high))
+
+
+@pytest.mark.parametrize(("function", "arguments"), [(change_since, ([], 1.0, 0.01)), (change_of_pairs, ([1.0], [1.0], 0.99))])
+def test_too_few_are_refused(function, arguments):
+    with pytest.raises(ValueError, match="at least"):
+        function(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [
+        (0.011, 0.02, "worse"),
+        (-0.02, -0.011, "better"),
+        (-0.005, 0.005, "same"),
+        (-0.02, 0.009, "same"),
+        (0.005, 0.02, "undecided"),
+        (-0.02, 0.02, "undecided"),
+    ],
+)
+def test_an_interval_is_judged_against_a_margin(low, high, status):
+    assert Interval(low, (low + high) / 2, high).judged(0.01) == status
+
+
+def test_a_deviation_is_pooled_around_the_mean_of_each_group():
+    deviation = pooled_deviation([[1.0, 3.0], [10.0, 10.0, 13.0]])
+    assert (deviation.freedom, deviation.value) == (3, pytest.approx(math.sqrt((2 + 6) / 3)))
+
+
+def test_a_mean_has_bounds_from_what_is_known_of_all():
+    bounds = mean_interval([1.0, 2.0, 3.0], Deviation(1.0, 30), 0.95)
+    assert (bounds.centre, bounds.low) == (2.0, pytest.approx(2 - 1.697 / math.sqrt(3), abs=1e-3))
+    assert mean_interval([1.0], pooled_deviation([[1.0]])).low == -math.inf

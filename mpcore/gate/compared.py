@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpcore.explain import bound
+from mpcore.gate.expected import SEEDS
 from mpcore.kernels import explain_difference
 from mpcore.policy import MACHINE_PRIOR, Margins
 from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
 from mpcore.stats import Interval, change_since, mean_interval, pooled_deviation
 
-SEEDS = 3
-"""From fewer nothing follows."""
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 COMMON = 4
 """Cases from which on it is worth a word what all of them share."""
@@ -75,6 +74,7 @@ def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
     shared = [statistics.median(case) for case in zip(*changes, strict=True)]
     change = change_since([math.exp(-c) for c in shared], 1.0, MACHINE_PRIOR["graph"])
     margin = margins.time("step time", "graph")
+    assert margin is not None  # graphs have one
     status = change.judged(margin)
     sentence = f"steps of all {len(changes)} cases take {_percent(change.centre)} from {_runs(runs)}, {_bounds(change, margin)}"
     if status in ("worse", "better"):
@@ -96,9 +96,12 @@ def _new(of: Since) -> Verdict:
 
 
 def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdict]:
-    verdicts = [_time(speed, accepted, "step time", "blocks", margins)]
-    if speed.eager and all(s.eager for s in accepted):
-        verdicts.append(_time(speed, accepted, "eager time", "eager", margins))
+    fields = {"step time": "blocks"} | ({"eager time": "eager"} if speed.eager and all(s.eager for s in accepted) else {})
+    verdicts = []
+    for metric, field in fields.items():
+        how = "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+        if (margin := margins.time(metric, how)) is not None:
+            verdicts.append(_time(speed, accepted, metric, field, how, margin))
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
         if before and now:
@@ -106,10 +109,8 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdic
     return verdicts
 
 
-def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, margins: Margins) -> Verdict:
-    how = "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Verdict:
     *before, now = (getattr(s, field).step_seconds for s in (*accepted, speed))
-    margin = margins.time(metric, how)
     change = change_since(before, now, MACHINE_PRIOR[how])
     status = change.judged(margin)
     sentence = (
@@ -144,6 +145,8 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Ver
     if len(points) < SEEDS:
         sentence = f"{name} was measured from {len(points)} seeds that accepted runs have too; {SEEDS} are needed"
         return _verdict(quality, quality.metric, "undecided", None, None, None, sentence)
+    if not all(map(math.isfinite, points)):
+        return _diverged(quality, accepted[-1])
     lost = mean_interval([-p for p in points], pooled_deviation([points]), 0.99)
     status = lost.judged(margin)
     sentence = (
@@ -151,6 +154,14 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Ver
         f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}); {margin:g} may be lost"
     )
     return _verdict(quality, quality.metric, status, None, -lost.centre, -margin, sentence)
+
+
+def _diverged(quality: Quality, accepted: Quality) -> Verdict:
+    """A negative control diverges in accepted runs, too."""
+    counts = [sum(not math.isfinite(v) for v in q.values(q.metric)) for q in (quality, accepted)]
+    status: Status = "worse" if counts[0] > counts[1] else "same"
+    sentence = f"{counts[0]} trainings of {quality.case.precision} ended in no number, {counts[1]} in the last accepted run"
+    return _verdict(quality, quality.metric, status, None, counts[0], counts[1], sentence)
 
 
 def _numerics(numerics: Numerics, accepted: list[Numerics], margins: Margins) -> list[Verdict]:
@@ -211,8 +222,9 @@ def _bounds(change: Interval, margin: float) -> str:
 
 def _verdict(record: AnyRecord, metric: str, status: Status, *figures: Any) -> Verdict:
     """`figures`: change, value, limit, and the sentence without the workload."""
-    *numbers, sentence = figures
-    return _compared(record.kind, record.case.id, metric, status, *numbers, f"{record.case.workload}: {sentence}")
+    change, value, limit, sentence = figures
+    whole = f"{record.case.workload}: {sentence}"
+    return _compared(record.kind, record.case.id, metric, status, change, value, limit, whole)
 
 
 def _compared(

@@ -1,11 +1,14 @@
-"""From a record to verdicts, each with one sentence. Pure functions: they read no file and know no device."""
+"""What a mode must reach by itself: to be faster than FP32 and as accurate, and to compute in the bits that its name says."""
 
 from collections.abc import Sequence
 
 from mpcore.explain import bound
 from mpcore.policy import DROPPED_LIMIT, LEARNED, NumericsLimits
 from mpcore.records import Numerics, Parity, Quality, Speed, Status, Verdict
-from mpcore.stats import ratio_interval, separate_ratio_interval
+from mpcore.stats import Deviation, Interval, mean_interval, pooled_deviation, ratio_interval, separate_ratio_interval
+
+SEEDS = 3
+"""From fewer nothing follows of the spread."""
 
 
 def speed_verdicts(speed: Speed, *, control: bool = False, rivals: Sequence[str] = ()) -> list[Verdict]:
@@ -16,24 +19,34 @@ def speed_verdicts(speed: Speed, *, control: bool = False, rivals: Sequence[str]
 
 
 def quality_verdicts(
-    quality: Quality, reference: Quality, *, tolerance: float, loses_updates: bool = False, control: bool = False
+    quality: Quality,
+    reference: Quality,
+    *,
+    tolerance: float,
+    deviation: Deviation | None = None,
+    loses_updates: bool = False,
+    control: bool = False,
 ) -> list[Verdict]:
-    """The mean over seeds must not lie more than `tolerance` points below the reference's, and must lie as many above what a
+    """That no more than `tolerance` points are lost to the reference must be shown, by a one-sided non-inferiority test of 95 %
+    over seeds, which are paired: same seed, same order of the data. And it must be as many better on average than what a
     prediction reaches that has learnt nothing.
 
-    Where small updates are known to be lost it is said, and is no fault.
+    deviation: of the differences, pooled over modes; None for that of these alone. Where small updates are known to be lost
+    it is said, and is no fault.
     """
     name, metric = quality.case.precision, quality.metric
     points = quality.points_over(reference)
     if control:
         return [_control(quality, points)]
-    points = round(points, 9)  # so that exactly the tolerance is within it
-    status: Status = "same" if points >= -tolerance else "worse"
+    gains = [round(p, 9) for p in quality.gains([reference])]  # so that exactly the tolerance is within it
+    interval = mean_interval(gains, deviation or pooled_deviation([gains]), 0.95) if len(gains) >= SEEDS else None
+    points = round(points, 9)
+    status = _not_inferior(points, interval, tolerance)
     mean, seeds = quality.mean(metric), len(quality.trainings)
     value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
     sentence = (
         f"{metric} of {name} is {value}, {points:+.2f} {unit} from {reference.case.precision} over "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}; at most {tolerance:g} may be lost"
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}; at most {tolerance:g} may be lost"
     )
     if status == "worse" and loses_updates:
         sentence += ", and without FP32 masters it is known to lose some"
@@ -91,6 +104,19 @@ def _learnt(quality: Quality, uninformed: float, tolerance: float, loses_updates
         f"nothing ({uninformed:.4g}); it must be more than {tolerance:g} better, or the comparison shows nothing"
     )
     return _verdict(quality, "learning", status, above, tolerance, sentence, known=loses_updates)
+
+
+def _not_inferior(points: float, interval: Interval | None, tolerance: float) -> Status:
+    """`undecided` where more may be lost than was seen."""
+    if interval is None:
+        return "same" if points >= -tolerance else "worse"
+    if interval.low >= -tolerance:
+        return "same"
+    return "worse" if points < -tolerance else "undecided"
+
+
+def _lowest(interval: Interval | None) -> str:
+    return f", of which no test is made: {SEEDS} are needed" if interval is None else f" (95 % bound {interval.low:+.2f})"
 
 
 def _learns(speed: Speed, control: bool) -> Verdict:

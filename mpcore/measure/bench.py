@@ -17,17 +17,20 @@ from mpcore.execution import Eager
 from mpcore.hardware import GpuWatch
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.failure import Failed, explained
+from mpcore.measure.handicap import Handicapped, wait_of
 from mpcore.measure.numerics import Observation, measure_numerics, observe
 from mpcore.measure.parity import step_parity, training_parity
 from mpcore.measure.quality import measure_quality
 from mpcore.measure.speed import BATCHES, Stand, free_memory, measure_speed
-from mpcore.measure.timing import block_seconds
+from mpcore.measure.timing import Contestant, block_seconds, take_turns
 from mpcore.policy import NumericsLimits, numerics_limits
 from mpcore.precision import Precision
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Numerics, Parity, Quality, Reference, Size, Speed
+from mpcore.profile import profiled
+from mpcore.records import Case, Numerics, Parity, Quality, Reference, Size, Speed, Timing
 from mpcore.registry import precisions, workloads
 from mpcore.rivals import Rival, Trainer
+from mpcore.stats import Deviation, pooled_deviation
 from mpcore.train import Progress, TrainStep
 from mpcore.workloads import Workload
 
@@ -115,6 +118,31 @@ class Bench:
             self._speeds[case] = speed.model_copy(update={"missing": missing})
         return self._speeds[case]
 
+    def time(self, case: Case, *, profile: bool = False, handicap: float = 1.0) -> Timing:
+        """The time of a step and nothing else, as soon as it can be had: nothing is learnt, counted or compared with. handicap:
+        how many times longer a step is made to take."""
+        free_memory()
+        step, batches = self.build(case), self.stand(case).batches
+        own = Contestant(step, batches)
+        if handicap > 1:
+            take_turns([own], math.inf, self.watch)
+            wait = wait_of((handicap - 1) * own.blocks.step_seconds, self.device)
+            own = Contestant(Handicapped(step, wait), batches)
+        dropped = take_turns([own], math.inf, self.watch)
+        workload = step.workload
+        return Timing(
+            case=case,
+            workload_version=workload.version,
+            device=self.device.type,
+            batch_size=workload.recipe.batch_size,
+            unit=workload.unit,
+            units_per_sample=workload.units_per_sample,
+            blocks=own.blocks,
+            pool_bytes=step.pool_bytes,
+            dropped_blocks=dropped,
+            profile=profiled(functools.partial(own.step, batches[0]), self.device) if profile else None,
+        )
+
     def _alone(self, reference: Case) -> Reference | None:
         """A case that others are compared with; None, once and for all, where it fails."""
         if reference not in self._failed:
@@ -124,6 +152,15 @@ class Bench:
             except Failed as failed:
                 self._failed[reference] = explained(failed)
         return None
+
+    def alone(self, case: Case) -> Speed:
+        """`case` without references, as it is measured once more in a fresh process where it seems to have got worse."""
+        return measure_speed(self.stand(case), {}, self._ceiling(precisions[case.precision]()))
+
+    def release(self) -> None:
+        """Gives back what is kept on the device, for another process."""
+        self._yardstick = None
+        free_memory()
 
     def drift(self, case: Case) -> dict[str, float]:
         """By mode, how much longer the references of the case's workload take now than when they were measured, as a share;
@@ -187,11 +224,21 @@ class Bench:
         return numerics_limits(*terms, masters=mode.masters, scales=mode.scales, half_share=mode.half_share)
 
     def accuracy_terms(self, case: Case) -> dict[str, Any]:
-        """What the gate takes of a mode and its workload. The tolerance is in points of the metric: the command line's,
-        or the workload's own."""
-        tolerance = self.workload(case).tolerance if self._tolerance is None else self._tolerance
+        """What the gate takes of a mode and its workload, once it and fp32 have been trained."""
         mode = precisions[case.precision]
-        return {"tolerance": tolerance, "loses_updates": mode.loses_updates, "control": mode.control}
+        terms = {"tolerance": self.tolerance(case), "deviation": self._deviation(case)}
+        return {**terms, "loses_updates": mode.loses_updates, "control": mode.control}
+
+    def tolerance(self, case: Case) -> float:
+        """Points of the metric that a mode may lose: the command line's, or the workload's own."""
+        return self.workload(case).tolerance if self._tolerance is None else self._tolerance
+
+    def _deviation(self, case: Case) -> Deviation:
+        """Of differences between the seeds of 16-bit modes and those of fp32, pooled over what of them has been trained."""
+        reference = self._qualities[case.in_precision("fp32")]
+        same = [q for other, q in self._qualities.items() if other.in_precision("fp32") == reference.case]
+        mixed = [q for q in same if precisions[q.case.precision].half_share and not precisions[q.case.precision].control]
+        return pooled_deviation([q.gains([reference]) for q in mixed or [reference]])
 
     def build(self, case: Case, *, dropout: bool = True, pretrained: bool = False) -> TrainStep:
         workload = self.workload(case, pretrained=pretrained)

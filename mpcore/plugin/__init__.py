@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mpcore.plugin.baseline import Baseline, baseline_of, gone
+from mpcore.plugin.baseline import add_options as baseline_options
 from mpcore.plugin.clock import Clock
 from mpcore.plugin.options import add_options, cases, given, session_of, trained
-from mpcore.plugin.session import SESSION
+from mpcore.plugin.session import SESSION, Session
 
 pytest.register_assert_rewrite("mpcore.contract")
 
@@ -31,11 +33,14 @@ KINDS = {
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
 
+WORDS = 2000
+"""Characters of a failure that are kept: its end says why."""
 REFUSED = pytest.StashKey[pytest.UsageError]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+    baseline_options(parser.getgroup("mpcore"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.config.stash[REFUSED] = error
         metafunc.parametrize("case", [])
         return
-    kind = next((k for k in KINDS if metafunc.definition.get_closest_marker(k)), "other")
+    kind = kind_of(metafunc.definition)
     own = metafunc.definition.get_closest_marker("workloads")
     parameters = [
         pytest.param(case, marks=_marks(kind, case, reason), id=case.id)
@@ -82,9 +87,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Data and weights are loaded before the first test, so that what is wrong with them costs no training."""
-    cases = [case for item in session.items if (case := _case(item))]
+    found = [(kind_of(item), case) for item in session.items if (case := _case(item))]
+    cases = [case for _, case in found]
     if cases:
-        session_of(session.config).cases = len(cases)
+        session_of(session.config).collected = found
     if cases and not session.config.option.collectonly:
         import datasets
         from transformers.utils import logging as transformers_logging
@@ -99,6 +105,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             current.bench.check(cases)
         except (DataError, WorkloadError) as error:
             raise pytest.UsageError(str(error)) from error
+        current.baseline = baseline_of(session.config, current.bench)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -162,7 +169,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
-    elif report.when == "call":
+    elif report.failed:
+        session.failed[item.nodeid] = " ".join(report.longreprtext.split())[-WORDS:]
+    if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)
 
 
@@ -170,15 +179,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A session in which no case ran has shown nothing, and does not pass."""
     current = session.config.stash.get(SESSION, None)
-    nothing = current and current.cases and not current.ran and not session.config.option.collectonly
-    if nothing and exitstatus == pytest.ExitCode.OK:
+    if current is None or not current.collected or session.config.option.collectonly or exitstatus != pytest.ExitCode.OK:
+        return
+    if not current.ran:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+    common = current.baseline.common() if current.baseline else None
+    if common and not (common.passed and not (session.config.option.mp_strict and common.open)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     current = config.stash.get(SESSION, None)
-    if current is None or not current.cases or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
+    if current is None or not current.collected or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
         return
     from mpcore.hardware import probe
     from mpcore.report.terminal import summary
@@ -186,6 +199,8 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     terminalreporter.section("mixed precision")
     text = summary(current.results, list(current.skipped.values()), probe(current.bench.device).name)
     terminalreporter.write_line(text)
+    if current.baseline:
+        terminalreporter.write_line(f"\n{_against(config, current)}")
     if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
 
@@ -207,7 +222,11 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     if SESSION in config.stash:
         from mpcore.store import KEY
 
-        output_json[KEY] = {"command": " ".join(["pytest", *map(str, config.invocation_params.args)])}
+        current = config.stash[SESSION]
+        output_json[KEY] = {
+            "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
+            "failed": [{"test": test, "sentence": sentence} for test, sentence in current.failed.items()],
+        }
 
 
 def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
@@ -258,6 +277,14 @@ def bench(request: pytest.FixtureRequest) -> "Bench":
 
 
 @pytest.fixture
+def baseline(request: pytest.FixtureRequest) -> Baseline:
+    """The accepted runs of this machine."""
+    found = session_of(request.config).baseline
+    assert found is not None  # it is read before the first test
+    return found
+
+
+@pytest.fixture
 def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecord, Sequence[Verdict]], None]":
     """Hands a record to pytest-benchmark, which saves it, and fails the test where a verdict does."""
     clock = request.node.get_closest_marker("benchmark").kwargs["timer"]
@@ -275,11 +302,26 @@ def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecor
             clock.replay(benchmark, record.ours.seconds, record.ours.steps)
         else:
             clock.replay(benchmark, [record.seconds])
-        failed = [v.sentence for v in verdicts if not v.passed]
+        strict = request.config.option.mp_strict
+        failed = [v.sentence for v in verdicts if not v.passed or (strict and v.open)]
         if failed:
             pytest.fail("\n".join(failed), pytrace=False)
 
     return judge
+
+
+def _against(config: pytest.Config, session: Session) -> str:
+    from mpcore.hardware import software
+    from mpcore.report.against import against
+
+    baseline = session.baseline
+    assert baseline is not None
+    lost = gone(config, session.collected, baseline.runs)
+    return against(session.results, baseline.runs, baseline.common(), lost, software(), baseline.folder)
+
+
+def kind_of(item: pytest.Item) -> str:
+    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "other")
 
 
 def _marks(kind: str, case: "Case", reason: str | None) -> list[pytest.MarkDecorator]:

@@ -7,6 +7,7 @@ import pytest
 
 if TYPE_CHECKING:
     from mpcore.measure import Bench
+    from mpcore.plugin.baseline import Baseline
     from mpcore.records import Case, Result, Size
 
 
@@ -19,9 +20,12 @@ class Session:
     results: "list[Result]" = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
     """For each result what pytest-benchmark will save with it."""
-    cases: int = 0
-    """Tests of cases that were collected."""
+    collected: "list[tuple[str, Case]]" = field(default_factory=list)
+    """Tests of cases, each with its kind."""
     ran: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by test, whether or not it left a result."""
+    baseline: "Baseline | None" = None
     skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, result: "Result", extra_info: dict[str, Any]) -> None:

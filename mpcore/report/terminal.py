@@ -38,11 +38,11 @@ relative errors of a gradient and of 20 updates against FP64. "-": not measured.
 
 def _reasons(part: pd.DataFrame) -> str:
     known = part[part.why.notna()]
-    lines = [_wrapped(f"{row.precision}: {row.why}") for row in known.itertuples()]
+    lines = [wrapped(f"{row.precision}: {row.why}") for row in known.itertuples()]
     return "\n\n" + "\n".join(lines) if lines else ""
 
 
-def _wrapped(text: str, indent: str = "") -> str:
+def wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(
         text,
         WIDTH,
@@ -76,7 +76,7 @@ def _machine(results: Sequence[Result]) -> str:
     }
     for s in speeds:
         for mode, why in s.missing.items():
-            lines[_wrapped(f"{s.case.workload} ({s.case.execution}): no {mode} to compare with: {why}")] = None
+            lines[wrapped(f"{s.case.workload} ({s.case.execution}): no {mode} to compare with: {why}")] = None
     if any(s.gpu and s.gpu.other_processes for s in speeds):
         lines["other processes were on the GPU while it was timed"] = None
     if any(s.device == "cuda" and s.gpu is None for s in speeds):
@@ -87,13 +87,13 @@ def _machine(results: Sequence[Result]) -> str:
 def _failures(results: Sequence[Result]) -> str:
     failed = [v.sentence for r in results for v in r.verdicts if not v.passed]
     known = [v.sentence for r in results for v in r.verdicts if v.known]
-    return "\n".join(_listed("known:", known) + _listed("failed:", failed))
+    return "\n".join(listed("known:", known) + listed("failed:", failed))
 
 
 def _skips(skipped: Sequence[str]) -> str:
     counted = Counter(skipped)
-    return "\n".join(_listed("not run:", [f"{reason} ({n} {'case' if n == 1 else 'cases'})" for reason, n in counted.items()]))
+    return "\n".join(listed("not run:", [f"{reason} ({n} {'case' if n == 1 else 'cases'})" for reason, n in counted.items()]))
 
 
-def _listed(title: str, lines: Sequence[str]) -> list[str]:
-    return [title, *(_wrapped(line, "  ") for line in lines)] if lines else []
+def listed(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, *(wrapped(line, "  ") for line in lines)] if lines else []

@@ -1,0 +1,216 @@
+"""Verdicts against accepted runs."""
+
+import math
+
+import pytest
+from made import numerics, quality, speed
+
+from mpcore.gate import common_change, compared, confirmed, since
+from mpcore.gate.compared import Since
+from mpcore.kernels import profile_of
+from mpcore.policy import Margins
+from mpcore.records import Blocks, Hardware, Machine, Result, Run
+
+GIB = 2**30
+SGEMM, HALF_GEMM = "sm80_xmma_gemm_f32f32_f32f32_f32", "sm90_xmma_gemm_f16f16_f16f32_f32"
+
+
+def run(*records):
+    hardware = Hardware(
+        device="cuda", name="A", count=1, memory_bytes=1, power_limit_watts=1, mig=None, uuid="u", capability="9.0", cpu="c",
+        cores=1,
+    )  # fmt: skip
+    machine = Machine(hardware=hardware, software={})
+    results = tuple(Result(record=record) for record in records)
+    return Run(path="a.json", command="", datetime="", commit=None, machine=machine, results=results)
+
+
+def step(milliseconds, precision="fp16-amp", workload="bert-imdb", **changes):
+    """A graph's blocks on a GPU."""
+    blocks = Blocks(steps=1, seconds=(milliseconds / 1e3,) * 3)
+    made = speed(blocks=blocks, references={}, device="cuda", **changes)
+    names = {"precision": precision, "workload": workload, "execution": "graph"}
+    return made.model_copy(update={"case": made.case.model_copy(update=names)})
+
+
+def against(record, *accepted, margins=None):
+    return compared(since(record, [run(old) for old in accepted]), margins or Margins(points=1.0))
+
+
+def by_metric(verdicts):
+    return {v.metric: v for v in verdicts}
+
+
+THREE = [step(10.0), step(10.02), step(9.98)]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "status"), [(10.0, "same"), (10.2, "undecided"), (10.5, "worse"), (9.5, "better"), (9.9, "same")]
+)
+def test_a_step_is_judged_by_a_prediction_interval_against_a_margin(milliseconds, status):
+    (verdict,) = against(step(milliseconds), *THREE)
+    assert (verdict.metric, verdict.status, verdict.compared) == ("step time", status, True)
+    assert verdict.ratio == pytest.approx(milliseconds / 10, rel=1e-4)
+    low, high = verdict.interval
+    assert low < verdict.ratio < high
+
+
+def test_the_sentence_says_by_how_much_and_what_the_margin_is():
+    (verdict,) = against(step(10.5), *THREE)
+    assert verdict.sentence == (
+        "bert-imdb: a step of fp16-amp takes 10.5 ms, +5.0 % from 3 accepted runs, between +3.5 % and +6.5 % (99 % each); "
+        "1.5 % is the margin"
+    )
+
+
+def test_fewer_accepted_runs_say_less():
+    assert against(step(10.4), *THREE)[0].status == "worse"
+    assert against(step(10.3), step(10.0))[0].status == "undecided"
+
+
+def test_runs_that_differ_more_than_assumed_widen_the_interval():
+    assert against(step(10.4), step(10.0), step(10.5), step(9.5))[0].status == "undecided"
+
+
+def test_what_got_slower_is_explained_by_its_kernels():
+    before = step(10.0, profile=profile_of({HALF_GEMM: (10, 0.008), "elementwise_kernel": (10, 0.002)}))
+    after = step(14.0, profile=profile_of({SGEMM: (10, 0.012), "elementwise_kernel": (10, 0.002)}))
+    (verdict,) = against(after, before, before, before)
+    assert verdict.status == "worse"
+    assert "14.00 ms of device time, 4.00 ms (40.0 %) more" in verdict.sentence
+    assert "matrix product" in verdict.sentence
+
+
+def test_what_got_faster_comes_with_the_command_that_accepts_it():
+    assert "python -m mpcore accept" in against(step(9.0), *THREE)[0].sentence
+
+
+def test_the_eager_time_beside_a_graph_has_a_margin_of_its_own():
+    def eager(ms):
+        return step(10.0, eager=Blocks(steps=1, seconds=(ms / 1e3,)))
+
+    def status(ms):
+        return by_metric(against(eager(ms), eager(20.0), eager(20.0), eager(20.0)))["eager time"].status
+
+    assert [status(ms) for ms in (20.0, 20.5, 24.0, 30.0)] == ["same", "same", "undecided", "worse"]
+
+
+def test_a_cpu_is_judged_only_where_a_margin_is_given():
+    slow, fast = (step(ms).model_copy(update={"device": "cpu"}) for ms in (100.0, 10.0))
+    assert against(slow, fast) == []
+    (verdict,) = against(slow, fast, margins=Margins(step_time=20.0))
+    assert verdict.status == "worse"
+
+
+@pytest.mark.parametrize(("now", "status"), [(10.05, "same"), (10.2, "worse"), (9.8, "better")])
+@pytest.mark.parametrize(("metric", "field"), [("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")])
+def test_memory_repeats_and_has_a_tight_margin(metric, field, now, status):
+    old, new = (step(10.0, **{field: int(gib * GIB)}) for gib in (10.0, now))
+    verdict = by_metric(against(new, old, old))[metric]
+    assert verdict.status == status
+    assert f"{now:.3f} GiB" in verdict.sentence
+
+
+def test_a_margin_given_for_it_decides():
+    loose = Margins(step_time=10.0, memory=50.0)
+    old, new = (step(ms, pool_bytes=int(gib * GIB)) for ms, gib in ((10.0, 1.0), (10.6, 1.4)))
+    assert [v.status for v in against(new, old, old, old, margins=loose)] == ["same", "same"]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status"),
+    [
+        ((0.90, 0.91, 0.92), "same"),
+        ((0.80, 0.81, 0.82), "worse"),
+        ((0.96, 0.97, 0.98), "better"),
+        ((0.85, 0.92, 0.95), "undecided"),
+    ],
+)
+def test_accuracy_is_compared_seed_by_seed(accuracies, status):
+    old = quality("fp16-amp", 0.90, 0.91, 0.92)
+    (verdict,) = against(quality("fp16-amp", *accuracies), old, old)
+    assert (verdict.metric, verdict.status) == ("accuracy", status)
+
+
+def test_two_seeds_decide_nothing():
+    (verdict,) = against(quality("fp16-amp", 0.5, 0.5), quality("fp16-amp", 0.9, 0.9))
+    assert verdict.status == "undecided"
+    assert "2 seeds" in verdict.sentence
+
+
+def test_a_control_may_diverge_as_it_did():
+    diverged = quality("fp16-true", math.nan, math.nan, 0.5)
+    assert against(diverged, diverged)[0].status == "same"
+    assert against(diverged, quality("fp16-true", 0.5, 0.5, 0.5))[0].status == "worse"
+
+
+@pytest.mark.parametrize(("error", "status"), [(0.05, "same"), (0.074, "same"), (0.076, "worse"), (0.03, "better")])
+def test_errors_may_grow_by_half(error, status):
+    assert by_metric(against(numerics(gradient_error=error), numerics()))["gradient error"].status == status
+
+
+def test_an_error_that_is_no_number_is_worse():
+    assert by_metric(against(numerics(update_error=math.nan), numerics()))["update error"].status == "worse"
+
+
+def test_a_handful_of_flushed_entries_is_chance():
+    verdicts = against(numerics(flushed_share=9e-5), numerics(flushed_share=1e-6))
+    assert by_metric(verdicts)["flushed share"].status == "same"
+
+
+@pytest.mark.parametrize("change", [{"workload_version": 2}, {"batch_size": 64}, {"device": "cpu"}])
+def test_what_was_measured_otherwise_is_not_compared(change):
+    (verdict,) = against(step(20.0).model_copy(update=change), *THREE)
+    assert (verdict.status, verdict.passed, verdict.open) == ("new", True, True)
+    (name, value), *_ = change.items()
+    assert f"{name.split('_')[-1] if name == 'workload_version' else name.split('_')[0]} " in verdict.sentence
+    assert f"{value} here" in verdict.sentence
+
+
+def test_trainings_on_other_data_are_not_compared():
+    other = quality("fp16-amp", 0.1, 0.1, 0.1).model_copy(update={"data": "hub"})
+    (verdict,) = against(other, quality("fp16-amp", 0.9, 0.9, 0.9))
+    assert verdict.status == "new"
+    assert "data embedded there, hub here" in verdict.sentence
+
+
+def test_a_case_that_no_run_has_is_new():
+    (verdict,) = against(step(10.0, precision="bf16-amp"), *THREE)
+    assert (verdict.status, verdict.metric) == ("new", "speed")
+    assert "no accepted run has it" in verdict.sentence
+
+
+def test_worse_stands_only_where_a_fresh_process_says_so_again():
+    first = against(step(10.5), *THREE)
+    (again,) = confirmed(first, against(step(10.4), *THREE))
+    assert (again.status, again.passed) == ("worse", False)
+    assert again.sentence.endswith("measured again in a fresh process, it is so again")
+    (chance,) = confirmed(first, against(step(10.0), *THREE))
+    assert (chance.status, chance.passed, chance.open) == ("undecided", True, True)
+    assert "a step of fp16-amp takes 10 ms" in chance.sentence
+
+
+def test_worse_stands_where_it_cannot_be_measured_again():
+    (verdict,) = confirmed(against(step(10.5), *THREE), "it finds no memory")
+    assert verdict.status == "worse"
+    assert verdict.sentence.endswith("it could not be measured again: it finds no memory")
+
+
+def everything(factor, count=6, runs=3):
+    """Cases that all take `factor` times as long as accepted, one of them much longer."""
+    workloads = [f"w{i}" for i in range(count)]
+    accepted = [run(*(step(10.0 + r / 100, workload=w) for w in workloads)) for r in range(runs)]
+    return [since(step(10.0 * factor * (1.5 if i == 0 else 1), workload=w), accepted) for i, w in enumerate(workloads)]
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, "same"), (1.05, "worse"), (0.95, "better"), (1.02, "undecided")])
+def test_what_all_cases_share_is_a_verdict_of_its_own(factor, status):
+    verdict = common_change(everything(factor), Margins())
+    assert (verdict.case, verdict.status) == ("all cases", status)
+    assert ("the machine, the driver, or a change to all" in verdict.sentence) == (status in ("worse", "better"))
+
+
+def test_a_few_cases_share_nothing():
+    assert common_change(everything(1.1, count=3), Margins()) is None
+    assert common_change([], Margins()) is None
+    assert common_change([Since(step(10.0), ())], Margins()) is None
