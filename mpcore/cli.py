@@ -1,15 +1,14 @@
-"""`python -m mpcore`"""
+"""`python -m mpcore`. Each command imports what it needs once it runs, so that all answer at once what they are for."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpcore.report.baselines import changes, listing
-from mpcore.report.beside import beside
-from mpcore.report.markdown import markdown
-from mpcore.report.plots import plots
+from mpcore.records import Selection
+from mpcore.selection import SelectionError, add_options, selection_of
 from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_published
 
 BASELINES = Path("baselines")
@@ -41,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_baselines(commands)
     theory = commands.add_parser("theory", help="what becomes of small updates and gradients in each mode")
     theory.set_defaults(run=_theory)
+    _add_ab(commands)
+    _add_calibrate(commands)
     return parser
 
 
@@ -60,6 +61,53 @@ def _add_baselines(commands: Any) -> None:
     show.set_defaults(run=_show)
 
 
+def _add_ab(commands: Any) -> None:
+    description = (
+        "Times each case in base and in head, in pairs of fresh processes on this machine, until it is decided whether head is "
+        "slower. BASE and HEAD are git revisions or folders (./NAME, where a folder is named like a revision). Without HEAD it "
+        "is the working tree as it is, uncommitted changes included. With a Python of its own for either side BASE may be left "
+        "out: then the same tree runs in two environments. A file of --mp-load that lies in the tree is each side's own."
+    )
+    codes = "exit code: 0 same or better, 1 worse (whatever else happened), 2 usage or failure, 3 undecided"
+    ab = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
+    ab.add_argument("base", nargs="?", metavar="BASE", help="a git revision or a folder")
+    ab.add_argument("head", nargs="?", metavar="HEAD", help="the same (default: the working tree)")
+    for side in ("base", "head"):
+        ab.add_argument(f"--{side}-python", metavar="PYTHON", help=f"what runs {side} (default: the Python that runs this)")
+    ab.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    ab.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there as markdown, too")
+    add_options(ab.add_argument)
+    ab.set_defaults(run=_ab)
+
+
+def _add_calibrate(commands: Any) -> None:
+    what = "how often the gate stops what is no slower, and how small a slowdown it finds"
+    calibrate = commands.add_parser("calibrate", help=what, description=f"{what[0].upper()}{what[1:]}: simulated or measured.")
+    simulating = calibrate.add_argument_group("simulated (the default)")
+    traces = "recorded step times that the noise is fitted to, a file for each machine start (default: those of an H200)"
+    simulating.add_argument("--traces", nargs="+", type=Path, metavar="FILE", help=traces)
+    suites = "suites of 60 cases in which nothing is slower (default: 2000)"
+    simulating.add_argument("--suites", type=_positive, default=2000, metavar="N", help=suites)
+    measuring = calibrate.add_argument_group("measured: this folder's code against itself, as `ab` does")
+    measuring.add_argument("--measure", action="store_true", help="measure; any option below implies it")
+    handicap = "times longer that a step of the head is made to take; may be repeated (default: 1.02)"
+    measuring.add_argument("--handicap", type=_handicap, action="append", metavar="TIMES", help=handicap)
+    repeat = "comparisons for each handicap, and without one (default: 1)"
+    measuring.add_argument("--repeat", type=_positive, metavar="N", help=repeat)
+    add_options(measuring.add_argument)
+    calibrate.set_defaults(run=_calibrate)
+
+
+def _handicap(text: str) -> float:
+    try:
+        handicap = float(text)
+    except ValueError:
+        handicap = math.nan
+    if not 1 < handicap <= 10:
+        raise argparse.ArgumentTypeError(f"expected a number above 1 and at most 10, such as 1.02, found {text!r}")
+    return handicap
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
@@ -67,6 +115,9 @@ def _positive(text: str) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from mpcore.report.markdown import markdown
+    from mpcore.report.plots import plots
+
     runs = [load(path) for path in options.runs]
     drawn = [f"![{path.stem}]({path})\n" for run in runs for path in plots(run, options.plots)] if options.plots else []
     print("\n".join([*map(markdown, runs), *drawn]))
@@ -74,11 +125,15 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _published(options: argparse.Namespace) -> int:
+    from mpcore.report.beside import beside
+
     print(beside([load(path) for path in options.runs], load_published(options.figures)), end="")
     return 0
 
 
 def _accept(options: argparse.Namespace) -> int:
+    from mpcore.report.baselines import changes
+
     new, old = accept(
         options.runs,
         options.baselines,
@@ -92,6 +147,8 @@ def _accept(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from mpcore.report.baselines import listing
+
     baselines = all_accepted(options.baselines)
     print(listing(baselines) if baselines else f"no accepted runs in {options.baselines}\n", end="")
     return 0
@@ -103,3 +160,33 @@ def _theory(_: argparse.Namespace) -> int:
 
     print(theory(default_device()), end="")
     return 0
+
+
+def _ab(options: argparse.Namespace) -> int:
+    from mpcore.ab.command import run
+
+    return run(options)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from mpcore.calibrate import H200, fit, measured, read, simulated
+    from mpcore.runner import RunnerError
+
+    try:
+        selection = selection_of(options)
+        if options.measure or options.handicap or options.repeat or selection != Selection():
+            if options.traces:
+                raise SelectionError("--traces is for the simulation: expected none where it is measured")
+            said = measured(Path.cwd(), selection, options.handicap or [1.02], options.repeat or 1, _progress)
+        else:
+            said = simulated(fit(read(options.traces)) if options.traces else H200, options.suites)
+        for paragraph in said:
+            print(paragraph, end="\n\n", flush=True)
+    except (SelectionError, RunnerError) as error:
+        print(f"mpcore: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -403,11 +403,13 @@ class Failure(Record):
 
 
 class Listing(Record):
-    """The cases of a selection, each with the reason where the machine cannot run it."""
+    """The cases of a selection, each with the reason where the machine cannot run it. unknown: what the selection names and is
+    not there, a sentence each."""
 
     kind: Literal["listing"] = "listing"
     machine: "Machine"
     cases: tuple[tuple[Case, str | None], ...]
+    unknown: tuple[str, ...] = ()
 
 
 class Order(Record):

@@ -54,6 +54,10 @@ class SelectionError(ValueError):
     """An option that names what is not there; the message names it and says what was expected."""
 
 
+class NoFile(SelectionError):
+    """A file to load that is not there."""
+
+
 def add_options(add: Callable[..., object]) -> None:
     """`add` is add_argument of argparse, or what works like it."""
     for name, keywords in OPTIONS.items():
@@ -94,19 +98,36 @@ def _batch_sizes(texts: Sequence[str]) -> Iterator[int]:
 
 def check(selection: Selection) -> None:
     """Loads the files of the selection; then all its names must be registered. Raises SelectionError."""
+    _, unknown = known(selection)
+    if unknown:
+        raise SelectionError(unknown[0])
+
+
+def known(selection: Selection) -> tuple[Selection | None, list[str]]:
+    """What is there of the selection once its files are loaded, None where nothing is; and a sentence for each file or name
+    that is not. Raises SelectionError for a file that cannot be imported."""
     from mpcore import execution as _executions  # noqa: F401  (registers them)
     from mpcore import precision as _modes  # noqa: F401
     from mpcore import workloads as _workloads  # noqa: F401
     from mpcore.registry import UnknownName, executions, precisions, workloads
 
+    unknown = []
     for path in selection.load:
-        load(Path(path).resolve())
-    try:
-        workloads.check(selection.workloads)
-        precisions.check(name for name in selection.precisions if name != ALL)
-        executions.check(selection.executions)
-    except UnknownName as error:
-        raise SelectionError(str(error)) from error
+        try:
+            load(Path(path).resolve())
+        except NoFile as error:
+            unknown.append(str(error))
+    kept: dict[str, tuple[str, ...]] = {}
+    for axis, registry in (("workloads", workloads), ("precisions", precisions), ("executions", executions)):
+        kept[axis] = ()
+        for name in getattr(selection, axis):
+            try:
+                registry.check([name] if name != ALL or axis != "precisions" else [])
+                kept[axis] += (name,)
+            except UnknownName as error:
+                unknown.append(str(error))
+    emptied = any(getattr(selection, axis) and not names for axis, names in kept.items())
+    return None if emptied else selection.model_copy(update=kept), unknown
 
 
 def load(path: Path) -> None:
@@ -120,7 +141,7 @@ def load(path: Path) -> None:
     if str(path) == getattr(sys.modules.get(name), "__file__", None):
         return
     if not path.is_file() or path.suffix != ".py":
-        raise SelectionError(f"--mp-load {str(path)!r}: expected a Python file that registers a workload or a mode")
+        raise NoFile(f"--mp-load {str(path)!r}: expected a Python file that registers a workload or a mode")
     if name in sys.modules:
         raise SelectionError(f"--mp-load {str(path)!r}: {sys.modules[name].__file__} has the same name; rename one of them")
     before = len(workloads.names()) + len(precisions.names())

@@ -13,34 +13,31 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from mpcore.records import Case, Failure, Listing, Machine, Order, Ready, Record, Selection
 from mpcore.runner import Measured
-from mpcore.selection import SelectionError, cases, check, device_of, source_of
+from mpcore.selection import SelectionError, cases, device_of, known, source_of
 
 if TYPE_CHECKING:
-    import torch
-
     from mpcore.measure import Bench
 
 
 def main() -> None:
-    """The process itself."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     lines = _input()
     selection = Selection.model_validate_json(next(lines))
     try:
-        bench, device = _bench(selection)
+        bench, listed, unknown = _prepared(selection)
     except SelectionError as error:
         _say(answers, Failure(case=None, sentence=str(error)))
         sys.exit(1)
     _say(answers, Ready())
     for line in lines:
         order = Order.model_validate_json(line)
-        _say(answers, _listing(selection, device) if order.case is None else _measured(bench, order.case, order))
+        _say(answers, _listing(bench, listed, unknown) if order.case is None else _measured(bench, order.case, order))
 
 
 def _input() -> Iterator[bytes]:
@@ -64,7 +61,7 @@ def _say(answers: TextIO, record: Record) -> None:
     answers.write(record.model_dump_json() + "\n")
 
 
-def _bench(selection: Selection) -> "tuple[Bench, torch.device]":
+def _prepared(selection: Selection) -> "tuple[Bench, list[tuple[Case, str | None]], list[str]]":
     """Loads the data, of which the collector is then told that they stay. Raises SelectionError."""
     import torch
 
@@ -72,21 +69,23 @@ def _bench(selection: Selection) -> "tuple[Bench, torch.device]":
     from mpcore.measure import Bench
     from mpcore.workloads import WorkloadError
 
-    check(selection)
+    there, unknown = known(selection)
     device = device_of(selection)
     bench = Bench(device, source_of(selection))
-    for case, _ in cases(selection, device):
+    listed = [] if there is None else list(cases(there, device))
+    for case, _ in listed:
         with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured
             bench.workload(case).split("train", torch.device("cpu"))
     gc.collect()
     gc.freeze()
-    return bench, device
+    return bench, listed, unknown
 
 
-def _listing(selection: Selection, device: "torch.device") -> Listing:
+def _listing(bench: "Bench", listed: Sequence[tuple[Case, str | None]], unknown: Sequence[str]) -> Listing:
     from mpcore.hardware import probe, software
 
-    return Listing(machine=Machine(hardware=probe(device), software=software()), cases=tuple(cases(selection, device)))
+    machine = Machine(hardware=probe(bench.device), software=software())
+    return Listing(machine=machine, cases=tuple(listed), unknown=tuple(unknown))
 
 
 def _measured(bench: "Bench", case: Case, order: Order) -> Measured:
