@@ -1,4 +1,6 @@
-"""A workload that trains in a moment, for tests of the core."""
+"""A workload that trains in a moment, for tests of the core, and the suite as its users call it."""
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +9,9 @@ from torch import nn
 from mpcore.data import Split
 from mpcore.records import Recipe
 from mpcore.workloads import Workload, cross_entropy
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+TINY = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider")
 
 
 class Dots(Workload):
@@ -41,3 +46,21 @@ def dots():
 @pytest.fixture
 def cpu():
     return torch.device("cpu")
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Runs the benchmarks in an empty folder without history."""
+    monkeypatch.delenv("MPCORE_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
+    for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeconftest('pytest_plugins = ["mpcore.plugin"]')
+    for path in BENCHMARKS.glob("test_*.py"):
+        (pytester.path / path.name).write_text(path.read_text())
+
+    def run(*arguments, options=TINY, isolated=False):
+        runner = pytester.runpytest_subprocess if isolated else pytester.runpytest_inprocess
+        return runner(*options, *arguments)
+
+    return run

@@ -14,27 +14,6 @@ from mpcore.precision.fp8 import FP8
 from mpcore.records import Numerics, Quality, Speed
 from mpcore.store import load
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-TINY = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider")
-
-
-@pytest.fixture
-def run(pytester, monkeypatch):
-    """Runs the benchmarks in an empty folder without history."""
-    monkeypatch.delenv("MPCORE_DATA", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
-    for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT"):
-        monkeypatch.delenv(name, raising=False)
-    pytester.makeconftest('pytest_plugins = ["mpcore.plugin"]')
-    for path in BENCHMARKS.glob("test_*.py"):
-        (pytester.path / path.name).write_text(path.read_text())
-
-    def run(*arguments, options=TINY, isolated=False):
-        runner = pytester.runpytest_subprocess if isolated else pytester.runpytest_inprocess
-        return runner(*options, *arguments)
-
-    return run
-
 
 def errors(result):
     return [line for line in (result.stderr.str() + result.stdout.str()).splitlines() if line.startswith("ERROR:")]
@@ -323,7 +302,7 @@ def test_saved_runs_are_compared_by_pytest_benchmark(run, pytester):
 
 def test_other_people_s_tests_are_left_alone(pytester, monkeypatch):
     """An installed plugin must cost a project that has no cases nothing: no torch, no exit code, no section."""
-    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     pytester.makepyfile("""
         import sys
         def test_nothing_heavy_is_loaded():
