@@ -140,6 +140,105 @@ def test_published_figures_that_cannot_be_used_are_named(run_file, tmp_path, cap
     assert str(folder) in capsys.readouterr().err
 
 
+@pytest.fixture
+def baselines(tmp_path):
+    return tmp_path / "baselines"
+
+
+def test_a_run_is_accepted_and_shown(run_file, baselines, capsys):
+    assert main(["accept", str(run_file), "--reason", "the first", "--baselines", str(baselines)]) == 0
+    out, err = capsys.readouterr()
+    path = baselines / "some-cpu-2-cores" / "0001_01234567.json"
+    assert out.startswith(f"{run_file}, beside 0 accepted runs\n\nbert-imdb (tiny, eager)\n")
+    assert out.endswith(f"\naccepted: {path}\n")
+    assert (err, path.is_file()) == ("", True)
+    assert main(["show", "--baselines", str(baselines)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("some-cpu-2-cores: 1 run from 1 machine start\n")
+    assert out.splitlines()[3].split()[-2:] == ["the", "first"]
+    assert err == ""
+
+
+def test_what_changes_and_what_is_removed_is_said(run_file, baselines, capsys):
+    accept = ["accept", str(run_file), "--reason", "x", "--keep", "1", "--baselines", str(baselines)]
+    assert main(accept) == 0
+    content = json.loads(run_file.read_text()) | {"datetime": "2026-02-02"}
+    content["benchmarks"][0]["extra_info"]["mpcore"]["record"]["gradient_error"] = 0.02
+    run_file.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert main(accept) == 0
+    out = capsys.readouterr().out
+    assert "1.0e-02  2.0e-02  +100.0 %" in out
+    folder = baselines / "some-cpu-2-cores"
+    assert out.endswith(f"\naccepted: {folder}/0002_01234567.json\nremoved: {folder}/0001_01234567.json\n")
+
+
+def test_a_run_that_failed_is_refused_until_it_is_overruled(run_file, baselines, capsys):
+    content = json.loads(run_file.read_text())
+    content["mpcore"]["failed"] = [{"test": f"test_speed[{case}]", "sentence": "it is slower"} for case in ("a", "b")]
+    run_file.write_text(json.dumps(content))
+    accept = ["accept", str(run_file), "--reason", "x", "--baselines", str(baselines), "--overrule", "a"]
+    assert main(accept) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"mpcore: {run_file} has failures, and a failed run is no reference: b ")
+    assert not baselines.exists()
+    assert main([*accept, "--overrule", "speed:b"]) == 0
+    main(["show", "--baselines", str(baselines)])
+    assert "overrules test_speed[a], test_speed[b]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}"], ids=["missing", "truncated", "not ours"])
+def test_a_file_that_cannot_be_used_is_not_accepted(run_file, tmp_path, baselines, capsys, text):
+    path = tmp_path / "bad.json"
+    if text is not None:
+        path.write_text(text)
+    assert main(["accept", str(run_file), str(path), "--reason", "x", "--baselines", str(baselines)]) == 4
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), str(path) in err) == ("", 1, True)
+    assert not baselines.exists()
+
+
+def test_a_baseline_that_cannot_be_used_is_not_shown_as_none(baselines, capsys):
+    path = baselines / "some-cpu-2-cores" / "0001_abc.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    assert main(["show", "--baselines", str(baselines)]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"mpcore: {path} is no JSON file: ")
+
+
+def test_where_nothing_is_accepted_it_is_said(tmp_path, capsys):
+    assert main(["show", "--baselines", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"no accepted runs in {tmp_path}\n"
+
+
+def test_figures_of_papers_are_no_baselines(capsys):
+    assert main(["show", "--baselines", str(PUBLISHED.parent)]) == 0
+    assert "published" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "required: --reason"),
+        (["--reason", "x", "--keep", "0"], "expected a whole number from 1 on, found '0'"),
+        (["--reason", "x", "--keep", "many"], "expected a whole number from 1 on, found 'many'"),
+    ],
+)
+def test_wrong_options_of_accept_are_said(options, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["accept", "run.json", *options])
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_real_run_on_an_older_layout_is_accepted(baselines, capsys):
+    assert main(["accept", str(RUNS / "unet.json"), "--reason", "x", "--baselines", str(baselines)]) == 0
+    assert f"accepted: {baselines}/nvidia-h200/0001_4ae1741a.json" in capsys.readouterr().out
+
+
 def test_theory_is_computed(capsys):
     assert main(["theory"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

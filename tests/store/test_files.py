@@ -1,73 +1,12 @@
 import json
+import math
 
 import pytest
 
-from mpcore.records import Numerics
-from mpcore.store import RunError, load
+from mpcore.records import Accepted, FailedTest, Numerics
+from mpcore.store import LAYOUTS, RunError, load, load_published
 
 NAME = "benchmarks/test_numerics.py::test_numerics[bert-imdb-fp16-amp-eager-tiny]"
-RECORD = {
-    "kind": "numerics",
-    "case": {"workload": "bert-imdb", "precision": "fp16-amp", "execution": "eager", "size": "tiny", "seed": 0},
-    "workload_version": 1,
-    "device": "cpu",
-    "batch_size": 32,
-    "unit": "reviews",
-    "seconds": 1.5,
-    "loss_error": 1e-4,
-    "gradient_error": None,
-    "flushed_share": 0.0,
-    "updates": 20,
-    "update_error": 0.01,
-    "skipped_steps": 0,
-    "half_flops_share": 0.9,
-}
-HARDWARE = {
-    "device": "cpu",
-    "name": "Some CPU",
-    "count": 1,
-    "memory_bytes": None,
-    "power_limit_watts": None,
-    "mig": None,
-    "uuid": None,
-    "capability": None,
-    "cpu": "Some CPU",
-    "cores": 2,
-}
-
-
-@pytest.fixture
-def content():
-    """What pytest-benchmark saves, as far as it is read; the second benchmark is somebody else's."""
-    return json.loads(
-        json.dumps(
-            {
-                "machine_info": {
-                    "node": "here",
-                    "mpcore": {"hardware": HARDWARE, "software": {"torch": "2.11.0"}},
-                },
-                "mpcore": {"command": "pytest benchmarks"},
-                "commit_info": {"id": "0123456789abcdef", "dirty": False},
-                "benchmarks": [
-                    {"fullname": NAME, "extra_info": {"mpcore": {"layout": 2, "record": RECORD, "verdicts": []}}},
-                    {"fullname": "test_other.py::test_other", "extra_info": {}},
-                ],
-                "datetime": "2026-01-02T03:04:05.678901+00:00",
-                "version": "5.2.0",
-            }
-        )
-    )
-
-
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "0001_run.json"
-
-    def saved(content):
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return path
-
-    return saved
 
 
 def refusal(path):
@@ -84,10 +23,11 @@ def test_a_saved_run_is_loaded(saved, content):
     path = saved(content)
     run = load(path)
     assert (run.path, run.commit, run.datetime[:10]) == (str(path), "0123456789abcdef", "2026-01-02")
-    assert run.machine.hardware.model_dump(exclude={"default_watts"}) == HARDWARE
+    assert run.machine.hardware.key == "some-cpu-2-cores"
     assert (run.machine.software, run.command) == ({"torch": "2.11.0"}, "pytest benchmarks")
     (result,) = run.results
-    assert result.record == Numerics(**RECORD)
+    assert result.record == Numerics(**content["benchmarks"][0]["extra_info"]["mpcore"]["record"])
+    assert (run.failed, run.accepted) == ((), None)
 
 
 def test_a_path_may_be_a_text(saved, content):
@@ -223,3 +163,81 @@ def test_a_newer_layout_is_said_to_be_one(saved, content):
 def test_a_long_value_is_cut(saved, content):
     content["benchmarks"][0]["extra_info"]["mpcore"]["record"]["updates"] = "x" * 10_000
     assert len(refusal(saved(content))) < 500
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_older_layouts_are_read(saved, content, layout):
+    content["benchmarks"][0]["extra_info"]["mpcore"]["layout"] = layout
+    assert load(saved(content)).results[0].layout == layout
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_figure_is_named_with_its_place(saved, content, value):
+    content["benchmarks"][1]["stats"] = {"data": [1.0, value]}
+    assert refusal(saved(content)).endswith(f"benchmarks.1.stats.data.1: expected a finite number, found {value}")
+
+
+def test_a_figure_that_is_too_large_is_none(saved, content):
+    assert "expected a finite number, found inf" in refusal(saved(json.dumps(content).replace("1.5", "1e999")))
+
+
+def test_published_figures_are_finite(tmp_path):
+    path = tmp_path / "paper.json"
+    path.write_text('[{"source": "x", "memory_gb": NaN}]')
+    with pytest.raises(RunError, match=r"paper.json: 0.memory_gb: expected a finite number"):
+        load_published(tmp_path)
+
+
+def test_a_benchmark_that_is_there_twice_is_refused(saved, content):
+    content["benchmarks"].append(content["benchmarks"][0])
+    assert refusal(saved(content)).endswith(f"{NAME}: numerics of bert-imdb-fp16-amp-eager-tiny is there twice")
+
+
+def test_a_case_under_two_names_is_refused(saved, content):
+    content["benchmarks"].append(content["benchmarks"][0] | {"fullname": "test_again"})
+    assert refusal(saved(content)).endswith("test_again: numerics of bert-imdb-fp16-amp-eager-tiny is there twice")
+
+
+def test_a_name_that_is_no_text_is_refused(saved, content):
+    content["benchmarks"][0]["fullname"] = ["a"]
+    assert "fullname of a benchmark: expected a text, found ['a']" in refusal(saved(content))
+
+
+def test_what_failed_is_what_was_told_and_what_verdicts_show(saved, content):
+    verdict = {"kind": "numerics", "case": "x", "metric": "loss error", "status": "worse", "value": 1, "limit": 0}
+    content["benchmarks"][0]["extra_info"]["mpcore"]["verdicts"] = [verdict | {"sentence": "it is worse"}]
+    content["mpcore"]["failed"] = [{"test": "test_speed[x]", "sentence": "out of memory"}]
+    shown = FailedTest(test=NAME, sentence="it is worse")
+    assert load(saved(content)).failed == (FailedTest(test="test_speed[x]", sentence="out of memory"), shown)
+    content["mpcore"]["failed"] = [{"test": NAME, "sentence": "told"}]
+    assert load(saved(content)).failed == (FailedTest(test=NAME, sentence="told"),)
+
+
+@pytest.mark.parametrize(
+    ("failed", "place"),
+    [(3, "failed: "), ([3], "failed.0: "), ([{"test": "x"}], "failed.0.sentence: "), ([{"test": 3, "sentence": ""}], "test: ")],
+)
+def test_what_failed_is_named_where_it_cannot_be_read(saved, content, failed, place):
+    content["mpcore"]["failed"] = failed
+    assert place in refusal(saved(content))
+
+
+def test_why_a_run_was_accepted_is_read(saved, content):
+    why = {"reason": "the first", "datetime": "2026-01-03", "overruled": [NAME]}
+    content["mpcore"]["accepted"] = why
+    assert load(saved(content)).accepted == Accepted(**why)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [("yes", "the record"), ({"reason": "x"}, "datetime"), ({"reason": 1, "datetime": "x"}, "reason")],
+)
+def test_why_a_run_was_accepted_is_named_where_it_cannot_be_read(saved, content, wrong, place):
+    content["mpcore"]["accepted"] = wrong
+    assert f"mpcore.accepted: {place}: " in refusal(saved(content))
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "text", []])
+def test_our_key_holds_an_object(saved, content, wrong):
+    content["mpcore"] = wrong
+    assert "is no run of mpcore: expected pytest-benchmark's layout" in refusal(saved(content))

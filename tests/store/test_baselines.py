@@ -1,0 +1,205 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mpcore.records import SCHEMA
+from mpcore.store import LAYOUTS, RunError, accepted, all_accepted, comparable
+
+
+def refusal(folder, hardware):
+    """The message with which the baselines are refused, which is to be one sentence."""
+    with pytest.raises(RunError) as caught:
+        accepted(folder, hardware)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def record(content):
+    return content["benchmarks"][0]["extra_info"]["mpcore"]["record"]
+
+
+def of_machine(content):
+    return content["machine_info"]["mpcore"]["hardware"]
+
+
+def test_without_a_folder_there_is_none(folder, hardware):
+    assert accepted(folder, hardware) == []
+    (folder / hardware.key).mkdir(parents=True)
+    assert accepted(folder, hardware) == []
+
+
+def test_the_oldest_comes_first(content, stored, folder, hardware):
+    for number in ("10000", "0002", "9999"):
+        stored(content | {"datetime": number}, f"{number}_abc.json")
+    assert [run.datetime for run in accepted(folder, hardware)] == ["0002", "9999", "10000"]
+
+
+def test_those_of_other_machines_are_not_read(content, stored, folder, hardware, gpu):
+    stored(content)
+    stored("{", key="nvidia-h200")
+    assert len(accepted(folder, hardware)) == 1
+    assert "is no JSON file" in refusal(folder, gpu)
+
+
+def test_a_baseline_says_why(content, stored, folder, hardware):
+    path = stored(content)
+    (run,) = accepted(folder, hardware)
+    assert (run.path, run.accepted.reason) == (str(path), "the first")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_older_layouts_are_read(content, stored, folder, hardware, layout):
+    content["benchmarks"][0]["extra_info"]["mpcore"]["layout"] = layout
+    stored(content)
+    assert len(accepted(folder, hardware)) == 1
+
+
+BAD = {
+    "a newer layout": (
+        lambda c: c["benchmarks"][0]["extra_info"]["mpcore"].update(layout=SCHEMA + 1),
+        f"layout {SCHEMA + 1}, this version reads 2 to {SCHEMA}",
+    ),
+    "a layout that is none": (lambda c: c["benchmarks"][0]["extra_info"]["mpcore"].update(layout="new"), "layout 'new'"),
+    "a wrong type": (lambda c: record(c).update(updates="many"), "record.numerics.updates: "),
+    "no record": (lambda c: c["benchmarks"][0]["extra_info"]["mpcore"].pop("record"), "record: Field required"),
+    "a key that is missing in a record": (lambda c: record(c).pop("update_error"), "update_error: Field required"),
+    "no benchmarks": (lambda c: c.pop("benchmarks"), "'benchmarks' is missing"),
+    "no machine": (lambda c: c["machine_info"].pop("mpcore"), "'mpcore' is missing"),
+    "a benchmark twice": (lambda c: c["benchmarks"].append(c["benchmarks"][0]), "is there twice"),
+    "a case twice": (lambda c: c["benchmarks"].append(c["benchmarks"][0] | {"fullname": "x"}), "is there twice"),
+    "not a number": (lambda c: record(c).update(loss_error=float("nan")), "record.loss_error: expected a finite number"),
+    "infinity": (lambda c: c.update(version=float("-inf")), "version: expected a finite number, found -inf"),
+    "nobody accepted it": (lambda c: c["mpcore"].update(accepted=None), "'mpcore.accepted' is missing"),
+    "accepted for no reason": (lambda c: c["mpcore"].update(accepted={"datetime": "x"}), "mpcore.accepted: reason: "),
+    "another machine": (
+        lambda c: of_machine(c).update(name="Other CPU"),
+        "a run on other-cpu-2-cores in the folder of some-cpu",
+    ),
+    "other cores": (
+        lambda c: of_machine(c).update(cores=64),
+        "machine_info: a run on some-cpu-64-cores in the folder of some-cpu",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), BAD.values(), ids=BAD)
+def test_a_bad_one_is_named_and_not_taken_for_none(content, stored, folder, hardware, change, said):
+    stored(content, "0002_abc.json")
+    change(content)
+    path = stored(content)
+    message = refusal(folder, hardware)
+    assert message.startswith(str(path))
+    assert said in message
+
+
+@pytest.mark.parametrize("cut", [0, 1, 400])
+def test_a_truncated_one_is_named(content, stored, folder, hardware, cut):
+    path = stored(json.dumps(content)[:cut])
+    assert refusal(folder, hardware).startswith(f"{path} is no JSON file: ")
+
+
+@pytest.mark.parametrize("name", ["0001.json", "first_abc.json", "001_abc.json", "0001_a b.json"])
+def test_a_name_without_a_number_has_no_place_in_the_order(content, stored, folder, hardware, name):
+    path = stored(content, name)
+    assert refusal(folder, hardware) == f"{path} is no name of a baseline: expected one such as 0001_0123abcd.json"
+
+
+def test_what_is_no_json_file_by_name_is_left_alone(content, stored, folder, hardware):
+    stored(content)
+    stored("half of a run", ".0002_abc.json.tmp")
+    stored("what is here", "README.md")
+    assert len(accepted(folder, hardware)) == 1
+
+
+def test_a_folder_that_is_a_file_is_said(folder, hardware):
+    folder.mkdir()
+    (folder / hardware.key).write_text("")
+    assert refusal(folder, hardware) == f"cannot read {folder / hardware.key}: Not a directory"
+
+
+def test_a_baseline_that_is_a_folder_is_said(folder, hardware):
+    path = folder / hardware.key / "0001_abc.json"
+    path.mkdir(parents=True)
+    assert refusal(folder, hardware) == f"cannot read {path}: Is a directory"
+
+
+@pytest.mark.parametrize("method", ["iterdir", "read_bytes"])
+def test_what_may_not_be_read_is_said(content, stored, folder, hardware, monkeypatch, method):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    path = stored(content)
+    monkeypatch.setattr(Path, method, denied)  # root may read everything
+    assert refusal(folder, hardware) == f"cannot read {path if method == 'read_bytes' else path.parent}: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "NVIDIA H100"}, "nvidia-h200 is not nvidia-h100"),
+        ({"count": 2}, "nvidia-h200 is not nvidia-h200-x2"),
+        ({"mig": "on"}, "nvidia-h200 is not nvidia-h200-mig"),
+        ({"memory_bytes": 100 * 2**30}, "140 GiB of memory is not 100 GiB"),
+        ({"memory_bytes": None}, "140 GiB of memory is not an unknown number of GiB"),
+        ({"power_limit_watts": 600.0}, "a power limit of 700 W is not 600 W"),
+        ({"power_limit_watts": None}, "a power limit of 700 W is not an unknown number of W"),
+        ({"power_limit_watts": 600.0, "default_watts": 700.0}, "nvidia-h200 is not nvidia-h200-600w"),
+    ],
+)
+def test_machines_are_told_apart(gpu, changes, said):
+    other = gpu.model_copy(update=changes)
+    assert comparable(gpu, other) == said
+    assert comparable(other, gpu) is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"uuid": "another"},
+        {"memory_bytes": 149 * 10**9},
+        {"power_limit_watts": 699.9},
+        {"default_watts": 700.0},
+        {"cpu": "x"},
+    ],
+)
+def test_machines_of_a_kind_are_comparable(gpu, changes):
+    assert comparable(gpu, gpu.model_copy(update=changes)) is None
+
+
+@pytest.mark.parametrize(("field", "value"), [("memory_bytes", 100 * 2**30), ("power_limit_watts", 600.0)])
+def test_a_baseline_from_another_machine_of_that_name_is_refused(on_gpu, stored, folder, gpu, field, value):
+    path = stored(on_gpu, key="nvidia-h200")
+    assert len(accepted(folder, gpu)) == 1
+    message = refusal(folder, gpu.model_copy(update={field: value}))
+    assert message.startswith(f"{path}, machine_info: its machine cannot be compared with this one: ")
+
+
+def test_baselines_of_two_machines_in_one_folder_are_refused(on_gpu, stored, folder):
+    first = stored(on_gpu, key="nvidia-h200")
+    of_machine(on_gpu)["power_limit_watts"] = 500.0
+    second = stored(on_gpu, "0002_abc.json", key="nvidia-h200")
+    with pytest.raises(RunError) as caught:
+        all_accepted(folder)
+    assert str(caught.value).startswith(f"{second}, machine_info: its machine cannot be compared with that of {first}: ")
+
+
+def test_all_of_them_by_machine(content, stored, folder):
+    stored(content)
+    stored(content, "0002_abc.json")
+    stored("[]", "paper.json", key="published")
+    stored("what is here", "README.md", key=".")
+    (folder / "empty").mkdir()
+    assert {key: len(runs) for key, runs in all_accepted(folder).items()} == {"some-cpu-2-cores": 2}
+    shutil.rmtree(folder)
+    assert all_accepted(folder) == {}
+
+
+def test_where_all_of_them_are_must_be_a_folder(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    with pytest.raises(RunError, match=f"cannot read {path}: Not a directory"):
+        all_accepted(path)
