@@ -1,0 +1,176 @@
+"""The two gates put to simulated suites: how often they stop one that is no slower, and how large a slowdown must be to be
+found. The decisions are those of `mpcore.stats`, for many cases at once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from mpcore.ab.compare import CONFIRMING, ERROR, PAIRS
+from mpcore.ab.judge import CONFIRMED
+from mpcore.calibrate.noise import Array, CaseNoise, Noise, log_medians
+from mpcore.policy import MACHINE_PRIOR, PAIR_MARGIN, TIME_MARGIN
+from mpcore.stats import PRIOR_RUNS
+
+Found = NDArray[np.bool_]
+LOOK = 1 - ERROR / len(PAIRS)
+"""The confidence of one look at the pairs."""
+MARGIN = math.log1p(PAIR_MARGIN["graph"] / 100)
+CONFIDENCE = 0.99
+"""Of a run against accepted ones."""
+CASES = 60
+POWER = 0.95
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of so many, with the 95 % interval of Clopper and Pearson of their share."""
+
+    found: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        return self.found / self.of
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        interval = stats.binomtest(self.found, self.of).proportion_ci(0.95, method="exact")
+        return float(interval.low), float(interval.high)
+
+
+class Gate(Protocol):
+    """`starts` numbers the machine start of each process that the gate needs of a case, those of confirmation included; the
+    last `slowed` are of what is judged."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def starts(self) -> Sequence[int]: ...
+    @property
+    def slowed(self) -> int: ...
+    def found(self, logs: Array) -> Found:
+        """Whether the times of these processes (last axis, logarithms) are judged `worse`, and again when measured again."""
+        ...
+
+    def stopped(self, logs: Array) -> Found:
+        """Whether a suite is, by one of its cases (last axis but one) or by all of them together."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Base against head in pairs of fresh processes, looked at after each of `looks`."""
+
+    looks: tuple[int, ...] = PAIRS
+
+    @property
+    def name(self) -> str:
+        return f"ab, {' and '.join(map(str, self.looks))} pairs"
+
+    @property
+    def slowed(self) -> int:
+        return self.looks[-1] + CONFIRMING
+
+    @property
+    def starts(self) -> Sequence[int]:
+        return [0] * (2 * self.slowed)
+
+    def found(self, logs: Array) -> Found:
+        changes = logs[..., self.slowed :] - logs[..., : self.slowed]
+        worse, open_ = np.zeros(changes.shape[:-1], bool), np.ones(changes.shape[:-1], bool)
+        for pairs in self.looks:
+            low, high = bounds_of_pairs(changes[..., :pairs], LOOK)
+            worse |= open_ & (low > MARGIN)
+            open_ &= (low <= MARGIN) & (high >= MARGIN)
+        again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMED)
+        return worse & (again > MARGIN)
+
+    def stopped(self, logs: Array) -> Found:
+        return np.any(self.found(logs), axis=-1)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run against accepted ones, each from a machine start of its own."""
+
+    runs: int
+    margin: float = math.log1p(TIME_MARGIN["graph"] / 100)
+    prior: float = MACHINE_PRIOR["graph"]
+
+    @property
+    def name(self) -> str:
+        return f"{self.runs} accepted runs"
+
+    @property
+    def slowed(self) -> int:
+        return 2
+
+    @property
+    def starts(self) -> Sequence[int]:
+        return [*range(self.runs + 1), self.runs]
+
+    def found(self, logs: Array) -> Found:
+        accepted = logs[..., : self.runs]
+        first, again = (lower_bound_since(accepted, logs[..., self.runs + i], self.prior) for i in (0, 1))
+        return (first > self.margin) & (again > self.margin)
+
+    def stopped(self, logs: Array) -> Found:
+        shared = np.median(logs[..., : self.runs] - logs[..., [self.runs]], axis=-2)  # what all cases share is not confirmed
+        return np.any(self.found(logs), axis=-1) | (lower_bound_since(shared, np.zeros(len(logs)), self.prior) > self.margin)
+
+
+def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
+    """`mpcore.stats.change_of_pairs` along the last axis, of the logarithms of ratios."""
+    count = changes.shape[-1]
+    half = stats.t.ppf(confidence, count - 1) * changes.std(axis=-1, ddof=1) / np.sqrt(count)
+    centre = changes.mean(axis=-1)
+    return centre - half, centre + half
+
+
+def lower_bound_since(accepted: Array, new: Array, prior: float) -> Array:
+    """`mpcore.stats.change_since` along the last axis, of logarithms."""
+    runs = accepted.shape[-1]
+    freedom = PRIOR_RUNS + runs - 1
+    spread = np.sqrt((PRIOR_RUNS * prior**2 + accepted.var(axis=-1) * runs) / freedom)
+    half = stats.t.ppf(CONFIDENCE, freedom) * spread * np.sqrt(1 + 1 / runs)
+    return new - accepted.mean(axis=-1) - half
+
+
+def false_alarms(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> Share:
+    """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower."""
+    rng = np.random.default_rng(seed)
+    machines = noise.machine * rng.standard_normal((suites, 1, max(gate.starts) + 1))
+    times = [len(range(index, CASES, len(noise.cases))) for index in range(len(noise.cases))]
+    logs = [_measured(rng, gate, case, noise, machines, n) for case, n in zip(noise.cases, times, strict=True) if n]
+    return Share(int(gate.stopped(np.concatenate(logs, axis=1)).sum()), suites)
+
+
+def detection(gate: Gate, noise: Noise, case: CaseNoise, sizes: Sequence[float], trials: int, seed: int = 0) -> list[Share]:
+    """How often a slowdown of each size (0.02: 2 % longer) is found, of the same simulated measurements."""
+    rng = np.random.default_rng(seed)
+    machines = noise.machine * rng.standard_normal((trials, 1, max(gate.starts) + 1))
+    logs = _measured(rng, gate, case, noise, machines, 1)
+    slowed = np.arange(len(gate.starts)) >= len(gate.starts) - gate.slowed
+    return [Share(int(gate.found(logs + np.log1p(size) * slowed).sum()), trials) for size in sizes]
+
+
+def smallest(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
+    """The size from which on 95 of 100 are found, between sizes by interpolation; None if they never are."""
+    missed = [i for i, share in enumerate(shares) if share < POWER]
+    if not missed:
+        return sizes[0]
+    last = missed[-1]
+    if last + 1 == len(sizes):
+        return None
+    return float(np.interp(POWER, shares[last : last + 2], sizes[last : last + 2]))
+
+
+def _measured(rng: np.random.Generator, gate: Gate, case: CaseNoise, noise: Noise, machines: Array, times: int) -> Array:
+    """Of `times` cases like this in each suite: what their processes report."""
+    processes = log_medians(rng, case, noise, (len(machines), times, len(gate.starts)))
+    return processes + machines[..., list(gate.starts)]

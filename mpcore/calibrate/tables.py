@@ -1,0 +1,75 @@
+"""What the simulation says, as tables."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import tabulate
+
+from mpcore.calibrate.noise import CaseNoise, Noise
+from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, false_alarms, smallest
+from mpcore.policy import MACHINE_PRIOR
+
+GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(3), Stored(5), Stored(10))
+SHOWN = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
+SIZES = tuple(np.round(np.arange(0, 0.0801, 0.0005), 4).tolist())
+TEXT = ("gate", "noise", "cases")
+TRIALS = 1000
+"""Of each case, for the detection of slowdowns."""
+
+
+def simulated(noise: Noise, suites: int) -> Iterator[str]:
+    """Markdown, a paragraph at a time. Machine starts differ by what is assumed of them, if the traces show less."""
+    noise = replace(noise, machine=max(noise.machine, MACHINE_PRIOR["graph"]))
+    yield f"Suites of {CASES} cases stopped though nothing became slower, of {suites} simulated:"
+    yield table(["gate", "noise", "suites stopped", "share", "95 % interval"], _alarms(noise, suites))
+    ordinary = [case for case in noise.cases if not case.odd]
+    found = [{case: detection(gate, noise, case, SIZES, TRIALS, i) for i, case in enumerate(noise.cases)} for gate in GATES]
+    yield f"Slowdowns found, of {TRIALS} of each of {len(ordinary)} cases:"
+    rows = [[gate.name, *_shares([of[case] for case in ordinary])] for gate, of in zip(GATES, found, strict=True)]
+    yield table(["gate", *(f"{100 * size:g} %" for size in SHOWN)], rows)
+    yield "The smallest slowdown found 95 times in 100, in per cent:"
+    groups = {name: list(cases) for name, cases in itertools.groupby(noise.cases, _group)}
+    yield table(
+        ["cases", *(gate.name for gate in GATES)],
+        [[name, *(_smallest([of[case] for case in cases]) for of in found)] for name, cases in groups.items()],
+    )
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    align = ["left" if name in TEXT else "right" for name in headers]
+    return tabulate.tabulate(list(rows), headers=list(headers), tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def stated(share: Share) -> list[str]:
+    low, high = share.bounds
+    return [str(share.found), f"{100 * share.share:.3g} %", f"{100 * low:.2g} to {100 * high:.2g} %"]
+
+
+def _alarms(noise: Noise, suites: int) -> Iterator[list[str]]:
+    ordinary = tuple(case for case in noise.cases if not case.odd)
+    noises = {"as traced": noise}
+    if len(ordinary) < len(noise.cases):
+        noises["no odd processes"] = replace(noise, cases=ordinary)
+    noises["machine starts twice as different"] = replace(noise, machine=2 * noise.machine)
+    for (label, kind), gate in itertools.product(noises.items(), GATES[1:]):
+        yield [gate.name, label, *stated(false_alarms(gate, kind, suites))]
+
+
+def _group(case: CaseNoise) -> str:
+    return f"{case.name}, with odd processes" if case.odd else case.name.split("/")[0]
+
+
+def _shares(cases: Sequence[Sequence[Share]]) -> list[str]:
+    return [f"{_found([of[SIZES.index(size)] for of in cases]):.3g}" for size in SHOWN]
+
+
+def _smallest(cases: Sequence[Sequence[Share]]) -> str:
+    size = smallest(SIZES, [_found(of) / 100 for of in zip(*cases, strict=True)])
+    return f"more than {100 * SIZES[-1]:g}" if size is None else f"{100 * size:.2f}"
+
+
+def _found(shares: Sequence[Share]) -> float:
+    """Per cent."""
+    return 100 * sum(s.found for s in shares) / sum(s.of for s in shares)
