@@ -33,6 +33,7 @@ WITHOUT_TORCH = [
     "report.rows",
     "report.terminal",
     "report.markdown",
+    "report.baselines",
     "report.beside",
     "report.plots",
     "cli",

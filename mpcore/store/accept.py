@@ -40,7 +40,7 @@ def accept(
     Raises RunError for a file that cannot be used or read, has no results, is a baseline already, or has failures that
     `overrule` does not name; then nothing is written.
     """
-    reason = " ".join(reason.split())
+    reason = " ".join(reason.encode(errors="replace").decode().split())  # a terminal's bytes need not be a text
     if not reason:
         raise RunError("nothing is accepted without a reason")
     candidates = _overruled([(content := read(file), to_run(file, content)) for file in files], overrule)
@@ -70,8 +70,9 @@ def _overruled(files: list[tuple[dict[str, Any], Run]], names: Sequence[str]) ->
         left = [failure for failure in run.failed if failure.test not in tests]
         if left:
             listed = ", ".join(_name(failure, run) for failure in left)
+            why = " ".join(left[0].sentence.split())
             raise RunError(
-                f"{run.path} has failures, and a failed run is no reference: {listed} (the first: {left[0].sentence}); "
+                f"{run.path} has failures, and a failed run is no reference: {listed} (the first: {why:.300}); "
                 "what is meant to be so is named with --overrule"
             )
         candidates.append(Candidate(content, run, tuple(f.test for f in run.failed)))

@@ -29,8 +29,11 @@ def accepted(folder: Path, hardware: Hardware) -> list[Run]:
 
 def all_accepted(folder: Path) -> dict[str, list[Run]]:
     """The accepted runs of each machine, by its folder, oldest first. Raises RunError."""
-    found = {path.name: _read(path) for path in _entries(folder) if path.is_dir() and path.name != PUBLISHED}
-    return {key: runs for key, runs in found.items() if runs}
+    try:
+        folders = [path for path in _entries(folder) if path.is_dir() and path.name != PUBLISHED]
+    except OSError as error:
+        raise RunError(f"cannot read {folder}: {error.strerror}") from error
+    return {path.name: runs for path in folders if (runs := _read(path))}
 
 
 def comparable(a: Hardware, b: Hardware) -> str | None:

@@ -106,6 +106,17 @@ def test_a_run_that_failed_is_refused(run, folder):
     assert message.startswith(f"{path} has failures, and a failed run is no reference: {CASE} (the first: {TEST} is worse)")
 
 
+def test_why_it_failed_is_told_on_one_line(content, saved, folder):
+    content["mpcore"]["failed"] = [{"test": TEST, "sentence": "it is worse\n  and " + "worse " * 1000}]
+    assert "(the first: it is worse and worse worse" in (message := refusal([saved(content)], folder))
+    assert len(message) < 1000
+
+
+def test_a_reason_that_is_no_text_is_kept_as_far_as_it_is(run, folder, hardware):
+    accept([run()], folder, "caf\udce9 au lait")
+    assert accepted(folder, hardware)[0].accepted.reason == "caf? au lait"
+
+
 def test_a_verdict_that_fails_is_a_failure(content, saved, folder):
     verdict = {"kind": "numerics", "case": CASE, "metric": "loss error", "status": "worse", "value": 1, "limit": 0}
     content["benchmarks"][0]["extra_info"]["mpcore"]["verdicts"] = [verdict | {"sentence": "it is worse"}]

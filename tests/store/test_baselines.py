@@ -198,6 +198,16 @@ def test_all_of_them_by_machine(content, stored, folder):
     assert all_accepted(folder) == {}
 
 
+def test_a_folder_that_cannot_be_looked_into_is_said(content, stored, folder, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    stored(content)
+    monkeypatch.setattr(Path, "is_dir", denied)
+    with pytest.raises(RunError, match=f"cannot read {folder}: Permission denied"):
+        all_accepted(folder)
+
+
 def test_where_all_of_them_are_must_be_a_folder(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
