@@ -1,14 +1,12 @@
 """`python -m mpcore`. Each command imports what it needs once it runs, so that all answer at once what they are for."""
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpcore.records import Selection
-from mpcore.selection import SelectionError, add_options, selection_of
+from mpcore.selection import add_options
 from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_published
 
 BASELINES = Path("baselines")
@@ -98,16 +96,6 @@ def _add_calibrate(commands: Any) -> None:
     calibrate.set_defaults(run=_calibrate)
 
 
-def _handicap(text: str) -> float:
-    try:
-        handicap = float(text)
-    except ValueError:
-        handicap = math.nan
-    if not 1 < handicap <= 10:
-        raise argparse.ArgumentTypeError(f"expected a number above 1 and at most 10, such as 1.02, found {text!r}")
-    return handicap
-
-
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
@@ -169,24 +157,12 @@ def _ab(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from mpcore.calibrate import H200, fit, measured, read, simulated
-    from mpcore.runner import RunnerError
+    from mpcore.calibrate.command import run
 
-    try:
-        selection = selection_of(options)
-        if options.measure or options.handicap or options.repeat or selection != Selection():
-            if options.traces:
-                raise SelectionError("--traces is for the simulation: expected none where it is measured")
-            said = measured(Path.cwd(), selection, options.handicap or [1.02], options.repeat or 1, _progress)
-        else:
-            said = simulated(fit(read(options.traces)) if options.traces else H200, options.suites)
-        for paragraph in said:
-            print(paragraph, end="\n\n", flush=True)
-    except (SelectionError, RunnerError) as error:
-        print(f"mpcore: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run(options)
 
 
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _handicap(text: str) -> float:
+    from mpcore.calibrate.command import handicap
+
+    return handicap(text)

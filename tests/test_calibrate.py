@@ -202,7 +202,7 @@ def test_the_bounds_of_a_share_are_those_of_clopper_and_pearson():
 
 
 def test_the_smallest_of_a_spread_is_found_as_often_as_it_says(rng):
-    size, gate = smallest_of(0.002), Pairs(PAIRS[:1])
+    size, gate = smallest_of(0.002, MARGIN), Pairs(PAIRS[:1])
     assert size > MARGIN
     logs = np.zeros((20000, 2 * gate.slowed))
     logs[:, gate.slowed :] = size + 0.002 * rng.standard_normal((20000, gate.slowed))
@@ -235,7 +235,7 @@ def comparison(handicap, statuses):
         base=contender, head=contender, selection=Selection(), seed=0, datetime="2026-01-01T00:00:00+00:00",
         cases=tuple(
             Compared(case=case, pairs=tuple(pairs), verdicts=(
-                Verdict(kind="timing", case=case.id, metric="step time", status=status, value=None, limit=None, sentence="."),
+                Verdict(kind="timing", case=case.id, metric="step time", status=status, value=None, limit=0.5, sentence="."),
             ))
             for case, status in zip(cases, statuses, strict=True)
         ),
@@ -262,11 +262,11 @@ def test_a_tree_is_measured_against_itself_and_slowed_down(compared, tmp_path):
         (1.0, handicap, True, seed) for handicap in (1.0, 1.02) for seed in range(3)
     ]
     nothing, planted = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said[1].splitlines()[2:]]
-    assert nothing[:8] == ["+0.00 %", "-0.00 %", "6", "0", "0", "6", "0", "0"]
-    assert planted[:8] == ["+2.00 %", "+2.00 %", "6", "3", "3", "0", "0", "3"]
+    assert nothing[:8] == ["+0.00 %", "-0.00 %", "6", "0", "0", "6", "0", "0 %"]
+    assert planted[:8] == ["+2.00 %", "+2.00 %", "6", "3", "3", "0", "0", "50 %"]
     assert said[2] == "Not measured:\n- bert-imdb-fp8: no such thing"
     spread = math.sqrt(6 / 5) * 0.002
-    assert f"{100 * math.expm1(smallest_of(spread)):.2f} % 95 times in 100" in said[3]
+    assert f"{100 * math.expm1(smallest_of(spread, MARGIN)):.2f} % 95 times in 100" in said[3]
 
 
 @pytest.mark.parametrize(
@@ -285,8 +285,10 @@ def test_any_option_of_measuring_measures(compared, capsys, arguments, handicaps
     assert "planted" in capsys.readouterr().out
 
 
-def test_without_options_it_is_simulated(compared, capsys):
-    assert main(["calibrate", "--suites", "1", "--traces", *map(str, TRACES)]) == 0
+def test_without_options_of_measuring_it_is_simulated(compared, tmp_path, capsys):
+    path = tmp_path / "start.jsonl"
+    path.write_text(f"{GOOD}\n" * 3)
+    assert main(["calibrate", "--suites", "1", "--traces", str(path)]) == 0
     assert "of 1 simulated" in capsys.readouterr().out
     assert compared == []
 

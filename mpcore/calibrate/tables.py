@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import tabulate
 
 from mpcore.calibrate.noise import CaseNoise, Noise
@@ -13,7 +12,7 @@ from mpcore.policy import MACHINE_PRIOR
 
 GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(3), Stored(5), Stored(10))
 SHOWN = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
-SIZES = tuple(np.round(np.arange(0, 0.0801, 0.0005), 4).tolist())
+SIZES = (*(n / 1000 for n in range(50)), *(n / 1000 for n in range(50, 81, 5)))
 TEXT = ("gate", "noise", "cases")
 TRIALS = 1000
 """Of each case, for the detection of slowdowns."""
