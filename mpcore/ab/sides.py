@@ -78,18 +78,21 @@ def _side(text: str | None) -> Iterator[Side]:
 
 @contextmanager
 def _worktree(commit: str) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="mpcore-ab-"))
-    tree = folder / commit[:12]
-    try:
+    with ExitStack() as stack:
         with _signals_later():
+            folder = Path(tempfile.mkdtemp(prefix="mpcore-ab-"))
+            tree = folder / commit[:12]
+            stack.callback(_remove, tree)
             added = _git("worktree", "add", "--detach", str(tree), commit)
         if added.returncode != 0:
             raise SideError(f"git makes no worktree of {commit[:12]} ({_last(added.stderr)})")
         yield tree
-    finally:
-        with _signals_later():
-            _git("worktree", "remove", "--force", str(tree))
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(tree: Path) -> None:
+    with _signals_later():
+        _git("worktree", "remove", "--force", str(tree))
+        shutil.rmtree(tree.parent, ignore_errors=True)
 
 
 @contextmanager

@@ -94,8 +94,6 @@ def _measured(bench: "Bench", case: Case, order: Order) -> Measured:
     from mpcore.precision import Inapplicable
 
     try:
-        if reason := bench.emulated(case):
-            return Failure(case=case, sentence=reason, skipped=True)
         return bench.alone(case) if order.kind == "speed" else bench.time(case, profile=order.profile, handicap=order.handicap)
     except Inapplicable as error:
         return Failure(case=case, sentence=str(error), skipped=True)

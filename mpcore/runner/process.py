@@ -60,6 +60,7 @@ class Process:
         except queue.Empty:
             raise RunnerError(f"its process took more than {seconds:.0f} s {purpose} and was ended") from None
         if line is None:
+            self._lines.put(None)  # for whoever asks again
             raise RunnerError(self._end())
         try:
             return ANSWER.validate_json(line)
