@@ -128,7 +128,7 @@ def test_it_ends_with_all_that_it_has_started(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def runner(self, tmp_path_factory):
+def runner(tmp_path_factory):
     own = tmp_path_factory.mktemp("own") / "own.py"
     registered = OWN.replace("class ", "@workloads.register\nclass ")
     own.write_text(registered)
@@ -138,7 +138,7 @@ def runner(self, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cases(self, runner):
+def cases(runner):
     return [case for case, reason in runner.listing().cases if reason is None]
 
 

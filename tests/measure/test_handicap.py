@@ -1,0 +1,70 @@
+"""A planted slowdown is as large as it was asked for."""
+
+import time
+
+import pytest
+import torch
+
+from mpcore.hardware import GpuWatch
+from mpcore.measure.handicap import Handicapped, wait_of
+from mpcore.measure.timing import Contestant, block_seconds, take_turns
+
+WAIT = 200e-6
+
+
+class Step:
+    """That a wait is planted after."""
+
+    def __init__(self, device):
+        self.device = device
+        self.captured = True
+        self.learning_rates = []
+
+    def set_learning_rate(self, learning_rate):
+        self.learning_rates.append(learning_rate)
+
+    def __call__(self, batch):
+        return batch["x"]
+
+
+class Product(Step):
+    def __call__(self, batch):
+        return batch["x"] @ batch["x"]
+
+
+def test_a_wait_of_a_cpu_takes_its_time():
+    wait = wait_of(WAIT, torch.device("cpu"))
+    start = time.perf_counter()
+    wait()
+    assert time.perf_counter() - start >= WAIT
+
+
+def test_it_is_the_step_with_a_wait_after_it():
+    step, waits = Step(torch.device("cpu")), []
+    handicapped = Handicapped(step, lambda: waits.append(1))
+    handicapped.set_learning_rate(0.5)
+    x = torch.ones(1)
+    assert handicapped({"x": x}) is x
+    assert (waits, step.learning_rates) == ([1], [0.5])
+    assert (handicapped.device, handicapped.captured) == (step.device, True)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+class TestOnAGpu:
+    device = torch.device("cuda")
+
+    @pytest.mark.parametrize("seconds", [20e-6, 200e-6, 5e-3])
+    def test_a_wait_takes_as_long_as_it_was_asked_for_with_its_launch(self, seconds):
+        wait = wait_of(seconds, self.device)
+        found = min(block_seconds(lambda _: wait(), {}, 100, self.device) / 100 for _ in range(5))
+        assert found == pytest.approx(seconds, rel=0.05)
+
+    def test_a_step_gets_longer_by_its_share(self):
+        x = torch.randn(2048, 2048, device=self.device)
+        step = Product(self.device)
+        plain = Contestant(step, [{"x": x}])
+        take_turns([plain], 0.001, GpuWatch(self.device))
+        slower = Contestant(Handicapped(step, wait_of(0.1 * plain.blocks.step_seconds, self.device)), [{"x": x}])
+        take_turns([plain, slower], 0.001, GpuWatch(self.device))
+        assert slower.blocks.step_seconds / plain.blocks.step_seconds == pytest.approx(1.1, abs=0.02)
