@@ -149,7 +149,7 @@ def test_at_most_one_suite_in_a_hundred_is_stopped_for_nothing(gate, noise):
     assert false_alarms(gate, noise, suites=2500, seed=5).bounds[1] < 0.01
 
 
-def test_pooled_blocks_would_stop_many_suites():
+def test_a_hasty_gate_stops_many_suites():
     """The simulation can tell a bad gate: one without a margin and a confirmation."""
 
     class Hasty(Pairs):

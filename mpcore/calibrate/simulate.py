@@ -23,6 +23,8 @@ MARGIN = math.log1p(PAIR_MARGIN["graph"] / 100)
 CONFIDENCE = 0.99
 """Of a run against accepted ones."""
 CASES = 60
+BATCH = 500
+"""Suites that are held in memory at once."""
 POWER = 0.95
 
 
@@ -144,10 +146,8 @@ def lower_bound_since(accepted: Array, new: Array, prior: float) -> Array:
 def false_alarms(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> Share:
     """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower."""
     rng = np.random.default_rng(seed)
-    machines = noise.machine * rng.standard_normal((suites, 1, max(gate.starts) + 1))
-    times = [len(range(index, CASES, len(noise.cases))) for index in range(len(noise.cases))]
-    logs = [_measured(rng, gate, case, noise, machines, n) for case, n in zip(noise.cases, times, strict=True) if n]
-    return Share(int(gate.stopped(np.concatenate(logs, axis=1)).sum()), suites)
+    batches = [min(BATCH, suites - done) for done in range(0, suites, BATCH)]
+    return Share(sum(_stopped(rng, gate, noise, batch) for batch in batches), suites)
 
 
 def detection(gate: Gate, noise: Noise, case: CaseNoise, sizes: Sequence[float], trials: int, seed: int = 0) -> list[Share]:
@@ -168,6 +168,13 @@ def smallest(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
     if last + 1 == len(sizes):
         return None
     return float(np.interp(POWER, shares[last : last + 2], sizes[last : last + 2]))
+
+
+def _stopped(rng: np.random.Generator, gate: Gate, noise: Noise, suites: int) -> int:
+    machines = noise.machine * rng.standard_normal((suites, 1, max(gate.starts) + 1))
+    times = [len(range(index, CASES, len(noise.cases))) for index in range(len(noise.cases))]
+    logs = [_measured(rng, gate, case, noise, machines, n) for case, n in zip(noise.cases, times, strict=True) if n]
+    return int(gate.stopped(np.concatenate(logs, axis=1)).sum())
 
 
 def _measured(rng: np.random.Generator, gate: Gate, case: CaseNoise, noise: Noise, machines: Array, times: int) -> Array:
