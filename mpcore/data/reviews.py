@@ -3,8 +3,8 @@
 Each review has clauses that tell its label ("the acting was superb") among neutral ones. Three of ten such clauses
 are negated ("the acting was never superb"), which turns their meaning round, and neutral clauses carry the same negations.
 Where a review has one of them, a bag of words sees the adjective and not what the negation belongs to, so a linear model
-stays near 0.70; an encoder with attention learns the rest. Where it has many, the majority of adjectives tells: that is
-for large models that start from random weights and have a hundred steps.
+stays near 0.70; an encoder with attention learns the rest. Large models from random weights learn nothing of that in a
+hundred steps: for them there are reviews with many clauses that tell, and none negated.
 """
 
 import random
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from datasets import ClassLabel, Dataset, Features, Value
 
-NEGATED_SHARE = 0.3
+NEGATED = 0.3
+"""Share of the clauses."""
 
 POSITIVE = ["superb", "wonderful", "moving", "brilliant", "delightful", "charming", "gripping", "funny", "clever", "honest"]
 NEGATIVE = ["dull", "awful", "boring", "clumsy", "tedious", "bland", "weak", "silly", "annoying", "predictable"]
@@ -64,26 +65,26 @@ def vocabulary() -> list[str]:
     return sorted(words)
 
 
-def reviews(rows: int, seed: int, *, neutral: int, telling: int) -> Dataset:
+def reviews(rows: int, seed: int, *, neutral: int, telling: int, negated: float = NEGATED) -> Dataset:
     """A balanced data set with the columns of IMDb: `text`, and `label` (0 negative, 1 positive). `neutral` and `telling`
-    clauses a review."""
+    clauses a review, and the share of these that is negated."""
     rng = random.Random(f"mpcore reviews {seed}")
     labels = [row % 2 for row in range(rows)]
     rng.shuffle(labels)
-    texts = [_review(rng, label, neutral, telling) for label in labels]
+    texts = [_review(rng, label, neutral, telling, negated) for label in labels]
     features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
     return Dataset.from_dict({"text": texts, "label": labels}, features=features)
 
 
-def _review(rng: random.Random, label: int, neutral: int, telling: int) -> str:
+def _review(rng: random.Random, label: int, neutral: int, telling: int, negated: float) -> str:
     parts = [_neutral(rng) for _ in range(neutral)]
     for _ in range(telling):
-        parts.insert(rng.randrange(len(parts) + 1), _opinion(rng, label))
+        parts.insert(rng.randrange(len(parts) + 1), _opinion(rng, label, negated))
     return " and ".join(parts)
 
 
-def _opinion(rng: random.Random, label: int) -> str:
-    negated = rng.random() < NEGATED_SHARE
+def _opinion(rng: random.Random, label: int, share: float) -> str:
+    negated = rng.random() < share
     adjectives: Sequence[str] = POSITIVE if (label == 1) != negated else NEGATIVE
     negation = f"{rng.choice(NEGATIONS)} " if negated else ""
     return f"the {rng.choice(ASPECTS)} was {negation}{rng.choice(adjectives)}"

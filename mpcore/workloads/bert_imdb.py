@@ -1,7 +1,7 @@
 """`bert-imdb` and `bert-imdb-1k`: is a film review positive or negative? BERT fine-tuned on IMDb."""
 
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
@@ -17,8 +17,12 @@ from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 
 GENERATED = {"train": 1600, "test": 400}
 """Reviews at most."""
-CLAUSES: dict[Size, dict[str, int]] = {"tiny": {"neutral": 1, "telling": 1}, "full": {"neutral": 12, "telling": 12}}
-"""Of a generated review. From one that tells BERT-base learns nothing in a hundred steps from random weights."""
+CLAUSES: dict[Size, dict[str, Any]] = {
+    "tiny": {"neutral": 1, "telling": 1},
+    "full": {"neutral": 4, "telling": 24, "negated": 0.0},
+}
+"""Of a generated review. From one that tells, or where some are negated, BERT-base learns nothing in a hundred steps from
+random weights."""
 LENGTH = {"tiny": 20, "full": 256}
 TINY = {
     "hidden_size": 64,
