@@ -192,3 +192,8 @@ def test_a_confirmation_finds_the_modules_that_this_process_finds(tmp_path, monk
     monkeypatch.setattr(sys, "path", [str(elsewhere), *sys.path])
     assert confirm(A, Selection()) == "no memory"
     assert os.listdir(tmp_path) == ["elsewhere"]  # noqa: PTH208
+
+
+def test_a_confirmation_that_cannot_begin_says_why(monkeypatch):
+    monkeypatch.setattr(Runner.__init__, "__defaults__", ("nowhere/python",))
+    assert confirm(A, Selection()).startswith("cannot start nowhere/python in ")

@@ -112,7 +112,10 @@ class Runner:
 def confirm(case: Case, selection: Selection) -> Speed | str:
     """`case` measured in a fresh process that finds the same modules as this one, on the device and with the data and the files
     of `selection`; or the sentence that says why it was not. The memory of the GPU should be free."""
-    with Runner(Path.cwd(), selection, path=[p or os.curdir for p in sys.path]) as runner:
-        answer = runner.measure([case], kind="speed")[case]
+    try:
+        with Runner(Path.cwd(), selection, path=[p or os.curdir for p in sys.path]) as runner:
+            answer = runner.measure([case], kind="speed")[case]
+    except RunnerError as error:
+        return str(error)
     assert not isinstance(answer, Timing)
     return answer.sentence if isinstance(answer, Failure) else answer
