@@ -27,9 +27,10 @@ DRIFT_LIMIT = 0.02
 DROPPED_LIMIT = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 
-TIME_MARGIN = {"graph": 1.5, "eager": 50.0}
+TIME_MARGIN = {"graph": 1.25, "eager": 50.0}
 """Per cent that a step may take more than in accepted runs. What Python launches spreads by a tenth from process to process,
-and was seen to take half as long again beside a busy neighbour. A CPU is shared with others: its times are judged only where a margin is given."""
+and was seen to take half as long again beside a busy neighbour. A CPU is shared with others: its times are judged only where
+a margin is given."""
 MACHINE_PRIOR = {"graph": 0.005, "eager": 0.1, "cpu": 0.15}
 """Standard deviation between runs that is assumed before any is seen: the same product has run at 769 to 798 TFLOP/s on an
 H200, from one machine start to another."""

@@ -9,7 +9,7 @@ from scipy import stats
 
 from mpcore.records import Status
 
-PRIOR_RUNS = 20
+PRIOR_RUNS = 10
 """Observations that what is assumed of the spread between runs counts for: three runs say little of it, thirty say more."""
 
 
@@ -78,6 +78,16 @@ def change_since(accepted: Sequence[float], new: float, prior: float, confidence
     freedom = PRIOR_RUNS + len(logs) - 1
     spread = math.sqrt((PRIOR_RUNS * prior**2 + ((logs - logs.mean()) ** 2).sum()) / freedom)
     return _change(math.log(new) - float(logs.mean()), spread * math.sqrt(1 + 1 / len(logs)), freedom, confidence)
+
+
+def judged_since(accepted: Sequence[float], new: float, prior: float, margin: float) -> tuple[Interval, Status]:
+    """`change_since`, and what it means. To say that it is worse takes 99 %. To say that it is the same takes 95 %: that stops
+    no merge, and a machine's own effect is nearly as large as the margin."""
+    change = change_since(accepted, new, prior)
+    status = change.judged(margin)
+    if status == "undecided" and change_since(accepted, new, prior, 0.95).high < margin:
+        status = "same"
+    return change, status
 
 
 def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: float) -> Interval:

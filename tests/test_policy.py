@@ -61,7 +61,7 @@ def pyproject(tmp_path):
 
 def test_without_settings_graphs_and_eager_steps_have_margins_and_cpus_none(tmp_path):
     margins = load_policy(tmp_path / "pyproject.toml").margins("bert-imdb-fp32-graph-full")
-    assert margins.time("step time", "graph") == pytest.approx(math.log(1.015))
+    assert margins.time("step time", "graph") == pytest.approx(math.log(1.0125))
     assert margins.time("eager time", "eager") == pytest.approx(math.log(1.5))
     assert margins.time("step time", "cpu") is None
     assert (margins.memory, margins.points, margins.errors) == (1.0, None, 1.5)

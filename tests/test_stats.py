@@ -153,7 +153,7 @@ def test_a_change_since_accepted_runs_is_a_prediction_interval():
 def test_the_prior_speaks_where_runs_are_few():
     wide, narrow = (change_since([1.0], 1.0, prior) for prior in (0.02, 0.01))
     assert wide.high == pytest.approx(2 * narrow.high)
-    assert narrow.high == pytest.approx(2.528 * 0.01 * math.sqrt(2), rel=1e-3)  # t of 20 degrees of freedom
+    assert narrow.high == pytest.approx(2.764 * 0.01 * math.sqrt(2), rel=1e-3)  # t of 10 degrees of freedom
 
 
 def test_a_change_of_pairs_is_a_t_interval():

@@ -12,7 +12,7 @@ from mpcore.gate.expected import SEEDS
 from mpcore.kernels import explain_difference
 from mpcore.policy import MACHINE_PRIOR, Margins
 from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
-from mpcore.stats import Interval, change_since, mean_interval, pooled_deviation
+from mpcore.stats import Interval, judged_since, mean_interval, pooled_deviation
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 COMMON = 4
@@ -72,10 +72,9 @@ def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
     if len(changes) < COMMON or not runs:
         return None
     shared = [statistics.median(case) for case in zip(*changes, strict=True)]
-    change = change_since([math.exp(-c) for c in shared], 1.0, MACHINE_PRIOR["graph"])
     margin = margins.time("step time", "graph")
     assert margin is not None  # graphs have one
-    status = change.judged(margin)
+    change, status = judged_since([math.exp(-c) for c in shared], 1.0, MACHINE_PRIOR["graph"], margin)
     sentence = f"steps of all {len(changes)} cases take {_percent(change.centre)} from {_runs(runs)}, {_bounds(change, margin)}"
     if status in ("worse", "better"):
         sentence += ": the machine, the driver, or a change to all"
@@ -111,8 +110,7 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdic
 
 def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Verdict:
     *before, now = (getattr(s, field).step_seconds for s in (*accepted, speed))
-    change = change_since(before, now, MACHINE_PRIOR[how])
-    status = change.judged(margin)
+    change, status = judged_since(before, now, MACHINE_PRIOR[how], margin)
     sentence = (
         f"{'an eager step' if field == 'eager' else 'a step'} of {speed.case.precision} takes {1e3 * now:.4g} ms, "
         f"{_percent(change.centre)} from {_runs(len(before))}, {_bounds(change, margin)}"

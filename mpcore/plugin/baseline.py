@@ -25,8 +25,8 @@ def add_options(group: Any) -> None:
         metavar="[CASES:]METRIC=VALUE",
         action="append",
         default=[],
-        help="what may get worse since accepted runs: step-time, eager-time and memory in per cent, points of accuracy, errors as "
-        "a factor; for cases whose name fits a pattern, or all; may be repeated; goes before [tool.mpcore.margins] in "
+        help="what may get worse since accepted runs: step-time, eager-time and memory in per cent, points of accuracy, "
+        "errors as a factor; for cases whose name fits a pattern, or all; may be repeated; goes before [tool.mpcore.margins] in "
         "pyproject.toml",
     )
     group.addoption("--mp-strict", action="store_true", help="what is undecided or new against accepted runs fails, too")

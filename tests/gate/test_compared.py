@@ -59,7 +59,7 @@ def test_the_sentence_says_by_how_much_and_what_the_margin_is():
     (verdict,) = against(step(10.5), *THREE)
     assert verdict.sentence == (
         "bert-imdb: a step of fp16-amp takes 10.5 ms, +5.0 % from 3 accepted runs, between +3.5 % and +6.5 % (99 % each); "
-        "1.5 % is the margin"
+        "1.25 % is the margin"
     )
 
 
