@@ -22,8 +22,6 @@ FLUSHED_LIMIT = 0.01
 LEARNED = 0.95
 """What may be left of the loss after fifty steps on two batches. Dropout alone moves the mean of five losses by less; the
 real workloads end at 0.73 and below."""
-DRIFT_LIMIT = 0.02
-"""Graphs repeat within half a per cent while a workload is measured; ratios within 5 % of 1 are taken in turns."""
 DROPPED_LIMIT = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 

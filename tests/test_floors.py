@@ -36,6 +36,10 @@ WITHOUT_TORCH = [
     "report.baselines",
     "report.beside",
     "report.plots",
+    "selection",
+    "runner",
+    "ab",
+    "calibrate",
     "cli",
 ]
 SAME_FLOOR = {("contract", "plugin"), ("__main__", "cli")}

@@ -5,6 +5,7 @@ import functools
 import gc
 import itertools
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,10 @@ SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
 EMULATED = 2.5
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
+TRIAL_SECONDS = 0.1
 REFERENCES = ("fp32", "tf32")
+AGAIN = 3
+"""Blocks that a reference is timed for once more: enough for a drift of per cents."""
 NO_MEMORY = "it finds no memory"
 TARGET = 0.002
 """Half-width of the 99 % intervals of times and ratios, as a share, that timing goes on for."""
@@ -174,10 +178,9 @@ class Bench:
     def _again(self, case: Case) -> float:
         """Seconds of a step."""
         free_memory()
-        stand = self.stand(case)
-        contestant = stand.contestant(case.precision)
-        stand.alone(contestant)
-        return contestant.blocks.step_seconds
+        contestant = self.stand(case).contestant(case.precision)
+        contestant.warm_up()
+        return statistics.median(contestant.block(n, self.watch)[0] for n in range(AGAIN)) / contestant.steps
 
     def quality(self, case: Case) -> Quality:
         """The trainings of `case`, once a session."""
@@ -290,7 +293,10 @@ class Bench:
         for precision in ("fp32", case.precision):
             step, batch = self.build(eager.in_precision(precision)), self._batch(case, rows)
             step(batch)
-            seconds[precision] = min(block_seconds(step, batch, 1, self.device) for _ in range(2))
+            trials = [block_seconds(step, batch, 1, self.device) for _ in range(2)]
+            while sum(trials) < TRIAL_SECONDS:  # short steps are disturbed the most
+                trials.append(block_seconds(step, batch, 1, self.device))
+            seconds[precision] = min(trials)
         slowdown = seconds[case.precision] / seconds["fp32"]
         if slowdown < EMULATED:
             return None

@@ -28,8 +28,8 @@ from mpcore.profile import profiled
 from mpcore.records import Blocks, Case, Reference, Speed
 from mpcore.train import TrainStep
 
-LEARNING_STEPS, LEAST_STEPS = 50, 30
-LEARNING_SECONDS = 5.0
+LEARNING_STEPS, LEAST_STEPS = 50, 20
+LEARNING_SECONDS = 3.0
 """After which the least must do."""
 EDGE = 5
 """Losses at either end of the learning steps that are averaged."""

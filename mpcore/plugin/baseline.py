@@ -26,7 +26,7 @@ def add_options(group: Any) -> None:
         action="append",
         default=[],
         help="what may get worse since accepted runs: step-time, eager-time and memory in per cent, points of accuracy, "
-        "errors as a factor; for cases whose name fits a pattern, or all; may be repeated; goes before [tool.mpcore.margins] in "
+        "errors as a factor; for cases whose name fits a pattern, or all; may be repeated; before [tool.mpcore.margins] in "
         "pyproject.toml",
     )
     group.addoption("--mp-strict", action="store_true", help="what is undecided or new against accepted runs fails, too")
