@@ -5,6 +5,7 @@ import tabulate
 import torch
 from torch import Tensor, nn
 
+import mpcore.report  # noqa: F401  (which sets how wide a heading is)
 from mpcore import precision as _modes  # noqa: F401  (registers the modes)
 from mpcore.precision import Inapplicable, Precision
 from mpcore.records import Recipe

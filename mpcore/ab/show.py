@@ -6,6 +6,7 @@ import textwrap
 
 import tabulate
 
+import mpcore.report  # noqa: F401  (which sets how wide a heading is)
 from mpcore.records import Compared, Comparison, Contender, Verdict
 
 WIDTH = 100

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import tabulate
 
+import mpcore.report  # noqa: F401  (which sets how wide a heading is)
 from mpcore.calibrate.noise import CaseNoise, Noise
 from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, false_alarms, smallest
 from mpcore.policy import MACHINE_PRIOR

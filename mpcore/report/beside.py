@@ -52,6 +52,8 @@ def _ours(run: Run, frame: pd.DataFrame) -> list[dict[str, Any]]:
         metrics = {str(n).removeprefix(METRIC): row[n] for n in row.index if str(n).startswith(METRIC) and pd.notna(row[n])}
         speedups = {over: value for over in REFERENCES if (value := _speedup(measured, row, over))}
         trained = f"trained on {row['rows']:,.0f}, {row['weights']} weights" if pd.notna(row["train_s"]) else ""
+        if row["diverged"] > 0:  # and so was cut short
+            trained += f", {row['diverged']:.0f} of {row['seeds']:.0f} diverged"
         found.append(
             {
                 "whose": f"here: {row['execution']}, batch {row['batch_size']}",
@@ -75,6 +77,8 @@ def _speedup(frame: pd.DataFrame, row: pd.Series, over: str) -> float | None:
         return None
     if pd.notna(row[f"over_{over}"]):
         return float(row[f"over_{over}"])
+    if row["diverged"] > 0:
+        return None
     alike = (frame.precision == over) & (frame.execution == row["execution"]) & (frame.batch == row["batch"])
     seconds = frame[alike].train_s / row["train_s"]
     return float(seconds.iloc[0]) if len(seconds) and pd.notna(seconds.iloc[0]) else None

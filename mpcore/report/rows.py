@@ -5,12 +5,12 @@ text, or ""); `batch_size`; `unit` (what a sample is); `step_ms`; `eager_ms` (of
 `per_second` (samples); `over_fp32`, `over_tf32` (times as fast); `tflops` (achieved, 10^12 a second); `ceiling_pct` (of what
 a large matrix product reaches); `joules` (a step); `peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager
 step, held by the graph); `why` (a sentence); `train_s`, `evaluation_s` (median over seeds); `trained_per_second` (of `unit`,
-evaluation left out); `seeds`; `rows` (samples to train); `weights` (that it starts from: random or pretrained); `metric` (the
-name of what counts), `score` and `score_sd` (its mean and deviation: in per cent, or as it is where lower is better);
-`points` (how much better than fp32: percentage points, or per cent where lower is better); `metric:<name>` (each metric as it
-is, mean over seeds); `remark` (what the mode says of itself); `loss_error`, `gradient_error`, `update_error`, `flushed_share`
-(against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or "known" for a loss that the mode is known for);
-`failed` (metrics). NaN where something was not measured.
+evaluation left out); `seeds`; `diverged` (trainings that came to nothing); `rows` (samples to train); `weights` (that it
+starts from: random or pretrained); `metric` (the name of what counts), `score` and `score_sd` (its mean and deviation: in per
+cent, or as it is where lower is better); `points` (how much better than fp32: percentage points, or per cent where lower is
+better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what the mode says of itself); `loss_error`,
+`gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
+"known" for a loss that the mode is known for); `failed` (metrics). NaN where something was not measured.
 """
 
 import statistics
@@ -119,6 +119,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "trained_per_second": statistics.median(_samples(quality, t.steps) / t.train_seconds for t in quality.trainings),
         "evaluation_s": quality.evaluation_seconds,
         "seeds": len(quality.trainings),
+        "diverged": sum(t.diverged is not None for t in quality.trainings),
         "rows": quality.rows["train"],
         "weights": "random" if quality.weights == "random" else "pretrained",
         "metric": quality.metric if quality.lower_is_better else f"{quality.metric} %",
@@ -159,6 +160,7 @@ COLUMNS = [
     "trained_per_second",
     "evaluation_s",
     "seeds",
+    "diverged",
     "rows",
     "weights",
     "metric",

@@ -5,9 +5,6 @@ from collections.abc import Mapping
 import pandas as pd
 import tabulate
 
-tabulate.MIN_PADDING = 0
-"""Headings as wide as they are: a table of all figures fits a terminal of 100 columns."""
-
 LEADING = {"precision": ("mode", "{}")}
 SPEED = {
     "step_ms": ("step ms", "{:.2f}"),
