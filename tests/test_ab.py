@@ -379,6 +379,18 @@ def ab(*arguments):
     return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True, check=False)
 
 
+def started(*arguments):
+    """The command as a terminal starts it: what a script starts in the background ignores Ctrl-C, and so do its children."""
+    return subprocess.Popen(
+        command(*arguments),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 class TestTheCommand:
     def test_what_got_slower_since_a_revision(self, repository):
         stub.tree(repository, {"a": 0.001, "b": 0.0021})
@@ -432,9 +444,7 @@ class TestTheCommand:
     def test_nothing_is_left_where_it_is_interrupted(self, repository, sent, code):
         stub.tree(repository, {"a": 0.001}, does={"a": "open('running', 'w').write(str(os.getpid())); time.sleep(1000)"})
         git(repository, "commit", "-q", "-a", "-m", "hangs")
-        process = subprocess.Popen(
-            command("main"), env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = started("main")
         running = self._running(repository)
         os.killpg(process.pid, sent)
         _, errors = process.communicate(timeout=60)
@@ -444,7 +454,7 @@ class TestTheCommand:
         assert left_behind(repository) == []
 
     def test_nothing_is_left_where_the_folders_are_still_being_made(self, repository):
-        process = subprocess.Popen(command("main"), env=environment(), stderr=subprocess.PIPE, start_new_session=True)
+        process = started("main")
         while not left_behind(repository) and process.poll() is None:
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGINT)
