@@ -9,7 +9,17 @@ from typing import Any
 from mpcore.selection import add_options
 from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_published
 
-BASELINES = Path("baselines")
+ROOTS = ("pyproject.toml", "pytest.toml", "pytest.ini", "tox.ini", "setup.cfg")
+
+
+def root() -> Path:
+    """The nearest folder from here upwards with one of pytest's files, which is what pytest takes for its root; or this one."""
+    here = Path.cwd()
+    found = next((folder for folder in (here, *here.parents) if any((folder / name).is_file() for name in ROOTS)), here)
+    return Path() if found == here else found
+
+
+BASELINES = root() / "baselines"
 PUBLISHED = BASELINES / "published"
 
 

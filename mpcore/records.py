@@ -28,6 +28,15 @@ SCHEMA = 3
 
 Size = Literal["tiny", "full"]
 Finite = Annotated[float | None, AfterValidator(lambda x: x if x is None or math.isfinite(x) else None)]
+
+
+def _not_negative(value: float | None) -> float | None:
+    if value is not None and value < 0:
+        raise ValueError("Expected no figure below 0")
+    return value
+
+
+Error = Annotated[Finite, AfterValidator(_not_negative)]
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are the true classes, columns the predicted ones."""
 
@@ -331,11 +340,11 @@ class Numerics(Measurement):
 
     kind: Literal["numerics"] = "numerics"
     seconds: PositiveFloat
-    loss_error: Finite
-    gradient_error: Finite
-    flushed_share: Finite
+    loss_error: Error
+    gradient_error: Error
+    flushed_share: Error
     updates: NonNegativeInt
-    update_error: Finite
+    update_error: Error
     skipped_steps: NonNegativeInt
     half_flops_share: float
 
@@ -535,7 +544,7 @@ class Machine(Record):
 class Accepted(Record):
     """Why and when a run became a baseline, and the tests that had failed in it and were overruled."""
 
-    reason: str
+    reason: Annotated[str, Field(min_length=1)]
     datetime: str
     overruled: tuple[str, ...] = ()
 

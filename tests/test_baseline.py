@@ -10,6 +10,7 @@ import mpcore.report.terminal
 import mpcore.runner  # all before pytester, which unloads what it sees loaded first
 from mpcore.cli import main
 from mpcore.measure import Bench
+from mpcore.precision.autocast import BF16Autocast
 from mpcore.records import Blocks
 from mpcore.store import load
 
@@ -135,9 +136,8 @@ def test_what_is_gone_is_said(run, accepted):
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "-k", "fp32 or bf16")
     assert "gone, though" not in result.stdout.str()  # of what was chosen by a word nothing is missed
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics")
-    result.stdout.fnmatch_lines(
-        ["gone, though the last accepted run has it:", "  numerics of ncf-movielens-bf16-old-eager-tiny"]
-    )
+    title = "gone, though the last accepted run has it (a failure with --mp-strict):"
+    result.stdout.fnmatch_lines([title, "  numerics of ncf-movielens-bf16-old-eager-tiny: there is no such test"])
     result.stdout.fnmatch_lines(["new, and compared with nothing:", "  numerics of ncf-movielens-bf16-amp-eager-tiny"])
 
 
@@ -153,3 +153,18 @@ def test_other_software_is_shown_and_compared(run, accepted):
             "software: torch 1.0 -> *",
         ]
     )
+
+
+def test_a_case_that_is_skipped_now_is_gone(run, accepted, monkeypatch):
+    accepted("-m", "numerics")
+    monkeypatch.setattr(BF16Autocast, "unsupported", classmethod(lambda _cls, _device: "no bf16 today"))
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  numerics of ncf-movielens-bf16-amp-eager-tiny: no bf16 today"])
+    assert run(*CASES, "-m", "numerics", "--mp-strict").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_folder_of_baselines_that_is_none_is_not_taken_for_an_empty_one(run):
+    result = run(*CASES, "-m", "numerics", "--mp-baselines", "nowhere")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --mp-baselines 'nowhere': expected a folder" in result.stderr.str()

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _signals():
             return _run(options)
-    except (SideError, SelectionError, RunnerError) as error:
+    except (SideError, SelectionError, RunnerError, OSError) as error:
         print(f"mpcore: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -39,6 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     for path in (options.json, options.markdown):
         if path is not None and not path.parent.is_dir():
             raise SideError(f"no folder {str(path.parent)!r} to write {path.name} to")
+        if path is not None and path.is_dir():
+            raise SideError(f"{str(path)!r} is a folder: expected a file to write to")
     with sides(options.base, options.head, options.base_python, options.head_python) as (base, head):
         trees = [head.tree, base.tree, root()]
         named = {"load": tuple(_own(path, trees) for path in selection.load), "data": _data(selection.data)}

@@ -87,8 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Data and weights are loaded before the first test, so that what is wrong with them costs no training."""
-    found = [(kind_of(item), case) for item in session.items if (case := _case(item))]
-    cases = [case for _, case in found]
+    found = {item.nodeid: (kind_of(item), case) for item in session.items if (case := _case(item))}
+    cases = [case for _, case in found.values()]
     if cases:
         session_of(session.config).collected = found
     if cases and not session.config.option.collectonly:
@@ -183,8 +183,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if not current.ran:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-    common = current.baseline.common() if current.baseline else None
-    if common and not (common.passed and not (session.config.option.mp_strict and common.open)):
+    if current.baseline and _lost(session.config, current, current.baseline):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -316,8 +315,16 @@ def _against(config: pytest.Config, session: Session) -> str:
 
     baseline = session.baseline
     assert baseline is not None
-    lost = gone(config, session.collected, baseline.runs)
+    lost = gone(config, session, baseline.runs)
     return against(session.results, baseline.runs, baseline.common(), lost, software(), baseline.folder)
+
+
+def _lost(config: pytest.Config, session: Session, baseline: Baseline) -> bool:
+    """Whether a session fails in which no test did: all became slower alike, or, strictly, something is gone or not decided."""
+    common, strict = baseline.common(), config.option.mp_strict
+    if common and (not common.passed or (strict and common.open)):
+        return True
+    return bool(strict and gone(config, session, baseline.runs))
 
 
 def kind_of(item: pytest.Item) -> str:

@@ -11,6 +11,7 @@ from mpcore.selection import ALL
 if TYPE_CHECKING:
     from mpcore.gate import Since
     from mpcore.measure import Bench
+    from mpcore.plugin.session import Session
     from mpcore.policy import Margins, Policy
     from mpcore.records import AnyRecord, Case, Run, Speed, Verdict
 
@@ -101,24 +102,31 @@ def baseline_of(config: pytest.Config, bench: "Bench") -> Baseline:
 
 def _folder(config: pytest.Config) -> Path:
     given = config.getoption("mp_baselines")
-    return config.invocation_params.dir / given if given else config.rootpath / "baselines"
+    if not given:
+        return config.rootpath / "baselines"
+    folder = config.invocation_params.dir / given
+    if not folder.is_dir():
+        raise pytest.UsageError(f"--mp-baselines {given!r}: expected a folder, such as one that python -m mpcore accept made")
+    return folder
 
 
-def gone(config: pytest.Config, collected: "Sequence[tuple[str, Case]]", runs: "Sequence[Run]") -> list[str]:
-    """The cases of the last accepted run that are no longer there: of the kinds of tests and the names that were chosen."""
+def gone(config: pytest.Config, session: "Session", runs: "Sequence[Run]") -> list[str]:
+    """The cases of the last accepted run that are no longer there, or are skipped now: of the kinds of tests and the names that
+    were chosen."""
     if not runs or config.option.keyword or any("::" in argument for argument in config.args):
         return []
     from mpcore.plugin.options import selection_of
 
     selection = selection_of(config)
-    kinds, sizes = {kind for kind, _ in collected}, {case.size for _, case in collected}
-    here = {(kind, case.id) for kind, case in collected}
+    kinds, sizes = {kind for kind, _ in session.collected.values()}, {case.size for _, case in session.collected.values()}
+    here = {(kind, case.id): session.skipped.get(test) for test, (kind, case) in session.collected.items()}
     chosen = (selection.workloads, selection.precisions, selection.executions, selection.batch_sizes)
     found = []
     for record in (result.record for result in runs[-1].results):
         names = (record.case.workload, record.case.precision, record.case.execution, record.case.batch_size)
         looked_for = all(name in some or not some or ALL in some for name, some in zip(names, chosen, strict=True))
         kind = TESTS.get(record.kind, record.kind)
-        if looked_for and kind in kinds and record.case.size in sizes and (kind, record.case.id) not in here:
-            found.append(f"{kind} of {record.case.id}")
+        why = here.get((kind, record.case.id), "there is no such test")
+        if looked_for and kind in kinds and record.case.size in sizes and why is not None:
+            found.append(f"{kind} of {record.case.id}: {why}")
     return found

@@ -20,8 +20,8 @@ class Session:
     results: "list[Result]" = field(default_factory=list)
     saved: list[dict[str, Any]] = field(default_factory=list)
     """For each result what pytest-benchmark will save with it."""
-    collected: "list[tuple[str, Case]]" = field(default_factory=list)
-    """Tests of cases, each with its kind."""
+    collected: "dict[str, tuple[str, Case]]" = field(default_factory=dict)
+    """Tests of cases, by their node ids: the kind of test, and the case."""
     ran: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     """Why, by test, whether or not it left a result."""

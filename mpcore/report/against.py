@@ -35,7 +35,7 @@ def against(
     if common and common.status in ("same", "worse"):
         lines += listed("all cases together:", [common.sentence])
     lines += listed("new, and compared with nothing:", new)
-    lines += listed("gone, though the last accepted run has it:", gone)
+    lines += listed("gone, though the last accepted run has it (a failure with --mp-strict):", gone)
     return "\n".join(lines)
 
 

@@ -57,12 +57,15 @@ def number(run: Run) -> int:
 
 def _read(folder: Path) -> list[Run]:
     runs = [_baseline(path) for path in _entries(folder) if path.suffix == ".json"]
+    seen: dict[tuple[str, str | None], str] = {}
     for run in runs:
         key = run.machine.hardware.key
         if key != folder.name:
             raise RunError(f"{run.path}, machine_info: a run on {key} in the folder of {folder.name}")
         if reason := comparable(run.machine.hardware, runs[0].machine.hardware):
             raise RunError(f"{run.path}, machine_info: its machine cannot be compared with that of {runs[0].path}: {reason}")
+        if (other := seen.setdefault((run.datetime, run.commit), run.path)) != run.path:
+            raise RunError(f"{run.path} is the run that {other} is, too: remove one of them")
     return sorted(runs, key=number)
 
 

@@ -189,13 +189,20 @@ def test_baselines_of_two_machines_in_one_folder_are_refused(on_gpu, stored, fol
 
 def test_all_of_them_by_machine(content, stored, folder):
     stored(content)
-    stored(content, "0002_abc.json")
+    stored(content | {"datetime": "2026-02-03T04:05:06+00:00"}, "0002_abc.json")
     stored("[]", "paper.json", key="published")
     stored("what is here", "README.md", key=".")
     (folder / "empty").mkdir()
     assert {key: len(runs) for key, runs in all_accepted(folder).items()} == {"some-cpu-2-cores": 2}
     shutil.rmtree(folder)
     assert all_accepted(folder) == {}
+
+
+def test_a_run_that_is_there_twice_counts_as_no_two(content, stored, folder):
+    first, second = stored(content), stored(content, "0001_copy.json")
+    with pytest.raises(RunError) as caught:
+        all_accepted(folder)
+    assert str(caught.value) == f"{second} is the run that {first} is, too: remove one of them"
 
 
 def test_a_folder_that_cannot_be_looked_into_is_said(content, stored, folder, monkeypatch):
