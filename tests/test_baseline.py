@@ -130,6 +130,14 @@ def test_a_baseline_that_cannot_be_read_is_no_missing_one(run, accepted, damage,
     assert said in line
 
 
+def test_what_got_better_is_said_with_the_command_that_accepts_it(run, accepted, monkeypatch):
+    accepted("-m", "numerics")
+    monkeypatch.setattr(Bench, "numerics", scaled(Bench.numerics, "gradient_error", 0.5))
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["better than accepted (python -m mpcore accept FILE --reason TEXT makes it the baseline):"])
+
+
 def test_what_is_gone_is_said(run, accepted):
     path = accepted("-m", "numerics")
     path.write_text(path.read_text().replace("bf16-amp", "bf16-old"))

@@ -4,10 +4,11 @@
 that were accepted.
 """
 
-from mpcore.gate.compared import Since, common_change, compared, confirmed, since
+from mpcore.gate.compared import ACCEPT, Since, common_change, compared, confirmed, since
 from mpcore.gate.expected import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts
 
 __all__ = [
+    "ACCEPT",
     "Since",
     "common_change",
     "compared",

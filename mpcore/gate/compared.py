@@ -66,7 +66,7 @@ def confirmed(first: Sequence[Verdict], second: Sequence[Verdict] | str) -> list
 def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
     """What all graphs share: the median change of their step times, taken once for each accepted run. None for fewer than four
     cases that all have the same accepted runs."""
-    changes = [_changes(of) for of in cases if isinstance(of.record, Speed) and of.record.device == "cuda"]
+    changes = [_changes(of) for of in cases if isinstance(of.record, Speed) and _how(of.record) == "graph"]
     runs = max(map(len, changes), default=0)
     changes = [c for c in changes if len(c) == runs]
     if len(changes) < COMMON or not runs:
@@ -98,7 +98,7 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdic
     fields = {"step time": "blocks"} | ({"eager time": "eager"} if speed.eager and all(s.eager for s in accepted) else {})
     verdicts = []
     for metric, field in fields.items():
-        how = "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+        how = _how(speed, field)
         if (margin := margins.time(metric, how)) is not None:
             verdicts.append(_time(speed, accepted, metric, field, how, margin))
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
@@ -106,6 +106,11 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdic
         if before and now:
             verdicts.append(_memory(speed, metric, statistics.median(before), now, margins.memory))
     return verdicts
+
+
+def _how(speed: Speed, field: str = "blocks") -> str:
+    """Who sets the pace: "cpu", Python ("eager"), or the GPU ("graph")."""
+    return "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
 
 
 def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Verdict:
@@ -119,8 +124,6 @@ def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str
         sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
     if status == "worse" and how == "eager":
         sentence += f"; {bound(speed)}"
-    if status == "better":
-        sentence += f"; {ACCEPT} makes it the new baseline"
     return _verdict(speed, metric, status, change, 1e3 * now, margin, sentence)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from mpcore.gate import ACCEPT
 from mpcore.records import Result, Run, Status, Verdict
 from mpcore.report.terminal import listed, wrapped
 
 LOUD: dict[Status, str] = {
-    "better": "better than accepted:",
+    "better": f"better than accepted ({ACCEPT} makes it the baseline):",
     "undecided": "undecided against accepted runs, which passes unless --mp-strict is given:",
 }
 

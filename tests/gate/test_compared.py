@@ -81,10 +81,6 @@ def test_what_got_slower_is_explained_by_its_kernels():
     assert "matrix product" in verdict.sentence
 
 
-def test_what_got_faster_comes_with_the_command_that_accepts_it():
-    assert "python -m mpcore accept" in against(step(9.0), *THREE)[0].sentence
-
-
 def test_the_eager_time_beside_a_graph_has_a_margin_of_its_own():
     def eager(ms):
         return step(10.0, eager=Blocks(steps=1, seconds=(ms / 1e3,)))
@@ -208,6 +204,15 @@ def test_what_all_cases_share_is_a_verdict_of_its_own(factor, status):
     verdict = common_change(everything(factor), Margins())
     assert (verdict.case, verdict.status) == ("all cases", status)
     assert ("the machine, the driver, or a change to all" in verdict.sentence) == (status in ("worse", "better"))
+
+
+def test_what_python_launches_shares_nothing():
+    """Its spread is not that of graphs."""
+    graphs = everything(1.1)
+    eager = [of.record.case.model_copy(update={"execution": "eager"}) for of in graphs]
+    launched = [Since(of.record.model_copy(update={"case": case}), of.accepted) for of, case in zip(graphs, eager, strict=True)]
+    assert common_change(graphs, Margins()).status == "worse"
+    assert common_change(launched, Margins()) is None
 
 
 def test_a_few_cases_share_nothing():
