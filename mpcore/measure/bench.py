@@ -16,6 +16,7 @@ from mpcore import workloads as _workloads  # noqa: F401
 from mpcore.data import Batch, DataError, Source
 from mpcore.execution import Eager
 from mpcore.hardware import GpuWatch
+from mpcore.measure.about import about
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.failure import Failed, explained
 from mpcore.measure.handicap import Handicapped, wait_of
@@ -133,14 +134,8 @@ class Bench:
             wait = wait_of((handicap - 1) * own.blocks.step_seconds, self.device)
             own = Contestant(Handicapped(step, wait), batches)
         dropped = take_turns([own], math.inf, self.watch)
-        workload = step.workload
         return Timing(
-            case=case,
-            workload_version=workload.version,
-            device=self.device.type,
-            batch_size=workload.recipe.batch_size,
-            unit=workload.unit,
-            units_per_sample=workload.units_per_sample,
+            **about(case, step.workload, self.device),
             blocks=own.blocks,
             pool_bytes=step.pool_bytes,
             dropped_blocks=dropped,

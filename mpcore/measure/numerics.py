@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.flops import FlopCount
+from mpcore.measure.about import about
 from mpcore.records import Case, Numerics
 from mpcore.train import TrainStep
 
@@ -78,12 +79,7 @@ def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Obser
     start = time.perf_counter()
     observed = observe(step, batch)
     return Numerics(
-        case=case,
-        workload_version=step.workload.version,
-        device=step.device.type,
-        batch_size=len(next(iter(batch.values()))),
-        unit=step.workload.unit,
-        units_per_sample=step.workload.units_per_sample,
+        **about(case, step.workload, step.device) | {"batch_size": len(next(iter(batch.values())))},
         seconds=time.perf_counter() - start,
         loss_error=abs(observed.loss - yardstick.loss) / abs(yardstick.loss),
         gradient_error=relative_error(observed.gradients, yardstick.gradients),

@@ -6,17 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
-
 from mpcore.data import Split
 from mpcore.hardware import synchronise
+from mpcore.measure.about import about
 from mpcore.measure.speed import Stand, free_memory
 from mpcore.measure.timing import Contestant, take_turns
 from mpcore.precision import Precision
 from mpcore.records import Blocks, Case, Parity
 from mpcore.rivals import Rival, Trainer
 from mpcore.train import TrainStep, evaluate, fit
-from mpcore.workloads import Workload
 
 SEEDS = (0, 1, 2)
 
@@ -30,7 +28,7 @@ def step_parity(stand: Stand, mode: Precision, rival: type[Rival]) -> Parity:
     with mode.settings():
         dropped = take_turns([ours, theirs], stand.target, stand.watch)
     return Parity(
-        **_about(stand.case, workload, stand.device),
+        **about(stand.case, workload, stand.device),
         rival=rival.name,
         rival_version=rival.version(),
         ours=ours.blocks,
@@ -55,7 +53,7 @@ def training_parity(
     steps = recipe.epochs * -(-len(splits["train"]) // recipe.batch_size)
     blocks: Any = {name: Blocks(steps=steps, seconds=tuple(s for s, _ in found)) for name, found in runs.items()}
     return Parity(
-        **_about(case, step.workload, step.device),
+        **about(case, step.workload, step.device),
         rival=rival.name,
         rival_version=rival.version(),
         **blocks,
@@ -83,13 +81,3 @@ def _theirs(
         trainer.train()
         synchronise(device)
         return time.perf_counter() - start, trainer.score(splits["test"])
-
-
-def _about(case: Case, workload: Workload, device: torch.device) -> dict[str, Any]:
-    return {
-        "case": case,
-        "workload_version": workload.version,
-        "device": device.type,
-        "batch_size": workload.recipe.batch_size,
-        "unit": workload.unit,
-    }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from PIL.Image import fromarray
 
 from mpcore.data import Split
+from mpcore.measure.about import about
 from mpcore.measure.speed import free_memory
 from mpcore.records import Case, Quality, Training
 from mpcore.train import Diverged, Progress, TrainStep, evaluate, fit
@@ -40,12 +41,7 @@ def measure_quality(
     assert step is not None
     workload = step.workload
     return Quality(
-        case=case,
-        workload_version=workload.version,
-        device=step.device.type,
-        batch_size=workload.recipe.batch_size,
-        unit=workload.unit,
-        units_per_sample=workload.units_per_sample,
+        **about(case, workload, step.device),
         weights=workload.checkpoint or "random",
         data=workload.source.where,
         rows={name: len(split) for name, split in splits.items()},

@@ -23,6 +23,7 @@ from mpcore.data import Batch
 from mpcore.execution import Eager
 from mpcore.flops import FlopCount
 from mpcore.hardware import GpuWatch, synchronise
+from mpcore.measure.about import about
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
 from mpcore.profile import profiled
 from mpcore.records import Blocks, Case, Reference, Speed
@@ -104,12 +105,7 @@ def measure_speed(stand: Stand, references: Mapping[str, Reference | None], ceil
         if name not in found and (reference := _afterwards(stand, name)):
             found[name] = reference
     return Speed(
-        case=stand.case,
-        workload_version=workload.version,
-        device=device.type,
-        batch_size=len(next(iter(stand.batches[0].values()))),
-        unit=workload.unit,
-        units_per_sample=workload.units_per_sample,
+        **about(stand.case, workload, device),
         remark=remark,
         blocks=blocks,
         references={name: found[name] for name in references if name in found},
