@@ -30,7 +30,7 @@ from mpcore.records import Blocks, Case, Reference, Speed
 from mpcore.train import TrainStep
 
 LEARNING_STEPS, LEAST_STEPS = 50, 20
-LEARNING_SECONDS = 3.0
+LEARNING_SECONDS = 2.0
 """After which the least must do."""
 EDGE = 5
 """Losses at either end of the learning steps that are averaged."""

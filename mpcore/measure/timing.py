@@ -20,7 +20,7 @@ from mpcore.records import Blocks
 from mpcore.stats import log_half_width
 
 BLOCK_SECONDS = 0.1
-ROUNDS = {"cuda": 10, "cpu": 4}
+ROUNDS = {"cuda": 8, "cpu": 4}
 """At least, for an interval that means something."""
 TIME_LIMIT = {"cuda": 2.0, "cpu": 0.4}
 """Seconds of timing for each step, after which an interval is as wide as it is."""
@@ -59,8 +59,9 @@ class Contestant:
     def warm_up(self) -> None:
         """Until the time of a step stands still, at learning rate 0, so that weights stand still from now on."""
         self.step.set_learning_rate(0.0)
-        for batch in islice(cycle(self.batches), WARM_UP + 1):  # a graph has been captured then
-            self.step(batch)
+        if not self.step.captured:
+            for batch in islice(cycle(self.batches), WARM_UP + 1):  # a graph has been captured then
+                self.step(batch)
         recent = [self._estimate(1)]
         while len(recent) <= WARM_UP_BLOCKS:
             recent.append(self._estimate(max(1, round(WARM_UP_SECONDS / recent[-1]))))
