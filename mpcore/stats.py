@@ -1,8 +1,9 @@
 """Pure statistics, without torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -11,6 +12,10 @@ from mpcore.records import Status
 
 PRIOR_RUNS = 10
 """Observations that what is assumed of the spread between runs counts for: three runs say little of it, thirty say more."""
+
+
+SAME = 0.95
+"""Confidence of `same`."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,8 @@ def change_since(accepted: Sequence[float], new: float, prior: float, confidence
 
 
 def judged_since(accepted: Sequence[float], new: float, prior: float, margin: float) -> tuple[Interval, Status]:
-    """`change_since`, and what it means. To say that it is worse takes 99 %. To say that it is the same takes 95 %: that stops
-    no merge, and a machine's own effect is nearly as large as the margin."""
-    change = change_since(accepted, new, prior)
-    status = change.judged(margin)
-    if status == "undecided" and change_since(accepted, new, prior, 0.95).high < margin:
-        status = "same"
-    return change, status
+    """`change_since`, and what it means. To say that it is worse takes 99 %."""
+    return _judged(partial(change_since, accepted, new, prior), 0.99, margin)
 
 
 def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: float) -> Interval:
@@ -96,6 +96,21 @@ def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: fl
         raise ValueError(f"a change needs at least two pairs, got {len(base)}")
     logs = np.log(np.asarray(head) / np.asarray(base))
     return _change(float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(len(logs)), len(logs) - 1, confidence)
+
+
+def judged_pairs(base: Sequence[float], head: Sequence[float], confidence: float, margin: float) -> tuple[Interval, Status]:
+    """`change_of_pairs`, and what it means. To say that it is worse takes `confidence`."""
+    return _judged(partial(change_of_pairs, base, head), confidence, margin)
+
+
+def _judged(change: Callable[[float], Interval], confidence: float, margin: float) -> tuple[Interval, Status]:
+    """The change with `confidence`, and what it means. That it is the same stops no merge and takes `SAME` only: what a machine
+    adds by itself is nearly as large as the margin."""
+    found = change(confidence)
+    status = found.judged(margin)
+    if status == "undecided" and change(SAME).high < margin:
+        status = "same"
+    return found, status
 
 
 def _change(centre: float, error: float, freedom: float, confidence: float) -> Interval:

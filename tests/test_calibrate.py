@@ -98,7 +98,7 @@ def verdict_of_pairs(base, head):
     """As `ab` comes to it."""
     pairs = [Pair(base_seconds=b, head_seconds=h, head_first=False) for b, h in zip(np.exp(base), np.exp(head), strict=True)]
     confidence, margin = 1 - ERROR / len(PAIRS), PAIR_MARGIN["graph"]
-    seen = next((n for n in PAIRS if judged(pairs[:n], confidence, margin) != "undecided"), PAIRS[-1])
+    seen = next((n for n in PAIRS if judged(pairs[:n], confidence, margin)[1] != "undecided"), PAIRS[-1])
     case = Case(workload="bert-imdb", precision="fp32", execution="graph", size="full")
     return seen, time_verdict(case, pairs[:seen], pairs[-CONFIRMING:], confidence, margin).status
 

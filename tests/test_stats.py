@@ -9,6 +9,7 @@ from mpcore.stats import (
     Interval,
     change_of_pairs,
     change_since,
+    judged_pairs,
     log_half_width,
     mean_interval,
     pooled_deviation,
@@ -161,6 +162,17 @@ def test_a_change_of_pairs_is_a_t_interval():
     change = change_of_pairs(base, head, 0.995)
     reference = stats.ttest_1samp(np.log(np.array(head) / np.array(base)), 0).confidence_interval(0.99)
     assert (change.low, change.high) == pytest.approx((reference.low, reference.high))
+
+
+def test_that_pairs_are_the_same_takes_less_than_that_they_are_worse():
+    base, head = [1.0] * 6, [1.0, 1.004, 0.998, 1.003, 0.997, 1.001]
+    change, status = judged_pairs(base, head, 0.995, 0.005)
+    assert change == change_of_pairs(base, head, 0.995)
+    assert change.high > 0.005 > change_of_pairs(base, head, 0.95).high
+    assert status == "same"
+    slower = [1.006 * h for h in head]
+    assert change_of_pairs(base, slower, 0.95).low > 0.004
+    assert judged_pairs(base, slower, 0.995, 0.004)[1] == "undecided"
 
 
 @pytest.mark.parametrize(("function", "arguments"), [(change_since, ([], 1.0, 0.01)), (change_of_pairs, ([1.0], [1.0], 0.99))])

@@ -54,7 +54,7 @@ class Course:
 
     def status(self, confidence: float) -> Status:
         """Of the time, as it is now."""
-        return judged(self._pairs, confidence, self._margin) if len(self.pairs) > 1 else "undecided"
+        return judged(self._pairs, confidence, self._margin)[1] if len(self.pairs) > 1 else "undecided"
 
     def compared(self, confidence: float) -> Compared:
         profiles = self._profiles()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mpcore.kernels import explain_difference
 from mpcore.policy import PAIR_MARGIN, PAIR_MEMORY_MARGIN
 from mpcore.records import Case, Pair, Profile, Status, Timing, Verdict
-from mpcore.stats import Interval, change_of_pairs
+from mpcore.stats import Interval, judged_pairs
 
 KIND = "timing"
 CONFIRMED = 0.99
@@ -19,13 +19,9 @@ def margin(timing: Timing) -> float:
     return PAIR_MARGIN["cpu" if timing.device == "cpu" else "eager" if timing.pool_bytes is None else "graph"]
 
 
-def change(pairs: Sequence[Pair], confidence: float) -> Interval:
-    """Of a step's time from base to head, in logarithms."""
-    return change_of_pairs(*_sides(pairs), confidence)
-
-
-def judged(pairs: Sequence[Pair], confidence: float, per_cent: float) -> Status:
-    return change(pairs, confidence).judged(math.log1p(per_cent / 100))
+def judged(pairs: Sequence[Pair], confidence: float, per_cent: float) -> tuple[Interval, Status]:
+    """The change of a step's time from base to head, in logarithms, and what it means. per_cent: more is worse."""
+    return judged_pairs(*_sides(pairs), confidence, math.log1p(per_cent / 100))
 
 
 def time_verdict(
@@ -38,15 +34,15 @@ def time_verdict(
 ) -> Verdict:
     """`worse` stands where the confirmation says so again; without two pairs of that it is `undecided`. profiles: of base and
     head, which say why."""
-    status, interval = judged(pairs, confidence, per_cent), change(pairs, confidence)
+    interval, status = judged(pairs, confidence, per_cent)
     base, head = (f"{1000 * statistics.median(s):.4g} ms" for s in _sides(pairs))
     sentence = (
         f"{case.id}: a step takes {head} in head and {base} in base, {_per_cent(interval)} in {len(pairs)} pairs; "
         f"more than {per_cent:g} % is worse"
     )
     if status == "worse":
-        again = change(confirmation, CONFIRMED) if len(confirmation) > 1 else None
-        if again is not None and again.judged(math.log1p(per_cent / 100)) == "worse":
+        again, said = judged(confirmation, CONFIRMED, per_cent) if len(confirmation) > 1 else (None, None)
+        if again and said == "worse":
             sentence += f"; {len(confirmation)} fresh pairs confirm it, {_per_cent(again)}"
             sentence += f"; {explain_difference(*profiles)}" if profiles else ""
         else:

@@ -1,6 +1,7 @@
-"""Fresh processes in pairs, of base and of head, one after the other: the next gets ready while one measures."""
+"""Fresh processes in pairs, of base and of head, one after the other: the next get ready while one measures."""
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,9 @@ from mpcore.runner import Measured, Runner, RunnerError
 
 BALANCED = 6
 """In so many pairs in a row head comes first in half of them."""
+AHEAD = {"cuda": 2, "cpu": 1}
+"""Processes that get ready while one measures: on a GPU it takes them longer to import than to measure a few cases, and they
+disturb less."""
 
 
 class Process(Protocol):
@@ -47,19 +51,19 @@ class Relay:
         self._selection = selection
         self._start = start
         self._order = _order(seed)
-        self._waiting: tuple[int, Process] | None = None
+        self._ahead = AHEAD["cpu"]
+        self._waiting: deque[tuple[int, Process]] = deque()
 
     def __enter__(self) -> "Relay":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._waiting is not None:
-            self._waiting[1].close()
-            self._waiting = None
+        while self._waiting:
+            self._waiting.popleft()[1].close()
 
     def listings(self) -> tuple[Listing, Listing]:
         """Of base and head, in processes of their own. Raises RunnerError."""
-        self._waiting = self._next()
+        self._fill(1)
         processes: list[Process] = []
         try:
             for side in self._sides:
@@ -68,23 +72,25 @@ class Relay:
         finally:
             for process in processes:
                 process.close()
+        self._ahead = AHEAD[head.machine.hardware.device]
         return base, head
 
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> Turn:
         """`cases` in a fresh process of each side."""
         answers: dict[int, dict[Case, Measured]] = {}
         while len(answers) < 2:
-            number, process = self._waiting or self._next()
+            self._fill(1 + self._ahead)
+            number, process = self._waiting.popleft()
             try:
-                self._waiting = self._next()
                 answers[number] = process.measure(cases, profile=profile, handicap=self._sides[number].handicap)
             finally:
                 process.close()
         return Turn(base=answers[0], head=answers[1], head_first=next(iter(answers)) == 1)
 
-    def _next(self) -> tuple[int, Process]:
-        number = next(self._order)
-        return number, self._start(self._sides[number], self._selection)
+    def _fill(self, count: int) -> None:
+        while len(self._waiting) < count:
+            number = next(self._order)
+            self._waiting.append((number, self._start(self._sides[number], self._selection)))
 
 
 def _order(seed: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ from mpcore.ab.compare import CONFIRMING, ERROR, PAIRS
 from mpcore.ab.judge import CONFIRMED
 from mpcore.calibrate.noise import Array, CaseNoise, Noise, log_medians
 from mpcore.policy import MACHINE_PRIOR, PAIR_MARGIN, TIME_MARGIN
-from mpcore.stats import PRIOR_RUNS
+from mpcore.stats import PRIOR_RUNS, SAME
 
 Found = NDArray[np.bool_]
 LOOK = 1 - ERROR / len(PAIRS)
@@ -86,7 +86,8 @@ class Pairs:
         changes = logs[..., self.slowed :] - logs[..., : self.slowed]
         worse, open_ = np.zeros(changes.shape[:-1], bool), np.ones(changes.shape[:-1], bool)
         for pairs in self.looks:
-            low, high = bounds_of_pairs(changes[..., :pairs], LOOK)
+            low, _ = bounds_of_pairs(changes[..., :pairs], LOOK)
+            _, high = bounds_of_pairs(changes[..., :pairs], SAME)
             worse |= open_ & (low > MARGIN)
             open_ &= (low <= MARGIN) & (high >= MARGIN)
         again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMED)
