@@ -65,13 +65,15 @@ def _measure(relay: Relay, courses: Sequence[Course], looks: Sequence[int], conf
     done = 0
     for look in looks:
         running = [c for c in courses if not c.out and c.status(confidence) == "undecided"]
+        if not running:
+            return
         for _ in _timed(range(done, look), progress):
-            if not running:
-                break
             turn = relay.pair([c.case for c in running])
             for course in running:
                 course.add(turn, looks[0])
             running = [c for c in running if not c.out]
+            if not running:
+                return
         done = look
 
 

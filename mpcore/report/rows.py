@@ -10,31 +10,59 @@ starts from: random or pretrained); `metric` (the name of what counts), `score` 
 cent, or as it is where lower is better); `points` (how much better than fp32: percentage points, or per cent where lower is
 better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what the mode says of itself); `loss_error`,
 `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
-"known" for a loss that the mode is known for); `failed` (metrics). NaN where something was not measured.
+"known" for a loss that the mode is known for); `since` (the gravest status against accepted runs: "worse", "undecided",
+"better", "new" or "same"); `failed` (metrics). NaN where something was not measured.
+
+Of several runs each row begins with `run` (its file), `measured` (when, ISO 8601), `commit`, `hardware` (the key that makes
+two comparable), `device` (its name), `torch` (the version), `accepted` (whether the run is a baseline).
 """
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mpcore.explain import explain
-from mpcore.records import Case, Numerics, Parity, Quality, Result, Speed
+from mpcore.records import Case, Numerics, Parity, Quality, Result, Run, Speed, Status
 
+RUN = ["run", "measured", "commit", "hardware", "device", "torch", "accepted"]
 KEYS = ["workload", "size", "execution", "batch", "precision"]
 METRIC = "metric:"
+SEVERITY: Sequence[Status] = ("worse", "undecided", "better", "new", "same")
+
+
+def frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """The rows of all `runs`, one after the other, with the columns `RUN` before them."""
+    return _frame([row for run in runs for row in _rows(run.results, _of(run))], RUN)
 
 
 def rows(results: Iterable[Result]) -> pd.DataFrame:
     """In the order in which the cases first appear."""
+    return _frame(_rows(results, {}), [])
+
+
+def _of(run: Run) -> dict[str, Any]:
+    software = run.machine.software
+    return {
+        "run": run.path,
+        "measured": run.datetime,
+        "commit": run.commit,
+        "hardware": run.machine.hardware.key,
+        "device": run.machine.hardware.name,
+        "torch": software.get("torch"),
+        "accepted": run.accepted is not None,
+    }
+
+
+def _rows(results: Iterable[Result], of: Mapping[str, Any]) -> list[dict[str, Any]]:
     merged: dict[tuple[str, ...], dict[str, Any]] = {}
     for result in results:
         if isinstance(result.record, Parity):
             continue  # of which a case has one for each rival: see `parity_rows`
         record, case = result.record, result.record.case
-        row = merged.setdefault(key(case), {**dict(zip(KEYS, key(case), strict=True)), "failed": []})
+        row = merged.setdefault(key(case), {**of, **dict(zip(KEYS, key(case), strict=True)), "failed": [], "statuses": set()})
         row["unit"] = record.unit
         if not isinstance(record, Numerics):  # whose batch is a part of the workload's
             row["batch_size"] = record.batch_size
@@ -47,14 +75,19 @@ def rows(results: Iterable[Result]) -> pd.DataFrame:
         )
         row["failed"] += [v.metric for v in result.verdicts if not v.passed]
         row["known"] = row.get("known", False) or any(v.known for v in result.verdicts)
-    metrics = dict.fromkeys(name for row in merged.values() for name in row if name.startswith(METRIC))
-    frame = pd.DataFrame(merged.values(), columns=[*KEYS, "failed", "known", *COLUMNS, *metrics])
-    frame["verdict"] = [
-        "failed" if failed else "known" if known else "ok" for failed, known in zip(frame.failed, frame.known, strict=True)
-    ]
-    frame["failed"] = frame.failed.map(", ".join)
+        row["statuses"] |= {v.status for v in result.verdicts if v.compared}
+    for own, row in merged.items():
+        row["verdict"] = "failed" if row["failed"] else "known" if row["known"] else "ok"
+        row["failed"] = ", ".join(row["failed"])
+        row["since"] = next((status for status in SEVERITY if status in row["statuses"]), None)
+        row["points"] = _points(merged, own)
+    return list(merged.values())
+
+
+def _frame(found: Sequence[Mapping[str, Any]], first: Sequence[str]) -> pd.DataFrame:
+    metrics = dict.fromkeys(name for row in found for name in row if name.startswith(METRIC))
+    frame = pd.DataFrame(found, columns=[*first, *KEYS, *COLUMNS, *metrics])
     frame["batch_size"] = frame.batch_size.astype("Int64")
-    frame["points"] = [_points(merged, k) for k in merged]
     return frame
 
 
@@ -171,4 +204,8 @@ COLUMNS = [
     "update_error",
     "flushed_share",
     "half_share",
+    "points",
+    "verdict",
+    "since",
+    "failed",
 ]

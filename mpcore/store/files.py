@@ -2,16 +2,19 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mpcore.records import SCHEMA, Accepted, FailedTest, Machine, Parity, Published, Result, Run
 
 KEY = "mpcore"
 """Our key in the file, in its `machine_info`, and in the `extra_info` of each benchmark."""
+NO_FIGURES = (b"NaN", b"Infinity")
+HUGE = re.compile(rb"[eE](?<=\d.)\+?\d{3}")
 LAYOUTS = range(2, SCHEMA + 1)
 
 
@@ -21,7 +24,7 @@ class RunError(ValueError):
 
 def load(path: str | Path) -> Run:
     """Raises RunError."""
-    return to_run(path, read(path))
+    return _at_once(path, _bytes(path)) or to_run(path, read(path))
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -77,11 +80,79 @@ def load_published(folder: Path) -> list[Published]:
     return found
 
 
-def _json(path: str | Path) -> Any:
+class _Part(BaseModel):
+    """What is read of an object of pytest-benchmark's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Extra(_Part):
+    mpcore: Result | None = None
+
+
+class _Benchmark(_Part):
+    fullname: str
+    extra_info: _Extra
+
+
+class _MachineInfo(_Part):
+    mpcore: Machine
+
+
+class _CommitInfo(_Part):
+    id: str | None
+
+
+class _Session(_Part):
+    command: str
+    failed: tuple[FailedTest, ...] = ()
+    accepted: Accepted | None = None
+
+
+class _File(_Part):
+    machine_info: _MachineInfo
+    commit_info: _CommitInfo
+    benchmarks: tuple[_Benchmark, ...]
+    datetime: str
+    mpcore: _Session
+
+
+def _at_once(path: str | Path, content: bytes) -> Run | None:
+    """From bytes to records, in half the time that it takes to look at each value; None for what that had better do: it
+    says what is wrong, and where."""
+    if any(word in content for word in NO_FIGURES) or HUGE.search(content):
+        return None  # Python reads these, and they may be no figures
     try:
-        content: Any = json.loads(Path(path).read_bytes())
+        file = _File.model_validate_json(content)
+    except ValidationError:
+        return None
+    found = [(b.fullname, b.extra_info.mpcore) for b in file.benchmarks if b.extra_info.mpcore]
+    if any(result.layout not in LAYOUTS or "layout" not in result.model_fields_set for _, result in found):
+        return None
+    names, results = [name for name, _ in found], [result for _, result in found]
+    _unique(names, results, path)
+    return Run(
+        path=str(path),
+        command=file.mpcore.command,
+        datetime=file.datetime,
+        commit=file.commit_info.id,
+        machine=file.machine_info.mpcore,
+        results=tuple(results),
+        failed=_failures(file.mpcore.failed, names, results),
+        accepted=file.mpcore.accepted,
+    )
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _json(path: str | Path) -> Any:
+    try:
+        content: Any = json.loads(_bytes(path))
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is no JSON file: {error}") from error
     waiting = [("", content)]
