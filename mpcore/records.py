@@ -16,10 +16,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     model_validator,
 )
 
@@ -27,7 +26,20 @@ SCHEMA = 3
 """Version of the layout below, stored with every result. Those from 2 on are readable: what is new since has a default."""
 
 Size = Literal["tiny", "full"]
-Finite = Annotated[float | None, AfterValidator(lambda x: x if x is None or math.isfinite(x) else None)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _finite(value: float | None, info: ValidationInfo) -> float | None:
+    if value is None or math.isfinite(value):
+        return value
+    if info.mode == "json":  # which has no such thing, though parsers take it
+        raise ValueError(f"Expected a finite number, found {value}")
+    return None
+
+
+Finite = Annotated[float | None, AfterValidator(_finite)]
 
 
 def _not_negative(value: float | None) -> float | None:
@@ -73,7 +85,7 @@ class Recipe(Record):
     batch_size: PositiveInt
     learning_rate: PositiveFloat
     optimiser: Literal["Adam", "AdamW", "SGD"] = "AdamW"
-    weight_decay: float = 0.01
+    weight_decay: Number = 0.01
     test_each_epoch: bool = False
     """Whether it is tested after each epoch, and not only after the last."""
 
@@ -143,7 +155,7 @@ class GpuState(Record):
     """What the GPU said of itself, once in every timed block of the case: seconds since the first, the clock of its
     multiprocessors, power, temperature, and the energy it has used since its driver was loaded."""
 
-    at_seconds: tuple[float, ...]
+    at_seconds: tuple[Number, ...]
     sm_mhz: tuple[NonNegativeInt, ...]
     watts: tuple[NonNegativeFloat, ...]
     celsius: tuple[int, ...]
@@ -195,7 +207,7 @@ class Speed(Measurement):
     eager: Blocks | None
     references: dict[str, Reference]
     missing: dict[str, str] = {}
-    drift: dict[str, float] = {}
+    drift: dict[str, Number] = {}
     peak_allocated_bytes: NonNegativeInt | None
     peak_reserved_bytes: NonNegativeInt | None
     pool_bytes: NonNegativeInt | None
@@ -204,7 +216,7 @@ class Speed(Measurement):
     loss_scale: Finite
     skipped_steps: NonNegativeInt
     flops_per_step: NonNegativeInt
-    half_flops_share: float
+    half_flops_share: Number
     ceiling_flops: PositiveFloat | None
     profile: Profile | None
     gpu: GpuState | None
@@ -346,7 +358,7 @@ class Numerics(Measurement):
     updates: NonNegativeInt
     update_error: Error
     skipped_steps: NonNegativeInt
-    half_flops_share: float
+    half_flops_share: Number
 
 
 class Parity(Measurement):
@@ -361,7 +373,7 @@ class Parity(Measurement):
     ours: Blocks
     theirs: Blocks
     dropped_blocks: NonNegativeInt = 0
-    scores: dict[str, float] = {}
+    scores: dict[str, Number] = {}
 
     @model_validator(mode="after")
     def _pairs(self) -> "Parity":
@@ -428,7 +440,7 @@ class Order(Record):
     case: Case | None = None
     kind: Literal["timing", "speed"] = "timing"
     profile: bool = False
-    handicap: Annotated[float, Field(ge=1)] = 1.0
+    handicap: Annotated[Number, Field(ge=1)] = 1.0
 
 
 class Ready(Record):
@@ -452,7 +464,7 @@ class Published(Record):
     speedup: PositiveFloat | None = None
     over: str | None = None
     memory_gb: PositiveFloat | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, Number] = {}
     note: str = ""
 
 
@@ -512,8 +524,8 @@ class Hardware(Record):
     name: str
     count: PositiveInt
     memory_bytes: int | None
-    power_limit_watts: float | None
-    default_watts: float | None = None
+    power_limit_watts: Number | None
+    default_watts: Number | None = None
     mig: str | None
     uuid: str | None
     capability: str | None
@@ -584,7 +596,7 @@ class Contender(Record):
     name: str
     commit: str | None
     python: str
-    handicap: float = 1.0
+    handicap: Number = 1.0
     machine: Machine
 
 

@@ -4,8 +4,8 @@
 that were accepted.
 """
 
-from mpcore.gate.compared import ACCEPT, Since, common_change, compared, confirmed, since
-from mpcore.gate.expected import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts
+from mpcore.gate.compared import ACCEPT, Since, common_change, compared, confirmed, expected_seconds, since
+from mpcore.gate.expected import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts, speedup
 
 __all__ = [
     "ACCEPT",
@@ -13,9 +13,11 @@ __all__ = [
     "common_change",
     "compared",
     "confirmed",
+    "expected_seconds",
     "numerics_verdicts",
     "parity_verdicts",
     "quality_verdicts",
     "since",
     "speed_verdicts",
+    "speedup",
 ]

@@ -12,7 +12,7 @@ from mpcore.gate.expected import SEEDS
 from mpcore.kernels import explain_difference
 from mpcore.policy import MACHINE_PRIOR, Margins
 from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
-from mpcore.stats import Interval, judged_since, mean_interval, pooled_deviation
+from mpcore.stats import Interval, change_since, judged_since, mean_interval, pooled_deviation
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 COMMON = 4
@@ -111,6 +111,14 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdic
 def _how(speed: Speed, field: str = "blocks") -> str:
     """Who sets the pace: "cpu", Python ("eager"), or the GPU ("graph")."""
     return "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+
+
+def expected_seconds(accepted: Sequence[Speed]) -> Interval:
+    """Where the time of a step of the next run lies: the prediction interval of 99 % to each side that it is judged by."""
+    seconds = [s.blocks.step_seconds for s in accepted]
+    centre = statistics.geometric_mean(seconds)
+    change = change_since(seconds, centre, MACHINE_PRIOR[_how(accepted[-1])])
+    return Interval(*(centre * math.exp(c) for c in (change.low, change.centre, change.high)))
 
 
 def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Verdict:

@@ -145,15 +145,23 @@ def _state(record: Speed | Parity, dropped: int, kept: int, reasons: str = "") -
     return _verdict(record, "state of the GPU", status, share, DROPPED_LIMIT, sentence)
 
 
-def _faster(speed: Speed, rival: str) -> Verdict:
+def speedup(speed: Speed, rival: str) -> Interval | None:
+    """How many times as fast as `rival`, with its 99 % interval; None where that was not measured, or in too few blocks."""
     reference = speed.references.get(rival)
     if reference is None:
-        why = speed.missing.get(rival, "it was not asked for")
-        sentence = f"{rival} could not be measured, and so not whether {speed.case.precision} is faster: {why}"
-        return _verdict(speed, f"speed-up over {rival}", "undecided", None, 1.0, sentence)
+        return None
     own = reference.rounds or speed.blocks
     interval_of = separate_ratio_interval if reference.rounds is None else ratio_interval
-    ratio = interval_of([s / reference.blocks.steps for s in reference.blocks.seconds], [s / own.steps for s in own.seconds])
+    theirs, ours = ([s / blocks.steps for s in blocks.seconds] for blocks in (reference.blocks, own))
+    return interval_of(theirs, ours) if min(len(theirs), len(ours)) > 1 else None
+
+
+def _faster(speed: Speed, rival: str) -> Verdict:
+    ratio = speedup(speed, rival)
+    if ratio is None:
+        why = speed.missing.get(rival, "it was not asked for" if rival not in speed.references else "one block says nothing")
+        sentence = f"{rival} could not be measured, and so not whether {speed.case.precision} is faster: {why}"
+        return _verdict(speed, f"speed-up over {rival}", "undecided", None, 1.0, sentence)
     status: Status = "better" if ratio.low > 1 else "worse" if ratio.high < 1 else "undecided"
     interval = f"99 % interval {ratio.low:.3g} to {ratio.high:.3g}"
     sentence = f"{speed.case.precision} is {ratio.centre:.3g} times as fast as {rival} ({interval})"

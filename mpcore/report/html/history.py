@@ -1,0 +1,77 @@
+"""The time of each case's step from run to run, with the band that the next one is expected in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mpcore.gate import expected_seconds
+from mpcore.records import Quality, Run, Speed
+from mpcore.report.html.views import Panel, View, columns
+
+Place = tuple[str, str]
+"""A case's id and its machine."""
+
+
+def history(runs: Sequence[Run]) -> Panel:
+    """A view for each case on each machine, of its step's time and, where it was trained, of its score."""
+    times: dict[Place, list[tuple[Run, Speed]]] = {}
+    scores: dict[Place, list[tuple[Run, Quality]]] = {}
+    for run in sorted(runs, key=lambda run: run.datetime):
+        for result in run.results:
+            record = result.record
+            place = record.case.id, run.machine.hardware.key
+            if isinstance(record, Speed):
+                times.setdefault(place, []).append((run, record))
+            elif isinstance(record, Quality):
+                scores.setdefault(place, []).append((run, record))
+    views = [_time(place, times[place]) for place in sorted(times)]
+    views += [_score(place, scores[place]) for place in sorted(scores)]
+    note = (
+        "Run by run. Diamonds are accepted runs. The band is where the next run is expected, 99 % to each side, by these and by "
+        "how far machine starts are known to differ. Without accepted runs there is none."
+    )
+    return Panel("history", "History", note, views)
+
+
+def _time(place: Place, found: Sequence[tuple[Run, Speed]]) -> View:
+    accepted = [speed for run, speed in found if run.accepted]
+    band = expected_seconds(accepted) if accepted else None
+    rows = [{**_of(run), "step ms": 1e3 * speed.blocks.step_seconds} for run, speed in found]
+    names = ["measured", "run", "commit", "accepted", "step ms"]
+    if band:
+        rows = [row | {"expected from": 1e3 * band.low, "expected to": 1e3 * band.high} for row in rows]
+        names += ["expected from", "expected to"]
+    edge = {"x": "@measured", "mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    edges = (
+        [edge | {"y": "@expected from"}, edge | {"y": "@expected to", "fill": "tonexty", "name": "expected"}] if band else []
+    )
+    return _view("step time", place, columns(rows, names), "step ms", edges)
+
+
+def _score(place: Place, found: Sequence[tuple[Run, Quality]]) -> View:
+    metric = found[-1][1].metric
+    rows = [{**_of(run), metric: quality.mean(metric)} for run, quality in found if quality.metric == metric]
+    return _view(metric, place, columns(rows, ["measured", "run", "commit", "accepted", metric]), metric, [])
+
+
+def _view(what: str, place: Place, table: dict[str, list[Any]], figure: str, edges: Sequence[dict[str, Any]]) -> View:
+    line = {"name": "runs", "mode": "lines+markers", "x": "@measured", "y": f"@{figure}", "text": "@run"}
+    diamonds = {
+        "name": "accepted",
+        "mode": "markers",
+        "where": ["accepted", "yes"],
+        "x": "@measured",
+        "y": f"@{figure}",
+        "marker": {"symbol": "diamond", "size": 11},
+    }
+    marked = [diamonds] if "yes" in table["accepted"] else []
+    layout = {"yaxis": {"title": {"text": figure}}, "xaxis": {"type": "date"}}
+    return View(f"{what} of {place[0]} on {place[1]}", table, [*edges, line, *marked], layout)
+
+
+def _of(run: Run) -> dict[str, Any]:
+    return {
+        "measured": run.datetime[:19],
+        "run": run.path.rsplit("/", 1)[-1],
+        "commit": (run.commit or "-")[:8],
+        "accepted": "yes" if run.accepted else "no",
+    }
