@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mpcore.records import Run
 from mpcore.selection import add_options
-from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_published
+from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_published, write
 
 ROOTS = ("pyproject.toml", "pytest.toml", "pytest.ini", "tox.ini", "setup.cfg")
 
@@ -21,6 +22,7 @@ def root() -> Path:
 
 BASELINES = root() / "baselines"
 PUBLISHED = BASELINES / "published"
+UNREADABLE = "A file that cannot be read is named, and the others are used; the exit code is 4 then."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mpcore", description="Works with saved runs of the suite.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="print saved runs as markdown")
+    what = "saved runs as a page with plots, or as markdown"
+    report = commands.add_parser("report", help=what, description=f"{what[0].upper()}{what[1:]}. {UNREADABLE}")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a file that --benchmark-autosave wrote")
+    report.add_argument("-o", "--output", type=_page, metavar="FILE.html", help="write the page there, in place of markdown")
     report.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrices and pictures there, too")
     report.set_defaults(run=_report)
     published = commands.add_parser("published", help="print saved runs beside published figures, as markdown")
@@ -112,14 +116,43 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _report(options: argparse.Namespace) -> int:
-    from mpcore.report.markdown import markdown
-    from mpcore.report.plots import plots
+def _page(text: str) -> Path:
+    if Path(text).suffix not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"expected the name of an HTML file, such as report.html, found {text!r}")
+    return Path(text)
 
-    runs = [load(path) for path in options.runs]
-    drawn = [f"![{path.stem}]({path})\n" for run in runs for path in plots(run, options.plots)] if options.plots else []
-    print("\n".join([*map(markdown, runs), *drawn]))
-    return 0
+
+def _report(options: argparse.Namespace) -> int:
+    runs, unreadable = _readable(options.runs)
+    if runs and options.output:
+        from mpcore.report.html import page
+
+        write({options.output: page(runs, unreadable)})
+        print(f"written: {options.output}")
+    elif runs:
+        from mpcore.report.markdown import markdown
+
+        print("\n".join(map(markdown, runs)))
+    if options.plots:
+        from mpcore.report.plots import plots
+
+        print("\n".join(f"![{path.stem}]({path})\n" for run in runs for path in plots(run, options.plots)))
+    return 4 if unreadable else 0
+
+
+def _readable(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs, and why other files are none, which is said at once."""
+    import gc
+
+    gc.disable()  # it would look again and again through a million small records, none of which is garbage
+    runs, unreadable = [], []
+    for path in paths:
+        try:
+            runs.append(load(path))
+        except RunError as error:
+            print(f"mpcore: {error}", file=sys.stderr)
+            unreadable.append(str(error))
+    return runs, unreadable
 
 
 def _published(options: argparse.Namespace) -> int:

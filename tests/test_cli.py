@@ -72,9 +72,39 @@ def test_a_bad_file_is_one_line_and_exit_code_four(tmp_path, capsys, text):
     assert err.count("\n") == 1
 
 
-def test_nothing_is_reported_where_one_file_of_two_is_bad(run_file, tmp_path, capsys):
+def test_what_can_be_read_is_reported(run_file, tmp_path, capsys):
     assert main(["report", str(run_file), str(tmp_path / "nowhere.json")]) == 4
-    assert capsys.readouterr().out == ""
+    out, err = capsys.readouterr()
+    assert out.count("### bert-imdb") == 1
+    assert err == f"mpcore: cannot read {tmp_path / 'nowhere.json'}: No such file or directory\n"
+
+
+def test_a_page_is_written(run_file, tmp_path, capsys):
+    page = tmp_path / "report.html"
+    assert main(["report", str(run_file), str(tmp_path / "nowhere.json"), "-o", str(page)]) == 4
+    assert capsys.readouterr().out == f"written: {page}\n"
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert "nowhere.json: No such file" in text
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".json"] == ["report.html"]
+
+
+def test_a_page_of_nothing_is_not_written(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "nowhere.json"), "-o", str(tmp_path / "report.html")]) == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_has_the_name_of_one(run_file, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(run_file), "-o", "report.pdf"])
+    assert stop.value.code == 2
+    assert "expected the name of an HTML file, such as report.html, found 'report.pdf'" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_one_line(run_file, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["report", str(run_file), "-o", str(tmp_path / "file" / "report.html")]) == 4
+    assert f"mpcore: cannot write {tmp_path / 'file' / 'report.html'}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["report"], ["dance"]])

@@ -4,6 +4,7 @@ sentence, and never taken for none."""
 from mpcore.store.accept import KEEP, accept
 from mpcore.store.baselines import accepted, all_accepted, comparable
 from mpcore.store.files import KEY, LAYOUTS, RunError, load, load_published
+from mpcore.store.write import write
 
 __all__ = [
     "KEEP",
@@ -16,4 +17,5 @@ __all__ = [
     "comparable",
     "load",
     "load_published",
+    "write",
 ]

@@ -1,5 +1,6 @@
 """How a run becomes a baseline: by hand, with a reason, and never when something in it failed that nobody has named."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ def accept(
             announce(candidate.run, joined[candidate.run.machine.hardware.key])
         new = _named(candidates, folder, joined)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write({path: _stamped(c, Accepted(reason=reason, datetime=now, overruled=c.overruled)) for path, c in new.items()})
+        stamped = {p: _stamped(c, Accepted(reason=reason, datetime=now, overruled=c.overruled)) for p, c in new.items()}
+        write({path: json.dumps(content, indent=1) + "\n" for path, content in stamped.items()})
         old = [Path(run.path) for run in _surplus(candidates, joined, keep)]
         remove(old)
     return list(new), old

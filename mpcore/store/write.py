@@ -1,11 +1,9 @@
 """Files that are there whole or not at all, and one writer at a time."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from mpcore.store.files import RunError
 
@@ -26,14 +24,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def write(contents: Mapping[Path, Any]) -> None:
-    """All of them as JSON on the disk before the first has its name. To be called with the folder locked. Raises RunError."""
+def write(contents: Mapping[Path, str]) -> None:
+    """All of them are on the disk before the first has its name. Where others may write the same files, to be called with the
+    folder locked. Raises RunError."""
     drafts = {path: path.with_name(f".{path.name}.tmp") for path in contents}
     try:
         for path, draft in drafts.items():
             path.parent.mkdir(exist_ok=True)
-            with draft.open("w") as file:
-                file.write(json.dumps(contents[path], indent=4) + "\n")
+            with draft.open("w", encoding="utf-8", errors="replace") as file:
+                file.write(contents[path])
                 file.flush()
                 os.fsync(file.fileno())
         for path, draft in drafts.items():

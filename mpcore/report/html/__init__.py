@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic_core import to_json
 
@@ -16,17 +17,17 @@ from mpcore.report.html.history import history
 from mpcore.report.html.newest import groups, newest
 from mpcore.report.html.panels import confusions, curves, errors, kernels, launches, memory, speedups
 from mpcore.report.html.views import columns
-from mpcore.report.rows import rows
+from mpcore.report.rows import KEYS, rows
 
 HERE = Path(__file__).parent
 SCRIPTS = ("plotly-basic.min.js", "page.js")
 CASES = {
-    "hardware": "hardware",
     "workload": "workload",
-    "size": "size",
-    "execution": "as",
-    "batch_size": "batch",
     "precision": "mode",
+    "hardware": "hardware",
+    "execution": "as",
+    "size": "size",
+    "batch_size": "batch",
     "step_ms": "step ms",
     "per_second": "a second",
     "unit": "of",
@@ -100,12 +101,10 @@ def _machine(run: Run, results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _cases(results: Mapping[str, Sequence[Result]]) -> dict[str, list[Any]]:
-    found = []
-    for hardware, of in results.items():
-        frame = rows(of).astype(object)
-        records = frame.where(frame.notna(), None).to_dict("records")
-        found += [{"hardware": hardware} | {str(name): value for name, value in row.items()} for row in records]
-    table = columns(found, list(CASES))
+    frame = pd.concat([rows(of).assign(hardware=hardware) for hardware, of in results.items()])
+    frame = frame.sort_values(["hardware", *KEYS[:-1]], kind="stable").astype(object)
+    records = frame.where(frame.notna(), None).to_dict("records")
+    table = columns([{str(name): value for name, value in row.items()} for row in records], list(CASES))
     return {CASES[name]: values for name, values in table.items() if any(value is not None for value in values)}
 
 

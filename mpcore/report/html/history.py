@@ -26,8 +26,8 @@ def history(runs: Sequence[Run]) -> Panel:
     views = [_time(place, times[place]) for place in sorted(times)]
     views += [_score(place, scores[place]) for place in sorted(scores)]
     note = (
-        "Run by run. Diamonds are accepted runs. The band is where the next run is expected, 99 % to each side, by these and by "
-        "how far machine starts are known to differ. Without accepted runs there is none."
+        "Run by run, not from zero. Diamonds are accepted runs. The band is where the next run is expected, 99 % "
+        "to each side, by these and by how far machine starts are known to differ. Without accepted runs there is none."
     )
     return Panel("history", "History", note, views)
 
@@ -64,7 +64,10 @@ def _view(what: str, place: Place, table: dict[str, list[Any]], figure: str, edg
         "marker": {"symbol": "diamond", "size": 11},
     }
     marked = [diamonds] if "yes" in table["accepted"] else []
-    layout = {"yaxis": {"title": {"text": figure}}, "xaxis": {"type": "date"}}
+    layout = {
+        "yaxis": {"title": {"text": figure}, "rangemode": "normal"},  # what differs is a per cent
+        "xaxis": {"type": "date", "tickformat": "%Y-%m-%d<br>%H:%M"},
+    }
     return View(f"{what} of {place[0]} on {place[1]}", table, [*edges, line, *marked], layout)
 
 

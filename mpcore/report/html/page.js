@@ -96,7 +96,7 @@
       trace.marker = { ...trace.marker, color: PALETTE[MODES.indexOf(where[1])] };
       trace.line = { ...trace.line, color: trace.marker.color };
     }
-    if (trace.name) trace.name = escaped(trace.name);
+    trace.name = escaped(trace.name);
     return trace;
   };
 
@@ -107,7 +107,7 @@
     const layout = {
       colorway: PALETTE.slice(1), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: "system-ui, sans-serif" }, margin: { t: 20, r: 10, l: 50, b: 40 },
-      legend: { orientation: "h", y: -0.15 }, hovermode: "closest", dragmode: false, ...view.layout,
+      legend: { orientation: "h", y: -0.2 }, hovermode: "closest", dragmode: false, ...view.layout,
       xaxis: { ...axis, ...view.layout.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...view.layout.yaxis },
       shapes: (view.layout.shapes ?? []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour("--faint") } })),
     };
