@@ -5,7 +5,6 @@ import json
 import pytest
 
 import mpcore.gate
-import mpcore.report.against
 import mpcore.report.terminal
 import mpcore.runner  # all before pytester, which unloads what it sees loaded first
 from mpcore.cli import main
@@ -55,7 +54,7 @@ def scaled(method, field, factor, mode="bf16-amp"):
 def test_without_an_accepted_run_all_is_new(run):
     result = run(*CASES, "-m", "numerics")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["new: nothing is compared, baselines/* holds no accepted run; *"])
+    result.stdout.fnmatch_lines(["new: nothing is compared, baselines/* holds no accepted run"])
     strict = run(*CASES, "-m", "numerics", "--mp-strict")
     strict.assert_outcomes(failed=2)
     strict.stdout.fnmatch_lines(["*ncf-movielens: fp32: no accepted run has it; python -m mpcore accept *"])
@@ -75,6 +74,7 @@ def test_a_regression_fails_as_often_as_it_is_measured(run, accepted, pytester, 
         result = run(*CASES, "-m", "numerics", "--benchmark-json", "worse.json")
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(["*gradient error of bf16-amp is *, * in accepted runs; 1.5 times that may be"])
+        result.stdout.fnmatch_lines(["fp32 * ok * same", "bf16-amp * failed * worse", "against 1 accepted run of *, 1 worse"])
     saved = load(pytester.path / "worse.json")
     assert [f.test.split("[")[1] for f in saved.failed] == ["ncf-movielens-bf16-amp-eager-tiny]"]
     assert main(["accept", str(pytester.path / "worse.json"), *BASELINES(pytester), "--reason", "x"]) == 4
@@ -133,9 +133,11 @@ def test_a_baseline_that_cannot_be_read_is_no_missing_one(run, accepted, damage,
 def test_what_got_better_is_said_with_the_command_that_accepts_it(run, accepted, monkeypatch):
     accepted("-m", "numerics")
     monkeypatch.setattr(Bench, "numerics", scaled(Bench.numerics, "gradient_error", 0.5))
-    result = run(*CASES, "-m", "numerics")
+    result = run(*CASES, "-m", "numerics", "--benchmark-json", "better.json")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["better than accepted (python -m mpcore accept FILE --reason TEXT makes it the baseline):"])
+    result.stdout.fnmatch_lines(["bf16-amp * ok * better"])
+    result.stdout.fnmatch_lines(["better than accepted runs:", "*gradient error of bf16-amp *"])
+    result.stdout.fnmatch_lines(["saved: better.json", "next:", "*", "  python -m mpcore accept better.json --reason TEXT"])
 
 
 def test_what_is_gone_is_said(run, accepted):
@@ -144,7 +146,7 @@ def test_what_is_gone_is_said(run, accepted):
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "-k", "fp32 or bf16")
     assert "gone, though" not in result.stdout.str()  # of what was chosen by a word nothing is missed
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics")
-    title = "gone, though the last accepted run has it (a failure with --mp-strict):"
+    title = "gone, though the last accepted run has it, which passes unless --mp-strict is given:"
     result.stdout.fnmatch_lines([title, "  numerics of ncf-movielens-bf16-old-eager-tiny: there is no such test"])
     result.stdout.fnmatch_lines(["new, and compared with nothing:", "  numerics of ncf-movielens-bf16-amp-eager-tiny"])
 

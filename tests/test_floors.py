@@ -32,6 +32,7 @@ WITHOUT_TORCH = [
     "gate",
     "report.rows",
     "report.terminal",
+    "report.colour",
     "report.markdown",
     "report.baselines",
     "report.beside",

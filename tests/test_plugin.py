@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -399,3 +400,66 @@ def test_a_test_of_somebody_else_s_may_have_a_case_of_its_own(pytester):
         """
     )
     pytester.runpytest("-p", "mpcore.plugin").assert_outcomes(passed=3)
+
+
+TERMINAL = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider", "--color=auto")
+ONE = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        (("--benchmark-autosave",), ".benchmarks/*/0002_*.json"),
+        (("--benchmark-save", "a [b]"), ".benchmarks/*/0002_a [b].json"),
+        (("--benchmark-storage", "elsewhere", "--benchmark-autosave"), "elsewhere/*/0002_*.json"),
+        (("--benchmark-json", "run.json"), "run.json"),
+    ],
+)
+def test_where_the_run_was_saved_is_said_with_what_to_type_next(run, pytester, options, pattern):
+    run(*ONE, *options)
+    result = run(*ONE, *options)
+    (said,) = [line.removeprefix("saved: ") for line in result.stdout.lines if line.startswith("saved: ")]
+    assert [r.record.case.precision for r in load(pytester.path / said).results] == ["fp32"]
+    assert fnmatch(said, pattern.replace("[", "[[]"))
+    result.stdout.fnmatch_lines(
+        ["next:", "  python -m mpcore report * -o report.html", "  python -m mpcore accept * --reason TEXT"]
+    )
+    result.stdout.no_fnmatch_line("nothing was saved*")
+
+
+def test_two_files_are_both_named(run):
+    result = run(*ONE, "--benchmark-autosave", "--benchmark-json", "run.json")
+    result.stdout.fnmatch_lines(["saved: .benchmarks/*/0001_*.json", "saved: run.json"])
+
+
+@pytest.mark.parametrize("options", [(), ("--benchmark-disable", "--benchmark-autosave")])
+def test_a_run_that_was_not_saved_is_said(run, options):
+    result = run(*ONE, *options)
+    result.stdout.fnmatch_lines(["nothing was saved: --benchmark-autosave saves a run *"])
+    result.stdout.no_fnmatch_line("saved: *")
+
+
+def test_failures_come_last_in_one_sentence_each(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.precision.autocast import BF16Autocast
+        def prepare(self, model, recipe):
+            raise KeyError("no such layer")
+        BF16Autocast.prepare = prepare
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-autosave", isolated=True)
+    sentence = "  test_numerics?bert-imdb-bf16-amp-eager-tiny?: KeyError: 'no such layer' (conftest.py, line 4:"
+    result.stdout.fnmatch_lines(["failed:", sentence, "    raise *", "", "saved: *", "next:"])
+    result.stdout.no_fnmatch_line("  python -m mpcore accept *")
+
+
+def test_verdicts_have_colours_where_pytest_has(run, monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    assert "\x1b[32mok\x1b[0m" in run(*ONE, "--color=yes").stdout.str()
+    assert "\x1b" not in run(*ONE).stdout.str()  # no terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32mok\x1b[0m" in run(*ONE, options=TERMINAL).stdout.str()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run(*ONE, options=TERMINAL).stdout.str()

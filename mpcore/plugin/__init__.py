@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mpcore.plugin.baseline import Baseline, baseline_of, gone
+from mpcore.plugin.baseline import Baseline, baseline_of, lost
 from mpcore.plugin.baseline import add_options as baseline_options
 from mpcore.plugin.clock import Clock
 from mpcore.plugin.options import add_options, cases, given, session_of, trained
+from mpcore.plugin.outcome import command_of, outcome_of
 from mpcore.plugin.session import SESSION, Session
 
 pytest.register_assert_rewrite("mpcore.contract")
@@ -34,7 +35,7 @@ COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_C
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
 
 WORDS = 2000
-"""Characters of a failure that are kept: its end says why."""
+"""Characters of a failure that are kept."""
 REFUSED = pytest.StashKey[pytest.UsageError]()
 
 
@@ -170,7 +171,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
     elif report.failed:
-        session.failed[item.nodeid] = " ".join(report.longreprtext.split())[-WORDS:]
+        session.failed[item.nodeid] = _sentence(report, call)
     if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)
 
@@ -178,28 +179,27 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A session in which no case ran has shown nothing, and does not pass."""
-    current = session.config.stash.get(SESSION, None)
-    if current is None or not current.collected or session.config.option.collectonly or exitstatus != pytest.ExitCode.OK:
+    current = _finished(session.config, exitstatus)
+    if current is None:
         return
-    if not current.ran:
-        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-    if current.baseline and _lost(session.config, current, current.baseline):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if exitstatus == pytest.ExitCode.OK:
+        if not current.ran:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        if current.baseline and lost(session.config, current, current.baseline):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    current = config.stash.get(SESSION, None)
-    if current is None or not current.collected or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
+    current = _finished(config, exitstatus)
+    if current is None:
         return
-    from mpcore.hardware import probe
-    from mpcore.report.terminal import summary
+    from mpcore.report.colour import coloured
+    from mpcore.report.terminal import terminal
 
     terminalreporter.section("mixed precision")
-    text = summary(current.results, list(current.skipped.values()), probe(current.bench.device).name)
-    terminalreporter.write_line(text)
-    if current.baseline:
-        terminalreporter.write_line(f"\n{_against(config, current)}")
+    text = terminal(outcome_of(config, current))
+    terminalreporter.write_line(coloured(text) if terminalreporter.hasmarkup else text)
     if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
 
@@ -223,7 +223,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
         current = config.stash[SESSION]
         output_json[KEY] = {
-            "command": " ".join(["pytest", *map(str, config.invocation_params.args)]),
+            "command": command_of(config),
             "failed": [{"test": test, "sentence": sentence} for test, sentence in current.failed.items()],
         }
 
@@ -309,22 +309,22 @@ def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecor
     return judge
 
 
-def _against(config: pytest.Config, session: Session) -> str:
-    from mpcore.hardware import software
-    from mpcore.report.against import against
-
-    baseline = session.baseline
-    assert baseline is not None
-    lost = gone(config, session, baseline.runs)
-    return against(session.results, baseline.runs, baseline.common(), lost, software(), baseline.folder)
+def _finished(config: pytest.Config, exitstatus: int) -> Session | None:
+    """None where there is nothing to tell: without cases, where they were only collected, and where they were refused."""
+    current = config.stash.get(SESSION, None)
+    if current is None or not current.collected or config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
+        return None
+    return current
 
 
-def _lost(config: pytest.Config, session: Session, baseline: Baseline) -> bool:
-    """Whether a session fails in which no test did: all became slower alike, or, strictly, something is gone or not decided."""
-    common, strict = baseline.common(), config.option.mp_strict
-    if common and (not common.passed or (strict and common.open)):
-        return True
-    return bool(strict and gone(config, session, baseline.runs))
+def _sentence(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    """Why a test failed: what it says itself, or what was raised and where."""
+    from mpcore.cause import cause
+
+    error = call.excinfo.value if call.excinfo else None
+    if error is None or isinstance(error, pytest.fail.Exception):
+        return " ".join(report.longreprtext.split())[-WORDS:]
+    return f"{report.nodeid.split('::')[-1]}: {' '.join(cause(error).split())}"[:WORDS]
 
 
 def kind_of(item: pytest.Item) -> str:

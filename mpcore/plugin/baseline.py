@@ -110,6 +110,14 @@ def _folder(config: pytest.Config) -> Path:
     return folder
 
 
+def lost(config: pytest.Config, session: "Session", baseline: Baseline) -> bool:
+    """Whether a session fails in which no test did: all became slower alike, or, strictly, something is gone or not decided."""
+    common, strict = baseline.common(), config.option.mp_strict
+    if common and (not common.passed or (strict and common.open)):
+        return True
+    return bool(strict and gone(config, session, baseline.runs))
+
+
 def gone(config: pytest.Config, session: "Session", runs: "Sequence[Run]") -> list[str]:
     """The cases of the last accepted run that are no longer there, or are skipped now: of the kinds of tests and the names that
     were chosen."""

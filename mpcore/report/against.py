@@ -1,49 +1,55 @@
-"""The end of the terminal's output: what changed since the accepted runs."""
+"""What changed since the accepted runs, but for what fails: that stands with all that fails."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from mpcore.gate import ACCEPT
-from mpcore.records import Result, Run, Status, Verdict
-from mpcore.report.terminal import listed, wrapped
+from mpcore.records import Run, Status
+from mpcore.report.lines import counted, listed, wrapped
+from mpcore.report.outcome import Outcome
 
-LOUD: dict[Status, str] = {
-    "better": f"better than accepted ({ACCEPT} makes it the baseline):",
-    "undecided": "undecided against accepted runs, which passes unless --mp-strict is given:",
-}
+COUNTED: tuple[Status, ...] = ("same", "better", "worse", "undecided")
+STRICTLY = "unless --mp-strict is given"
 
 
-def against(
-    results: Sequence[Result],
-    runs: Sequence[Run],
-    common: Verdict | None,
-    gone: Sequence[str],
-    software: Mapping[str, str],
-    folder: str,
-) -> str:
-    """`software` of this run, `folder` of the accepted ones of this machine."""
-    verdicts = [v for result in results for v in result.verdicts if v.compared]
-    new = list(dict.fromkeys(f"{v.kind} of {v.case}" for v in verdicts if v.status == "new"))
-    if not runs:
-        advice = "save a run with --benchmark-autosave, then python -m mpcore accept FILE --reason TEXT"
-        return wrapped(f"new: nothing is compared, {folder} holds no accepted run; {advice}")
-    counts = [f"{n} {status}" for status in ("same", "better", "worse", "undecided") if (n := _count(verdicts, status))]
-    head = f"against {len(runs)} accepted {'run' if len(runs) == 1 else 'runs'} of {folder}: {', '.join(counts) or 'nothing'}"
-    lines = [wrapped(head)]
-    if software != (before := runs[-1].machine.software):
-        lines.append(wrapped(f"software: {_differences(before, software)}"))
-    for status, title in LOUD.items():
-        lines += listed(title, [v.sentence for v in (*verdicts, *([common] if common else [])) if v.status == status])
-    if common and common.status in ("same", "worse"):
-        lines += listed("all cases together:", [common.sentence])
-    lines += listed("new, and compared with nothing:", new)
-    lines += listed("gone, though the last accepted run has it (a failure with --mp-strict):", gone)
+def against(outcome: Outcome) -> str:
+    """For a terminal; empty where nothing was to be compared."""
+    if not outcome.folder:
+        return ""
+    if not outcome.accepted:
+        return wrapped(f"new: nothing is compared, {outcome.folder} holds no accepted run")
+    runs = counted(len(outcome.accepted), "accepted run")
+    lines = [wrapped(f"against {runs} of {outcome.folder}: {counts(outcome) or 'nothing'}")]
+    if software := differences(outcome.accepted[-1], outcome.run):
+        lines.append(wrapped(f"software: {software}"))
+    for title, sentences in groups(outcome).items():
+        lines += listed(f"{title}:", sentences)
     return "\n".join(lines)
 
 
-def _count(verdicts: Sequence[Verdict], status: Status) -> int:
-    return sum(v.status == status for v in verdicts)
+def counts(outcome: Outcome) -> str:
+    """Of figures, by status; empty where all is new."""
+    found = [v.status for result in outcome.run.results for v in result.verdicts if v.compared]
+    return ", ".join(f"{found.count(status)} {status}" for status in COUNTED if status in found)
 
 
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names)
+def groups(outcome: Outcome) -> dict[str, list[str]]:
+    """Sentences by title, where there are any, of what does not fail."""
+    if not outcome.accepted:
+        return {}
+    common = outcome.common
+    shown = [v for v in outcome.verdicts if v.compared and not outcome.fails(v)]
+    found = {
+        "better than accepted runs": [v.sentence for v in shown if v.status == "better"],
+        f"undecided against accepted runs, which passes {STRICTLY}": [v.sentence for v in shown if v.status == "undecided"],
+        "all cases together": [common.sentence] if common and common.status == "same" else [],
+        "new, and compared with nothing": list(dict.fromkeys(f"{v.kind} of {v.case}" for v in shown if v.status == "new")),
+        f"gone, though the last accepted run has it, which passes {STRICTLY}": [] if outcome.strict else list(outcome.gone),
+    }
+    return {title: sentences for title, sentences in found.items() if sentences}
+
+
+def differences(before: Run, now: Run) -> str:
+    """In software, in words."""
+    old: Mapping[str, str] = before.machine.software
+    new: Mapping[str, str] = now.machine.software
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}" for name in names)

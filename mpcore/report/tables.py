@@ -84,8 +84,10 @@ SWEEP = {
     "over_tf32": ("x tf32", "{:.2f}"),
 }
 VERDICT = {"verdict": ("gate", "{}")}
+SINCE = {"since": ("since", "{}")}
+"""Against accepted runs, where there are any."""
 
-TEXTS = ("workload", "precision", "execution", "rival", "verdict", "failed")
+TEXTS = ("workload", "precision", "execution", "rival", "verdict", "since", "failed")
 
 Columns = Mapping[str, tuple[str, str]]
 
@@ -99,6 +101,13 @@ def table(frame: pd.DataFrame, columns: Columns, style: str) -> str:
     cells = [[_cell(row[name], columns[name][1]) for name in shown] for _, row in frame.iterrows()]
     align = ["left" if name in TEXTS else "right" for name in shown]
     return tabulate.tabulate(cells, headers=headers, tablefmt=style, disable_numparse=True, colalign=align)
+
+
+def title(part: pd.DataFrame, device: str) -> str:
+    """Of a workload's table."""
+    first, batch = part.iloc[0], part.batch_size.dropna()
+    of = f", batch of {batch.iloc[0]}" if len(batch) else ""
+    return f"{first.workload} ({first['size']}, {first.execution}{of}, on {device})"
 
 
 def _cell(value: object, form: str) -> str:

@@ -1,56 +1,68 @@
-"""The end of the terminal's output: a block for each workload, then what failed, then what was not run."""
+"""The end of the terminal's output: a block for each workload and what to know of it, what changed since accepted runs, and
+last, where it is read first, what failed, where the run was saved and what to type next."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from mpcore.records import Quality, Result, Speed
+from mpcore.report.advice import advice
+from mpcore.report.against import against
+from mpcore.report.lines import WIDTH, counted, listed, wrapped
+from mpcore.report.outcome import Outcome
 from mpcore.report.rows import KEYS, parity_rows, rows
-from mpcore.report.tables import ERRORS, LEADING, QUALITY, RIVALS, SPEED, VERDICT, table
+from mpcore.report.tables import ERRORS, LEADING, QUALITY, RIVALS, SINCE, SPEED, VERDICT, Columns, table, title
 
-WIDTH = 100
+FIGURES = LEADING | SPEED | QUALITY | ERRORS | VERDICT
+SPARE = ("train_s", "gradient_error", "update_error", "score")
+"""What is left out first where a table is wider than a terminal: reports have it."""
+NAME = 24
+"""Characters of a mode's name that a table has room for."""
+LEGEND = """x fp32, x tf32: times as fast as that mode. GiB: most memory that an eager step takes. train:
+seconds of a training. pts: points by which it is better than fp32, same seeds. grad., upd.:
+relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
+SINCE_LEGEND = "since: the gravest of what changed since accepted runs."
+
+
+def terminal(outcome: Outcome) -> str:
+    failures = "\n".join(listed("failed:", outcome.failures))
+    told = summary(outcome.run.results, outcome.skipped, outcome.run.machine.hardware.name)
+    return "\n\n".join(filter(None, [told, against(outcome), failures, advice(outcome)]))
 
 
 def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> str:
     """`skipped` holds the reason of each case that was not run."""
-    blocks = []
     frame = rows(results)
-    for (workload, size, execution, _), part in frame.groupby(KEYS[:-1], sort=False):
-        batch = part.batch_size.dropna()
-        of = f", batch of {batch.iloc[0]}" if len(batch) else ""
-        title = f"{workload} ({size}, {execution}{of}, on {device})"
-        blocks.append(f"{title}\n{table(part, LEADING | SPEED | QUALITY | ERRORS | VERDICT, 'simple')}{_reasons(part)}")
+    beside = not frame.since.dropna().eq("new").all()
+    columns = FIGURES | SINCE if beside else FIGURES
+    blocks = [
+        f"{wrapped(title(part, device))}\n{_fitting(part, columns)}{_reasons(part)}"
+        for _, part in frame.groupby(KEYS[:-1], sort=False)
+    ]
     if len(frame):
-        blocks.append(LEGEND)
+        blocks.append(f"{LEGEND}\n{SINCE_LEGEND}" if beside else LEGEND)
     others = parity_rows(results)
     if len(others):
         blocks.append(f"against other trainers, on {device}\n{table(others, RIVALS | VERDICT, 'simple')}")
-    blocks += [note for note in (_weights(results), _machine(results), _failures(results), _skips(skipped)) if note]
+    blocks += [note for note in (_weights(results), _machine(results), _known(results), _skips(skipped)) if note]
     return "\n\n".join(blocks)
 
 
-LEGEND = """x fp32, x tf32: times as fast as that mode. GiB: most memory that an eager step takes. train:
-seconds of a training. pts: points by which it is better than fp32, same seeds. grad., upd.:
-relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
+def _fitting(part: pd.DataFrame, columns: Columns) -> str:
+    """The table, without as many of the columns `SPARE` as make it too wide."""
+    short = part.assign(precision=[name if len(name) <= NAME else f"{name[: NAME - 1]}…" for name in part.precision])
+    for spared in range(len(SPARE) + 1):
+        text = table(short, {name: column for name, column in columns.items() if name not in SPARE[:spared]}, "simple")
+        if max(map(len, text.splitlines())) <= WIDTH:
+            break
+    return text
 
 
 def _reasons(part: pd.DataFrame) -> str:
     known = part[part.why.notna()]
     lines = [wrapped(f"{row.precision}: {row.why}") for row in known.itertuples()]
     return "\n\n" + "\n".join(lines) if lines else ""
-
-
-def wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _weights(results: Sequence[Result]) -> str:
@@ -61,7 +73,7 @@ def _weights(results: Sequence[Result]) -> str:
             record = result.record
             weights = "random weights" if record.weights == "random" else f"weights of {record.weights}"
             rows = f"{record.rows['train']:,} {record.samples} ({record.data} data)"
-            known[record.case.workload] = f"{record.case.workload}: trained from {weights} on {rows}"
+            known[record.case.workload] = wrapped(f"{record.case.workload}: trained from {weights} on {rows}")
     return "\n".join(known.values())
 
 
@@ -84,16 +96,10 @@ def _machine(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def _failures(results: Sequence[Result]) -> str:
-    failed = [v.sentence for r in results for v in r.verdicts if not v.passed]
-    known = [v.sentence for r in results for v in r.verdicts if v.known]
-    return "\n".join(listed("known:", known) + listed("failed:", failed))
+def _known(results: Sequence[Result]) -> str:
+    return "\n".join(listed("known:", [v.sentence for r in results for v in r.verdicts if v.known]))
 
 
 def _skips(skipped: Sequence[str]) -> str:
-    counted = Counter(skipped)
-    return "\n".join(listed("not run:", [f"{reason} ({n} {'case' if n == 1 else 'cases'})" for reason, n in counted.items()]))
-
-
-def listed(title: str, lines: Sequence[str]) -> list[str]:
-    return [title, *(wrapped(line, "  ") for line in lines)] if lines else []
+    reasons = Counter(skipped).items()
+    return "\n".join(listed("not run:", [f"{reason} ({counted(count, 'case')})" for reason, count in reasons]))

@@ -16,10 +16,12 @@ from mpcore.records import (
     Reference,
     Result,
     Run,
+    Selection,
     Speed,
     Training,
     Verdict,
 )
+from mpcore.report.outcome import Outcome
 
 UNITS = {"bert-imdb": ("reviews", 32), "resnet18-mnist": ("images", 64)}
 STEP_MS = {  # of BERT-base as a graph on an H200, as far as a report cares
@@ -253,3 +255,47 @@ def run(results):
         machine=machine,
         results=tuple(results),
     )
+
+
+@pytest.fixture
+def outcome(run):
+    """outcome(results, failed=...): of a session in which all was reached."""
+
+    def outcome(results=(), failed=(), **changes):
+        told = {"selection": Selection(), "ran": len(results)} | changes
+        return Outcome(run=run.model_copy(update={"results": tuple(results), "failed": tuple(failed)}), **told)
+
+    return outcome
+
+
+@pytest.fixture
+def since():
+    """since(results, status): each with one more verdict, of that status since accepted runs."""
+
+    def since(results, status, metric="step time"):
+        return [
+            r.model_copy(
+                update={
+                    "verdicts": (
+                        *r.verdicts,
+                        verdict(r.record, metric, status, f"{metric} of {r.record.case.precision} is {status}").model_copy(
+                            update={"compared": True}
+                        ),
+                    )
+                }
+            )
+            for r in results
+        ]
+
+    return since
+
+
+@pytest.fixture
+def many():
+    """many(n): that many modes of one workload, timed."""
+
+    def many(count):
+        records = (speed("bert-imdb", f"mode-{i}", 0.5) for i in range(count))
+        return [judged(record, "learning") for record in records]
+
+    return many

@@ -5,7 +5,7 @@ import pytest
 from mpcore.explain import explain
 from mpcore.records import Blocks, Reference
 from mpcore.report.tables import ERRORS, LEADING, PARITY, QUALITY, SPEED, VERDICT
-from mpcore.report.terminal import summary
+from mpcore.report.terminal import NAME, SPARE, summary, terminal
 
 
 def cells(text, workload, mode):
@@ -60,8 +60,8 @@ def test_comparisons_with_other_trainers_have_a_row_each(results, rivals):
     assert (steps[7:], training[7:]) == (["-", "-", "failed"], ["91.25", "91.00", "ok"])
 
 
-def test_what_failed_beside_another_trainer_is_told_with_what_else_failed(results, rivals):
-    failed = summary([*results, *rivals], [], "Some CPU").split("\n\n")[-1].splitlines()
+def test_what_failed_beside_another_trainer_is_told_with_what_else_failed(outcome, results, rivals):
+    failed = terminal(outcome([*results, *rivals])).split("\n\n")[-2].splitlines()
     assert failed[0] == "failed:"
     assert failed[1].startswith("  bert-imdb: gradient error of fp16-amp")
     assert failed[2:] == ["  resnet18-mnist: fp16-amp as eager is slower"]
@@ -203,30 +203,78 @@ def test_a_column_with_nothing_in_it_is_left_out(results):
     assert cells(summary(results, [], "Some CPU"), "resnet18-mnist", "fp32").keys().isdisjoint({"GiB", "grad.", "x fp32"})
 
 
-def test_the_sentence_of_a_failure_is_shown_and_of_a_pass_is_not(results):
-    text = summary(results, [], "Some CPU")
+def test_the_sentence_of_a_failure_is_shown_and_of_a_pass_is_not(outcome, results):
+    text = terminal(outcome(results))
     assert "failed:\n  bert-imdb: gradient error of fp16-amp against fp64 is 0.5, at most 0.1 may be" in text
     assert "all is well" not in text
 
 
-def test_without_failures_nothing_is_said_to_have_failed(results):
-    text = summary([r for r in results if r.passed], [], "Some CPU")
+def test_without_failures_nothing_is_said_to_have_failed(outcome, results):
+    text = terminal(outcome([r for r in results if r.passed]))
     assert "failed:" not in text
     assert "known:" not in text
 
 
-def test_what_is_known_is_told_apart_from_what_failed(results, worsened):
-    text = summary(worsened(results, "quality", "accuracy", known=True), [], "Some CPU")
-    assert "known:\n  accuracy is known to be lost\nfailed:\n  bert-imdb: gradient error of fp16-amp" in text
+def test_what_failed_comes_last_but_for_where_it_was_saved(outcome, results):
+    blocks = terminal(outcome(results, skipped=["no GPU here"], folder="baselines/some")).split("\n\n")
+    assert [block.split(":")[0] for block in blocks[-4:]] == ["not run", "new", "failed", "nothing was saved"]
+
+
+def test_what_is_known_is_told_apart_from_what_failed(outcome, results, worsened):
+    text = terminal(outcome(worsened(results, "quality", "accuracy", known=True)))
+    assert "known:\n  accuracy is known to be lost\n\nfailed:\n  bert-imdb: gradient error of fp16-amp" in text
     assert cells(text, "bert-imdb", "fp16-amp")["gate"] == "failed"
 
 
-def test_what_is_known_does_not_fail(results, worsened):
+def test_what_is_known_does_not_fail(outcome, results, worsened):
     passed = [r for r in results if r.passed]
-    text = summary(worsened(passed, "quality", "accuracy", known=True), [], "Some CPU")
-    assert text.endswith("known:\n  accuracy is known to be lost")
+    text = terminal(outcome(worsened(passed, "quality", "accuracy", known=True)))
+    assert "known:\n  accuracy is known to be lost" in text
     assert "failed" not in text
     assert cells(text, "bert-imdb", "fp16-amp")["gate"] == "known"
+
+
+@pytest.mark.parametrize("status", ["same", "better", "worse", "undecided"])
+def test_beside_the_gate_stands_what_a_case_is_since_accepted_runs(full, since, status):
+    text = summary(since(full, status), [], "NVIDIA H200")
+    row = cells(text, "bert-imdb", "bf16-amp")
+    assert (row["gate"], row["since"]) == ("failed" if status == "worse" else "ok", status)
+    assert "since: the gravest" in text
+    assert too_long(text) == []
+
+
+def test_where_all_is_new_nothing_is_said_of_it(full, since):
+    text = summary(since(full, "new"), [], "NVIDIA H200")
+    assert "since" not in text
+
+
+def test_what_a_terminal_has_no_room_for_is_left_out_beginning_with_what_counts_least(wide, since):
+    row = cells(summary(since(wide, "undecided"), [], "Some CPU"), "bert-imdb", "fp16-forward")
+    assert list(row) == ["mode", "step ms", "reviews/s", "x fp32", "x tf32", "GiB", "acc. %", "pts", "upd.", "gate", "since"]
+    assert set(SPARE[:2]) == {"train_s", "gradient_error"}
+
+
+@pytest.mark.parametrize(
+    "name", ["fp16-with-a-name-that-goes-on-and-on-and-on", "größer-als-je-zuvor-und-noch-länger-→", "<b>|`x`"]
+)
+def test_a_mode_of_any_name_has_a_row(wide, since, name):
+    renamed = [
+        r.model_copy(update={"record": r.record.model_copy(update={"case": r.record.case.in_precision(name)})})
+        for r in wide[1:]
+    ]
+    text = summary(since(renamed, "undecided"), [], "Some CPU")
+    assert cells(text, "bert-imdb", name if len(name) <= NAME else f"{name[: NAME - 1]}…")["since"] == "undecided"
+    assert too_long(text) == []
+
+
+def test_five_hundred_cases_have_a_row_each(many):
+    text = summary(many(500), [], "Some CPU")
+    assert sum(line.startswith("mode-") and line.endswith("ok") for line in text.splitlines()) == 500
+    assert too_long(text) == []
+
+
+def test_a_single_case_has_one(many):
+    assert cells(summary(many(1), [], "Some CPU"), "bert-imdb", "mode-0")["step ms"] == "250.00"
 
 
 def test_a_batch_that_is_only_a_part_of_the_workload_is_not_in_the_title(results):
