@@ -53,7 +53,7 @@ def run(pytester, monkeypatch):
     """Runs the benchmarks in an empty folder without history."""
     monkeypatch.delenv("MPCORE_DATA", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
-    for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT"):
+    for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     pytester.makeconftest('pytest_plugins = ["mpcore.plugin"]')
     for path in BENCHMARKS.glob("test_*.py"):

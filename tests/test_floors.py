@@ -32,6 +32,7 @@ WITHOUT_TORCH = [
     "gate",
     "report.rows",
     "report.terminal",
+    "report.pull_request",
     "report.colour",
     "report.markdown",
     "report.baselines",

@@ -10,6 +10,7 @@ import pytest
 
 import mpcore.contract
 import mpcore.gate
+import mpcore.report.pull_request
 import mpcore.report.terminal  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
 from mpcore.measure import Bench
 from mpcore.precision.fp8 import FP8
@@ -404,6 +405,7 @@ def test_a_test_of_somebody_else_s_may_have_a_case_of_its_own(pytester):
 
 TERMINAL = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider", "--color=auto")
 ONE = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
+NONE_ACCEPTED = "**1 case passed, compared with no accepted run**"
 
 
 @pytest.mark.parametrize(
@@ -451,6 +453,67 @@ def test_failures_come_last_in_one_sentence_each(run, pytester):
     result = run(*arguments, "--benchmark-autosave", isolated=True)
     sentence = "  test_numerics?bert-imdb-bf16-amp-eager-tiny?: KeyError: 'no such layer' (conftest.py, line 4:"
     result.stdout.fnmatch_lines(["failed:", sentence, "    raise *", "", "saved: *", "next:"])
+    result.stdout.no_fnmatch_line("  python -m mpcore accept *")
+
+
+def test_the_session_is_written_as_markdown(run, pytester):
+    (pytester.path / "out.md").write_text("of another session")
+    result = run(*ONE, "--mp-markdown", "out.md")
+    assert result.ret == 0
+    text = (pytester.path / "out.md").read_text()
+    assert text.startswith(f"{NONE_ACCEPTED}\n\n<details><summary>bert-imdb (tiny, eager, on ")
+    assert "another session" not in text
+    assert text.endswith("--mp-markdown out.md</code>\n")
+
+
+def test_the_page_of_a_job_gets_it_too(run, pytester, monkeypatch):
+    page = pytester.path / "page.md"
+    page.write_text("of another step\n\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    run(*ONE, "--collect-only")
+    assert page.read_text() == "of another step\n\n"
+    for _ in range(2):
+        run(*ONE)
+    assert page.read_text().startswith(f"of another step\n\n{NONE_ACCEPTED}\n")
+    assert page.read_text().count(f"\n{NONE_ACCEPTED}\n") == 2
+
+
+@pytest.mark.parametrize("file", ["nowhere/out.md", "."])
+def test_markdown_that_cannot_be_written_is_said_before_anything_is_measured(run, file):
+    result = run(*ONE, "--mp-markdown", file)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert line.startswith(f"ERROR: --mp-markdown {file!r}: cannot write ")
+    result.stdout.no_fnmatch_line("*1 passed*")
+
+
+def test_a_page_of_a_job_that_cannot_be_written_is_said_too(run, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/page.md")
+    result = run(*ONE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors(result) == ["ERROR: $GITHUB_STEP_SUMMARY: cannot write /nowhere/page.md: No such file or directory"]
+
+
+def test_a_session_that_is_refused_leaves_no_markdown(run, pytester):
+    run(*ONE, "--mp-margin", "errors=much", "--mp-markdown", "out.md")
+    run(*ONE, "--mp-markdown", "out.md", "--collect-only")
+    assert not (pytester.path / "out.md").exists()
+
+
+def test_markdown_is_written_where_a_session_is_interrupted(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        def pytest_runtest_setup(item):
+            if "bf16" in item.name:
+                raise KeyboardInterrupt
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32,bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--mp-markdown", "out.md", "--benchmark-autosave", isolated=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    text = (pytester.path / "out.md").read_text()
+    assert text.startswith("**not finished: 1 case passed, 2 more were not reached**\n")
+    assert "| fp32 " in text
+    result.stdout.fnmatch_lines(["saved: *", "next:", "  python -m mpcore report *"])
     result.stdout.no_fnmatch_line("  python -m mpcore accept *")
 
 

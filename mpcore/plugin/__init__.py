@@ -15,6 +15,8 @@ import pytest
 from mpcore.plugin.baseline import Baseline, baseline_of, lost
 from mpcore.plugin.baseline import add_options as baseline_options
 from mpcore.plugin.clock import Clock
+from mpcore.plugin.markdown import add_options as markdown_options
+from mpcore.plugin.markdown import check_markdown, write_markdown
 from mpcore.plugin.options import add_options, cases, given, session_of, trained
 from mpcore.plugin.outcome import command_of, outcome_of
 from mpcore.plugin.session import SESSION, Session
@@ -42,6 +44,7 @@ REFUSED = pytest.StashKey[pytest.UsageError]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
     baseline_options(parser.getgroup("mpcore"))
+    markdown_options(parser.getgroup("mpcore"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,6 +102,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from mpcore.data import DataError
         from mpcore.workloads import WorkloadError
 
+        check_markdown(session.config)
         datasets.disable_progress_bars()
         transformers_logging.disable_progress_bar()
         current = session_of(session.config)
@@ -187,6 +191,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         if current.baseline and lost(session.config, current, current.baseline):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    write_markdown(session.config, current)
 
 
 @pytest.hookimpl(trylast=True)
