@@ -3,7 +3,7 @@ sentence, and never taken for none."""
 
 from mpcore.store.accept import KEEP, accept
 from mpcore.store.baselines import accepted, all_accepted, comparable
-from mpcore.store.files import KEY, LAYOUTS, RunError, load, load_published
+from mpcore.store.files import KEY, LAYOUTS, RunError, load, load_either, load_published
 from mpcore.store.write import write
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "all_accepted",
     "comparable",
     "load",
+    "load_either",
     "load_published",
     "write",
 ]

@@ -69,13 +69,20 @@ def load_published(folder: Path) -> list[Published]:
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise RunError(f"no published figures in {str(folder)!r}: expected a folder with JSON files of them")
-    found = []
-    for path in paths:
-        content = _json(path)
-        if not isinstance(content, list):
-            raise RunError(f"{path}: expected a list of figures, found {type(content).__name__}")
-        found += [_validate(Published, figure, f"{path}, figure {number}") for number, figure in enumerate(content, 1)]
-    return found
+    return [figure for path in paths for figure in load_figures(path)]
+
+
+def load_figures(path: str | Path) -> list[Published]:
+    """Those of one file. Raises RunError."""
+    content = _json(path)
+    if not isinstance(content, list):
+        raise RunError(f"{path}: expected a list of figures, found {type(content).__name__}")
+    return [_validate(Published, figure, f"{path}, figure {number}") for number, figure in enumerate(content, 1)]
+
+
+def load_either(path: str | Path) -> Run | list[Published]:
+    """What a file holds that may be a run or published figures, which are a list. Raises RunError."""
+    return load_figures(path) if _bytes(path).lstrip().startswith(b"[") else load(path)
 
 
 class _Part(BaseModel):
