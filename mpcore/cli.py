@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpcore.records import Run
+from mpcore.records import Published, Run
 from mpcore.selection import add_options
-from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_published, write
+from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_either, load_published, write
 
 ROOTS = ("pyproject.toml", "pytest.toml", "pytest.ini", "tox.ini", "setup.cfg")
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("-o", "--output", type=_page, metavar="FILE.html", help="write the page there, in place of markdown")
     report.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrices and pictures there, too")
     report.set_defaults(run=_report)
+    _add_compare(commands)
     published = commands.add_parser("published", help="print saved runs beside published figures, as markdown")
     published.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a file that --benchmark-autosave wrote")
     figures = f"where the figures are (default: {PUBLISHED})"
@@ -55,6 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_ab(commands)
     _add_calibrate(commands)
     return parser
+
+
+def _add_compare(commands: Any) -> None:
+    what = "saved runs beside each other: across hardware, or what changed"
+    description = (
+        "Two runs of the same hardware: what changed from the first to the second. Any others, or with published figures: a "
+        f"table for each figure, with the hardware across. {UNREADABLE}"
+    )
+    compare = commands.add_parser("compare", help=what, description=description)
+    files = "a file that --benchmark-autosave wrote, or published figures"
+    compare.add_argument("files", nargs="+", type=Path, metavar="FILE", help=files)
+    output = "write it there, in place of text: markdown (.md), one figure a line (.csv) or a page (.html)"
+    compare.add_argument("-o", "--output", type=_document, metavar="FILE", help=output)
+    compare.set_defaults(run=_compare)
 
 
 def _add_baselines(commands: Any) -> None:
@@ -122,6 +137,12 @@ def _page(text: str) -> Path:
     return Path(text)
 
 
+def _document(text: str) -> Path:
+    if Path(text).suffix not in (".md", ".csv", ".html"):
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .md, .csv or .html, found {text!r}")
+    return Path(text)
+
+
 def _report(options: argparse.Namespace) -> int:
     runs, unreadable = _readable(options.runs)
     if runs and options.output:
@@ -153,6 +174,41 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
             print(f"mpcore: {error}", file=sys.stderr)
             unreadable.append(str(error))
     return runs, unreadable
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from mpcore.report.compare import FORMATS, compare
+
+    runs, figures, bad = _opened(options.files)
+    if runs:
+        document = compare(runs, figures)
+        if options.output:
+            write({options.output: FORMATS[options.output.suffix](document)})
+            print(f"written: {options.output}")
+        else:
+            print(FORMATS[""](document), end="")
+    elif figures:
+        raise RunError("no run among these files: published figures are shown beside runs")
+    return 4 if bad else 0
+
+
+def _opened(paths: Sequence[Path]) -> tuple[list[Run], list[Published], bool]:
+    """The runs, the published figures, and whether any file is neither, which is said at once."""
+    runs: list[Run] = []
+    figures: list[Published] = []
+    bad = False
+    for path in paths:
+        try:
+            found = load_either(path)
+        except RunError as error:
+            print(f"mpcore: {error}", file=sys.stderr)
+            bad = True
+            continue
+        if isinstance(found, Run):
+            runs.append(found)
+        else:
+            figures += found
+    return runs, figures, bad
 
 
 def _published(options: argparse.Namespace) -> int:

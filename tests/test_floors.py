@@ -38,6 +38,7 @@ WITHOUT_TORCH = [
     "report.baselines",
     "report.beside",
     "report.plots",
+    "report.compare",
     "selection",
     "runner",
     "ab",

@@ -1,0 +1,67 @@
+"""By how much one figure of one case changed from one run to another."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mpcore.report.compare.figure import SCORE, Figure
+from mpcore.report.rows import KEYS
+
+Row = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """before, after: None where it was not measured, or, of a score and of errors, was no number."""
+
+    figure: Figure
+    case: str
+    unit: str
+    before: float | None
+    after: float | None
+
+    @property
+    def points(self) -> bool:
+        """Whether it is counted in percentage points, as a score that is a percentage is; per cent else."""
+        return self.figure is SCORE and self.unit.endswith("%")
+
+    @property
+    def size(self) -> float:
+        """What is there on one side only has changed more than anything else."""
+        if self.before is None or self.after is None:
+            return math.inf
+        if self.points:
+            return self.after - self.before
+        if self.before == self.after:
+            return 0.0
+        return 100 * (self.after / self.before - 1) if self.before else math.inf
+
+    @property
+    def listed(self) -> bool:
+        return abs(self.size) >= self.figure.listed
+
+    @property
+    def cells(self) -> list[str]:
+        """Before, after, and the change."""
+        texts = [self.figure.missing if value is None else self.figure.text(value) for value in (self.before, self.after)]
+        size = f"{self.size:+.2f} points" if self.points else f"{self.size:+,.1f} %"
+        return [*texts, "-" if math.isinf(self.size) else size]
+
+
+def changes_of(figure: Figure, before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
+    """Of the cases that have it in either run, the largest first. before, after: rows of the same cases."""
+    found = []
+    for old, new in zip(before, after, strict=True):
+        values = [None if pd.isna(row[figure.column]) else float(row[figure.column]) for row in (old, new)]
+        if values != [None, None]:
+            unit = figure.unit.format(unit=new["unit"], metric=new["metric"])
+            found.append(Change(figure, _case(new), unit, *values))
+    return sorted(found, key=lambda change: -abs(change.size))
+
+
+def _case(row: Row) -> str:
+    workload, size, execution, batch, precision = (row[name] for name in KEYS)
+    return f"{workload}-{precision}-{execution}-{size}" + (f"-b{batch}" if batch else "")

@@ -1,0 +1,53 @@
+"""The figures that are compared: where the frame has them, in which unit, and how they are written."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """unit: with `{unit}` for what a sample is, and `{metric}` for the name of what counts. form: of a value; None for so
+    many `digits` that count. listed: from which change on it is worth a line, in points of a score that is a percentage, in
+    per cent else. missing: what it says that there is none of a case that was measured."""
+
+    name: str
+    column: str
+    unit: str
+    form: str | None = None
+    digits: int = 5
+    listed: float = 0.1
+    missing: str = "-"
+
+    @property
+    def title(self) -> str:
+        return f"{self.name[0].upper()}{self.name[1:]}"
+
+    def text(self, value: float) -> str:
+        return self.form.format(value) if self.form else _digits(value, self.digits)
+
+
+STEP = Figure("step time", "step_ms", "ms")
+SCORE = Figure("score", "score", "{metric}", "{:.2f}", listed=0.01, missing="not finite")
+THROUGHPUT = Figure("throughput", "per_second", "{unit}/s", digits=4)
+OVER = {mode: Figure(f"speed-up over {mode}", f"over_{mode}", "times", "{:.2f}") for mode in ("fp32", "tf32")}
+MEMORY = Figure("memory", "peak_gib", "GiB", "{:.3f}")
+
+ACROSS = (THROUGHPUT, *OVER.values(), MEMORY, SCORE, Figure("share of the ceiling", "ceiling_pct", "%", "{:.0f}"))
+"""What says something from one hardware to another."""
+CHANGES = (
+    STEP,
+    Figure("eager time", "eager_ms", "ms"),
+    MEMORY,
+    Figure("graph memory", "pool_gib", "GiB", "{:.3f}"),
+    SCORE,
+    Figure("gradient error", "gradient_error", "of the gradient in FP64", "{:.2e}", missing="not finite"),
+    Figure("update error", "update_error", "of 20 updates in FP64", "{:.2e}", missing="not finite"),
+)
+"""What may change from run to run."""
+FIGURES = tuple(dict.fromkeys((*CHANGES, *ACROSS)))
+
+
+def _digits(value: float, count: int) -> str:
+    """So many digits that count, all those before the point, and no exponent."""
+    before = math.floor(math.log10(abs(value))) + 1 if value else 1
+    return f"{value:,.{max(0, count - max(before, 1))}f}"
