@@ -47,13 +47,18 @@ def browser(chromium, run, full, tmp_path):
     assert chromium.execute_script("return window.pwned") is None
 
 
-def shown(browser, name):
-    """Scrolls to a panel and waits until it is drawn."""
+def awaited(browser, section, what):
+    """Elements that are there in a moment."""
     from selenium.webdriver.support.wait import WebDriverWait
 
+    return WebDriverWait(browser, 20).until(lambda _: section.find_elements("css selector", what))
+
+
+def shown(browser, name):
+    """Scrolls to a panel and waits until it is drawn."""
     section = browser.find_element("id", name)
     browser.execute_script("arguments[0].scrollIntoView()", section)
-    WebDriverWait(browser, 20).until(lambda _: section.find_elements("css selector", ".plot .main-svg, .matrix"))
+    awaited(browser, section, ".plot .main-svg, .matrix")
     return section
 
 
@@ -92,7 +97,7 @@ def test_each_plot_is_drawn_and_has_its_numbers(browser, name):
     section = shown(browser, name)
     assert section.find_elements("css selector", ".plot .trace, .plot .points path, .plot .lines path")
     section.find_element("css selector", "summary").click()
-    assert section.find_elements("css selector", "details td")
+    assert awaited(browser, section, "details td")
 
 
 def test_a_plot_is_drawn_once_it_is_near(browser):
