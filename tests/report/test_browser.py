@@ -30,6 +30,13 @@ def chromium():
     driver.quit()
 
 
+def awaited(browser, section, what):
+    """Elements that are there in a moment."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    return WebDriverWait(browser, 20).until(lambda _: section.find_elements("css selector", what))
+
+
 @pytest.fixture
 def browser(chromium, run, full, tmp_path):
     """Shows two runs, of which one is accepted and one has a case with a name that would be a script."""
@@ -42,16 +49,10 @@ def browser(chromium, run, full, tmp_path):
     path.write_text(page([accepted, newer]))
     chromium.set_window_size(1200, 900)
     chromium.get(path.as_uri())
+    awaited(chromium, chromium, "#runs tbody tr")  # which is drawn last
     yield chromium
     assert chromium.get_log("browser") == []
     assert chromium.execute_script("return window.pwned") is None
-
-
-def awaited(browser, section, what):
-    """Elements that are there in a moment."""
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    return WebDriverWait(browser, 20).until(lambda _: section.find_elements("css selector", what))
 
 
 def shown(browser, name):

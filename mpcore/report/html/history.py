@@ -1,6 +1,7 @@
 """The time of each case's step from run to run, with the band that the next one is expected in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mpcore.gate import expected_seconds
@@ -41,10 +42,11 @@ def _time(place: Place, found: Sequence[tuple[Run, Speed]]) -> View:
         rows = [row | {"expected from": 1e3 * band.low, "expected to": 1e3 * band.high} for row in rows]
         names += ["expected from", "expected to"]
     edge = {"x": "@measured", "mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
-    edges = (
-        [edge | {"y": "@expected from"}, edge | {"y": "@expected to", "fill": "tonexty", "name": "expected"}] if band else []
-    )
-    return _view("step time", place, columns(rows, names), "step ms", edges)
+    edges = [edge | {"y": f"@{name}"} for name in names[5:]]  # which the axis reaches to
+    across = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "opacity": 0.15, "line": {"width": 0}}
+    shapes = [across | {"y0": 1e3 * band.low, "y1": 1e3 * band.high}] if band else []
+    view = _view("step time", place, columns(rows, names), "step ms", edges)
+    return replace(view, layout={**view.layout, "shapes": shapes})
 
 
 def _score(place: Place, found: Sequence[tuple[Run, Quality]]) -> View:

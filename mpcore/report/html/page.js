@@ -4,6 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const PALETTE = ["#7f7f7f", "#4c78a8", "#e45756", "#f58518", "#54a24b", "#b279a2", "#72b7b2", "#eeca3b", "#ff9da6", "#9d755d", "#2f9e9e", "#8c6bb1"];
+  const TINTS = ["#9ecae9", "#ffbf79", "#88d27a", "#d6a5c9", "#83bcb6", "#f2cf5b", "#fcbfd2", "#d8b5a5", "#bab0ac", "#b6992d"];
   const MODES = ["fp32", "tf32", "fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual", "bf16-true", "fp16-true", "bf16-sr", "bf16-kahan", "fp8", "fp16-forward"];
   const STATUS = { ok: "good", better: "good", failed: "bad", worse: "bad", known: "doubt", undecided: "doubt", new: "doubt" };
   const drawn = new Map(); // the view that each plot shows
@@ -105,11 +106,11 @@
   const draw = (node, view) => {
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), automargin: true };
     const layout = {
-      colorway: PALETTE.slice(1), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      colorway: [...PALETTE.slice(1), ...TINTS], paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: "system-ui, sans-serif" }, margin: { t: 20, r: 10, l: 50, b: 40 },
       legend: { orientation: "h", y: -0.2 }, hovermode: "closest", dragmode: false, ...view.layout,
       xaxis: { ...axis, ...view.layout.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...view.layout.yaxis },
-      shapes: (view.layout.shapes ?? []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour("--faint") } })),
+      shapes: (view.layout.shapes ?? []).map((shape) => ({ ...shape, fillcolor: colour("--faint"), line: { ...shape.line, color: colour("--faint") } })),
     };
     const traces = view.traces.map((trace) => traceOf(trace, view.columns));
     drawn.set(node, view);
