@@ -1,15 +1,17 @@
 """`python -m mpcore`. Each command imports what it needs once it runs, so that all answer at once what they are for."""
 
 import argparse
+import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from mpcore.records import Published, Run
+from mpcore.records import Run
 from mpcore.selection import add_options
 from mpcore.store import KEEP, RunError, accept, all_accepted, load, load_either, load_published, write
 
+T = TypeVar("T")
 ROOTS = ("pyproject.toml", "pytest.toml", "pytest.ini", "tox.ini", "setup.cfg")
 
 
@@ -144,7 +146,7 @@ def _document(text: str) -> Path:
 
 
 def _report(options: argparse.Namespace) -> int:
-    runs, unreadable = _readable(options.runs)
+    runs, unreadable = _opened(options.runs, load)
     if runs and options.output:
         from mpcore.report.html import page
 
@@ -154,61 +156,43 @@ def _report(options: argparse.Namespace) -> int:
         from mpcore.report.markdown import markdown
 
         print("\n".join(map(markdown, runs)))
-    if options.plots:
+    if runs and options.plots:
         from mpcore.report.plots import plots
 
         print("\n".join(f"![{path.stem}]({path})\n" for run in runs for path in plots(run, options.plots)))
     return 4 if unreadable else 0
 
 
-def _readable(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs, and why other files are none, which is said at once."""
-    import gc
-
-    gc.disable()  # it would look again and again through a million small records, none of which is garbage
-    runs, unreadable = [], []
-    for path in paths:
-        try:
-            runs.append(load(path))
-        except RunError as error:
-            print(f"mpcore: {error}", file=sys.stderr)
-            unreadable.append(str(error))
-    return runs, unreadable
-
-
 def _compare(options: argparse.Namespace) -> int:
     from mpcore.report.compare import FORMATS, compare
 
-    runs, figures, bad = _opened(options.files)
-    if runs:
-        document = compare(runs, figures)
-        if options.output:
-            write({options.output: FORMATS[options.output.suffix](document)})
-            print(f"written: {options.output}")
-        else:
-            print(FORMATS[""](document), end="")
-    elif figures:
+    found, unreadable = _opened(options.files, load_either)
+    runs = [each for each in found if isinstance(each, Run)]
+    figures = [figure for each in found if not isinstance(each, Run) for figure in each]
+    if not runs and figures:
         raise RunError("no run among these files: published figures are shown beside runs")
-    return 4 if bad else 0
+    if runs and options.output:
+        write({options.output: FORMATS[options.output.suffix](compare(runs, figures, unreadable))})
+        print(f"written: {options.output}")
+    elif runs:
+        print(FORMATS[""](compare(runs, figures)), end="")
+    return 4 if unreadable else 0
 
 
-def _opened(paths: Sequence[Path]) -> tuple[list[Run], list[Published], bool]:
-    """The runs, the published figures, and whether any file is neither, which is said at once."""
-    runs: list[Run] = []
-    figures: list[Published] = []
-    bad = False
-    for path in paths:
-        try:
-            found = load_either(path)
-        except RunError as error:
-            print(f"mpcore: {error}", file=sys.stderr)
-            bad = True
-            continue
-        if isinstance(found, Run):
-            runs.append(found)
-        else:
-            figures += found
-    return runs, figures, bad
+def _opened(paths: Sequence[Path], opening: Callable[[Path], T]) -> tuple[list[T], list[str]]:
+    """What can be read, and why the other files cannot, which is said at once."""
+    found, unreadable = [], []
+    gc.disable()  # it would look again and again through a million small records, none of which is garbage
+    try:
+        for path in paths:
+            try:
+                found.append(opening(path))
+            except RunError as error:
+                print(f"mpcore: {error}", file=sys.stderr)
+                unreadable.append(str(error))
+    finally:
+        gc.enable()
+    return found, unreadable
 
 
 def _published(options: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ Size = Literal["tiny", "full"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Without NaN and infinity, which parsers of JSON take though it has neither."""
 
 
 def _finite(value: float | None, info: ValidationInfo) -> float | None:

@@ -12,8 +12,6 @@ from mpcore.records import Status
 
 PRIOR_RUNS = 10
 """Observations that what is assumed of the spread between runs counts for: three runs say little of it, thirty say more."""
-
-
 SAME = 0.95
 """Confidence of `same`."""
 

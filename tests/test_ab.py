@@ -14,9 +14,10 @@ import stub
 
 from mpcore.ab import Side, SideError, compare, sides
 from mpcore.ab.command import exit_code
-from mpcore.ab.show import WIDTH, markdown, terminal
+from mpcore.ab.show import markdown, terminal
 from mpcore.kernels import profile_of
 from mpcore.records import Comparison, Failure, Selection
+from mpcore.report.lines import WIDTH
 from mpcore.selection import SelectionError
 
 ROOT = Path(__file__).parent.parent

@@ -163,3 +163,11 @@ def test_what_others_import_is_there(path):
     for benchmark in content["benchmarks"]:
         assert benchmark["name"]
         assert all(benchmark["stats"][name] > 0 for name in ("mean", "median", "min", "max", "rounds"))
+
+
+def test_what_was_not_read_stands_in_the_document(tmp_path, capsys):
+    written = tmp_path / "compared.md"
+    assert compare(DEFAULT, tmp_path / "nowhere.json", "-o", written) == 4
+    assert "nowhere.json: No such file" in capsys.readouterr().err
+    assert "### Not read" in written.read_text()
+    assert "nowhere.json: No such file" in written.read_text()

@@ -17,6 +17,7 @@ from mpcore.ab.compare import compare
 from mpcore.ab.show import markdown, terminal
 from mpcore.ab.sides import SideError, root, sides
 from mpcore.records import Comparison
+from mpcore.report.colour import coloured, wanted
 from mpcore.runner import RunnerError
 from mpcore.selection import SelectionError, selection_of
 
@@ -45,7 +46,8 @@ def _run(options: argparse.Namespace) -> int:
         trees = [head.tree, base.tree, root()]
         named = {"load": tuple(_own(path, trees) for path in selection.load), "data": _data(selection.data)}
         comparison = compare(base, head, selection.model_copy(update=named), progress=_progress)
-    print(terminal(comparison))
+    text = terminal(comparison)
+    print(coloured(text) if wanted(sys.stdout) else text)
     if options.json is not None:
         options.json.write_text(comparison.model_dump_json(indent=1) + "\n")
     if options.markdown is not None:

@@ -2,23 +2,21 @@
 
 import math
 import statistics
-import textwrap
 
 import tabulate
 
-import mpcore.report  # noqa: F401  (which sets how wide a heading is)
 from mpcore.records import Compared, Comparison, Contender, Verdict
+from mpcore.report.lines import wrapped
 
-WIDTH = 100
 CASE_WIDTH = 44
 HEADINGS = ("case", "base ms", "head ms", "change %", "mem. %", "verdict")
 ALIGNED = ("left", "right", "right", "right", "right", "left")
 
 
 def terminal(comparison: Comparison) -> str:
-    """Of `WIDTH` columns."""
+    """As wide as a terminal."""
     lines = [*_sides(comparison), "", *_table(comparison, "simple", CASE_WIDTH).splitlines(), "", *_told(comparison)]
-    return "\n".join(_wrapped(line) for line in lines).strip()
+    return "\n".join(wrapped(line) for line in lines).strip()
 
 
 def markdown(comparison: Comparison) -> str:
@@ -93,9 +91,3 @@ def _told(comparison: Comparison) -> list[str]:
 def _lost(compared: Compared) -> str:
     pairs = "a pair is" if len(compared.lost) == 1 else f"{len(compared.lost)} pairs are"
     return f"{compared.case.id}: {pairs} not whole, {compared.lost[-1]}"
-
-
-def _wrapped(line: str) -> str:
-    if len(line) <= WIDTH:
-        return line
-    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -9,6 +9,8 @@ import tabulate
 
 from mpcore.gate import since
 from mpcore.records import AnyRecord, Result, Run
+from mpcore.report.against import differences
+from mpcore.report.lines import counted
 from mpcore.report.rows import KEYS, rows
 from mpcore.report.tables import LEADING, table
 
@@ -25,7 +27,7 @@ def changes(run: Run, accepted: Sequence[Run]) -> str:
     runs = max((len(of.accepted) for of in cases), default=0)
     old = [rows([Result(record=of.accepted[i]) for of in cases if i < len(of.accepted)]) for i in range(runs)]
     frame = _with_changes(rows(run.results), _medians(old))
-    blocks = [f"{run.path}, beside {_count(len(accepted), 'accepted run')}"]
+    blocks = [f"{run.path}, beside {counted(len(accepted), 'accepted run')}"]
     for (workload, size, execution, batch), part in frame.groupby(KEYS[:-1], sort=False):
         title = f"{workload} ({size}, {execution}{f', batch of {batch}' if batch else ''})"
         blocks.append("\n".join([title, *filter(None, (_table(part, figures) for figures in (FIGURES, ERRORS)))]))
@@ -38,9 +40,9 @@ def listing(baselines: Mapping[str, Sequence[Run]]) -> str:
     """All accepted runs, by the folder of their hardware."""
     blocks = []
     for key, runs in baselines.items():
-        starts = _count(len({run.machine_start for run in runs}), "machine start")
+        starts = counted(len({run.machine_start for run in runs}), "machine start")
         table = tabulate.tabulate([_listed(run) for run in runs], headers="keys", disable_numparse=True)
-        blocks.append(f"{key}: {_count(len(runs), 'run')} from {starts}\n{table}")
+        blocks.append(f"{key}: {counted(len(runs), 'run')} from {starts}\n{table}")
         blocks += [f"{run.path} overrules {', '.join(_overruled(run))}" for run in runs if _overruled(run)]
     return "\n\n".join(blocks) + "\n"
 
@@ -63,10 +65,6 @@ def _overruled(run: Run) -> list[str]:
 
 def _name(record: AnyRecord) -> str:
     return f"{record.kind} of {record.case.id}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _medians(frames: Sequence[pd.DataFrame]) -> dict[tuple[Key, str], float]:
@@ -115,6 +113,4 @@ def _gone(before: Run, run: Run) -> list[str]:
 
 
 def _software(before: Run, run: Run) -> list[str]:
-    old, new = before.machine.software, run.machine.software
-    differing = [f"{n} {old.get(n, '-')} -> {new.get(n, '-')}" for n in {**old, **new} if old.get(n) != new.get(n)]
-    return [f"software: {', '.join(differing)}"] if differing else []
+    return [f"software: {software}"] if (software := differences(before, run)) else []

@@ -102,7 +102,7 @@ def test_another_version_of_a_workload_is_not_compared(run):
 def test_software_that_differs_from_the_last_one_is_named(run):
     machine = run.machine.model_copy(update={"software": {"python": "3.12.1", "torch": "2.12.0", "cuda": "13.0"}})
     text = changes(run.model_copy(update={"machine": machine}), [run.model_copy(update={"machine": machine}), run])
-    assert text.endswith("\n\nsoftware: torch 2.11.0 -> 2.12.0, cuda - -> 13.0\n")
+    assert text.endswith("\n\nsoftware: torch 2.11.0 -> 2.12.0, cuda none -> 13.0\n")
     assert "software" not in changes(run, [run])
 
 

@@ -1,6 +1,6 @@
 """The panels of the page: pure functions from results to what is plotted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mpcore.gate import speedup
@@ -63,37 +63,33 @@ def memory(groups: Sequence[Group]) -> Panel:
 
 
 def launches(groups: Sequence[Group]) -> Panel:
-    views = []
-    for group in groups:
-        rows = [
-            {"mode": s.case.precision, "how": how, "step ms": 1e3 * blocks.step_seconds}
-            for s in group.records(Speed)
-            if s.eager
-            for how, blocks in (("launched by Python", s.eager), ("as a graph", s.blocks))
-        ]
-        if rows:
-            table = columns(rows, ["mode", "how", "step ms"])
-            bars = by("how", table, type="bar", x="@mode", y="@step ms")
-            views.append(View(group.label, table, bars, {"yaxis": {"title": {"text": "step ms"}}, "barmode": "group"}))
+    views = _bars(groups, _launched, "how", "step ms", {"barmode": "group"})
     note = "The same step launched operation by operation, and replayed as one CUDA graph: the difference is Python's."
     return Panel("launches", "Launch overhead", note, views)
 
 
+def _launched(group: Group) -> list[dict[str, Any]]:
+    return [
+        {"mode": s.case.precision, "how": how, "step ms": 1e3 * blocks.step_seconds}
+        for s in group.records(Speed)
+        if s.eager
+        for how, blocks in (("launched by Python", s.eager), ("as a graph", s.blocks))
+    ]
+
+
 def kernels(groups: Sequence[Group]) -> Panel:
-    views = []
-    for group in groups:
-        rows = [
-            {"mode": s.case.precision, "kernels": _named(f), "step ms": 1e3 * f.seconds, "launches": f.count}
-            for s in group.records(Speed)
-            if s.profile
-            for f in _large(s.profile)
-        ]
-        if rows:
-            table = columns(rows, ["mode", "kernels", "step ms", "launches"])
-            bars = by("kernels", table, type="bar", x="@mode", y="@step ms")
-            views.append(View(group.label, table, bars, {"yaxis": {"title": {"text": "step ms"}}, "barmode": "stack"}))
+    views = _bars(groups, _spent, "kernels", "step ms", {"barmode": "stack"})
     note = "Where a step spends its time, by what its kernels compute and the width of the numbers that they read and write."
     return Panel("kernels", "Kernels", note, views)
+
+
+def _spent(group: Group) -> list[dict[str, Any]]:
+    return [
+        {"mode": s.case.precision, "kernels": _named(f), "step ms": 1e3 * f.seconds, "launches": f.count}
+        for s in group.records(Speed)
+        if s.profile
+        for f in _large(s.profile)
+    ]
 
 
 def _large(profile: Profile) -> list[Family]:
@@ -112,20 +108,35 @@ def _named(family: Family) -> str:
 
 
 def errors(groups: Sequence[Group]) -> Panel:
-    views = []
-    for group in groups:
-        rows = [
-            {"mode": n.case.precision, "of": name, "relative error": error}
-            for n in group.records(Numerics)
-            for name, error in (("loss", n.loss_error), ("gradient", n.gradient_error), ("20 updates", n.update_error))
-        ]
-        if rows:
-            table = columns(rows, ["mode", "of", "relative error"])
-            bars = by("of", table, type="bar", x="@mode", y="@relative error")
-            layout = {"yaxis": LOG | {"title": {"text": "relative error"}}, "barmode": "group"}
-            views.append(View(group.label, table, bars, layout))
+    views = _bars(groups, _wrong, "of", "relative error", {"barmode": "group", "yaxis": LOG})
     note = "Against the same step in FP64, from the same weights on one batch. A bar that is missing was not finite."
     return Panel("errors", "Errors against FP64", note, views)
+
+
+def _wrong(group: Group) -> list[dict[str, Any]]:
+    return [
+        {"mode": n.case.precision, "of": name, "relative error": error}
+        for n in group.records(Numerics)
+        for name, error in (("loss", n.loss_error), ("gradient", n.gradient_error), ("20 updates", n.update_error))
+    ]
+
+
+def _bars(
+    groups: Sequence[Group],
+    rows_of: Callable[[Group], Sequence[Mapping[str, Any]]],
+    series: str,
+    figure: str,
+    layout: Mapping[str, Any],
+) -> list[View]:
+    """A view for each group that has rows: a bar for each mode and value of `series`, as long as `figure`."""
+    views = []
+    for group in groups:
+        if rows := rows_of(group):
+            table = columns(rows, list(rows[0]))
+            bars = by(series, table, type="bar", x="@mode", y=f"@{figure}")
+            axis = {**layout.get("yaxis", {}), "title": {"text": figure}}
+            views.append(View(group.label, table, bars, {**layout, "yaxis": axis}))
+    return views
 
 
 def curves(groups: Sequence[Group]) -> Panel:
