@@ -1,3 +1,4 @@
+import gc
 import json
 import subprocess
 import sys
@@ -145,6 +146,25 @@ def test_the_tables_of_the_articles_are_made_of_the_saved_runs(capsys):
     runs = [str(RUNS / f"{name}.json") for name in ("imdb", "default", "vit-cifar10")]
     assert main(["published", *runs, "--figures", str(PUBLISHED)]) == 0
     assert capsys.readouterr().out in (RUNS.parent / "articles.md").read_text()
+
+
+def test_the_table_of_the_readme_is_that_of_the_accepted_run(capsys):
+    accepted = PUBLISHED.parent / "nvidia-h100-80gb-hbm3" / "0001_1900790d.json"
+    assert main(["report", str(accepted)]) == 0
+    printed = capsys.readouterr().out
+    table = printed[printed.index("| mode        | step ms") :].split("\n\n")[0]
+    assert table in (PUBLISHED.parent.parent / "README.md").read_text()
+
+
+def test_the_collector_works_again_after_files_were_read(run_file):
+    assert main(["report", str(run_file)]) == 0
+    assert gc.isenabled()
+
+
+def test_speedups_are_drawn(tmp_path, capsys):
+    assert main(["report", str(RUNS / "default.json"), "--plots", str(tmp_path)]) == 0
+    for reference in ("fp32", "tf32"):
+        assert (tmp_path / f"over-{reference}-on-nvidia-h200.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_plots_are_drawn(tmp_path, capsys):
