@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,13 +29,16 @@ UNREADABLE = "A file that cannot be read is named, and the others are used; the 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: that of the command, or 4 for a file that cannot be used."""
+    """Returns the exit code: that of the command, 4 for a file that cannot be used, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
     except RunError as error:
         print(f"mpcore: {error}", file=sys.stderr)
         return 4
+    except KeyboardInterrupt:
+        print("mpcore: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -90,6 +90,16 @@ def test_a_page_is_written(run_file, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".json"] == ["report.html"]
 
 
+def test_an_interrupted_report_is_one_line_and_no_file(run_file, tmp_path, capsys, monkeypatch):
+    def interrupted(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)  # when all is written but the name
+    assert main(["report", str(run_file), "-o", str(tmp_path / "report.html")]) == 130
+    assert capsys.readouterr().err == "mpcore: interrupted\n"
+    assert list(tmp_path.iterdir()) == [run_file]
+
+
 def test_a_page_of_nothing_is_not_written(tmp_path, capsys):
     assert main(["report", str(tmp_path / "nowhere.json"), "-o", str(tmp_path / "report.html")]) == 4
     assert list(tmp_path.iterdir()) == []
