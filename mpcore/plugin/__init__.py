@@ -6,33 +6,24 @@ asks for a case.
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from mpcore.plugin.baseline import Baseline, baseline_of, lost
 from mpcore.plugin.baseline import add_options as baseline_options
-from mpcore.plugin.clock import Clock
+from mpcore.plugin.baseline import baseline_of, lost
+from mpcore.plugin.items import FIXTURES, KINDS, case_of, kind_of, marks, own_parameter
 from mpcore.plugin.markdown import add_options as markdown_options
 from mpcore.plugin.markdown import check_markdown, write_markdown
-from mpcore.plugin.options import add_options, cases, given, session_of, trained
+from mpcore.plugin.options import add_options, cases, given, session_of
 from mpcore.plugin.outcome import command_of, outcome_of
 from mpcore.plugin.session import SESSION, Session
 
 pytest.register_assert_rewrite("mpcore.contract")
+pytest_plugins = [FIXTURES]
 
-if TYPE_CHECKING:
-    from mpcore.measure import Bench
-    from mpcore.records import AnyRecord, Case, Verdict
-
-KINDS = {
-    "speed": "times a training step of every case",
-    "accuracy": "trains every case to the end of its recipe",
-    "numerics": "compares a step of every case with FP64",
-    "parity": "compares with other trainers; run on request, by -m parity or by its file",
-}
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
 
@@ -59,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" not in metafunc.fixturenames or _own_parameter(metafunc, "case"):
+    if "case" not in metafunc.fixturenames or own_parameter(metafunc, "case"):
         return
     try:
         session = session_of(metafunc.config)
@@ -70,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kind = kind_of(metafunc.definition)
     own = metafunc.definition.get_closest_marker("workloads")
     parameters = [
-        pytest.param(case, marks=_marks(kind, case, reason), id=case.id)
+        pytest.param(case, marks=marks(kind, case, reason), id=case.id)
         for case, reason in cases(metafunc.config, session, own.args if own else ())
     ]
     metafunc.parametrize("case", parameters, indirect=True)
@@ -91,7 +82,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Data and weights are loaded before the first test, so that what is wrong with them costs no training."""
-    found = {item.nodeid: (kind_of(item), case) for item in session.items if (case := _case(item))}
+    found = {item.nodeid: (kind_of(item), case) for item in session.items if (case := case_of(item))}
     cases = [case for _, case in found.values()]
     if cases:
         session_of(session.config).collected = found
@@ -121,7 +112,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    count = sum(_case(item) is not None for item in items)
+    count = sum(case_of(item) is not None for item in items)
     if not count:
         return []
     session = session_of(config)
@@ -141,7 +132,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """What can happen to a case is one sentence, and its memory is given back for the cases that follow: a traceback
     would hold every tensor of the frames that it names."""
-    case = _case(item)
+    case = case_of(item)
     if case is None:
         return (yield)
     from mpcore.measure import Failed, explained
@@ -159,7 +150,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """After the last case of a workload its references are timed once more: how far did the machine drift?"""
-    case, following = (_case(i) if i and i.get_closest_marker("speed") else None for i in (item, nextitem))
+    case, following = (case_of(i) if i and i.get_closest_marker("speed") else None for i in (item, nextitem))
     if case and (following is None or following.in_precision("") != case.in_precision("")):
         session_of(item.config).drifted(case)
 
@@ -167,7 +158,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
-    if _case(item) is None:
+    if case_of(item) is None:
         return
     report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
     session = session_of(item.config)
@@ -239,81 +230,6 @@ def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict
         commit_info["id"] = next((os.environ[name] for name in COMMIT_VARIABLES if os.environ.get(name)), None)
 
 
-@pytest.fixture
-def case(request: pytest.FixtureRequest) -> "Case":
-    """One workload in one mode. What is timed or trained is skipped where a CPU only emulates the mode's arithmetic."""
-    from mpcore.measure import Failed, explained
-    from mpcore.precision import Inapplicable
-    from mpcore.registry import workloads
-
-    case: Case = request.param
-    if request.node.get_closest_marker("accuracy"):
-        if workloads[case.workload].synthetic:
-            pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
-        if not trained(request.config, case.workload):
-            pytest.skip(f"{case.workload} is trained on request: --mp-accuracy {case.workload}, or all")
-    timed = any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity"))
-    try:
-        if timed and (reason := session_of(request.config).bench.emulated(case)):
-            pytest.skip(reason)
-    except Inapplicable as inapplicable:
-        pytest.skip(f"{case.workload}: {inapplicable}")
-    except Failed as failed:
-        pytest.fail(f"{case.id}: {explained(failed)}", pytrace=False)
-    return case
-
-
-@pytest.fixture
-def rival(request: pytest.FixtureRequest, case: "Case") -> Any:
-    """Another trainer by its name; skipped where it is not installed or has no such mode."""
-    from mpcore.rivals import rivals
-
-    rival = rivals[request.param]
-    if reason := rival.unsupported(case.precision):
-        pytest.skip(reason)
-    return rival
-
-
-@pytest.fixture
-def bench(request: pytest.FixtureRequest) -> "Bench":
-    """Measures cases on the device that was chosen."""
-    return session_of(request.config).bench
-
-
-@pytest.fixture
-def baseline(request: pytest.FixtureRequest) -> Baseline:
-    """The accepted runs of this machine."""
-    found = session_of(request.config).baseline
-    assert found is not None  # it is read before the first test
-    return found
-
-
-@pytest.fixture
-def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecord, Sequence[Verdict]], None]":
-    """Hands a record to pytest-benchmark, which saves it, and fails the test where a verdict does."""
-    clock = request.node.get_closest_marker("benchmark").kwargs["timer"]
-    session = session_of(request.config)
-
-    def judge(record: "AnyRecord", verdicts: "Sequence[Verdict]") -> None:
-        from mpcore.records import Parity, Quality, Result, Speed
-
-        session.add(Result(record=record, verdicts=tuple(verdicts)), benchmark.extra_info)
-        if isinstance(record, Speed):
-            clock.replay(benchmark, record.blocks.seconds, record.blocks.steps)
-        elif isinstance(record, Quality):
-            clock.replay(benchmark, [t.train_seconds for t in record.trainings])
-        elif isinstance(record, Parity):
-            clock.replay(benchmark, record.ours.seconds, record.ours.steps)
-        else:
-            clock.replay(benchmark, [record.seconds])
-        strict = request.config.option.mp_strict
-        failed = [v.sentence for v in verdicts if not v.passed or (strict and v.open)]
-        if failed:
-            pytest.fail("\n".join(failed), pytrace=False)
-
-    return judge
-
-
 def _finished(config: pytest.Config, exitstatus: int) -> Session | None:
     """None where there is nothing to tell: without cases, where they were only collected, and where they were refused."""
     current = config.stash.get(SESSION, None)
@@ -330,30 +246,3 @@ def _sentence(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
     if error is None or isinstance(error, pytest.fail.Exception):
         return " ".join(report.longreprtext.split())[-WORDS:]
     return f"{report.nodeid.split('::')[-1]}: {' '.join(cause(error).split())}"[:WORDS]
-
-
-def kind_of(item: pytest.Item) -> str:
-    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "other")
-
-
-def _marks(kind: str, case: "Case", reason: str | None) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.benchmark(timer=Clock(), group=f"{kind}: {case.workload} ({case.size}, {case.execution})")]
-    return [*marks, pytest.mark.skip(reason=reason)] if reason else marks
-
-
-def _own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
-    """Whether the test itself says what `name` is: this plugin is loaded beside tests of all kinds."""
-    marks = metafunc.definition.iter_markers("parametrize")
-    names = [n for mark in marks for n in _argument_names(mark.args[0] if mark.args else mark.kwargs["argnames"])]
-    definitions = metafunc._arg2fixturedefs.get(name, ())
-    return name in names or not definitions or definitions[-1].func.__module__ != __name__
-
-
-def _argument_names(names: str | Sequence[str]) -> list[str]:
-    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-
-
-def _case(item: pytest.Item) -> "Case | None":
-    callspec = getattr(item, "callspec", None)
-    value = callspec.params.get("case") if callspec else None
-    return value if type(value).__module__ == "mpcore.records" else None

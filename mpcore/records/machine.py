@@ -1,0 +1,44 @@
+"""Hardware and software."""
+
+import re
+
+from pydantic import PositiveInt
+
+from mpcore.records.base import Number, Record
+
+
+class Hardware(Record):
+    """The machine. Memory and power of one device; None where it cannot be read. default_watts: the power limit that the
+    device is delivered with."""
+
+    device: str
+    name: str
+    count: PositiveInt
+    memory_bytes: int | None
+    power_limit_watts: Number | None
+    default_watts: Number | None = None
+    mig: str | None
+    uuid: str | None
+    capability: str | None
+    cpu: str
+    cores: PositiveInt
+
+    @property
+    def key(self) -> str:
+        """What makes two machines comparable, as the name of a folder: "nvidia-h200", "nvidia-h200-x2", "nvidia-h200-600w"
+        where the power limit is not the usual one, "intel-xeon-processor-2-cores". A GPU's name tells its memory, and under
+        MIG its profile."""
+        name = re.sub(r"\W+", "-", re.sub(r"\((R|TM)\)", "", self.name, flags=re.IGNORECASE).lower()).strip("-")
+        if self.device == "cpu":
+            return f"{name}-{self.cores}-cores"
+        limit, usual = self.power_limit_watts, self.default_watts
+        watts = f"-{limit:.0f}w" if limit and usual and round(limit) != round(usual) else ""
+        mig = "-mig" if self.mig == "on" and "mig" not in name else ""
+        return name + (f"-x{self.count}" if self.count > 1 else "") + mig + watts
+
+
+class Machine(Record):
+    """Hardware, and versions of the software that is being tested."""
+
+    hardware: Hardware
+    software: dict[str, str]

@@ -1,0 +1,38 @@
+"""What every record of a case holds, and wall times."""
+
+import statistics
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from mpcore.records.base import PositiveFloat, Record
+from mpcore.records.case import Case
+
+
+class Blocks(Record):
+    """Wall times of blocks of `steps` training steps, each between two synchronisations of the device."""
+
+    steps: PositiveInt
+    seconds: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+
+    @property
+    def step_seconds(self) -> float:
+        """Median time of one step."""
+        return statistics.median(self.seconds) / self.steps
+
+
+class Measurement(Record):
+    """What all records of a case hold. units_per_sample: where a sample of the batch is more than one of what is counted, as a
+    sequence is of tokens."""
+
+    case: Case
+    workload_version: PositiveInt
+    device: str
+    batch_size: PositiveInt
+    unit: str
+    units_per_sample: PositiveInt = 1
+
+    @property
+    def samples(self) -> str:
+        """What a batch holds, in the plural."""
+        return self.unit if self.units_per_sample == 1 else f"samples of {self.units_per_sample:,} {self.unit}"

@@ -1,0 +1,26 @@
+"""Errors against FP64."""
+
+from typing import Literal
+
+from pydantic import NonNegativeInt
+
+from mpcore.records.base import Error, Number, PositiveFloat
+from mpcore.records.measurement import Measurement
+
+
+class Numerics(Measurement):
+    """Errors against FP64 on one fixed batch, dropout off.
+
+    Errors are relative: |x - x64| / |x64|, with Euclidean norms over all trainable parameters. `flushed_share` is
+    the share of gradient entries that are not zero in FP64 and are zero here.
+    """
+
+    kind: Literal["numerics"] = "numerics"
+    seconds: PositiveFloat
+    loss_error: Error
+    gradient_error: Error
+    flushed_share: Error
+    updates: NonNegativeInt
+    update_error: Error
+    skipped_steps: NonNegativeInt
+    half_flops_share: Number

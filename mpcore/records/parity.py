@@ -1,0 +1,36 @@
+"""Our step against another trainer's."""
+
+import statistics
+from typing import Literal
+
+from pydantic import NonNegativeInt, model_validator
+
+from mpcore.records.base import Number
+from mpcore.records.measurement import Blocks, Measurement
+
+
+class Parity(Measurement):
+    """Our step, or training, against that of another trainer, in turns on the same model, data, optimiser and mode.
+
+    Blocks of a training hold its steps. `scores` are the metric that counts, in 0 to 1, by "ours" and "theirs".
+    """
+
+    kind: Literal["parity"] = "parity"
+    rival: str
+    rival_version: str
+    ours: Blocks
+    theirs: Blocks
+    dropped_blocks: NonNegativeInt = 0
+    scores: dict[str, Number] = {}
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Parity":
+        if len(self.ours.seconds) != len(self.theirs.seconds):
+            raise ValueError(f"{len(self.ours.seconds)} blocks took turns with {len(self.theirs.seconds)}")
+        return self
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is: the median over pairs."""
+        pairs = zip(self.theirs.seconds, self.ours.seconds, strict=True)
+        return statistics.median(t / o for t, o in pairs) * self.ours.steps / self.theirs.steps

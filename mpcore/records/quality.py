@@ -1,0 +1,93 @@
+"""What trainings reached."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from mpcore.records.base import Finite, PositiveFloat, Record
+from mpcore.records.measurement import Measurement
+
+Confusion = tuple[tuple[int, ...], ...]
+"""Counts; rows are the true classes, columns the predicted ones."""
+
+
+class Divergence(Record):
+    """A training that came to nothing; `step` counts from 1."""
+
+    step: PositiveInt
+    reason: str
+
+
+class Training(Record):
+    """One training to the end of its recipe, from one seed. Curves hold the mean of every `steps_per_point` steps. `epochs`:
+    the metrics after each epoch, where the recipe asks for them; the last are `metrics`. train_seconds are without tests."""
+
+    seed: int
+    steps: NonNegativeInt
+    train_seconds: PositiveFloat
+    evaluation_seconds: PositiveFloat
+    metrics: dict[str, Finite]
+    epochs: tuple[dict[str, Finite], ...] = ()
+    confusion: Confusion | None
+    steps_per_point: PositiveInt
+    losses: tuple[Finite, ...]
+    loss_scales: tuple[Finite, ...]
+    skipped_steps: NonNegativeInt
+    diverged: Divergence | None
+
+
+class Quality(Measurement):
+    """What trainings from several seeds reached. `metric` names the figure that counts: in 0 to 1 and the higher the better,
+    or, where `lower_is_better`, above 0. uninformed: what a prediction that has learnt nothing reaches, None where the workload
+    knows none. picture: a PNG, as base64, of what the first training predicts for one sample."""
+
+    kind: Literal["quality"] = "quality"
+    weights: str
+    data: str
+    rows: dict[str, PositiveInt]
+    metric: str
+    lower_is_better: bool = False
+    uninformed: Finite = None
+    trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
+    picture: str | None = None
+
+    def values(self, metric: str) -> list[float]:
+        """One for each training, NaN where it was not finite."""
+        return [math.nan if (value := t.metrics[metric]) is None else value for t in self.trainings]
+
+    def mean(self, metric: str) -> float:
+        return statistics.fmean(self.values(metric))
+
+    def gains(self, others: Sequence["Quality"]) -> list[float]:
+        """For each seed that all have, by how many points its training is better than theirs are on average: see
+        `points_above`. Same seed, same order of the data."""
+        scale = math.log if self.lower_is_better else float
+        ours, *theirs = (dict(zip((t.seed for t in q.trainings), q.values(q.metric), strict=True)) for q in (self, *others))
+        common = [seed for seed in ours if all(seed in q for q in theirs)]
+        sign = -1 if self.lower_is_better else 1
+        return [sign * 100 * (scale(ours[s]) - statistics.fmean(scale(q[s]) for q in theirs)) for s in common]
+
+    def points_over(self, reference: "Quality") -> float:
+        """How much better than `reference` on average."""
+        return self.points_above(reference.mean(self.metric))
+
+    def points_above(self, theirs: float) -> float:
+        """How much better than `theirs` on average: in percentage points of the metric, or, where lower is better, in per cent
+        of it, as 100 ln(theirs / ours)."""
+        ours = self.mean(self.metric)
+        return 100 * (math.log(theirs / ours) if self.lower_is_better else ours - theirs)
+
+    @property
+    def train_seconds(self) -> float:
+        return statistics.median(t.train_seconds for t in self.trainings)
+
+    @property
+    def evaluation_seconds(self) -> float:
+        return statistics.median(t.evaluation_seconds for t in self.trainings)
+
+    @property
+    def diverged(self) -> bool:
+        return any(t.diverged for t in self.trainings)

@@ -1,0 +1,43 @@
+"""One saved session."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mpcore.records.base import Record
+from mpcore.records.machine import Machine
+from mpcore.records.result import Result
+
+
+class Accepted(Record):
+    """Why and when a run became a baseline, and the tests that had failed in it and were overruled."""
+
+    reason: Annotated[str, Field(min_length=1)]
+    datetime: str
+    overruled: tuple[str, ...] = ()
+
+
+class FailedTest(Record):
+    """A test of a case that failed, by its node id, and why."""
+
+    test: str
+    sentence: str
+
+
+class Run(Record):
+    """One saved session, and the command line that made it. failed: tests that failed, whether or not they left a result.
+    accepted: where it is a baseline."""
+
+    path: str
+    command: str
+    datetime: str
+    commit: str | None
+    machine: Machine
+    results: tuple[Result, ...]
+    failed: tuple[FailedTest, ...] = ()
+    accepted: Accepted | None = None
+
+    @property
+    def machine_start(self) -> str:
+        """What tells one start of a machine from another, which may be faster or slower: its GPU, or else the day."""
+        return self.machine.hardware.uuid or self.datetime[:10]

@@ -1,0 +1,124 @@
+"""Time and memory of a training step."""
+
+import statistics
+from typing import Literal
+
+from pydantic import NonNegativeInt, model_validator
+
+from mpcore.records.base import Finite, NonNegativeFloat, Number, PositiveFloat, Record
+from mpcore.records.measurement import Blocks, Measurement
+from mpcore.records.profile import Profile
+
+
+class Reference(Record):
+    """Another mode that a case was timed against.
+
+    `rounds` are the case's own blocks that took turns with these, A B B A; where it is None the reference was measured
+    apart, and is compared with the case's `blocks`. dropped_blocks: rounds in which the GPU said that it was slowed down.
+    """
+
+    blocks: Blocks
+    rounds: Blocks | None
+    dropped_blocks: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Reference":
+        if self.rounds is not None and len(self.rounds.seconds) != len(self.blocks.seconds):
+            raise ValueError(f"{len(self.blocks.seconds)} blocks took turns with {len(self.rounds.seconds)}")
+        return self
+
+
+class GpuState(Record):
+    """What the GPU said of itself, once in every timed block of the case: seconds since the first, the clock of its
+    multiprocessors, power, temperature, and the energy it has used since its driver was loaded."""
+
+    at_seconds: tuple[Number, ...]
+    sm_mhz: tuple[NonNegativeInt, ...]
+    watts: tuple[NonNegativeFloat, ...]
+    celsius: tuple[int, ...]
+    joules: tuple[NonNegativeFloat, ...]
+    limits: tuple[str, ...]
+    """Reasons for which the clock was held back in any block, slowdowns and the power cap alike."""
+    other_processes: NonNegativeInt
+
+    @property
+    def mean_watts(self) -> float | None:
+        """The slope of energy over time, by least squares: the counter moves ten times a second only."""
+        if len(self.joules) < 4:
+            return None
+        slope = statistics.linear_regression(self.at_seconds, self.joules).slope
+        return slope if slope > 0 else None
+
+
+class Speed(Measurement):
+    """Time and memory of one training step, and what it spends them on.
+
+    blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
+    references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
+    reference took at the end of its workload than at the beginning, as a share. remark: what the mode has to say of itself.
+    pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
+    of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
+    dropped_blocks: in which the GPU said that it was slowed down.
+    """
+
+    kind: Literal["speed"] = "speed"
+    remark: str | None = None
+    blocks: Blocks
+    eager: Blocks | None
+    references: dict[str, Reference]
+    missing: dict[str, str] = {}
+    drift: dict[str, Number] = {}
+    peak_allocated_bytes: NonNegativeInt | None
+    peak_reserved_bytes: NonNegativeInt | None
+    pool_bytes: NonNegativeInt | None
+    loss_before: Finite
+    loss_after: Finite
+    loss_scale: Finite
+    skipped_steps: NonNegativeInt
+    flops_per_step: NonNegativeInt
+    half_flops_share: Number
+    ceiling_flops: PositiveFloat | None
+    profile: Profile | None
+    gpu: GpuState | None
+    dropped_blocks: NonNegativeInt
+
+    @property
+    def units_per_second(self) -> float:
+        return self.batch_size * self.units_per_sample / self.blocks.step_seconds
+
+    def speedup(self, reference: str) -> float | None:
+        """How many times faster than `reference`: the median ratio of neighbouring blocks, or the ratio of medians of
+        blocks measured apart."""
+        other = self.references.get(reference)
+        if other is None:
+            return None
+        if other.rounds is None:
+            return other.blocks.step_seconds / self.blocks.step_seconds
+        pairs = zip(other.blocks.seconds, other.rounds.seconds, strict=True)
+        return statistics.median(r / c for r, c in pairs) * other.rounds.steps / other.blocks.steps
+
+    @property
+    def flops_per_second(self) -> float:
+        return self.flops_per_step / self.blocks.step_seconds
+
+    @property
+    def ceiling_share(self) -> float | None:
+        """Model FLOPs utilisation, against what this GPU was measured to reach in the mode's format."""
+        return None if self.ceiling_flops is None else self.flops_per_second / self.ceiling_flops
+
+    @property
+    def launch_overhead(self) -> float | None:
+        """How many times longer a step takes when Python launches it."""
+        return None if self.eager is None else self.eager.step_seconds / self.blocks.step_seconds
+
+    @property
+    def busy_share(self) -> float | None:
+        """The share of an eager step in which the GPU computes."""
+        if self.profile is None or self.device == "cpu":
+            return None
+        return min(1.0, self.profile.seconds / (self.eager or self.blocks).step_seconds)
+
+    @property
+    def joules_per_step(self) -> float | None:
+        watts = None if self.gpu is None else self.gpu.mean_watts
+        return None if watts is None else watts * self.blocks.step_seconds
