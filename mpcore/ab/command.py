@@ -30,9 +30,6 @@ def run(options: argparse.Namespace) -> int:
     except (SideError, SelectionError, RunnerError, OSError) as error:
         print(f"mpcore: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("mpcore: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
 
 
 def _run(options: argparse.Namespace) -> int:

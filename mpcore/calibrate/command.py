@@ -1,7 +1,6 @@
 """`python -m mpcore calibrate`: simulated, unless an option of measuring is given."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +24,6 @@ def run(options: argparse.Namespace) -> int:
     except (SelectionError, RunnerError) as error:
         print(f"mpcore: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("mpcore: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
     return 0
 
 

@@ -25,12 +25,18 @@ class Measurement(Record):
     """What all records of a case hold. units_per_sample: where a sample of the batch is more than one of what is counted, as a
     sequence is of tokens."""
 
+    kind: str
     case: Case
     workload_version: PositiveInt
     device: str
     batch_size: PositiveInt
     unit: str
     units_per_sample: PositiveInt = 1
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What no two records of a run share."""
+        return self.kind, self.case.id
 
     @property
     def samples(self) -> str:

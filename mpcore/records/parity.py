@@ -30,6 +30,10 @@ class Parity(Measurement):
         return self
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        return *super().identity, self.rival
+
+    @property
     def ratio(self) -> float:
         """How many times faster ours is: the median over pairs."""
         pairs = zip(self.theirs.seconds, self.ours.seconds, strict=True)

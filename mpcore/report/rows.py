@@ -103,16 +103,21 @@ def key(case: Case) -> tuple[str, ...]:
 
 
 def parity_rows(results: Iterable[Result]) -> pd.DataFrame:
-    """A row for each comparison with another trainer. Columns: `workload, size, execution, precision`; `unit`; `rival` (name
-    and version); `ours_ms`, `theirs_ms` (a step); `ratio` (times as fast); `ours_pct`, `theirs_pct` (scores of trainings,
-    NaN for steps); `verdict`."""
+    """A row for each comparison with another trainer. Columns: `workload, size, execution, batch, precision`; `batch_size`;
+    `unit`; `rival` (name and version); `ours_ms`, `theirs_ms` (a step); `ratio` (times as fast); `ours_pct`, `theirs_pct`
+    (scores of trainings, NaN for steps); `verdict`."""
     found = []
     for result in results:
         parity = result.record
         if isinstance(parity, Parity):
             case = parity.case
             row: dict[str, Any] = dict(zip(KEYS, key(case), strict=True))
-            row |= {"unit": parity.unit, "rival": f"{parity.rival} {parity.rival_version}", "ratio": parity.ratio}
+            row |= {
+                "batch_size": parity.batch_size,
+                "unit": parity.unit,
+                "rival": f"{parity.rival} {parity.rival_version}",
+                "ratio": parity.ratio,
+            }
             row |= {"ours_ms": 1e3 * parity.ours.step_seconds, "theirs_ms": 1e3 * parity.theirs.step_seconds}
             row |= {f"{whose}_pct": 100 * parity.scores[whose] if parity.scores else None for whose in ("ours", "theirs")}
             found.append(row | {"verdict": "ok" if result.passed else "failed"})

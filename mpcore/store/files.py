@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mpcore.records import SCHEMA, Accepted, FailedTest, Machine, Parity, Published, Result, Run
+from mpcore.records import SCHEMA, Accepted, FailedTest, Machine, Published, Result, Run
 
 KEY = "mpcore"
 """Our key in the file, in its `machine_info`, and in the `extra_info` of each benchmark."""
@@ -175,13 +175,12 @@ def _unique(names: list[Any], results: list[Result], path: str | Path) -> None:
     benchmarks, cases = set(), set()
     for name, result in zip(names, results, strict=True):
         record = result.record
-        case = (record.kind, record.case.id, record.rival if isinstance(record, Parity) else None)
         if not isinstance(name, str):
             raise RunError(f"{path}: fullname of a benchmark: expected a text, found {name!r:.80}")
-        if name in benchmarks or case in cases:
+        if name in benchmarks or record.identity in cases:
             raise RunError(f"{path}, {name}: {record.kind} of {record.case.id} is there twice")
         benchmarks.add(name)
-        cases.add(case)
+        cases.add(record.identity)
 
 
 def _failures(told: tuple[FailedTest, ...], names: list[str], results: list[Result]) -> tuple[FailedTest, ...]:

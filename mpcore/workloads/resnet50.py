@@ -18,8 +18,8 @@ from mpcore.workloads.checkpoint import pretrained_model
 
 ROWS = {"tiny": {"train": 640, "test": 200}, "full": {"train": 9469, "test": 3925}}
 GENERATED = {"tiny": ROWS["tiny"], "full": {"train": 2048, "test": 500}}
-SIDE = {"tiny": 64, "full": 224}
-NARROW = {"embedding_size": 8, "hidden_sizes": [16, 32, 64, 128], "depths": [1, 1, 1, 1]}
+SIDE = {"tiny": 48, "full": 224}
+NARROW = {"embedding_size": 16, "hidden_sizes": [64, 64, 64, 128], "depths": [1, 1, 1, 1]}
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's training pixels, 0 to 255."""
 MEMORY = ((30, 256), (15, 128), (0, 64))
@@ -28,20 +28,20 @@ MEMORY = ((30, 256), (15, 128), (0, 64))
 
 @workloads.register
 class ResNet50(Workload):
-    """`tiny` has one narrow block a stage and images of 64x64. The batch is halved where a GPU has no memory for 256."""
+    """`tiny` has one narrow block a stage and images of 48x48. The batch is halved where a GPU has no memory for 256."""
 
     name = "resnet50"
     version = 2
     unit = "images"
     classes = 10
     recipes = {
-        "tiny": Recipe(epochs=6, batch_size=32, learning_rate=8e-3),
+        "tiny": Recipe(epochs=5, batch_size=32, learning_rate=8e-3),
         "full": Recipe(epochs=10, batch_size=256, learning_rate=1e-3),
     }
     tolerances = {"tiny": 6.0, "full": 1.5}
     conditioning = 16.0
     flips = 4.0
-    numerics_rows = {"tiny": 32, "full": 16}
+    numerics_rows = {"tiny": 16, "full": 16}
     long_training = True
     files: ClassVar[dict[str, tuple[str, ...]]] = {"train": ("train.parquet",), "test": ("test.parquet", "validation.parquet")}
 

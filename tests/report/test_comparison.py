@@ -268,3 +268,18 @@ def test_runs_of_any_length_can_be_compared(run, many, count):
         assert len({x["precision"] for x in lines(document)}) == count
         for suffix in FORMATS:
             assert FORMATS[suffix](document)
+
+
+def test_steps_beside_those_of_other_trainers_are_compared(run, rivals):
+    before, after = rivals[1].record, rivals[1].record.model_copy(update={"theirs": rivals[1].record.ours})
+    one, two = (run.model_copy(update={"results": (Result(record=record),)}) for record in (before, after))
+    found = section(FORMATS[""](compare([one, two])), "Speed against other trainers, times as fast as Trainer 5.1.0")
+    assert row(found, "bert-imdb-fp16-amp-eager-tiny") == ["2.00", "1.00", "-50.0", "%"]
+
+
+def test_other_trainers_stand_across_hardware(run, rivals):
+    with_rivals = run.model_copy(update={"results": (*run.results, *rivals)})
+    document = compare([on(with_rivals, "GPU A"), on(with_rivals, "GPU B")])
+    assert values(document, "speed against other trainers", "fp16-amp") == {"gpu-a": 2.0, "gpu-b": 2.0}
+    [table] = [s.table for s in document.sections if s.title.startswith("Speed against")]
+    assert [row[3] for row in table.rows] == ["times as fast as plain PyTorch 2.11.0", "times as fast as Trainer 5.1.0"]

@@ -88,7 +88,7 @@ def test_cifar_in_a_folder_is_read(tmp_path):
 
 def test_imagenette_in_a_folder_is_cropped(tmp_path):
     source = folder(tmp_path, "imagenette", "image", (50, 70), [1, 2])
-    assert ResNet50("tiny", source).split("train", CPU).columns["image"].shape == (2, 3, 64, 64)
+    assert ResNet50("tiny", source).split("train", CPU).columns["image"].shape == (2, 3, 48, 48)
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,11 @@ def best_threshold(truth):
     return max(segmentation(membrane, image < level)[0]["iou"] for level in range(60, 180, 5))
 
 
-@pytest.mark.parametrize(("split", "rows"), [("train", 80), ("test", 64)])
+@pytest.mark.parametrize(("split", "rows"), [("train", 160), ("test", 128)])
 def test_a_tiny_split_holds_tiles_as_bytes(splits, split, rows):
     columns = splits[split].columns
     for name in ("image", "label"):
-        assert (columns[name].shape, columns[name].dtype) == ((rows, 64, 64), torch.uint8)
+        assert (columns[name].shape, columns[name].dtype) == ((rows, 32, 32), torch.uint8)
     assert columns["label"].unique().tolist() == [0, 1]
 
 
@@ -93,7 +93,7 @@ def test_a_tiny_training_beats_every_threshold(workload, splits, cpu, mode, seed
     assert workload.uninformed_score() == everything["iou"]
     assert tested.metrics["iou"] > everything["iou"] + 0.35
     assert tested.metrics["iou"] > best_threshold(truth) + 0.1
-    assert sum(map(sum, tested.confusion)) == 64 * 64 * 64
+    assert sum(map(sum, tested.confusion)) == 128 * 32 * 32
 
 
 def test_two_batches_are_learnt(workload, splits, cpu):
@@ -126,7 +126,7 @@ def test_without_membranes_the_metrics_are_numbers():
 def test_the_loss_of_an_undecided_model_is_that_by_hand(workload, batch):
     """Logits of 0 are probabilities of a half."""
     loss = workload.loss(lambda image: image * 0, batch)
-    membrane, pixels = batch["label"].double().sum((1, 2)), 64 * 64
+    membrane, pixels = batch["label"].double().sum((1, 2)), 32 * 32
     dice = (membrane + 1) / (pixels / 2 + membrane + 1)
     assert loss.item() == pytest.approx(np.log(2) + 1 - dice.mean().item(), rel=1e-5)
 
@@ -138,7 +138,7 @@ def test_the_loss_of_a_16_bit_model_is_computed_in_fp32(workload, batch):
 
 def test_each_pixel_gets_a_prediction(workload, batch):
     predicted = workload.predict(workload.build_model(), batch)
-    assert (predicted.shape, predicted.dtype) == ((4, 64, 64), torch.bool)
+    assert (predicted.shape, predicted.dtype) == ((4, 32, 32), torch.bool)
 
 
 def test_augmented_images_are_images_and_their_membranes_are_dark(workload, batch, generator):
@@ -179,11 +179,11 @@ def test_pixels_move_by_ten_in_512(workload, generator, monkeypatch):
 
 
 def test_the_picture_shows_image_truth_and_prediction(workload, batch):
-    picture = workload.picture(batch, torch.ones(4, 64, 64, dtype=torch.bool))
-    assert (picture.shape, picture.dtype) == ((64, 192), torch.uint8)
-    assert torch.equal(picture[:, :64], batch["image"][0])
-    assert torch.equal(picture[:, 64:128] == 0, batch["label"][0] == 1)
-    assert picture[:, 128:].max() == 0
+    picture = workload.picture(batch, torch.ones(4, 32, 32, dtype=torch.bool))
+    assert (picture.shape, picture.dtype) == ((32, 96), torch.uint8)
+    assert torch.equal(picture[:, :32], batch["image"][0])
+    assert torch.equal(picture[:, 32:64] == 0, batch["label"][0] == 1)
+    assert picture[:, 64:].max() == 0
 
 
 def test_the_picture_of_a_large_image_is_cut(workload):
@@ -208,7 +208,7 @@ def test_tiles_of_image_and_label_belong_together(tmp_path):
     noise = np.random.default_rng(0).integers(0, 2, (512, 512), dtype=np.uint8)
     source = write(tmp_path, "train", [Pillow.fromarray(100 * noise)], [Pillow.fromarray(255 * noise)])
     columns = UNetMembrane("tiny", source).data("train").columns
-    assert columns["image"].shape == (64, 64, 64)  # one image has no more
+    assert columns["image"].shape == (160, 32, 32)
     assert torch.equal(columns["image"] == 0, columns["label"] == 1)
 
 

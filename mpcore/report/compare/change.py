@@ -57,7 +57,7 @@ def changes_of(figure: Figure, before: Sequence[Row], after: Sequence[Row]) -> l
     for old, new in zip(before, after, strict=True):
         values = [None if pd.isna(row[figure.column]) else float(row[figure.column]) for row in (old, new)]
         if values != [None, None]:
-            unit = figure.unit.format(unit=new["unit"], metric=new["metric"])
+            unit = figure.unit.format(**new)
             found.append(Change(figure, _case(new), unit, *values))
     return sorted(found, key=lambda change: -abs(change.size))
 

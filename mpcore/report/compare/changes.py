@@ -8,18 +8,20 @@ from mpcore.records import Run, Speed
 from mpcore.report.compare.change import Change, changes_of
 from mpcore.report.compare.document import Document, Section, Table
 from mpcore.report.compare.failures import failures
-from mpcore.report.compare.figure import CHANGES, SCORE, STEP
+from mpcore.report.compare.figure import CHANGES, PARITY, SCORE, STEP
 from mpcore.report.compare.line import measured
 from mpcore.report.compare.pairs import Pairs, paired
-from mpcore.report.rows import rows
+from mpcore.report.rows import parity_rows, rows
 from mpcore.store import comparable
 
 
 def changes(first: Run, second: Run) -> Document:
     """In the order given, whichever is older."""
     pairs = paired(first, second)
-    before, after = (rows(pairs.results(side)).to_dict("records") for side in (0, 1))
-    found = [of for figure in CHANGES if (of := changes_of(figure, before, after))]
+    results = [pairs.results(side) for side in (0, 1)]
+    before, after = (rows(of).to_dict("records") for of in results)
+    beside = (parity_rows(of).to_dict("records") for of in results)
+    found = [of for of in (*(changes_of(figure, before, after) for figure in CHANGES), changes_of(PARITY, *beside)) if of]
     alone = {"Only in A": pairs.gone, "Only in B": pairs.new, "Not comparable": pairs.other}
     sections = [
         _sides(first, second),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """unit: with `{unit}` for what a sample is, and `{metric}` for the name of what counts. form: of a value; None for so
+    """unit: with the names of other columns where it depends on the row. form: of a value; None for so
     many `digits` that count. listed: from which change on it is worth a line, in points of a score that is a percentage, in
     per cent else. missing: what it says that there is none of a case that was measured."""
 
@@ -31,8 +31,9 @@ SCORE = Figure("score", "score", "{metric}", "{:.2f}", listed=0.01, missing="not
 THROUGHPUT = Figure("throughput", "per_second", "{unit}/s", digits=4)
 OVER = {mode: Figure(f"speed-up over {mode}", f"over_{mode}", "times", "{:.2f}") for mode in ("fp32", "tf32")}
 MEMORY = Figure("memory", "peak_gib", "GiB", "{:.3f}")
+PARITY = Figure("speed against other trainers", "ratio", "times as fast as {rival}", "{:.2f}")
 
-ACROSS = (THROUGHPUT, *OVER.values(), MEMORY, SCORE, Figure("share of the ceiling", "ceiling_pct", "%", "{:.0f}"))
+ACROSS = (THROUGHPUT, *OVER.values(), MEMORY, SCORE, Figure("share of the ceiling", "ceiling_pct", "%", "{:.0f}"), PARITY)
 """What says something from one hardware to another."""
 CHANGES = (
     STEP,

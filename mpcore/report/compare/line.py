@@ -11,7 +11,7 @@ import pandas as pd
 
 from mpcore.records import Run
 from mpcore.report.compare.figure import FIGURES, SCORE, Figure
-from mpcore.report.rows import frame, key
+from mpcore.report.rows import KEYS, frame, key, parity_rows
 
 Place = tuple[str, ...]
 Row = Mapping[str, Any]
@@ -47,7 +47,7 @@ def measured(runs: Sequence[Run]) -> list[Line]:
     found: dict[Line, list[tuple[float | None, str]]] = {}
     for row in _rows(runs):
         for figure in FIGURES:
-            value: float | None = None if pd.isna(row[figure.column]) else float(row[figure.column])
+            value = None if pd.isna(row.get(figure.column)) else float(row[figure.column])
             if value is not None or _diverged(row, figure):
                 found.setdefault(_place(row, figure), []).append((value, row["run"]))
     return [_filled(line, values) for line, values in found.items()]
@@ -63,18 +63,20 @@ def text(lines: Sequence[Line]) -> str:
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[Row]:
-    """Those of the frame, each with the version of its workload and the batch that it really had."""
+    """Those of the frame, and those beside other trainers, each with the version of its workload and the batch that it really
+    had."""
     for run in runs:
         versions = {key(result.record.case): result.record.workload_version for result in run.results}
-        for row in frame([run]).to_dict("records"):
-            case = tuple(row[name] for name in ("workload", "size", "execution", "batch", "precision"))
+        place = {"run": run.path, "hardware": run.machine.hardware.key}
+        for row in (*frame([run]).to_dict("records"), *parity_rows(run.results).to_dict("records")):
+            version = versions[tuple(row[name] for name in KEYS)]
             batch = row["batch"] if pd.isna(row["batch_size"]) else row["batch_size"]
-            yield {str(name): value for name, value in row.items()} | {"version": versions[case], "batch": str(batch)}
+            yield {str(name): value for name, value in row.items()} | place | {"version": version, "batch": str(batch)}
 
 
 def _diverged(row: Row, figure: Figure) -> bool:
     """Its score was measured, and is no number."""
-    return figure is SCORE and isinstance(row["metric"], str)
+    return figure is SCORE and isinstance(row.get("metric"), str)
 
 
 def _place(row: Row, figure: Figure) -> Line:
@@ -88,7 +90,7 @@ def _place(row: Row, figure: Figure) -> Line:
         precision=row["precision"],
         hardware=row["hardware"],
         figure=figure.name,
-        unit=figure.unit.format(unit=row["unit"], metric=row["metric"]),
+        unit=figure.unit.format(**row),
         value=None,
         published=False,
         setting=f"v{row['version']}{trained}",

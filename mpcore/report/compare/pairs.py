@@ -22,8 +22,7 @@ class Pairs:
 
 
 def paired(first: Run, second: Run) -> Pairs:
-    """Without steps of other trainers, which say nothing of ours."""
-    before, after = _records(first), _records(second)
+    before, after = ({result.record.identity: result.record for result in run.results} for run in (first, second))
     beside = {
         place: since(after[place], [first.model_copy(update={"results": (Result(record=record),)})])
         for place, record in before.items()
@@ -37,10 +36,6 @@ def paired(first: Run, second: Run) -> Pairs:
     )
 
 
-def _records(run: Run) -> dict[tuple[object, ...], AnyRecord]:
-    records = (result.record for result in run.results)
-    return {(record.kind, record.case): record for record in records if not isinstance(record, Parity)}
-
-
 def _name(record: AnyRecord) -> str:
-    return f"{record.kind} of {record.case.id}"
+    against = f" against {record.rival}" if isinstance(record, Parity) else ""
+    return f"{record.kind} of {record.case.id}{against}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mpcore.records import AnyRecord, Numerics, Parity, Quality, Result, Run, Speed
+from mpcore.records import Numerics, Quality, Result, Run, Speed
 from mpcore.report.rows import key
 
 R = TypeVar("R", Speed, Quality, Numerics)
@@ -26,7 +26,7 @@ def newest(runs: Sequence[Run]) -> dict[str, list[Result]]:
     found: dict[str, dict[tuple[str, ...], Result]] = {}
     for run in sorted(runs, key=lambda run: run.datetime):
         results = found.setdefault(run.machine.hardware.key, {})
-        results |= {_key(result.record): result for result in run.results}
+        results |= {result.record.identity: result for result in run.results}
     return {hardware: list(results.values()) for hardware, results in found.items()}
 
 
@@ -39,7 +39,3 @@ def groups(results: Mapping[str, Sequence[Result]]) -> Iterator[Group]:
     for (workload, size, execution, batch, hardware), members in sorted(found.items()):
         of_batch = f", batch of {batch}" if batch else ""
         yield Group(f"{workload} ({size}, {execution}{of_batch}) on {hardware}", members)
-
-
-def _key(record: AnyRecord) -> tuple[str, ...]:
-    return record.kind, record.case.id, record.rival if isinstance(record, Parity) else ""
