@@ -463,7 +463,7 @@ def test_the_session_is_written_as_markdown(run, pytester):
     text = (pytester.path / "out.md").read_text()
     assert text.startswith(f"{NONE_ACCEPTED}\n\n<details><summary>bert-imdb (tiny, eager, on ")
     assert "another session" not in text
-    assert text.endswith("--mp-markdown out.md</code>\n")
+    assert text.endswith("--mp-markdown out.md`\n")
 
 
 def test_the_page_of_a_job_gets_it_too(run, pytester, monkeypatch):

@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
-
 from mpcore.records import Run
 from mpcore.report.against import counts, differences, groups
-from mpcore.report.escape import escaped
+from mpcore.report.escape import code, escaped, harmless
 from mpcore.report.lines import counted
 from mpcore.report.outcome import Outcome
 from mpcore.report.rows import KEYS, parity_rows, rows
@@ -59,20 +57,16 @@ def _folded(summary: str, text: str) -> list[str]:
 
 def _tables(outcome: Outcome) -> list[str]:
     device = outcome.run.machine.hardware.name
-    frame, others = rows(outcome.run.results), _harmless(parity_rows(outcome.run.results))
+    frame, others = rows(outcome.run.results), harmless(parity_rows(outcome.run.results))
     columns = LEADING | SPEED | QUALITY | ERRORS | VERDICT | (SINCE if outcome.accepted else {})
     blocks = []
     for _, part in frame.groupby(KEYS[:-1], sort=False):
-        safe = _harmless(part)
+        safe = harmless(part)
         why = [f"- {row.precision}: {row.why}" for row in safe[safe.why.notna()].itertuples()]
         blocks += _folded(
             title(part, device), "\n\n".join([table(safe, columns, "github"), *(["\n".join(why)] if why else [])])
         )
     return blocks + (_folded("Against other trainers", table(others, PARITY | VERDICT, "github")) if len(others) else [])
-
-
-def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.map(lambda value: escaped(value) if isinstance(value, str) else value)
 
 
 def _made(run: Run) -> str:
@@ -81,4 +75,4 @@ def _made(run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.machine.software.items())
     machine = f"{hardware.count} x {hardware.name}, {hardware.cores} CPU cores ({hardware.cpu}); {versions}"
     when = f"commit {(run.commit or 'unknown')[:12]}; {run.datetime[:16].replace('T', ' ')} UTC"
-    return f"{escaped(machine)}; {escaped(when)}\n\n<code>{escaped(run.command)}</code>"
+    return f"{escaped(machine)}; {escaped(when)}\n\n{code(run.command)}"

@@ -1,6 +1,9 @@
 import pytest
 
+from mpcore.report.escape import escaped
 from mpcore.report.markdown import markdown
+
+NASTY = "<script>alert(1)</script>|größe `x` *a*\n# T"
 
 
 def section(text, start):
@@ -258,3 +261,25 @@ def test_what_a_mode_is_known_for_is_said_and_is_no_failure(run, worsened):
 
 def test_a_run_of_nothing_is_how_it_was_made_alone(run):
     assert markdown(run.model_copy(update={"results": ()})).count("\n\n") == 1
+
+
+def test_names_are_text_whatever_they_hold(run):
+    """In headings, tables, lists and the command: no cell, tag, heading or emphasis comes of them."""
+    of = {"workload": NASTY, "precision": NASTY}
+    named = [
+        result.model_copy(
+            update={
+                "record": result.record.model_copy(update={"case": result.record.case.model_copy(update=of), "unit": NASTY})
+            }
+        )
+        for result in run.results[:1]
+    ]
+    command, *rest = markdown(run.model_copy(update={"results": tuple(named), "command": NASTY})).split("\n\n")
+    assert command == "Command: `` <script>alert(1)</script>|größe `x` *a* # T ``"
+    text = "\n\n".join(rest)
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&#124;größe &#96;x&#96; &#42;a&#42; &#35; T" in text
+    assert [line for line in text.splitlines() if line.startswith("#")] == [f"### {escaped(NASTY)}, tiny, eager"]
+    tables = [part.splitlines() for part in rest if part.startswith("|")]
+    assert tables
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables)

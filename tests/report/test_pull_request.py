@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_the_machine_the_commit_and_the_command_are_at_the_end(outcome, many):
     assert machine == (
         "2 x Some GPU, 16 CPU cores (Some CPU); python 3.12.1, torch 2.11.0; commit 0123456789ab; 2026-01-02 03:04 UTC"
     )
-    assert command == "<code>pytest benchmarks</code>"
+    assert command == "`pytest benchmarks`"
 
 
 @pytest.mark.parametrize("name", [EVIL, "a|b", "`a`", "a\nb", "größe-→-模型", "*a*_b_[c](d)", "&amp;", "</details>", "$x$"])
@@ -116,10 +117,24 @@ def test_a_name_is_shown_as_it_is(outcome, many, since, name):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
     assert len(rows) == 3
-    assert set(re.findall(r"</?\w+", text)) <= {"<details", "<summary", "</summary", "</details", "<code", "</code"}
+    assert set(re.findall(r"</?\w+", text)) == {"<details", "<summary", "</summary", "</details"}
     assert text.count("</details>") == text.count("<details>")
     assert f"- {escaped(name)} (1 case)" in text
     assert re.search(rf"\| {re.escape(escaped(name))} +\|", text)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ('pytest -k "a_b and not </details>"', '`pytest -k "a_b and not </details>"`'),
+        ("pytest\n# Title", "`pytest # Title`"),
+        ("echo `date` ``x", "``` echo `date` ``x ```"),
+    ],
+)
+def test_a_command_is_code_whatever_it_holds(outcome, many, command, shown):
+    told = outcome(many(1))
+    told = replace(told, run=told.run.model_copy(update={"command": command}))
+    assert pull_request(told).rstrip().split("\n\n")[-1] == shown
 
 
 def test_marks_are_entities_and_line_ends_spaces():
