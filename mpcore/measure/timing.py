@@ -27,7 +27,7 @@ TIME_LIMIT = {"cuda": 2.0, "cpu": 0.4}
 STATIONARY = 0.01
 """Steps are warm once three short blocks in a row differ by less."""
 WARM_UP_SECONDS = 0.02
-WARM_UP_BLOCKS = 12
+WARM_UP_BLOCKS = 8
 
 
 class Step(Protocol):
