@@ -2,8 +2,9 @@
 
 import fnmatch
 import math
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ tenth of that. Python's spreads by ten times its margin, so that it is mostly un
 and not what matters. The same on a CPU."""
 PAIR_MEMORY_MARGIN = 1.0
 """Per cent."""
+
+BATCH = re.compile(r"-b[\d*?]*$")
+"""At the end of a case's name."""
 
 
 class PolicyError(ValueError):
@@ -76,6 +80,11 @@ class Policy:
             if fnmatch.fnmatchcase(case, pattern):
                 chosen |= values
         return Margins.model_validate(chosen)
+
+    def idle(self, cases: Iterable[str]) -> list[str]:
+        """Patterns that none of `cases` fits, which have no size of batch in their names, as any case may have."""
+        names = list(cases)
+        return [p for p, _ in self.settings if not any(fnmatch.filter(names, part) for part in (p, BATCH.sub("", p)))]
 
 
 def load_policy(pyproject: Path, options: Sequence[str] = ()) -> Policy:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from mpcore.records import Case, Selection, Size
 
@@ -158,6 +158,15 @@ def load(path: Path) -> None:
         raise SelectionError(f"--mp-load {path.name}: {cause(error)}") from error
     if len(workloads.names()) + len(precisions.names()) == before:
         raise SelectionError(f"--mp-load {path.name} registers nothing: expected @workloads.register or @precisions.register")
+
+
+def possible() -> Iterator[str]:
+    """The names of all cases that can be selected, in batches of the workload's own size."""
+    from mpcore.registry import executions, precisions, workloads
+
+    for workload, precision, execution in itertools.product(workloads.names(), precisions.names(), executions.names()):
+        for size in get_args(Size):
+            yield Case(workload=workload, precision=precision, execution=execution, size=size).id
 
 
 def source_of(selection: Selection) -> "Source":

@@ -91,6 +91,17 @@ def test_a_margin_of_its_own_lets_it_pass(run, accepted, pytester, monkeypatch):
     assert "ERROR: --mp-margin 'errors=much': errors is 'much'" in refused.stderr.str()
 
 
+def test_a_margin_that_is_for_no_case_is_named(run, pytester):
+    (pytester.path / "pyproject.toml").write_text(
+        '[tool.mpcore.margins]\nerrors = 2.0\n[tool.mpcore.margins."ncf-*"]\nerrors = 1.6\n'
+        '[tool.mpcore.margins."bert-imbd-*"]\npoints = 0.5\n[tool.mpcore.margins."resnet50-*-full-b128"]\nmemory = 2\n'
+    )
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    told = [line for line in result.outlines if "a margin is for" in line]
+    assert told == ["mpcore: a margin is for 'bert-imbd-*', and no case has such a name"]
+
+
 @pytest.mark.parametrize(("again", "failed"), [(30.0, 1), (1.0, 0)])
 def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted, monkeypatch, again, failed):
     path = accepted("-m", "speed")

@@ -80,8 +80,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in others]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Data and weights are loaded before the first test, so that what is wrong with them costs no training."""
+    """Data and weights are loaded before the first test, so that what is wrong with them costs no training; and
+    accepted runs before the header, which tells of margins that are for nothing."""
     found = {item.nodeid: (kind_of(item), case) for item in session.items if (case := case_of(item))}
     cases = [case for _, case in found.values()]
     if cases:
@@ -121,10 +123,12 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     hardware = probe(session.bench.device)
     weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
     data = session.bench.source.where
+    idle = session.baseline.idle if session.baseline else []  # it is there unless cases are only collected
     cases = f"{count} case" if count == 1 else f"{count} cases"
     return [
         f"mpcore: {cases} on {hardware.name} ({hardware.device}), size {session.size}, data {data}, "
-        f"weights {', '.join(weights) or 'random'}"
+        f"weights {', '.join(weights) or 'random'}",
+        *(f"mpcore: a margin is for {pattern!r}, and no case has such a name" for pattern in idle),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mpcore.selection import ALL
+from mpcore.selection import ALL, possible
 
 if TYPE_CHECKING:
     from mpcore.gate import Since
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TESTS = {"quality": "accuracy"}
 """The mark of the tests whose records have another name."""
+ALL_CASES = "all cases"
+"""The name of what they share, for its margin."""
 
 
 def add_options(group: Any) -> None:
@@ -52,6 +54,11 @@ class Baseline:
         self._again = again
         self._judged: list[Since] = []
 
+    @property
+    def idle(self) -> list[str]:
+        """Patterns of margins that fit no case which could be selected."""
+        return self._policy.idle([*possible(), ALL_CASES])
+
     def verdicts(self, record: "AnyRecord") -> "list[Verdict]":
         """Of a record against the accepted ones of its case. A time or a memory that is worse is measured again."""
         from mpcore.gate import compared, confirmed, since
@@ -70,7 +77,7 @@ class Baseline:
         """What all cases share, where there are enough of them."""
         from mpcore.gate import common_change
 
-        return common_change(self._judged, self._policy.margins("all cases"))
+        return common_change(self._judged, self._policy.margins(ALL_CASES))
 
     def _margins(self, case: "Case") -> "Margins":
         margins = self._policy.margins(case.id)
