@@ -163,7 +163,10 @@ def _report(options: argparse.Namespace) -> int:
     if runs and options.plots:
         from mpcore.report.plots import plots
 
-        print("\n".join(f"![{path.stem}]({path})\n" for run in runs for path in plots(run, options.plots)))
+        try:
+            print("\n".join(f"![{path.stem}]({path})\n" for run in runs for path in plots(run, options.plots)))
+        except OSError as error:
+            raise RunError(f"cannot write {options.plots}: {error.strerror}") from error
     return 4 if unreadable else 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mpcore.records import Status
 
@@ -40,7 +40,7 @@ def log_half_width(case: Sequence[float], reference: Sequence[float] | None = No
     if len(case) < 2:
         return float("inf")
     logs = np.log(case) if reference is None else np.log(np.asarray(case) / np.asarray(reference))
-    return float(stats.t.ppf(0.5 + confidence / 2, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
+    return _quantile(0.5 + confidence / 2, len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
 
 
 def ratio_interval(reference: Sequence[float], case: Sequence[float], confidence: float = 0.99) -> Interval:
@@ -59,12 +59,13 @@ def separate_ratio_interval(reference: Sequence[float], case: Sequence[float], c
     if min(len(reference), len(case)) < 2:
         raise ValueError(f"an interval needs at least two blocks of each, got {len(reference)} and {len(case)}")
     logs = np.log(reference), np.log(case)
-    centre = logs[0].mean() - logs[1].mean()
-    low = high = centre
-    if max(logs[0].std(), logs[1].std()) > 1e-12:  # less is rounding, which scipy warns of
-        low, high = stats.ttest_ind(*logs, equal_var=False).confidence_interval(confidence)
-    low, centre, high = np.exp([low, centre, high])
-    return Interval(float(low), float(centre), float(high))
+    centre = float(logs[0].mean() - logs[1].mean())
+    errors = [float(of.var(ddof=1)) / len(of) for of in logs]
+    half = 0.0
+    if total := sum(errors):  # Welch and Satterthwaite's degrees of freedom
+        freedom = total**2 / sum(error**2 / (len(of) - 1) for error, of in zip(errors, logs, strict=True))
+        half = _quantile(0.5 + confidence / 2, freedom) * math.sqrt(total)
+    return Interval(*(math.exp(log) for log in (centre - half, centre, centre + half)))
 
 
 def change_since(accepted: Sequence[float], new: float, prior: float, confidence: float = 0.99) -> Interval:
@@ -112,7 +113,7 @@ def _judged(change: Callable[[float], Interval], confidence: float, margin: floa
 
 
 def _change(centre: float, error: float, freedom: float, confidence: float) -> Interval:
-    half = float(stats.t.ppf(confidence, freedom)) * error
+    half = _quantile(confidence, freedom) * error
     return Interval(centre - half, centre, centre + half)
 
 
@@ -134,9 +135,11 @@ def pooled_deviation(groups: Sequence[Sequence[float]]) -> Deviation:
 def mean_interval(values: Sequence[float], deviation: Deviation, confidence: float = 0.99) -> Interval:
     """The mean of `values` with its two one-sided bounds, where `deviation` is known from more than these."""
     centre = float(np.mean(values))
-    half = (
-        float(stats.t.ppf(confidence, deviation.freedom)) * deviation.value / math.sqrt(len(values))
-        if deviation.freedom
-        else math.inf
-    )
+    freedom = deviation.freedom
+    half = _quantile(confidence, freedom) * deviation.value / math.sqrt(len(values)) if freedom else math.inf
     return Interval(centre - half, centre, centre + half)
+
+
+def _quantile(confidence: float, freedom: float) -> float:
+    """Of Student's t. From scipy.special, which is there in a third of the time that scipy.stats takes."""
+    return float(special.stdtrit(freedom, confidence))

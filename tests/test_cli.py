@@ -312,3 +312,8 @@ def test_theory_is_computed(capsys):
     assert float(updated["bf16-kahan"]) == pytest.approx(1.0078, abs=1e-3)  # the weight, without what waits beside it
     assert "| 1 | 0 | 0 |" in lines
     assert "| 1024 | 7.629e-06 | 7.451e-09 |" in lines
+
+
+def test_plots_that_cannot_be_written_are_one_sentence(run_file, capsys):
+    assert main(["report", str(run_file), "--plots", str(run_file)]) == 4
+    assert capsys.readouterr().err == f"mpcore: cannot write {run_file}: File exists\n"

@@ -1,9 +1,11 @@
 import json
 import math
+import statistics
 
 import pytest
 from pydantic import ValidationError
 
+from mpcore.gate import speedup
 from mpcore.records import (
     SCHEMA,
     Blocks,
@@ -255,19 +257,27 @@ def test_units_per_second_are_a_batch_over_the_time_of_a_step():
     assert speed().units_per_second == 64
 
 
-def test_a_speedup_in_turns_is_the_median_ratio_of_neighbouring_blocks():
-    # per step the ratios are 4, 1 and 5; the ratio of the medians would be 2
-    assert speed(references={"fp32": IN_TURNS}).speedup("fp32") == pytest.approx(4)
+def test_a_speedup_in_turns_is_the_geometric_mean_of_the_ratios_of_neighbouring_blocks():
+    # which per step are 4, 1 and 5; the ratio of the medians would be 2
+    assert speed(references={"fp32": IN_TURNS}).speedup("fp32") == pytest.approx((4 * 1 * 5) ** (1 / 3))
 
 
 def test_a_speedup_in_turns_is_that_of_the_rounds_and_not_of_the_blocks_alone():
     alone = Blocks(steps=1, seconds=(100.0, 100.0))
-    assert speed(blocks=alone, references={"fp32": IN_TURNS}).speedup("fp32") == pytest.approx(4)
+    assert speed(blocks=alone, references={"fp32": IN_TURNS}).speedup("fp32") == pytest.approx(20 ** (1 / 3))
 
 
-def test_a_speedup_apart_is_the_ratio_of_the_medians():
-    # 2.25 seconds a step against 0.5; there are not as many blocks of the one as of the other
-    assert speed(references={"fp32": APART}).speedup("fp32") == pytest.approx(4.5)
+def test_a_speedup_apart_is_the_ratio_of_geometric_means():
+    # there are not as many blocks of the one as of the other
+    measured = speed(references={"fp32": APART})
+    own = statistics.geometric_mean(measured.blocks.seconds) / measured.blocks.steps
+    assert measured.speedup("fp32") == pytest.approx((4 * 5) ** 0.5 / 2 / own)
+
+
+@pytest.mark.parametrize("reference", [APART, IN_TURNS], ids=["apart", "in turns"])
+def test_a_speedup_is_the_centre_of_its_interval(reference):
+    measured = speed(references={"fp32": reference})
+    assert measured.speedup("fp32") == pytest.approx(speedup(measured, "fp32").centre)
 
 
 def test_there_is_no_speedup_over_a_mode_that_was_not_timed():

@@ -32,10 +32,10 @@ class Since:
 def since(record: AnyRecord, runs: Sequence[Run]) -> Since:
     """What is comparable: the same case and kind, version of the workload, size of batch; of trainings, data and weights."""
     of_case = [r.record for run in runs for r in run.results if (r.record.kind, r.record.case) == (record.kind, record.case)]
-    accepted = [old for old in of_case if _terms(old) == _terms(record)]
+    accepted = [old for old in of_case if old.terms == record.terms]
     other = None
     if of_case and not accepted:
-        now, then = _terms(record), _terms(of_case[-1])
+        now, then = record.terms, of_case[-1].terms
         other = ", ".join(f"{name} {then[name]} there, {value} here" for name, value in now.items() if value != then.get(name))
     return Since(record, accepted, other)
 
@@ -79,13 +79,6 @@ def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
     if status in ("worse", "better"):
         sentence += ": the machine, the driver, or a change to all"
     return _compared("speed", "all cases", "step time", status, change, math.exp(change.centre), math.exp(margin), sentence)
-
-
-def _terms(record: AnyRecord) -> dict[str, object]:
-    terms: dict[str, object] = {"version": record.workload_version, "batch": record.batch_size, "device": record.device}
-    if isinstance(record, Quality):
-        terms |= {"data": record.data, "rows": record.rows, "weights": record.weights, "metric": record.metric}
-    return terms
 
 
 def _new(of: Since) -> Verdict:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mpcore.policy import Margins, Policy
     from mpcore.records import AnyRecord, Case, Run, Speed, Verdict
 
-TESTS = {"quality": "accuracy"}
-"""The mark of the tests whose records have another name."""
 ALL_CASES = "all cases"
 """The name of what they share, for its margin."""
 
@@ -140,8 +138,7 @@ def gone(config: pytest.Config, session: "Session", runs: "Sequence[Run]") -> li
     for record in (result.record for result in runs[-1].results):
         names = (record.case.workload, record.case.precision, record.case.execution, record.case.batch_size)
         looked_for = all(name in some or not some or ALL in some for name, some in zip(names, chosen, strict=True))
-        kind = TESTS.get(record.kind, record.kind)
-        why = here.get((kind, record.case.id), "there is no such test")
-        if looked_for and kind in kinds and record.case.size in sizes and why is not None:
-            found.append(f"{kind} of {record.case.id}: {why}")
+        why = here.get((record.test, record.case.id), "there is no such test")
+        if looked_for and record.test in kinds and record.case.size in sizes and why is not None:
+            found.append(f"{record.test} of {record.case.id}: {why}")
     return found

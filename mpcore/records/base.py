@@ -2,9 +2,10 @@
 nevertheless."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -12,15 +13,21 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Without NaN and infinity, which parsers of JSON take though it has neither."""
 
 
-def _finite(value: float | None, info: ValidationInfo) -> float | None:
-    if value is None or math.isfinite(value):
-        return value
-    if info.mode == "json":  # which has no such thing, though parsers take it
-        raise ValueError(f"Expected a finite number, found {value}")
-    return None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
-Finite = Annotated[float | None, AfterValidator(_finite)]
+class _Finite:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.nullable_schema(core_schema.float_schema(allow_inf_nan=False)),
+            python_schema=core_schema.no_info_after_validator_function(_finite, handler(source)),
+        )
+
+
+Finite = Annotated[float | None, _Finite]
+"""None where it is not finite. JSON has no such figures, and files hold millions: they are looked at without Python."""
 
 
 def _not_negative(value: float | None) -> float | None:

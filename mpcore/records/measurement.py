@@ -39,6 +39,16 @@ class Measurement(Record):
         return self.kind, self.case.id
 
     @property
+    def test(self) -> str:
+        """The name of the tests that measure it."""
+        return self.kind
+
+    @property
+    def terms(self) -> dict[str, object]:
+        """What has to be the same, besides the case, for two figures to be comparable."""
+        return {"version": self.workload_version, "batch": self.batch_size, "device": self.device}
+
+    @property
     def samples(self) -> str:
         """What a batch holds, in the plural."""
         return self.unit if self.units_per_sample == 1 else f"samples of {self.units_per_sample:,} {self.unit}"

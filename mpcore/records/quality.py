@@ -54,6 +54,15 @@ class Quality(Measurement):
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     picture: str | None = None
 
+    @property
+    def test(self) -> str:
+        return "accuracy"
+
+    @property
+    def terms(self) -> dict[str, object]:
+        own = {"data": self.data, "rows": self.rows, "weights": self.weights, "metric": self.metric}
+        return super().terms | own
+
     def values(self, metric: str) -> list[float]:
         """One for each training, NaN where it was not finite."""
         return [math.nan if (value := t.metrics[metric]) is None else value for t in self.trainings]

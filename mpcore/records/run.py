@@ -23,6 +23,16 @@ class FailedTest(Record):
     test: str
     sentence: str
 
+    @property
+    def case(self) -> str:
+        """What stands in brackets, "" for a test without cases."""
+        return self.test.removesuffix("]").partition("[")[2]
+
+    @property
+    def kind(self) -> str:
+        """What the test is called: "speed", "accuracy"."""
+        return self.test.partition("[")[0].split("::")[-1].removeprefix("test_")
+
 
 class Run(Record):
     """One saved session, and the command line that made it. failed: tests that failed, whether or not they left a result.

@@ -87,15 +87,14 @@ class Speed(Measurement):
         return self.batch_size * self.units_per_sample / self.blocks.step_seconds
 
     def speedup(self, reference: str) -> float | None:
-        """How many times faster than `reference`: the median ratio of neighbouring blocks, or the ratio of medians of
-        blocks measured apart."""
+        """How many times faster than `reference`: the ratio of geometric means, which is the centre of its interval."""
         other = self.references.get(reference)
         if other is None:
             return None
-        if other.rounds is None:
-            return other.blocks.step_seconds / self.blocks.step_seconds
-        pairs = zip(other.blocks.seconds, other.rounds.seconds, strict=True)
-        return statistics.median(r / c for r, c in pairs) * other.rounds.steps / other.blocks.steps
+        ours, theirs = (
+            statistics.geometric_mean(blocks.seconds) / blocks.steps for blocks in (other.rounds or self.blocks, other.blocks)
+        )
+        return theirs / ours
 
     @property
     def flops_per_second(self) -> float:

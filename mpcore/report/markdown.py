@@ -12,14 +12,14 @@ from mpcore.report.tables import LEADING, NUMERICS, PARITY, SCORES, STEP, SWEEP,
 
 
 def markdown(run: Run) -> str:
-    blocks = [_provenance(run)]
+    blocks = [_provenance(run), *_failed(run)]
     groups: dict[tuple[str, ...], list[AnyRecord]] = {}
     for result in run.results:
         if isinstance(result.record, Parity):
             continue
         case = result.record.case
         groups.setdefault(tuple(key(case)[:-1]), []).append(result.record)
-    frame = rows(run.results).set_index(KEYS[:-1], drop=False)
+    frame = rows(run.results, run.failed).set_index(KEYS[:-1], drop=False)
     for (workload, size, execution, batch), records in groups.items():
         part = frame.loc[[(workload, size, execution, batch)]]
         blocks.append("### " + escaped(f"{workload}, {size}, {execution}" + (f", batches of {batch}" if batch else "")))
@@ -39,6 +39,11 @@ def markdown(run: Run) -> str:
     if len(others):
         blocks += ["### Against other trainers", _table(others, PARITY | VERDICT)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _failed(run: Run) -> list[str]:
+    lines = [f"- {escaped(failure.test.split('::')[-1])}: {escaped(failure.sentence)}" for failure in run.failed]
+    return ["**Failed.**", "\n".join(lines)] if lines else []
 
 
 def _table(frame: pd.DataFrame, columns: Columns) -> str:

@@ -1,6 +1,7 @@
 """Pictures of a run: speed-ups, confusion matrices, and what a segmentation looks like."""
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,17 +18,22 @@ def plots(run: Run, folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for view in speedups({run.machine.hardware.key: run.results}).views:
         assert isinstance(view, View)
-        yield _speedups(view, folder / f"{view.label.replace(' ', '-')}.png")
+        yield _speedups(view, _file(folder, view.label))
     for result in run.results:
         record = result.record
         if isinstance(record, Quality):
             confusion = record.trainings[0].confusion
             if confusion is not None:
-                yield _confusion(confusion, record.case.id, folder / f"{record.case.id}-confusion.png")
+                yield _confusion(confusion, record.case.id, _file(folder, f"{record.case.id}-confusion"))
             if record.picture is not None:
-                path = folder / f"{record.case.id}-picture.png"
+                path = _file(folder, f"{record.case.id}-picture")
                 path.write_bytes(base64.b64decode(record.picture))
                 yield path
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Whatever the name holds, a file of this folder."""
+    return folder / (re.sub(r"[^\w.-]+", "-", name) + ".png")
 
 
 def _speedups(view: View, path: Path) -> Path:

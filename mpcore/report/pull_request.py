@@ -57,7 +57,7 @@ def _folded(summary: str, text: str) -> list[str]:
 
 def _tables(outcome: Outcome) -> list[str]:
     device = outcome.run.machine.hardware.name
-    frame, others = rows(outcome.run.results), harmless(parity_rows(outcome.run.results))
+    frame, others = rows(outcome.run.results, outcome.run.failed), harmless(parity_rows(outcome.run.results))
     columns = LEADING | SPEED | QUALITY | ERRORS | VERDICT | (SINCE if outcome.accepted else {})
     blocks = []
     for _, part in frame.groupby(KEYS[:-1], sort=False):

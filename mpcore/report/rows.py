@@ -11,7 +11,8 @@ cent, or as it is where lower is better); `points` (how much better than fp32: p
 better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what the mode says of itself); `loss_error`,
 `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
 "known" for a loss that the mode is known for); `since` (the gravest status against accepted runs: "worse", "undecided",
-"better", "new" or "same"); `failed` (metrics). NaN where something was not measured.
+"better", "new" or "same"); `failed` (metrics, and
+tests that failed before they came to a verdict). NaN where something was not measured.
 
 Of several runs each row begins with `run` (its file), `measured` (when, ISO 8601), `commit`, `hardware` (the key that makes
 two comparable), `device` (its name), `torch` (the version), `accepted` (whether the run is a baseline).
@@ -25,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from mpcore.explain import explain
-from mpcore.records import Case, Numerics, Parity, Quality, Result, Run, Speed, Status
+from mpcore.records import Case, FailedTest, Numerics, Parity, Quality, Result, Run, Speed, Status
 
 RUN = ["run", "measured", "commit", "hardware", "device", "torch", "accepted"]
 KEYS = ["workload", "size", "execution", "batch", "precision"]
@@ -35,12 +36,12 @@ SEVERITY: Sequence[Status] = ("worse", "undecided", "better", "new", "same")
 
 def frame(runs: Iterable[Run]) -> pd.DataFrame:
     """The rows of all `runs`, one after the other, with the columns `RUN` before them."""
-    return _frame([row for run in runs for row in _rows(run.results, _of(run))], RUN)
+    return _frame([row for run in runs for row in _rows(run.results, run.failed, _of(run))], RUN)
 
 
-def rows(results: Iterable[Result]) -> pd.DataFrame:
-    """In the order in which the cases first appear."""
-    return _frame(_rows(results, {}), [])
+def rows(results: Iterable[Result], failed: Sequence[FailedTest] = ()) -> pd.DataFrame:
+    """In the order in which the cases first appear. failed: tests of theirs, also those whose verdicts passed."""
+    return _frame(_rows(results, failed, {}), [])
 
 
 def _of(run: Run) -> dict[str, Any]:
@@ -56,8 +57,9 @@ def _of(run: Run) -> dict[str, Any]:
     }
 
 
-def _rows(results: Iterable[Result], of: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(results: Iterable[Result], failed: Sequence[FailedTest], of: Mapping[str, Any]) -> list[dict[str, Any]]:
     merged: dict[tuple[str, ...], dict[str, Any]] = {}
+    tests = {(failure.case, failure.kind) for failure in failed}
     for result in results:
         if isinstance(result.record, Parity):
             continue  # of which a case has one for each rival: see `parity_rows`
@@ -73,7 +75,8 @@ def _rows(results: Iterable[Result], of: Mapping[str, Any]) -> list[dict[str, An
             if isinstance(record, Quality)
             else _numerics(record)
         )
-        row["failed"] += [v.metric for v in result.verdicts if not v.passed]
+        told = [v.metric for v in result.verdicts if not v.passed]
+        row["failed"] += told or ([record.test] if (case.id, record.test) in tests else [])
         row["known"] = row.get("known", False) or any(v.known for v in result.verdicts)
         row["statuses"] |= {v.status for v in result.verdicts if v.compared}
     for own, row in merged.items():

@@ -1,6 +1,7 @@
 """Tables of figures, for a terminal and for markdown."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import tabulate
@@ -110,5 +111,5 @@ def title(part: pd.DataFrame, device: str) -> str:
     return f"{first.workload} ({first['size']}, {first.execution}{of}, on {device})"
 
 
-def _cell(value: object, form: str) -> str:
-    return "-" if value is None or value != value else form.format(value)
+def _cell(value: Any, form: str) -> str:
+    return "-" if pd.isna(value) else form.format(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mpcore.records import Quality, Result, Speed
+from mpcore.records import FailedTest, Quality, Result, Speed
 from mpcore.report.advice import advice
 from mpcore.report.against import against
 from mpcore.report.lines import WIDTH, counted, listed, wrapped
@@ -27,13 +27,14 @@ SINCE_LEGEND = "since: the gravest of what changed since accepted runs."
 
 def terminal(outcome: Outcome) -> str:
     failures = "\n".join(listed("failed:", outcome.failures))
-    told = summary(outcome.run.results, outcome.skipped, outcome.run.machine.hardware.name)
+    run = outcome.run
+    told = summary(run.results, outcome.skipped, run.machine.hardware.name, run.failed)
     return "\n\n".join(filter(None, [told, against(outcome), failures, advice(outcome)]))
 
 
-def summary(results: Sequence[Result], skipped: Sequence[str], device: str) -> str:
-    """`skipped` holds the reason of each case that was not run."""
-    frame = rows(results)
+def summary(results: Sequence[Result], skipped: Sequence[str], device: str, failed: Sequence[FailedTest] = ()) -> str:
+    """`skipped` holds the reason of each case that was not run; failed: tests, whether or not they left a result."""
+    frame = rows(results, failed)
     beside = not frame.since.dropna().eq("new").all()
     columns = FIGURES | SINCE if beside else FIGURES
     blocks = [
@@ -81,8 +82,10 @@ def _machine(results: Sequence[Result]) -> str:
     """How far the machine drifted while a workload was timed, what it could not measure, and who else was on it."""
     speeds = [r.record for r in results if isinstance(r.record, Speed)]
     lines = {
-        f"{s.case.workload} ({s.case.execution}): from its beginning to its end "
-        + ", ".join(f"{mode} took {100 * share:+.2f} %" for mode, share in s.drift.items()): None
+        wrapped(
+            f"{s.case.workload} ({s.case.execution}): from its beginning to its end "
+            + ", ".join(f"{mode} took {100 * share:+.2f} %" for mode, share in s.drift.items())
+        ): None
         for s in speeds
         if s.drift
     }

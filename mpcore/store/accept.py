@@ -61,7 +61,7 @@ def accept(
 def _overruled(files: list[tuple[dict[str, Any], Run]], names: Sequence[str]) -> list[Candidate]:
     """Raises RunError where something failed that has no name here, or a name is of nothing that failed."""
     for name in names:
-        if not any(name in _names(failure.test) for _, run in files for failure in run.failed):
+        if not any(name in _names(failure) for _, run in files for failure in run.failed):
             failed = ", ".join(_name(failure, run) for _, run in files for failure in run.failed)
             raise RunError(f"nothing that failed is called {name!r}; what failed: {failed or 'nothing'}")
     candidates = []
@@ -83,22 +83,21 @@ def _overruled(files: list[tuple[dict[str, Any], Run]], names: Sequence[str]) ->
 
 def _only(name: str, run: Run) -> str | None:
     """The test of this run that failed and has this name. Raises RunError if there are several."""
-    failed = [failure for failure in run.failed if name in _names(failure.test)]
+    failed = [failure for failure in run.failed if name in _names(failure)]
     if len(failed) > 1:
         raise RunError(f"{run.path}: {name!r} is one of {', '.join(_name(f, run) for f in failed)}: say which")
     return failed[0].test if failed else None
 
 
-def _names(test: str) -> list[str]:
+def _names(failure: FailedTest) -> list[str]:
     """What a test can be called: its node id, its case, and its case with the kind of the test before it."""
-    function, _, case = test.removesuffix("]").partition("[")
-    return [test, case, f"{function.split('::')[-1].removeprefix('test_')}:{case}"] if case else [test]
+    return [failure.test, failure.case, f"{failure.kind}:{failure.case}"] if failure.case else [failure.test]
 
 
 def _name(failure: FailedTest, run: Run) -> str:
     """The shortest one that no other failure of its run has."""
-    others = [name for f in run.failed if f.test != failure.test for name in _names(f.test)]
-    return min((name for name in _names(failure.test) if name not in others), key=len)
+    others = [name for f in run.failed if f.test != failure.test for name in _names(f)]
+    return min((name for name in _names(failure) if name not in others), key=len)
 
 
 def _join(candidates: list[Candidate], folder: Path, keep: int) -> dict[str, list[Run]]:

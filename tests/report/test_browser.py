@@ -1,10 +1,15 @@
 """The page in a real browser."""
 
+import colorsys
+import re
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
 from mpcore.records import Accepted
+from mpcore.report.compare.document import Document
+from mpcore.report.compare.page import text as compared
 from mpcore.report.html import page
 
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
@@ -37,6 +42,43 @@ def awaited(browser, section, what):
     return WebDriverWait(browser, 20).until(lambda _: section.find_elements("css selector", what))
 
 
+def opened(browser, folder, runs):
+    path = folder / "report.html"
+    path.write_text(page(runs))
+    browser.get(path.as_uri())
+    awaited(browser, browser, "#runs tbody tr")  # which is drawn last
+
+
+@contextmanager
+def emulated(browser, what, wanted, without):
+    browser.execute_cdp_cmd(f"Emulation.{what}", wanted)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd(f"Emulation.{what}", without)
+
+
+def wide(browser, width):
+    """As on a screen of that width, a phone's where it is narrow."""
+    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    return emulated(
+        browser, "setDeviceMetricsOverride", screen, {"width": 0, "height": 0, "deviceScaleFactor": 0, "mobile": False}
+    )
+
+
+def dark(browser):
+    feature = {"name": "prefers-color-scheme", "value": "dark"}
+    return emulated(browser, "setEmulatedMedia", {"features": [feature]}, {"features": []})
+
+
+def changed(result, training=None, **case):
+    """The same with another case, or another training."""
+    update = {"case": result.record.case.model_copy(update=case)}
+    if training:
+        update["trainings"] = tuple(one.model_copy(update=training) for one in result.record.trainings)
+    return result.model_copy(update={"record": result.record.model_copy(update=update)})
+
+
 @pytest.fixture
 def browser(chromium, run, full, tmp_path):
     """Shows two runs, of which one is accepted and one has a case with a name that would be a script."""
@@ -45,11 +87,8 @@ def browser(chromium, run, full, tmp_path):
     nasty = nasty.model_copy(update={"record": nasty.record.model_copy(update={"case": case})})
     accepted = run.model_copy(update={"results": tuple(full), "accepted": Accepted(reason="first", datetime="2026-01-03")})
     newer = run.model_copy(update={"results": (*full, nasty), "path": "0002_run.json", "datetime": "2026-02-01T00:00:00"})
-    path = tmp_path / "report.html"
-    path.write_text(page([accepted, newer]))
     chromium.set_window_size(1200, 900)
-    chromium.get(path.as_uri())
-    awaited(chromium, chromium, "#runs tbody tr")  # which is drawn last
+    opened(chromium, tmp_path, [accepted, newer])
     yield chromium
     assert chromium.get_log("browser") == []
     assert chromium.execute_script("return window.pwned") is None
@@ -128,15 +167,10 @@ def test_the_theme_is_switched(browser):
 
 
 def test_it_can_be_read_on_a_phone(browser):
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    )
-    try:
+    with wide(browser, 390):
         for name in PLOTS:
             shown(browser, name)
         assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_nothing_is_fetched(browser):
@@ -157,3 +191,149 @@ def test_the_keyboard_reaches_what_can_be_pressed(browser):
         reached.add(browser.execute_script("return document.activeElement.tagName + ' ' + document.activeElement.textContent"))
     assert {"A Skip to the figures", "A Speed-up", "INPUT ", "BUTTON workload"} <= reached
     assert reached & {"BUTTON Dark", "BUTTON Light"}
+
+
+BOXES = """
+const boxes = (what) => [...arguments[0].querySelectorAll(what)].map((node) => node.getBoundingClientRect().toJSON());
+return [boxes(".legend button"), boxes(".plot .xtick text, .plot .ytick text"), boxes(".plot .nsewdrag")];
+"""
+
+
+def overlap(a, b):
+    return a["left"] < b["right"] and b["left"] < a["right"] and a["top"] < b["bottom"] and b["top"] < a["bottom"]
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_legend_lies_on_a_plot(chromium, run, full, tmp_path, width):
+    names = ["bert-imdb", *(f"workload-{i} with a name that is {'very ' * 12}long" for i in range(15))]
+    results = [changed(result, workload=name) for name in names for result in full]
+    with wide(chromium, width):
+        opened(chromium, tmp_path, [run.model_copy(update={"results": tuple(results)})])
+        for name in PLOTS:
+            legends, ticks, [plot] = chromium.execute_script(BOXES, shown(chromium, name))
+            assert ticks
+            assert bool(legends) == (name != "history"), name
+            assert not any(overlap(legend, box) for legend in legends for box in [*ticks, plot]), name
+            assert plot["height"] >= 150, name
+            assert plot["width"] >= width / 2, name
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_each_bar_of_many_is_thick_enough_to_be_seen(chromium, run, full, tmp_path, width):
+    results = [changed(result, workload=f"workload-{i}") for i in range(15) for result in full]
+    with wide(chromium, width):
+        opened(chromium, tmp_path, [run.model_copy(update={"results": tuple(results)})])
+        bars = shown(chromium, "speed-up").find_elements("css selector", ".plot .bars .point path")
+        assert len(bars) == 15 * 8
+        assert min(min(bar.rect["width"], bar.rect["height"]) for bar in bars) >= 5
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_long_name_is_cut_on_the_axis_and_whole_under_the_pointer(chromium, run, full, tmp_path, width):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    long = f"<b>workload</b> with a name that is {'very ' * 12}long"
+    with wide(chromium, width):
+        results = tuple(changed(result, workload=long) for result in full)
+        opened(chromium, tmp_path, [run.model_copy(update={"results": results})])
+        section = shown(chromium, "speed-up")
+        tick = section.find_element("css selector", ".plot .xtick text").text
+        assert "…" in tick
+        assert len(tick) <= 32
+        bar = section.find_element("css selector", ".plot .bars .point path")
+        chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", bar)
+        ActionChains(chromium).move_to_element(bar).perform()
+        [hover] = awaited(chromium, section, ".hovertext .nums")
+        assert long.replace(" ", "") in hover.get_attribute("textContent").replace(" ", "").replace("\xa0", "")
+
+
+def colours(browser, name):
+    """Of a panel's legend, by name."""
+    keys = shown(browser, name).find_elements("css selector", ".legend button")
+    return {key.text: key.find_element("tag name", "i").value_of_css_property("background-color") for key in keys}
+
+
+def test_a_mode_of_a_users_own_has_a_colour_of_its_own(chromium, run, full, tmp_path):
+    own = [changed(result, precision=name) for result in full[:3] for name in ("zero-bits", "my-mode")]
+    opened(chromium, tmp_path, [run.model_copy(update={"results": (*full, *own)})])
+    found = colours(chromium, "memory")
+    assert {"fp32", "my-mode", "zero-bits"} <= found.keys()
+    assert len(set(found.values())) == len(found)
+
+
+def hue(colour):
+    red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", colour)[:3])
+    return colorsys.rgb_to_hls(red, green, blue)[0]
+
+
+def test_a_family_of_kernels_keeps_its_colour(chromium, run, full, tmp_path):
+    speed = full[6].record
+    product, elementwise, *others = speed.profile.families
+    wider = product.model_copy(update={"bits": 32})
+    unknown = elementwise.model_copy(update={"name": "folding"})
+    profile = speed.profile.model_copy(update={"families": (*reversed(others), wider, unknown, product)})
+    found = []
+    for record in (speed, speed.model_copy(update={"profile": profile})):
+        opened(chromium, tmp_path, [run.model_copy(update={"results": (full[6].model_copy(update={"record": record}),)})])
+        found.append(colours(chromium, "kernels"))
+    first, second = found
+    both = first.keys() & second.keys()
+    assert len(both) == 3
+    assert all(first[name] == second[name] for name in both)
+    assert hue(second["matrix product, 32 bits"]) == pytest.approx(hue(second["matrix product, 16 bits"]), abs=0.02)
+    assert len(set(second.values())) == len(second) == 5
+
+
+def test_a_trace_is_hidden_by_a_press_of_its_name(browser):
+    section = shown(browser, "launches")
+    bars = ".plot .bars .point path"
+    before = len(section.find_elements("css selector", bars))
+    key = section.find_element("css selector", ".legend button")
+    key.click()
+    assert key.get_attribute("aria-pressed") == "false"
+    assert len(section.find_elements("css selector", bars)) == before / 2
+
+
+def test_a_training_without_a_finite_loss_is_said_and_not_drawn(chromium, run, full, tmp_path):
+    lost = [changed(result, {"losses": (float("nan"),)}) if result is full[4] else result for result in full]
+    opened(chromium, tmp_path, [run.model_copy(update={"results": tuple(lost)})])
+    assert lost[4].record.case.precision not in colours(chromium, "trainings")
+    assert f"{lost[4].record.case.precision}: no finite loss" in shown(chromium, "trainings").text
+
+
+def test_all_panels_open_with_the_machine_of_the_newest_run(chromium, run, full, tmp_path):
+    runs = []
+    for day, name in ((1, "B GPU"), (3, "C GPU"), (2, "A GPU")):
+        machine = run.machine.model_copy(update={"hardware": run.machine.hardware.model_copy(update={"name": name})})
+        runs.append(run.model_copy(update={"machine": machine, "results": tuple(full), "datetime": f"2026-01-0{day}T00:00:00"}))
+    opened(chromium, tmp_path, runs)
+    for name in PLOTS:
+        chosen = shown(chromium, name).find_element("css selector", "option:checked")
+        assert chosen.get_attribute("textContent").endswith("on c-gpu-x2")
+
+
+def test_the_history_of_one_run_has_one_date(chromium, run, full, tmp_path):
+    opened(chromium, tmp_path, [run.model_copy(update={"results": tuple(full)})])
+    assert len(shown(chromium, "history").find_elements("css selector", ".plot .xtick text")) == 1
+
+
+GROUND = "return getComputedStyle(document.body).backgroundColor"
+
+
+def test_a_comparison_is_as_dark_as_the_system(chromium, tmp_path):
+    path = tmp_path / "comparison.html"
+    path.write_text(compared(Document(title="Two runs", sections=(), lines=())))
+    chromium.get(path.as_uri())
+    light = chromium.execute_script(GROUND)
+    with dark(chromium):
+        assert chromium.execute_script(GROUND) != light
+
+
+def test_the_switch_wins_over_the_system(browser):
+    light = browser.execute_script(GROUND)
+    with dark(browser):
+        browser.refresh()
+        assert browser.execute_script(GROUND) != light
+        browser.find_element("id", "theme").click()
+        assert browser.execute_script(GROUND) == light
+        assert browser.execute_script("return getComputedStyle(document.documentElement).colorScheme") == "light"

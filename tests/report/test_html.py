@@ -35,19 +35,23 @@ def graphs(run, full):
     return run.model_copy(update={"results": tuple(full)})
 
 
+def results_of(*runs):
+    return {hardware: of.results for hardware, of in newest(runs).items()}
+
+
 @pytest.fixture
 def of(graphs):
-    return list(groups(newest([graphs])))
+    return list(groups(results_of(graphs)))
 
 
 def test_the_newest_result_of_a_case_counts(run, results):
     older = run.model_copy(update={"datetime": "2025-01-01T00:00:00", "path": "older.json"})
     newer = run.model_copy(update={"results": tuple(results[1:2])})
-    assert newest([newer, older]) == {"some-gpu-x2": [*results[:1], *newer.results, *results[2:]]}
+    assert results_of(newer, older) == {"some-gpu-x2": [*results[:1], *newer.results, *results[2:]]}
 
 
 def test_speedups_come_with_their_intervals(graphs):
-    panel = speedups(newest([graphs]))
+    panel = speedups(results_of(graphs))
     assert [view.label for view in panel.views] == ["over fp32 on some-gpu-x2", "over tf32 on some-gpu-x2"]
     found = {row["mode"]: row for row in rows(panel.views[0])}
     assert "fp32" not in found
@@ -90,7 +94,7 @@ def test_kernels_too_small_to_be_seen_are_one(graphs, full):
 
 
 def test_what_was_not_measured_has_no_view(run, results):
-    of = list(groups(newest([run.model_copy(update={"results": tuple(results[-1:])})])))
+    of = list(groups(results_of(run.model_copy(update={"results": tuple(results[-1:])}))))
     assert [len(panel(of).views) for panel in (memory, launches, kernels, curves, confusions, errors)] == [0, 0, 0, 0, 0, 1]
 
 
@@ -128,9 +132,9 @@ def test_history_without_accepted_runs_has_no_band(graphs):
 
 
 def test_every_trace_names_columns_that_are_there(graphs):
-    of = list(groups(newest([graphs])))
+    of = list(groups(results_of(graphs)))
     panels = [panel(of) for panel in (memory, launches, kernels, curves, errors)]
-    for view in [view for panel in (*panels, history([graphs]), speedups(newest([graphs]))) for view in panel.views]:
+    for view in [view for panel in (*panels, history([graphs]), speedups(results_of(graphs))) for view in panel.views]:
         assert len({len(values) for values in view.columns.values()}) == 1
         for trace in view.traces:
             named = [value[1:] for key in ("x", "y", "text") if isinstance(value := trace.get(key), str)]
@@ -196,3 +200,19 @@ def test_a_run_without_results_is_shown(run):
     tables = embedded(page([run.model_copy(update={"results": ()})]))["tables"]
     assert tables["cases"] == {}
     assert tables["runs"]["cases"] == [0]
+
+
+def test_machines_are_sorted_in_every_panel(full):
+    labels = [view.label for view in speedups({"b-gpu": full, "a-gpu": full}).views]
+    assert [label.split(" on ")[1] for label in labels] == ["a-gpu", "a-gpu", "b-gpu", "b-gpu"]
+
+
+def test_kernels_of_one_family_stand_together(of):
+    [view] = kernels(of).views
+    names = [trace["name"] for trace in view.traces]
+    assert names == sorted(names)
+
+
+def test_memory_is_shown_from_zero(of):
+    [view] = memory(of).views
+    assert view.layout["xaxis"]["rangemode"] == "tozero"

@@ -1,5 +1,6 @@
 import pytest
 
+from mpcore.records import FailedTest
 from mpcore.report.escape import escaped
 from mpcore.report.markdown import markdown
 
@@ -283,3 +284,20 @@ def test_names_are_text_whatever_they_hold(run):
     tables = [part.splitlines() for part in rest if part.startswith("|")]
     assert tables
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
+
+
+def test_what_failed_is_said_first(run):
+    failed = FailedTest(test="benchmarks/test_speed.py::test_speed[bert-imdb-fp32-eager-tiny]", sentence="its GPU was slow")
+    blocks = markdown(run.model_copy(update={"failed": (failed,)})).split("\n\n")
+    assert blocks[2:4] == ["**Failed.**", "- test&#95;speed&#91;bert-imdb-fp32-eager-tiny&#93;: its GPU was slow"]
+
+
+def test_a_batch_of_which_no_step_was_timed_is_a_dash_in_the_sweep(run):
+    def of_batch(result, size):
+        case = result.record.case.model_copy(update={"batch_size": size})
+        return result.model_copy(update={"record": result.record.model_copy(update={"case": case})})
+
+    results = [of_batch(r, 32) for r in of_kind(run, "speed")] + [of_batch(r, 64) for r in of_kind(run, "numerics")]
+    text = markdown(run.model_copy(update={"results": tuple(results)}))
+    rows = section(text, "### bert-imdb, by size of batch")[1]
+    assert any(row[1:4] == ["-", "fp16-amp", "-"] for row in rows)

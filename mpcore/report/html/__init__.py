@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from mpcore.records import Result, Run
 from mpcore.report.html.history import history
-from mpcore.report.html.newest import groups, newest
+from mpcore.report.html.newest import Newest, groups, newest
 from mpcore.report.html.panels import confusions, curves, errors, kernels, launches, memory, speedups
 from mpcore.report.html.views import columns
 from mpcore.report.rows import KEYS, rows
@@ -52,22 +52,26 @@ CASES = {
 
 def page(runs: Sequence[Run], unreadable: Sequence[str] = ()) -> str:
     """unreadable: why files are not among the `runs`."""
-    results = newest(runs)
-    of = list(groups(results))
+    found = newest(runs)
+    comparable = list(groups({hardware: of.results for hardware, of in found.items()}))
+    latest = {hardware: of.comparable()[0] for hardware, of in found.items()}
     panels = [
-        speedups(results), memory(of), history(runs), curves(of), confusions(of), errors(of), kernels(of), launches(of),
-    ]  # fmt: skip
+        speedups(latest),
+        memory(comparable),
+        history(runs),
+        *(panel(comparable) for panel in (curves, confusions, errors, kernels, launches)),
+    ]
     shown = [panel for panel in panels if panel.views]
     template = _environment().get_template("page.html")
     return template.render(
         made=datetime.now(UTC).isoformat(" ", "minutes").removesuffix("+00:00") + " UTC",
         command=" ".join(["python -m mpcore", *sys.argv[1:]]),
         runs=runs,
-        machines=[_machine(run, results[key]) for key, run in _last(runs).items()],
+        machines=[_machine(run, found[key].results) for key, run in _last(runs).items()],
         unreadable=unreadable,
         panels=shown,
         data=_embedded(
-            {"panels": {p.name: p.as_data() for p in shown}, "tables": {"cases": _cases(results), "runs": _runs(runs)}}
+            {"panels": {p.name: p.as_data() for p in shown}, "tables": {"cases": _cases(found), "runs": _runs(runs)}}
         ),
         style=(HERE / "page.css").read_text(),
         scripts=[(HERE / name).read_text() for name in SCRIPTS],
@@ -100,8 +104,9 @@ def _machine(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _cases(results: Mapping[str, Sequence[Result]]) -> dict[str, list[Any]]:
-    frame = pd.concat([rows(of).assign(hardware=hardware) for hardware, of in results.items()])
+def _cases(results: Mapping[str, Newest]) -> dict[str, list[Any]]:
+    frames = [rows(part, of.failed).assign(hardware=hardware) for hardware, of in results.items() for part in of.comparable()]
+    frame = pd.concat(frames)
     frame = frame.sort_values(["hardware", *KEYS[:-1]], kind="stable").astype(object)
     records = frame.where(frame.notna(), None).to_dict("records")
     table = columns([{str(name): value for name, value in row.items()} for row in records], list(CASES))

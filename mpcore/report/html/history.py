@@ -1,31 +1,35 @@
 """The time of each case's step from run to run, with the band that the next one is expected in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from mpcore.gate import expected_seconds
 from mpcore.records import Quality, Run, Speed
+from mpcore.report.html.newest import Terms, distinguished, terms_of
 from mpcore.report.html.views import Panel, View, columns
 
+R = TypeVar("R", Speed, Quality)
 Place = tuple[str, str]
 """A case's id and its machine."""
+Series = dict[Place, dict[Terms, list[tuple[Run, R]]]]
+"""Apart where a case was measured on other terms."""
 
 
 def history(runs: Sequence[Run]) -> Panel:
     """A view for each case on each machine, of its step's time and, where it was trained, of its score."""
-    times: dict[Place, list[tuple[Run, Speed]]] = {}
-    scores: dict[Place, list[tuple[Run, Quality]]] = {}
+    times: Series[Speed] = {}
+    scores: Series[Quality] = {}
     for run in sorted(runs, key=lambda run: run.datetime):
         for result in run.results:
             record = result.record
             place = record.case.id, run.machine.hardware.key
             if isinstance(record, Speed):
-                times.setdefault(place, []).append((run, record))
+                times.setdefault(place, {}).setdefault(terms_of(record), []).append((run, record))
             elif isinstance(record, Quality):
-                scores.setdefault(place, []).append((run, record))
-    views = [_time(place, times[place]) for place in sorted(times)]
-    views += [_score(place, scores[place]) for place in sorted(scores)]
+                scores.setdefault(place, {}).setdefault(terms_of(record), []).append((run, record))
+    views = [_time(where, found) for where, found in _labelled(times)]
+    views += [_score(where, found) for where, found in _labelled(scores)]
     note = (
         "Run by run, not from zero. Diamonds are accepted runs. The band is where the next run is expected, 99 % "
         "to each side, by these and by how far machine starts are known to differ. Without accepted runs there is none."
@@ -33,7 +37,13 @@ def history(runs: Sequence[Run]) -> Panel:
     return Panel("history", "History", note, views)
 
 
-def _time(place: Place, found: Sequence[tuple[Run, Speed]]) -> View:
+def _labelled(series: Series[R]) -> Iterator[tuple[str, list[tuple[Run, R]]]]:
+    for (case, hardware), of in sorted(series.items()):
+        for terms, found in of.items():
+            yield f"{case} on {hardware}{distinguished(terms, list(of))}", found
+
+
+def _time(where: str, found: Sequence[tuple[Run, Speed]]) -> View:
     accepted = [speed for run, speed in found if run.accepted]
     band = expected_seconds(accepted) if accepted else None
     rows = [{**_of(run), "step ms": 1e3 * speed.blocks.step_seconds} for run, speed in found]
@@ -45,17 +55,17 @@ def _time(place: Place, found: Sequence[tuple[Run, Speed]]) -> View:
     edges = [edge | {"y": f"@{name}"} for name in names[5:]]  # which the axis reaches to
     across = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "opacity": 0.15, "line": {"width": 0}}
     shapes = [across | {"y0": 1e3 * band.low, "y1": 1e3 * band.high}] if band else []
-    view = _view("step time", place, columns(rows, names), "step ms", edges)
+    view = _view("step time", where, columns(rows, names), "step ms", edges)
     return replace(view, layout={**view.layout, "shapes": shapes})
 
 
-def _score(place: Place, found: Sequence[tuple[Run, Quality]]) -> View:
+def _score(where: str, found: Sequence[tuple[Run, Quality]]) -> View:
     metric = found[-1][1].metric
-    rows = [{**_of(run), metric: quality.mean(metric)} for run, quality in found if quality.metric == metric]
-    return _view(metric, place, columns(rows, ["measured", "run", "commit", "accepted", metric]), metric, [])
+    rows = [{**_of(run), metric: quality.mean(metric)} for run, quality in found]
+    return _view(metric, where, columns(rows, ["measured", "run", "commit", "accepted", metric]), metric, [])
 
 
-def _view(what: str, place: Place, table: dict[str, list[Any]], figure: str, edges: Sequence[dict[str, Any]]) -> View:
+def _view(what: str, where: str, table: dict[str, list[Any]], figure: str, edges: Sequence[dict[str, Any]]) -> View:
     line = {"name": "runs", "mode": "lines+markers", "x": "@measured", "y": f"@{figure}", "text": "@run"}
     diamonds = {
         "name": "accepted",
@@ -70,7 +80,7 @@ def _view(what: str, place: Place, table: dict[str, list[Any]], figure: str, edg
         "yaxis": {"title": {"text": figure}, "rangemode": "normal"},  # what differs is a per cent
         "xaxis": {"type": "date", "tickformat": "%Y-%m-%d<br>%H:%M"},
     }
-    return View(f"{what} of {place[0]} on {place[1]}", table, [*edges, line, *marked], layout)
+    return View(f"{what} of {where}", table, [*edges, line, *marked], layout)
 
 
 def _of(run: Run) -> dict[str, Any]:

@@ -4,15 +4,50 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mpcore.records import Numerics, Quality, Result, Run, Speed
+from mpcore.records import AnyRecord, FailedTest, Numerics, Quality, Result, Run, Speed
 from mpcore.report.rows import key
 
 R = TypeVar("R", Speed, Quality, Numerics)
+Terms = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """Of one machine, by place and terms: the run that has it last, and what it has."""
+
+    found: Mapping[tuple[object, ...], tuple[Run, Result]]
+
+    @property
+    def results(self) -> list[Result]:
+        return [result for _, result in self.found.values()]
+
+    @property
+    def failed(self) -> list[FailedTest]:
+        """The tests that failed where these were measured."""
+        return [
+            test
+            for run, result in self.found.values()
+            for test in run.failed
+            if (test.case, test.kind) == (result.record.case.id, result.record.test)
+        ]
+
+    def comparable(self) -> list[list[Result]]:
+        """Apart where a workload was measured on several terms, as in other versions or trained on other data: by what is
+        newest, then by what is older."""
+        terms: dict[tuple[str, ...], list[Terms]] = {}
+        for _, result in sorted(self.found.values(), key=lambda pair: pair[0].datetime, reverse=True):
+            known = terms.setdefault(_what(result.record), [])
+            if terms_of(result.record) not in known:
+                known.append(terms_of(result.record))
+        parts: list[list[Result]] = [[] for _ in range(max(map(len, terms.values()), default=1))]
+        for result in self.results:
+            parts[terms[_what(result.record)].index(terms_of(result.record))].append(result)
+        return parts
 
 
 @dataclass(frozen=True)
 class Group:
-    """What is comparable: the results of one workload, size, execution and batch on one machine."""
+    """What is comparable: the results of one kind, workload, size, execution, batch and machine, on the same terms."""
 
     label: str
     results: Sequence[Result]
@@ -21,21 +56,39 @@ class Group:
         return [result.record for result in self.results if isinstance(result.record, kind)]
 
 
-def newest(runs: Sequence[Run]) -> dict[str, list[Result]]:
+def newest(runs: Sequence[Run]) -> dict[str, Newest]:
     """By the key of the hardware."""
-    found: dict[str, dict[tuple[str, ...], Result]] = {}
+    found: dict[str, dict[tuple[object, ...], tuple[Run, Result]]] = {}
     for run in sorted(runs, key=lambda run: run.datetime):
         results = found.setdefault(run.machine.hardware.key, {})
-        results |= {result.record.identity: result for result in run.results}
-    return {hardware: list(results.values()) for hardware, results in found.items()}
+        for result in run.results:
+            results[result.record.identity, terms_of(result.record)] = run, result
+    return {hardware: Newest(of) for hardware, of in found.items()}
 
 
 def groups(results: Mapping[str, Sequence[Result]]) -> Iterator[Group]:
-    """Those of all machines, by workload."""
-    found: dict[tuple[str, ...], list[Result]] = {}
+    """Those of all machines, by workload. Where there are several on other terms, their labels say which."""
+    found: dict[tuple[str, ...], dict[Terms, list[Result]]] = {}
     for hardware, of in results.items():
         for result in of:
-            found.setdefault((*key(result.record.case)[:-1], hardware), []).append(result)
-    for (workload, size, execution, batch, hardware), members in sorted(found.items()):
+            place = (*_what(result.record)[1:], hardware, result.record.kind)
+            found.setdefault(place, {}).setdefault(terms_of(result.record), []).append(result)
+    for (workload, size, execution, batch, hardware, _), members in sorted(found.items()):
         of_batch = f", batch of {batch}" if batch else ""
-        yield Group(f"{workload} ({size}, {execution}{of_batch}) on {hardware}", members)
+        for terms, own in members.items():
+            differing = distinguished(terms, list(members))
+            yield Group(f"{workload} ({size}, {execution}{of_batch}) on {hardware}{differing}", own)
+
+
+def terms_of(record: AnyRecord) -> Terms:
+    return tuple((name, str(value)) for name, value in record.terms.items())
+
+
+def distinguished(terms: Terms, among: Sequence[Terms]) -> str:
+    """What tells `terms` from the others, "" where there are none."""
+    differing = [(name, value) for name, value in terms if any((name, value) not in other for other in among)]
+    return "".join(f", {name} {value}" for name, value in differing)
+
+
+def _what(record: AnyRecord) -> tuple[str, ...]:
+    return record.kind, *key(record.case)[:-1]

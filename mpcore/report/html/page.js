@@ -7,7 +7,17 @@
   const TINTS = ["#9ecae9", "#ffbf79", "#88d27a", "#d6a5c9", "#83bcb6", "#f2cf5b", "#fcbfd2", "#d8b5a5", "#bab0ac", "#b6992d"];
   const MODES = ["fp32", "tf32", "fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual", "bf16-true", "fp16-true", "bf16-sr", "bf16-kahan", "fp8", "fp16-forward"];
   const STATUS = { ok: "good", better: "good", failed: "bad", worse: "bad", known: "doubt", undecided: "doubt", new: "doubt" };
-  const drawn = new Map(); // the view that each plot shows
+  const SERIES = ["#4c78a8", "#f58518", "#54a24b"]; // what is neither a mode nor a family of kernels
+  const HUES = { // of families of kernels, far apart where both are large
+    "matrix product": 210, convolution: 275, attention: 0, elementwise: 40, optimiser: 120, "batch normalisation": 180, "layer normalisation": 160, reduction: 325,
+    "softmax and loss": 300, "embedding and indexing": 60, "cast and copy": 20, pooling: 85, "layout change": 345, "dropout and random numbers": 245, fill: 100, scaling: 50,
+  };
+  const SPARE_HUES = [195, 140, 228, 72, 312];
+  const GREY = ["other", "all else"];
+  const LIGHTNESS = { 8: 84, 16: 70, 32: 36, 64: 24 }; // in per cent, by the width of the numbers
+  const HEIGHT = 416; // of a plot, in pixels, at least
+  const narrow = matchMedia("(max-width: 40rem)");
+  const drawn = new Map(); // how each plot is drawn again
 
   const make = (name, attributes = {}, ...children) => {
     const node = Object.assign(document.createElement(name), attributes);
@@ -79,7 +89,40 @@
 
   // Plots
 
-  const traceOf = (template, columns) => {
+  const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // Plotly reads some tags
+
+  const cut = (text, length) => {
+    const half = Math.floor((length - 1) / 2);
+    return text.length > length ? `${text.slice(0, half)}…${text.slice(-half)}` : text;
+  };
+
+  const wrapped = (text) => (text.match(/.{1,36}(\s|$)|.{1,36}/g) ?? []).map(escaped).join("<br>"); // as wide as a phone
+
+  const everyValue = (column) => { // in all plots, so that a name has one colour on the whole page
+    const views = Object.values(data.panels).flatMap((panel) => panel.views);
+    return [...new Set(views.flatMap((view) => view.columns?.[column] ?? []))].sort();
+  };
+
+  const familyOf = (kernels) => kernels.split(", ")[0];
+  const strangers = everyValue("mode").filter((mode) => !MODES.includes(mode));
+  const families = [...new Set(everyValue("kernels").map(familyOf))].filter((family) => !(family in HUES) && !GREY.includes(family));
+
+  const colourOfMode = (mode) => PALETTE[MODES.indexOf(mode)] ?? TINTS[strangers.indexOf(mode) % TINTS.length];
+
+  const colourOfKernels = (kernels) => {
+    const family = familyOf(kernels);
+    const hue = HUES[family] ?? SPARE_HUES[families.indexOf(family) % SPARE_HUES.length];
+    const bits = kernels.match(/(\d+) bits$/)?.[1];
+    return `hsl(${hue ?? 0}, ${GREY.includes(family) ? 0 : 60}%, ${LIGHTNESS[bits] ?? 54}%)`;
+  };
+
+  const colourOf = (trace, i) => {
+    if (trace.where?.[0] === "mode") return colourOfMode(trace.where[1]);
+    if (trace.where?.[0] === "kernels") return colourOfKernels(trace.where[1]);
+    return SERIES[Math.max(0, i) % SERIES.length];
+  };
+
+  const traceOf = (template, columns, i) => {
     const { where, bounds, ...trace } = template;
     const length = Object.values(columns)[0].length;
     const rows = Array.from({ length }, (_, i) => i).filter((i) => !where || columns[where[0]][i] === where[1]);
@@ -93,28 +136,85 @@
       const off = (edge, sign) => edge.map((value, i) => sign * (value - trace.y[i]));
       trace.error_y = { type: "data", symmetric: false, array: off(high, 1), arrayminus: off(low, -1), thickness: 1, width: 2 };
     }
-    if (where && where[0] === "mode" && MODES.includes(where[1])) {
-      trace.marker = { ...trace.marker, color: PALETTE[MODES.indexOf(where[1])] };
-      trace.line = { ...trace.line, color: trace.marker.color };
+    if (trace.type === "bar") { // the axis may show a part of the name only
+      const intervals = bounds ? rows.map((row) => ` (${bounds.map((bound) => shown(columns[bound][row])).join(" to ")})`) : [];
+      trace.hoverinfo = "text+name";
+      trace.hovertext = trace.x.map((name, i) => `${wrapped(name)}<br>${shown(trace.y[i])}${intervals[i] ?? ""}`);
     }
+    const color = colourOf(template, i);
+    trace.marker = { ...trace.marker, color };
+    trace.line = { ...trace.line, color };
     trace.name = escaped(trace.name);
     return trace;
   };
 
-  const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // Plotly reads some tags
+  const standing = (traces, names, layout) => ({ traces, layout: { ...layout, xaxis: { ...layout.xaxis, type: "category", categoryarray: names, tickvals: names } } });
 
-  const draw = (node, view) => {
+  const lying = (traces, names, layout) => { // a row for each bar that is there, or for each stack
+    const grouped = layout.barmode === "group";
+    const rows = traces.map(() => []);
+    let row = 0;
+    const middles = names.map((name) => {
+      const first = row;
+      traces.forEach((trace, i) => trace.x.forEach((x, j) => {
+        if (x !== name) return;
+        rows[i][j] = row;
+        row += grouped;
+      }));
+      const last = Math.max(first, row - 1);
+      row += 1;
+      return (first + last) / 2;
+    });
+    const turned = ({ x, y, error_y, ...trace }, i) => ({ ...trace, orientation: "h", width: 0.8, x: y, y: rows[i], error_x: error_y });
+    const shape = ({ xref, yref, x0, x1, y0, y1, ...rest }) => ({ ...rest, xref: yref, yref: xref, x0: y0, x1: y1, y0: x0, y1: x1 });
+    return { traces: traces.map(turned), layout: {
+      ...layout, height: Math.max(HEIGHT, 80 + row * (grouped ? 13 : 30)), barmode: grouped ? "overlay" : "stack", xaxis: { ...layout.yaxis, side: "top" },
+      yaxis: { ...layout.xaxis, tickvals: middles, autorange: "reversed", showgrid: false, zeroline: false }, shapes: layout.shapes.map(shape),
+    } };
+  };
+
+  const barsOf = (traces, names, layout) => { // few stand, many lie in a plot that grows with them
+    const ticktext = names.map((name) => escaped(cut(name, narrow.matches ? 18 : 32)));
+    const named = { ...layout, xaxis: { ...layout.xaxis, tickmode: "array", ticktext } };
+    return (names.length < (narrow.matches ? 4 : 12) ? standing : lying)(traces, names, named);
+  };
+
+  const layoutOf = (view) => {
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), automargin: true };
-    const layout = {
-      colorway: [...PALETTE.slice(1), ...TINTS], paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    const dates = view.columns.measured ?? [];
+    const once = dates.length === 1 ? { tickmode: "array", tickvals: dates } : {}; // else all ticks read the same
+    return {
+      height: HEIGHT, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: "system-ui, sans-serif" }, margin: { t: 20, r: 10, l: 50, b: 40 },
-      legend: { orientation: "h", y: -0.2 }, hovermode: "closest", dragmode: false, ...view.layout,
-      xaxis: { ...axis, ...view.layout.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...view.layout.yaxis },
+      showlegend: false, hovermode: "closest", hoverlabel: { namelength: -1 }, dragmode: false, ...view.layout,
+      xaxis: { ...axis, ...once, ...view.layout.xaxis }, yaxis: { ...axis, rangemode: "tozero", ...view.layout.yaxis },
       shapes: (view.layout.shapes ?? []).map((shape) => ({ ...shape, fillcolor: colour("--faint"), line: { ...shape.line, color: colour("--faint") } })),
     };
-    const traces = view.traces.map((trace) => traceOf(trace, view.columns));
-    drawn.set(node, view);
-    return Plotly.react(node, traces, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+  };
+
+  const keyOf = (plot, trace, name, i) => { // a press hides the trace
+    const sign = make("i", { className: trace.marker.symbol ?? "" });
+    sign.style.background = trace.marker.color;
+    const key = make("button", { type: "button", ariaPressed: "true" }, sign, name);
+    key.addEventListener("click", () => {
+      const on = key.ariaPressed !== "true";
+      key.ariaPressed = String(on);
+      Plotly.restyle(plot, { visible: on }, [i]);
+    });
+    return make("li", {}, key);
+  };
+
+  const draw = ({ legend, plot, missing }, view) => {
+    const named = view.traces.filter((template) => template.showlegend !== false);
+    const all = view.traces.map((template) => ({ name: template.name, trace: traceOf(template, view.columns, named.indexOf(template)) }));
+    const [seen, unseen] = [true, false].map((is) => all.filter(({ trace }) => trace.y.some((value) => value !== null) === is));
+    const keys = seen.map(({ name, trace }, i) => trace.showlegend !== false && keyOf(plot, trace, name, i)).filter(Boolean);
+    legend.replaceChildren(...(keys.length > 1 ? keys : []));
+    missing.textContent = unseen.map(({ name }) => `${name}: no finite ${view.layout.yaxis.title.text}`).join("; ");
+    const upright = { traces: seen.map(({ trace }) => trace), layout: layoutOf(view) };
+    const { type, x } = view.traces[0];
+    const { traces, layout } = type === "bar" ? barsOf(upright.traces, [...new Set(view.columns[x.slice(1)])], upright.layout) : upright;
+    Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, displayModeBar: false });
   };
 
   const matrixOf = ({ label, matrix }) => {
@@ -130,9 +230,14 @@
     return make("div", { className: "rows", tabIndex: 0 }, whole);
   };
 
+  const { hardware, measured } = data.tables.runs; // all panels open with the machine of the newest run
+  const newest = hardware?.[measured.indexOf([...measured].sort().at(-1))];
+
   const panelOf = (section, panel) => {
     const select = make("select", {}, ...panel.views.map((view, i) => make("option", { value: i, textContent: view.label })));
     select.setAttribute("aria-label", panel.title);
+    const ofNewest = panel.views.findIndex((view) => `${view.label},`.includes(` on ${newest},`));
+    select.value = Math.max(0, ofNewest);
     const place = make("div");
     const show = () => {
       const view = panel.views[select.value];
@@ -141,15 +246,16 @@
         place.replaceChildren(matrixOf(view));
         return;
       }
-      const plot = make("div", { className: "plot" });
+      const [legend, plot, missing] = [make("ul", { className: "legend" }), make("div", { className: "plot" }), make("p", { className: "doubt" })];
       plot.setAttribute("role", "img");
       plot.setAttribute("aria-label", `${panel.title}: ${view.label}. Its numbers are in the table below.`);
       const numbers = make("details", {}, make("summary", { textContent: "Numbers" }));
       numbers.addEventListener("toggle", () => {
         if (numbers.open && numbers.children.length === 1) numbers.append(table(view.columns, view.label));
       });
-      place.replaceChildren(plot, numbers);
-      draw(plot, view);
+      place.replaceChildren(legend, plot, missing, numbers);
+      drawn.set(plot, () => draw({ legend, plot, missing }, view));
+      drawn.get(plot)();
     };
     select.addEventListener("change", show);
     section.append(make("div", { className: "choice" }, select), place);
@@ -168,11 +274,14 @@
     watch.observe(section);
   };
 
+  const drawAll = () => drawn.forEach((again) => again());
+  narrow.addEventListener("change", drawAll);
+
   const button = document.getElementById("theme");
   const theme = (name) => {
     root.dataset.theme = name;
     button.textContent = name === "dark" ? "Light" : "Dark";
-    drawn.forEach((view, node) => draw(node, view));
+    drawAll();
   };
   button.addEventListener("click", () => theme(root.dataset.theme === "dark" ? "light" : "dark"));
   theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");

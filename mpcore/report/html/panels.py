@@ -1,6 +1,8 @@
 """The panels of the page: pure functions from results to what is plotted."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from mpcore.gate import speedup
@@ -17,7 +19,7 @@ LOG = {"type": "log", "exponentformat": "power"}
 def speedups(results: Mapping[str, Sequence[Result]]) -> Panel:
     """A view for each machine and reference, in which workloads stand side by side."""
     views = []
-    for hardware, of in results.items():
+    for hardware, of in sorted(results.items()):
         for reference in REFERENCES:
             rows = [row for result in of if (row := _speedup(result, reference))]
             if rows:
@@ -26,7 +28,7 @@ def speedups(results: Mapping[str, Sequence[Result]]) -> Panel:
                 one = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"dash": "dot"}}]
                 layout = {"yaxis": {"title": {"text": f"times as fast as {reference}"}}, "barmode": "group", "shapes": one}
                 views.append(View(f"over {reference} on {hardware}", table, bars, layout))
-    note = "How many times as fast as the reference a step is, with 99 % intervals. Below the dotted line a mode is slower."
+    note = "How many times as fast as the reference a step is, with 99 % intervals. A bar short of the dotted line is slower."
     return Panel("speed-up", "Speed-up", note, views)
 
 
@@ -56,7 +58,7 @@ def memory(groups: Sequence[Group]) -> Panel:
             unit = f"{speeds[0].unit}/s"
             table = columns(rows, ["mode", "GiB", unit])
             points = by("mode", table, mode="markers", x="@GiB", y=f"@{unit}", marker={"size": 12})
-            layout = {"xaxis": {"title": {"text": "GiB"}}, "yaxis": {"title": {"text": unit}}}
+            layout = {"xaxis": {"title": {"text": "GiB"}, "rangemode": "tozero"}, "yaxis": {"title": {"text": unit}}}
             views.append(View(group.label, table, points, layout))
     note = "What a step reaches and the most memory that an eager step takes: the upper left is the best place."
     return Panel("memory", "Throughput against memory", note, views)
@@ -79,8 +81,12 @@ def _launched(group: Group) -> list[dict[str, Any]]:
 
 def kernels(groups: Sequence[Group]) -> Panel:
     views = _bars(groups, _spent, "kernels", "step ms", {"barmode": "stack"})
-    note = "Where a step spends its time, by what its kernels compute and the width of the numbers that they read and write."
-    return Panel("kernels", "Kernels", note, views)
+    by_name = [replace(view, traces=sorted(view.traces, key=itemgetter("name"))) for view in views]
+    note = (
+        "Where a step spends its time, by what its kernels compute and the width of the numbers that they read and write. "
+        "A family keeps its hue: light in 16 bits, dark in 32."
+    )
+    return Panel("kernels", "Kernels", note, by_name)
 
 
 def _spent(group: Group) -> list[dict[str, Any]]:
