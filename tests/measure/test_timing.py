@@ -116,7 +116,8 @@ def test_timing_ends_as_soon_as_the_interval_is_narrow(clock):
     assert len(contestant.seconds) == ROUNDS["cpu"]
 
 
-def test_timing_goes_on_while_the_interval_is_wide_and_ends_at_the_limit(clock):
+def test_timing_goes_on_while_the_interval_is_wide_and_ends_at_the_limit(clock, monkeypatch):
+    monkeypatch.setitem(timing.TIME_LIMIT, "cpu", 1.0)  # for more than the least rounds, whatever the steps of a block
     noisy = Contestant(Step(clock, 0.05, 0.09, 0.06, 0.1, 0.07), BATCHES)
     take_turns([noisy], 0.002, Watch())
     assert len(noisy.seconds) > ROUNDS["cpu"]
