@@ -5,6 +5,7 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ import mpcore.gate
 import mpcore.report.pull_request
 import mpcore.report.terminal  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
 from mpcore.measure import Bench
+from mpcore.plugin.outcome import saved_by
 from mpcore.precision.fp8 import FP8
 from mpcore.records import Blocks, Numerics, Quality, Reference, Speed
 from mpcore.store import load
@@ -432,6 +434,15 @@ def test_where_the_run_was_saved_is_said_with_what_to_type_next(run, pytester, o
 def test_two_files_are_both_named(run):
     result = run(*ONE, "--benchmark-autosave", "--benchmark-json", "run.json")
     result.stdout.fnmatch_lines(["saved: .benchmarks/*/0001_*.json", "saved: run.json"])
+
+
+def test_a_file_that_pytest_benchmark_holds_open_is_named(tmp_path):
+    """As its versions before 5.3 do."""
+    with (tmp_path / "run.json").open("wb") as file:
+        benchmark = SimpleNamespace(benchmarks=[1], save=None, autosave=None, json=file)
+        plugins = SimpleNamespace(get_plugin={"pytest-benchmark": benchmark}.get)
+        config = SimpleNamespace(pluginmanager=plugins, invocation_params=SimpleNamespace(dir=tmp_path))
+        assert saved_by(config) == ["run.json"]
 
 
 @pytest.mark.parametrize("options", [(), ("--benchmark-disable", "--benchmark-autosave")])

@@ -51,7 +51,8 @@ def saved_by(config: pytest.Config) -> list[str]:
     stored = []
     if (benchmark.save or benchmark.autosave) and isinstance(benchmark.storage, FileStorage):
         stored = benchmark.storage.query("[0-9][0-9][0-9][0-9]_")[-1:]
-    named = [benchmark.json] if benchmark.json else []
+    # a path since pytest-benchmark 5.3, an open file before it
+    named = [getattr(benchmark.json, "name", benchmark.json)] if benchmark.json else []
     here = config.invocation_params.dir.resolve()
     paths = [(here / path).resolve() for path in (*stored, *named)]
     return [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths]

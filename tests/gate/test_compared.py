@@ -154,6 +154,15 @@ def test_a_handful_of_flushed_entries_is_chance():
     assert by_metric(verdicts)["flushed share"].status == "same"
 
 
+def test_what_rounding_makes_of_updates_is_chance():
+    one, other = numerics(update_error=0.0014), numerics(update_error=0.0058)
+    assert by_metric(against(one, other))["update error"].status == "same"
+    verdict = by_metric(against(other, one))["update error"]
+    assert verdict.status == "same"
+    assert verdict.sentence.endswith("is 0.0058, 0.0014 in accepted runs; 0.01 may be")
+    assert by_metric(against(numerics(update_error=0.02), one))["update error"].status == "worse"
+
+
 @pytest.mark.parametrize("change", [{"workload_version": 2}, {"batch_size": 64}, {"device": "cpu"}])
 def test_what_was_measured_otherwise_is_not_compared(change):
     (verdict,) = against(step(20.0).model_copy(update=change), *THREE)
