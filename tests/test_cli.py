@@ -11,6 +11,7 @@ from mpcore.records import Case, Hardware, Machine, Numerics, Result
 
 PUBLISHED = Path(__file__).parent.parent / "baselines" / "published"
 RUNS = Path(__file__).parent.parent / "docs" / "runs"
+ACCEPTED = PUBLISHED.parent / "nvidia-h100-80gb-hbm3" / "0003_60543f79.json"
 
 
 @pytest.fixture
@@ -153,14 +154,13 @@ def test_what_nobody_published_is_said(run_file, capsys):
 
 
 def test_the_tables_of_the_articles_are_made_of_the_saved_runs(capsys):
-    runs = [str(RUNS / f"{name}.json") for name in ("imdb", "default", "vit-cifar10")]
-    assert main(["published", *runs, "--figures", str(PUBLISHED)]) == 0
+    runs = [RUNS / "imdb.json", RUNS / "vit-cifar10.json", ACCEPTED]
+    assert main(["published", *map(str, runs), "--figures", str(PUBLISHED)]) == 0
     assert capsys.readouterr().out in (RUNS.parent / "articles.md").read_text()
 
 
 def test_the_table_of_the_readme_is_that_of_the_accepted_run(capsys):
-    accepted = PUBLISHED.parent / "nvidia-h100-80gb-hbm3" / "0001_1900790d.json"
-    assert main(["report", str(accepted)]) == 0
+    assert main(["report", str(ACCEPTED)]) == 0
     printed = capsys.readouterr().out
     table = printed[printed.index("| mode        | step ms") :].split("\n\n")[0]
     assert table in (PUBLISHED.parent.parent / "README.md").read_text()

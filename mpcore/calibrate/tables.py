@@ -44,7 +44,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def stated(share: Share) -> list[str]:
     low, high = share.bounds
-    return [str(share.found), f"{100 * share.share:.3g} %", f"{100 * low:.2g} to {100 * high:.2g} %"]
+    return [str(share.found), f"{100 * share.share:.3g} %", f"{_percent(low)} to {_percent(high)} %"]
+
+
+def _percent(share: float) -> str:
+    """Two digits, and three of 100."""
+    return "100" if share > 0.995 else f"{100 * share:.2g}"
 
 
 def _alarms(noise: Noise, suites: int) -> Iterator[list[str]]:
