@@ -138,13 +138,13 @@ def _positive(text: str) -> int:
 
 
 def _page(text: str) -> Path:
-    if Path(text).suffix not in (".html", ".htm"):
+    if Path(text).suffix.lower() not in (".html", ".htm"):
         raise argparse.ArgumentTypeError(f"expected the name of an HTML file, such as report.html, found {text!r}")
     return Path(text)
 
 
 def _document(text: str) -> Path:
-    if Path(text).suffix not in (".md", ".csv", ".html"):
+    if Path(text).suffix.lower() not in (".md", ".csv", ".html"):
         raise argparse.ArgumentTypeError(f"expected a file that ends in .md, .csv or .html, found {text!r}")
     return Path(text)
 
@@ -179,7 +179,7 @@ def _compare(options: argparse.Namespace) -> int:
     if not runs and figures:
         raise RunError("no run among these files: published figures are shown beside runs")
     if runs and options.output:
-        write({options.output: FORMATS[options.output.suffix](compare(runs, figures, unreadable))})
+        write({options.output: FORMATS[options.output.suffix.lower()](compare(runs, figures, unreadable))})
         print(f"written: {options.output}")
     elif runs:
         print(FORMATS[""](compare(runs, figures)), end="")
@@ -189,7 +189,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _opened(paths: Sequence[Path], opening: Callable[[Path], T]) -> tuple[list[T], list[str]]:
     """What can be read, and why the other files cannot, which is said at once."""
     found, unreadable = [], []
-    gc.disable()  # it would look again and again through a million small records, none of which is garbage
+    gc.disable()  # it would look again and again through a million records, which all stay to the end: they are frozen
     try:
         for path in paths:
             try:
@@ -198,6 +198,7 @@ def _opened(paths: Sequence[Path], opening: Callable[[Path], T]) -> tuple[list[T
                 print(f"mpcore: {error}", file=sys.stderr)
                 unreadable.append(str(error))
     finally:
+        gc.freeze()
         gc.enable()
     return found, unreadable
 

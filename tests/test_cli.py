@@ -166,9 +166,18 @@ def test_the_table_of_the_readme_is_that_of_the_accepted_run(capsys):
     assert table in (PUBLISHED.parent.parent / "README.md").read_text()
 
 
-def test_the_collector_works_again_after_files_were_read(run_file):
+def test_a_name_may_end_in_capitals(run_file, tmp_path):
+    assert main(["report", str(run_file), "-o", str(tmp_path / "REPORT.HTML")]) == 0
+    assert main(["compare", str(run_file), "-o", str(tmp_path / "A.MD")]) == 0
+    assert (tmp_path / "A.MD").read_text().startswith("#")
+
+
+def test_the_collector_works_again_but_not_on_what_was_read(run_file):
+    gc.unfreeze()
     assert main(["report", str(run_file)]) == 0
     assert gc.isenabled()
+    assert gc.get_freeze_count()
+    gc.unfreeze()
 
 
 def test_speedups_are_drawn(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """What is accepted, and what a new run would change in it."""
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -92,7 +93,7 @@ def _change(now: float | None, before: float | None) -> str | None:
         return None
     if pd.isna(before):
         return "new"
-    return f"{100 * (now / before - 1):+.1f} %" if before else None
+    return f"{100 * (now / before - 1):+.1f} %" if before and math.isfinite(now) and math.isfinite(before) else None
 
 
 def _table(part: pd.DataFrame, figures: Mapping[str, tuple[str, str]]) -> str:

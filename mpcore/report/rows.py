@@ -12,12 +12,14 @@ better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what
 `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
 "known" for a loss that the mode is known for); `since` (the gravest status against accepted runs: "worse", "undecided",
 "better", "new" or "same"); `failed` (metrics, and
-tests that failed before they came to a verdict). NaN where something was not measured.
+tests that failed before they came to a verdict). NaN where something was not measured; inf where a score or an error was, and
+is no finite number.
 
 Of several runs each row begins with `run` (its file), `measured` (when, ISO 8601), `commit`, `hardware` (the key that makes
 two comparable), `device` (its name), `torch` (the version), `accepted` (whether the run is a baseline).
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -164,10 +166,14 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "rows": quality.rows["train"],
         "weights": "random" if quality.weights == "random" else "pretrained",
         "metric": quality.metric if quality.lower_is_better else f"{quality.metric} %",
-        "score": statistics.fmean(scores),
+        "score": _finite(statistics.fmean(scores)),
         "score_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
         **{f"{METRIC}{name}": quality.mean(name) for name in quality.trainings[0].metrics},
     }
+
+
+def _finite(value: float | None) -> float:
+    return math.inf if value is None or math.isnan(value) else value
 
 
 def _samples(quality: Quality, steps: int) -> float:
@@ -178,7 +184,7 @@ def _samples(quality: Quality, steps: int) -> float:
 
 def _numerics(numerics: Numerics) -> dict[str, Any]:
     figures = ("loss_error", "gradient_error", "update_error", "flushed_share")
-    return {name: getattr(numerics, name) for name in figures} | {"half_share": numerics.half_flops_share}
+    return {name: _finite(getattr(numerics, name)) for name in figures} | {"half_share": numerics.half_flops_share}
 
 
 COLUMNS = [

@@ -1,5 +1,6 @@
 """Tables of figures, for a terminal and for markdown."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,4 +113,6 @@ def title(part: pd.DataFrame, device: str) -> str:
 
 
 def _cell(value: Any, form: str) -> str:
+    if isinstance(value, float) and math.isinf(value):
+        return "not finite"
     return "-" if pd.isna(value) else form.format(value)

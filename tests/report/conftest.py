@@ -233,6 +233,27 @@ def worsened():
 
 
 @pytest.fixture
+def lost():
+    """lost(results): whose trainings and numerics came to no number."""
+    diverged = Divergence(step=9, reason="the loss is nan")
+
+    def lost(results):
+        changed = []
+        for result in results:
+            record = result.record
+            if isinstance(record, Quality):
+                fields = {"metrics": {"accuracy": None}, "diverged": diverged}
+                trainings = tuple(training.model_copy(update=fields) for training in record.trainings)
+                record = record.model_copy(update={"trainings": trainings})
+            elif isinstance(record, Numerics):
+                record = record.model_copy(update={"gradient_error": None, "update_error": None})
+            changed.append(result.model_copy(update={"record": record}))
+        return changed
+
+    return lost
+
+
+@pytest.fixture
 def run(results):
     hardware = Hardware(
         device="cuda",

@@ -72,6 +72,12 @@ def test_of_several_it_is_the_median(full_run):
     assert cells(text, "bert-imdb", "fp32")[1:5] == ["174.82", "87.41", "-50.0", "%"]
 
 
+def test_what_is_not_finite_has_no_change_in_per_cent(full_run, lost):
+    none = full_run.model_copy(update={"results": tuple(lost(full_run.results))})
+    assert cells(changes(none, [full_run]), "gradient error", "fp32")[1:4] == ["2.0e-03", "not", "finite"]
+    assert "%" not in changes(none, [full_run]).split("gradient error")[1]
+
+
 def test_what_was_zero_has_no_change_in_per_cent(full_run):
     zero = altered(full_run, Numerics, update_error=0.0)
     assert cells(changes(zero, [full_run]), "gradient error", "fp32")[-2:] == ["-100.0", "%"]

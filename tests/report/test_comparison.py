@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from mpcore.records import Divergence, FailedTest, Published, Result
+from mpcore.records import FailedTest, Published, Result
 from mpcore.report.compare import FORMATS, compare
 
 NASTY = "<script>alert(1)</script>|größe `x` 表"
@@ -129,24 +129,22 @@ def test_a_table_fits_a_terminal_with_two_machines(graphs):
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_what_failed_and_what_diverged_is_said(run):
+def test_what_failed_and_what_diverged_is_said(run, lost):
     failed = FailedTest(test="benchmarks/test_speed.py::test_speed[a]", sentence="it is slow")
-    diverged = Divergence(step=9, reason="the loss is nan")
-    results = []
-    for result in run.results:
-        record = result.record
-        if record.kind == "quality":
-            trainings = tuple(
-                t.model_copy(update={"metrics": {"accuracy": None}, "diverged": diverged}) for t in record.trainings
-            )
-            record = record.model_copy(update={"trainings": trainings})
-        results.append(Result(record=record))
-    document = compare([on(run, "A"), on(run, "B", results=tuple(results), failed=(failed,), path="b.json")])
+    document = compare([on(run, "A"), on(run, "B", results=tuple(lost(run.results)), failed=(failed,), path="b.json")])
     text = FORMATS[""](document)
     assert "b.json: test_speed[a] failed" in text
     assert "b.json: trainings of bert-imdb-fp32-eager-tiny," in text
     assert row(section(text, "Score"), "bert-imdb", "tiny,", "eager,", "32", "fp32") == ["81.00", "diverged"]
     assert [x["value"] for x in lines(document) if x["hardware"] == "b" and x["figure"] == "score"] == [""] * 3
+
+
+def test_what_is_finite_in_one_run_only_has_changed_most(run, lost):
+    none = on(run, "A", results=tuple(lost(run.results)), path="0002_run.json")
+    text = FORMATS[""](compare([on(run, "A"), none]))
+    assert row(section(text, "Score"), "bert-imdb-fp16-amp-eager-tiny") == ["80.50", "not", "finite", "-"]
+    assert row(section(text, "Gradient error"), "bert-imdb-fp16-amp-eager-tiny") == ["5.00e-01", "not", "finite", "-"]
+    assert "Score" not in FORMATS[""](compare([none, none]))
 
 
 @pytest.mark.parametrize("kind", ["speed", "quality", "numerics"])

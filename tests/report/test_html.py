@@ -111,6 +111,17 @@ def test_an_error_that_is_not_finite_is_no_figure(run, results):
     assert {row["of"]: row["relative error"] for row in rows(view)} == {"loss": 0.002, "gradient": 0.5, "20 updates": None}
 
 
+def test_a_score_that_is_no_number_is_said_in_the_table_of_cases(run, results, lost):
+    cases = embedded(page([run.model_copy(update={"results": tuple(lost(results))})]))["tables"]["cases"]
+    assert cases["score"] == ["not finite", "not finite", None, "not finite"]
+    assert cases["gradient error"] == ["not finite", "not finite", None, None]
+
+
+def test_a_score_is_in_the_same_unit_everywhere(run):
+    view = next(v for v in history([run]).views if v.label.startswith("accuracy of bert-imdb-fp16-amp"))
+    assert view.columns["accuracy %"] == [80.5]
+
+
 def test_history_shows_where_the_next_run_is_expected(graphs):
     accepted = Accepted(reason="first", datetime="2026-01-03")
     runs = [graphs.model_copy(update={"datetime": f"2026-01-0{day}T00:00:00", "path": f"{day}.json"}) for day in (3, 1, 2)]

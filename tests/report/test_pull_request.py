@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from mpcore.records import Divergence, FailedTest
+from mpcore.records import FailedTest
 from mpcore.report.escape import escaped
 from mpcore.report.pull_request import pull_request
 
@@ -90,12 +90,10 @@ def test_beside_accepted_runs_each_case_says_what_it_is_since(outcome, run, many
     assert re.search(r"\| mode-1 \|.*\| ok +\| undecided \|", text)
 
 
-def test_what_was_not_measured_is_a_dash(outcome, results):
-    diverged = Divergence(step=9, reason="the loss is nan")
-    record = results[5].record
-    trainings = tuple(t.model_copy(update={"metrics": {"accuracy": None}, "diverged": diverged}) for t in record.trainings)
-    lost = results[5].model_copy(update={"record": record.model_copy(update={"trainings": trainings})})
-    assert re.search(r"\| fp16-pure \| +- \|.*\| ok +\|", pull_request(outcome([results[2], lost])))
+def test_what_was_not_measured_is_a_dash(outcome, results, lost):
+    text = pull_request(outcome([results[2], *lost([results[5]])]))
+    assert re.search(r"\| fp32 +\| +64\.00 \|.*\| +- \| ok +\|", text)
+    assert re.search(r"\| fp16-pure \| +- \|.*\| +not finite \| ok +\|", text)
 
 
 def test_the_machine_the_commit_and_the_command_are_at_the_end(outcome, many):

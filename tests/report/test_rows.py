@@ -104,6 +104,12 @@ def test_what_was_not_measured_is_missing(frame, workload, precision, column):
     assert frame[column].isna()[(workload, precision)]
 
 
+def test_what_was_measured_and_is_no_number_is_infinite(results, lost):
+    frame = rows(lost(results)).set_index(["workload", "precision"])
+    assert frame.loc[("bert-imdb", "fp16-amp"), ["score", "gradient_error", "update_error"]].tolist() == [math.inf] * 3
+    assert frame.points.isna().all()
+
+
 def test_fp32_is_no_points_from_itself(frame):
     assert frame.points[("bert-imdb", "fp32")] == 0
 

@@ -15,7 +15,7 @@ Row = Mapping[Any, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """before, after: None where it was not measured, or, of a score and of errors, was no number."""
+    """before, after: None where it was not measured."""
 
     figure: Figure
     case: str
@@ -30,13 +30,13 @@ class Change:
 
     @property
     def size(self) -> float:
-        """What is there on one side only has changed more than anything else."""
-        if self.before is None or self.after is None:
+        """What is there, or finite, on one side only has changed more than anything else."""
+        if self.before == self.after:
+            return 0.0
+        if self.before is None or self.after is None or math.inf in (self.before, self.after):
             return math.inf
         if self.points:
             return self.after - self.before
-        if self.before == self.after:
-            return 0.0
         return 100 * (self.after / self.before - 1) if self.before else math.inf
 
     @property
@@ -46,7 +46,7 @@ class Change:
     @property
     def cells(self) -> list[str]:
         """Before, after, and the change."""
-        texts = [self.figure.missing if value is None else self.figure.text(value) for value in (self.before, self.after)]
+        texts = ["-" if value is None else self.figure.text(value) for value in (self.before, self.after)]
         size = f"{self.size:+.2f} points" if self.points else f"{self.size:+,.1f} %"
         return [*texts, "-" if math.isinf(self.size) else size]
 

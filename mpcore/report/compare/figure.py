@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Figure:
     """unit: with the names of other columns where it depends on the row. form: of a value; None for so
     many `digits` that count. listed: from which change on it is worth a line, in points of a score that is a percentage, in
-    per cent else. missing: what it says that there is none of a case that was measured."""
+    per cent else."""
 
     name: str
     column: str
@@ -16,18 +16,19 @@ class Figure:
     form: str | None = None
     digits: int = 5
     listed: float = 0.1
-    missing: str = "-"
 
     @property
     def title(self) -> str:
         return f"{self.name[0].upper()}{self.name[1:]}"
 
     def text(self, value: float) -> str:
+        if math.isinf(value):
+            return "not finite"
         return self.form.format(value) if self.form else _digits(value, self.digits)
 
 
 STEP = Figure("step time", "step_ms", "ms")
-SCORE = Figure("score", "score", "{metric}", "{:.2f}", listed=0.01, missing="not finite")
+SCORE = Figure("score", "score", "{metric}", "{:.2f}", listed=0.01)
 THROUGHPUT = Figure("throughput", "per_second", "{unit}/s", digits=4)
 OVER = {mode: Figure(f"speed-up over {mode}", f"over_{mode}", "times", "{:.2f}") for mode in ("fp32", "tf32")}
 MEMORY = Figure("memory", "peak_gib", "GiB", "{:.3f}")
@@ -41,8 +42,8 @@ CHANGES = (
     MEMORY,
     Figure("graph memory", "pool_gib", "GiB", "{:.3f}"),
     SCORE,
-    Figure("gradient error", "gradient_error", "of the gradient in FP64", "{:.2e}", missing="not finite"),
-    Figure("update error", "update_error", "of 20 updates in FP64", "{:.2e}", missing="not finite"),
+    Figure("gradient error", "gradient_error", "of the gradient in FP64", "{:.2e}"),
+    Figure("update error", "update_error", "of 20 updates in FP64", "{:.2e}"),
 )
 """What may change from run to run."""
 FIGURES = tuple(dict.fromkeys((*CHANGES, *ACROSS)))

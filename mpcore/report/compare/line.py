@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,9 +20,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Line:
-    """batch: samples of a batch. value: None where trainings ended in no number. setting: what else it depends on, which is the
-    version of the workload, how much is trained on, and from which weights. source: its file, or how many runs it is the
-    median of; of what was published who says so, of what."""
+    """batch: samples of a batch. value: None where it was measured and is no finite number. setting: what else it depends on,
+    which is the version of the workload, how much is trained on, and from which weights. source: its file, or how many runs
+    it is the median of; of what was published who says so, of what."""
 
     workload: str
     size: str
@@ -47,9 +48,9 @@ def measured(runs: Sequence[Run]) -> list[Line]:
     found: dict[Line, list[tuple[float | None, str]]] = {}
     for row in _rows(runs):
         for figure in FIGURES:
-            value = None if pd.isna(row.get(figure.column)) else float(row[figure.column])
-            if value is not None or _diverged(row, figure):
-                found.setdefault(_place(row, figure), []).append((value, row["run"]))
+            value = row.get(figure.column)
+            if pd.notna(value):
+                found.setdefault(_place(row, figure), []).append((float(value) if math.isfinite(value) else None, row["run"]))
     return [_filled(line, values) for line, values in found.items()]
 
 
@@ -72,11 +73,6 @@ def _rows(runs: Sequence[Run]) -> Iterator[Row]:
             version = versions[tuple(row[name] for name in KEYS)]
             batch = row["batch"] if pd.isna(row["batch_size"]) else row["batch_size"]
             yield {str(name): value for name, value in row.items()} | place | {"version": version, "batch": str(batch)}
-
-
-def _diverged(row: Row, figure: Figure) -> bool:
-    """Its score was measured, and is no number."""
-    return figure is SCORE and isinstance(row.get("metric"), str)
 
 
 def _place(row: Row, figure: Figure) -> Line:

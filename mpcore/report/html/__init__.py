@@ -1,6 +1,7 @@
 """Saved runs as one page that needs nothing else: no network, no other file. It is drawn in the browser, by the charting
 library that lies beside this file."""
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ def _cases(results: Mapping[str, Newest]) -> dict[str, list[Any]]:
     frames = [rows(part, of.failed).assign(hardware=hardware) for hardware, of in results.items() for part in of.comparable()]
     frame = pd.concat(frames)
     frame = frame.sort_values(["hardware", *KEYS[:-1]], kind="stable").astype(object)
-    records = frame.where(frame.notna(), None).to_dict("records")
+    records = frame.replace(math.inf, "not finite").where(frame.notna(), None).to_dict("records")
     table = columns([{str(name): value for name, value in row.items()} for row in records], list(CASES))
     return {CASES[name]: values for name, values in table.items() if any(value is not None for value in values)}
 

@@ -60,9 +60,10 @@ def _time(where: str, found: Sequence[tuple[Run, Speed]]) -> View:
 
 
 def _score(where: str, found: Sequence[tuple[Run, Quality]]) -> View:
-    metric = found[-1][1].metric
-    rows = [{**_of(run), metric: quality.mean(metric)} for run, quality in found]
-    return _view(metric, where, columns(rows, ["measured", "run", "commit", "accepted", metric]), metric, [])
+    last = found[-1][1]
+    name, times = (last.metric, 1) if last.lower_is_better else (f"{last.metric} %", 100)
+    rows = [{**_of(run), name: times * quality.mean(last.metric)} for run, quality in found]
+    return _view(last.metric, where, columns(rows, ["measured", "run", "commit", "accepted", name]), name, [])
 
 
 def _view(what: str, where: str, table: dict[str, list[Any]], figure: str, edges: Sequence[dict[str, Any]]) -> View:

@@ -192,23 +192,26 @@
     };
   };
 
-  const keyOf = (plot, trace, name, i) => { // a press hides the trace
+  const keyOf = ({ plot, hidden }, trace, name, i) => { // a press hides the trace, which stays so when it is drawn again
     const sign = make("i", { className: trace.marker.symbol ?? "" });
     sign.style.background = trace.marker.color;
-    const key = make("button", { type: "button", ariaPressed: "true" }, sign, name);
+    const key = make("button", { type: "button", ariaPressed: String(trace.visible) }, sign, name);
     key.addEventListener("click", () => {
       const on = key.ariaPressed !== "true";
       key.ariaPressed = String(on);
+      if (on) hidden.delete(name);
+      else hidden.add(name);
       Plotly.restyle(plot, { visible: on }, [i]);
     });
     return make("li", {}, key);
   };
 
-  const draw = ({ legend, plot, missing }, view) => {
+  const draw = ({ legend, plot, missing, hidden }, view) => {
     const named = view.traces.filter((template) => template.showlegend !== false);
     const all = view.traces.map((template) => ({ name: template.name, trace: traceOf(template, view.columns, named.indexOf(template)) }));
     const [seen, unseen] = [true, false].map((is) => all.filter(({ trace }) => trace.y.some((value) => value !== null) === is));
-    const keys = seen.map(({ name, trace }, i) => trace.showlegend !== false && keyOf(plot, trace, name, i)).filter(Boolean);
+    seen.forEach(({ name, trace }) => { trace.visible = !hidden.has(name); });
+    const keys = seen.map(({ name, trace }, i) => trace.showlegend !== false && keyOf({ plot, hidden }, trace, name, i)).filter(Boolean);
     legend.replaceChildren(...(keys.length > 1 ? keys : []));
     missing.textContent = unseen.map(({ name }) => `${name}: no finite ${view.layout.yaxis.title.text}`).join("; ");
     const upright = { traces: seen.map(({ trace }) => trace), layout: layoutOf(view) };
@@ -254,7 +257,8 @@
         if (numbers.open && numbers.children.length === 1) numbers.append(table(view.columns, view.label));
       });
       place.replaceChildren(legend, plot, missing, numbers);
-      drawn.set(plot, () => draw({ legend, plot, missing }, view));
+      const hidden = new Set();
+      drawn.set(plot, () => draw({ legend, plot, missing, hidden }, view));
       drawn.get(plot)();
     };
     select.addEventListener("change", show);

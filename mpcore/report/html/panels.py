@@ -28,7 +28,10 @@ def speedups(results: Mapping[str, Sequence[Result]]) -> Panel:
                 one = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"dash": "dot"}}]
                 layout = {"yaxis": {"title": {"text": f"times as fast as {reference}"}}, "barmode": "group", "shapes": one}
                 views.append(View(f"over {reference} on {hardware}", table, bars, layout))
-    note = "How many times as fast as the reference a step is, with 99 % intervals. A bar short of the dotted line is slower."
+    note = (
+        "How many times as fast as the reference a step is, with 99 % intervals. A bar short of the dotted line is slower. "
+        "Of a workload the newest version is drawn; what older runs have of another stands among the cases."
+    )
     return Panel("speed-up", "Speed-up", note, views)
 
 
