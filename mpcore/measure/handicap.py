@@ -12,6 +12,8 @@ from mpcore.measure.timing import Step, block_seconds
 CYCLES = 10**5, 10**6
 """Of waits whose time is measured: what their difference does not explain is the launch of one."""
 WAITS = 100
+ROUNDS = 5
+"""Of which the shortest count: a GPU that was idle takes a while to reach its clock."""
 
 
 class Handicapped:
@@ -39,11 +41,16 @@ def wait_of(seconds: float, device: torch.device) -> Callable[[], None]:
     """What makes `device` wait, launched by the host and not waited for; on a CPU the two are one."""
     if device.type != "cuda":
         return lambda: _spin(seconds)
-    few, many = (block_seconds(lambda _, n=n: torch.cuda._sleep(n), {}, WAITS, device) / WAITS for n in CYCLES)  # type: ignore[misc]
+    rounds = [[_sleep_seconds(cycles, device) for cycles in CYCLES] for _ in range(ROUNDS)]
+    few, many = (min(of) for of in zip(*rounds, strict=True))
     per_cycle = (many - few) / (CYCLES[1] - CYCLES[0])
     launch = max(0.0, few - per_cycle * CYCLES[0])
     cycles = max(1, round((seconds - launch) / per_cycle))
     return lambda: torch.cuda._sleep(cycles)
+
+
+def _sleep_seconds(cycles: int, device: torch.device) -> float:
+    return block_seconds(lambda _: torch.cuda._sleep(cycles), {}, WAITS, device) / WAITS
 
 
 def _spin(seconds: float) -> None:

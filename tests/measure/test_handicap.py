@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mpcore.hardware import GpuWatch
+from mpcore.measure import handicap
 from mpcore.measure.handicap import Handicapped, wait_of
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
 
@@ -47,6 +48,15 @@ def test_it_is_the_step_with_a_wait_after_it():
     assert handicapped({"x": x}) is x
     assert (waits, step.learning_rates) == ([1], [0.5])
     assert (handicapped.device, handicapped.captured) == (step.device, True)
+
+
+def test_a_wait_is_fitted_to_the_clock_that_a_gpu_reaches(monkeypatch):
+    launch, hertz, rounds = 4e-6, [3e8, 3e8, 1e9, 2e9, 2e9], iter(range(10))
+    cycles = []
+    monkeypatch.setattr(handicap, "_sleep_seconds", lambda count, _: launch + count / hertz[next(rounds) // 2])
+    monkeypatch.setattr(torch.cuda, "_sleep", cycles.append)
+    wait_of(20e-6, torch.device("cuda"))()
+    assert cycles == [pytest.approx(16e-6 * 2e9, rel=1e-3)]
 
 
 @pytest.mark.cuda
