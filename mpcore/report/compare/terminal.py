@@ -7,8 +7,8 @@ import tabulate
 from mpcore.report.compare.document import Document, Section, Table
 from mpcore.report.lines import wrapped
 
-NAME, HEADING = 48, 14
-"""Columns from which on a name or a heading goes on in another line."""
+NAME, FIGURE = 48, 14
+"""Columns from which on a name, or what stands over and in a column of figures, goes on in another line."""
 
 
 def text(document: Document) -> str:
@@ -21,8 +21,10 @@ def _section(section: Section) -> str:
 
 
 def _table(table: Table) -> str:
-    headings = [_broken(heading, NAME if i < table.names else HEADING) for i, heading in enumerate(table.headings)]
-    cells = [[_broken(cell, NAME) if i < table.names else cell for i, cell in enumerate(row)] for row in table.rows]
+    headings, *cells = [
+        [_broken(text, NAME if i < table.names else FIGURE) for i, text in enumerate(row)]
+        for row in (table.headings, *table.rows)
+    ]
     align = ["left" if i < table.names else "right" for i in range(len(headings))]
     return tabulate.tabulate(cells, headings, tablefmt="simple", disable_numparse=True, colalign=align)
 
