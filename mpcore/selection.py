@@ -100,23 +100,23 @@ def check(selection: Selection) -> None:
     """Loads the files of the selection; then all its names must be registered. Raises SelectionError."""
     _, unknown = known(selection)
     if unknown:
-        raise SelectionError(unknown[0])
+        raise SelectionError(next(iter(unknown.values())))
 
 
-def known(selection: Selection) -> tuple[Selection | None, list[str]]:
+def known(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
     """What is there of the selection once its files are loaded, None where nothing is; and a sentence for each file or name
-    that is not. Raises SelectionError for a file that cannot be imported."""
+    that is not, by what the selection calls it. Raises SelectionError for a file that cannot be imported."""
     from mpcore import execution as _executions  # noqa: F401  (registers them)
     from mpcore import precision as _modes  # noqa: F401
     from mpcore import workloads as _workloads  # noqa: F401
     from mpcore.registry import UnknownName, executions, precisions, workloads
 
-    unknown = []
+    unknown = {}
     for path in selection.load:
         try:
             load(Path(path).resolve())
         except NoFile as error:
-            unknown.append(str(error))
+            unknown[f"load {path}"] = str(error)
     kept: dict[str, tuple[str, ...]] = {}
     for axis, registry in (("workloads", workloads), ("precisions", precisions), ("executions", executions)):
         kept[axis] = ()
@@ -125,7 +125,7 @@ def known(selection: Selection) -> tuple[Selection | None, list[str]]:
                 registry.check([name] if name != ALL or axis != "precisions" else [])
                 kept[axis] += (name,)
             except UnknownName as error:
-                unknown.append(str(error))
+                unknown[f"{axis} {name}"] = str(error)
     emptied = any(getattr(selection, axis) and not names for axis, names in kept.items())
     return None if emptied else selection.model_copy(update=kept), unknown
 

@@ -249,9 +249,29 @@ def test_a_case_that_only_base_can_run_has_failed():
 
 def test_what_neither_has_is_a_mistake_in_the_selection():
     script = Script({}, {})
-    script.listings = dict.fromkeys(("base", "head"), stub.listing(unknown=("unknown workload 'x'; known are a, b",)))
+    unknown = (("workloads x", "unknown workload 'x'; known are a, b"),)
+    script.listings = dict.fromkeys(("base", "head"), stub.listing(unknown=unknown))
     with pytest.raises(SelectionError, match="unknown workload 'x'"):
         run(script)
+
+
+def test_a_mistake_beside_what_is_there_is_one_too():
+    script = Script({"a": 0.001}, {"a": 0.001})
+    script.listings = {side: stub.listing("a", unknown=(("workloads x", f"none in {side}"),)) for side in ("base", "head")}
+    with pytest.raises(SelectionError, match="none in head"):
+        run(script)
+    script.listings["base"] = stub.listing("a")  # of one side only: it is new there, or gone
+    assert exit_code(run(script)[0]) == 0
+
+
+def test_a_tree_without_code_is_refused():
+    """What would be measured in its place is whatever is installed."""
+    script = Script({"a": 0.001}, {"a": 0.001})
+    script.listings["base"] = script.listings["base"].model_copy(update={"own": False})
+    with pytest.raises(SelectionError, match=r"main: nothing is imported from base, .*: expected a tree with the package"):
+        run(script)
+    assert exit_code(run(script, head=BASE, base=BASE)[0]) == 0
+    assert exit_code(run(script, base=Side("main", Path("base"), python="other"))[0]) == 0
 
 
 def test_the_time_that_is_left_is_told():
@@ -414,7 +434,7 @@ class TestTheCommand:
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1] == (
             "mpcore: head (the working tree) cannot be measured: "
-            "its process ended: ModuleNotFoundError: No module named 'nowhere'"
+            "its process ended with exit code 1: ModuleNotFoundError: No module named 'nowhere' (<string>, line 1)"
         )
         assert left_behind(repository) == []
 

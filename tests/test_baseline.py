@@ -60,6 +60,12 @@ def test_without_an_accepted_run_all_is_new(run):
     strict.stdout.fnmatch_lines(["*ncf-movielens: fp32: no accepted run has it; python -m mpcore accept *"])
 
 
+def test_what_failed_for_being_new_only_can_be_accepted(run, pytester):
+    run(*CASES, "-m", "numerics", "--mp-strict", "--benchmark-json", "new.json").assert_outcomes(failed=2)
+    assert main(["accept", str(pytester.path / "new.json"), *BASELINES(pytester), "--reason", "the first"]) == 0
+    run(*CASES, "-m", "numerics", "--mp-strict").assert_outcomes(passed=2)
+
+
 def test_the_same_again_is_the_same(run, accepted):
     accepted("-m", "numerics or speed")
     result = run(*CASES, "-m", "numerics or speed", "--mp-strict")
@@ -156,6 +162,8 @@ def test_what_is_gone_is_said(run, accepted):
     path.write_text(path.read_text().replace("bf16-amp", "bf16-old"))
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "-k", "fp32 or bf16")
     assert "gone, though" not in result.stdout.str()  # of what was chosen by a word nothing is missed
+    result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "--deselect", "benchmarks/test_numerics.py::nothing")
+    assert "gone, though" not in result.stdout.str()
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics")
     title = "gone, though the last accepted run has it, which passes unless --mp-strict is given:"
     result.stdout.fnmatch_lines([title, "  numerics of ncf-movielens-bf16-old-eager-tiny: there is no such test"])

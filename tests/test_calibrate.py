@@ -330,6 +330,9 @@ GOOD = json.dumps({"step_seconds": {"a": [1.0, 1.1, 1.0, 1.2, 1.0]}})
         ('{"step_seconds": {"a": [1, 2, 3, 4, 0]}}', "line 1: expected"),
         ('{"step_seconds": {"a": [1, 2, 3, 4, NaN]}}', "line 1: expected"),
         ('{"step_seconds": {"a": "12345"}}', "line 1: expected"),
+        ('{"step_seconds": {"a": [true, true, true, true, true]}}', "line 1: expected"),
+        (f'{{"step_seconds": {{"a": [1, 1, 1, 1, 1{"0" * 400}]}}}}', "line 1: expected"),
+        ("[" * 100000, "line 1: expected"),
     ],
 )
 def test_traces_that_are_none_are_one_sentence(tmp_path, capsys, text, sentence):

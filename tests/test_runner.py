@@ -77,7 +77,7 @@ def test_a_process_that_does_not_import_says_its_cause(tmp_path):
     with Runner(stub.tree(tmp_path, ALL, first="import nowhere"), Selection()) as runner:
         with pytest.raises(RunnerError) as refused:
             runner.listing()
-        cause = "its process ended: ModuleNotFoundError: No module named 'nowhere'"
+        cause = "its process ended with exit code 1: ModuleNotFoundError: No module named 'nowhere' (<string>, line 1)"
         assert str(refused.value) == cause
         assert sentences(runner.measure([A, B])) == {"a": cause, "b": cause}
 
@@ -95,9 +95,17 @@ def test_a_crash_loses_its_case_and_no_other(tmp_path):
     assert [isinstance(measured[case], Timing) for case in (A, B, C)] == [True, False, True]
 
 
-def test_an_exception_is_its_last_line(tmp_path):
+def test_an_exception_is_its_last_line_and_its_place(tmp_path):
     with Runner(stub.tree(tmp_path, ALL, does={"a": "raise ValueError('a b c')"}), Selection()) as runner:
-        assert sentences(runner.measure([A])) == {"a": "its process ended: ValueError: a b c"}
+        assert sentences(runner.measure([A])) == {
+            "a": "its process ended with exit code 1: ValueError: a b c (<string>, line 1)"
+        }
+
+
+def test_what_a_process_has_said_before_is_not_why_it_ended(tmp_path):
+    does = {"a": "print('a warning of old', file=sys.stderr, flush=True); os._exit(3)"}
+    with Runner(stub.tree(tmp_path, ALL, does=does), Selection()) as runner:
+        assert sentences(runner.measure([A])) == {"a": "its process ended with exit code 3"}
 
 
 def test_a_hang_is_ended(tmp_path):
@@ -149,7 +157,7 @@ class TestTheRealProcess:
         reasons = [reason for _, reason in listing.cases if reason is not None]
         assert len(reasons) == 2
         assert all(reason.startswith("tf32 needs an NVIDIA GPU") for reason in reasons)
-        assert listing.unknown[0].startswith("unknown workload 'gone'; known are")
+        assert listing.unknown[0][1].startswith("unknown workload 'gone'; known are")
         assert "torch" in listing.machine.software
 
     def test_it_times_what_talks_and_says_what_fails(self, runner, cases):

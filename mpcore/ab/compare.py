@@ -37,12 +37,13 @@ def compare(
 ) -> Comparison:
     """Base against head on this machine's device. pairs: after how many the verdicts are looked at.
 
-    Raises RunnerError where one of them lists no cases, SelectionError where neither has what is selected.
+    Raises RunnerError where one of them lists no cases, SelectionError where neither has what is selected, and where one of two
+    trees has no code of its own.
     """
     with Relay(base, head, selection, seed=seed, start=start) as relay:
         progress("base and head list their cases")
         listings = relay.listings()
-        _check(*listings)
+        _check((base, head), listings)
         courses, new, failures, skipped = _matched(*listings)
         confidence = 1 - ERROR / len(pairs)
         _measure(relay, courses, pairs, confidence, progress)
@@ -97,11 +98,21 @@ def _timed(numbers: range, progress: Progress) -> Iterator[int]:
         left = f", about {seconds // 60} min {seconds % 60:02d} s left"
 
 
-def _check(base: Listing, head: Listing) -> None:
-    """What neither has is a mistake in the selection."""
-    unknown = [sentence for sentence in head.unknown if base.unknown]
-    if not base.cases and not head.cases:
-        raise SelectionError("; ".join(unknown) or "nothing is selected")
+def _check(sides: tuple[Side, Side], listings: tuple[Listing, Listing]) -> None:
+    """What neither has is a mistake in the selection, and a tree that nothing is imported from is another's code."""
+    base, head = (dict(listing.unknown) for listing in listings)
+    mistakes = [sentence for name, sentence in head.items() if name in base]
+    if mistakes:
+        raise SelectionError("; ".join(mistakes))
+    if not any(listing.cases for listing in listings):
+        raise SelectionError("; ".join([*base.values(), *head.values()]) or "nothing is selected")
+    if len({side.tree for side in sides}) > 1 and len({side.python for side in sides}) == 1:
+        for side, listing in zip(sides, listings, strict=True):
+            if not listing.own:
+                raise SelectionError(
+                    f"{side.name}: nothing is imported from {side.tree}, so that it would be measured with the code that is "
+                    "installed: expected a tree with the package mpcore, or with a file of --mp-load"
+                )
 
 
 def _matched(base: Listing, head: Listing) -> tuple[list[Course], list[Case], dict[str, str], dict[str, str]]:

@@ -66,12 +66,16 @@ def _processes(path: Path) -> list[dict[str, list[float]]]:
 def _process(path: Path, number: int, line: str) -> dict[str, list[float]]:
     try:
         traces = json.loads(line)["step_seconds"]
-        good = all(len(s) > 4 and all(math.isfinite(x) and x > 0 for x in s) for s in traces.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        good = all(len(s) > 4 and all(_is_time(x) for x in s) for s in traces.values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         good = False
     if not good:
         raise RunError(f'{path}, line {number}: expected {{"step_seconds": {{case: [five or more times above 0]}}}}')
     return traces
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
 def _case(name: str, traces: list[Array], odd: int) -> CaseNoise:

@@ -11,7 +11,7 @@ from mpcore.calibrate.noise import CaseNoise, Noise
 from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, false_alarms, smallest
 from mpcore.policy import MACHINE_PRIOR
 
-GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(3), Stored(5), Stored(10))
+GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(1), Stored(3), Stored(5), Stored(10))
 SHOWN = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
 SIZES = (*(n / 1000 for n in range(50)), *(n / 1000 for n in range(50, 81, 5)))
 TEXT = ("gate", "noise", "cases")

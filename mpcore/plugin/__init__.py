@@ -222,9 +222,10 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         from mpcore.store import KEY
 
         current = config.stash[SESSION]
+        failed = {test: sentence for test, sentence in current.failed.items() if test not in current.open}
         output_json[KEY] = {
             "command": command_of(config),
-            "failed": [{"test": test, "sentence": sentence} for test, sentence in current.failed.items()],
+            "failed": [{"test": test, "sentence": sentence} for test, sentence in failed.items()],
         }
 
 

@@ -126,7 +126,8 @@ def lost(config: pytest.Config, session: "Session", baseline: Baseline) -> bool:
 def gone(config: pytest.Config, session: "Session", runs: "Sequence[Run]") -> list[str]:
     """The cases of the last accepted run that are no longer there, or are skipped now: of the kinds of tests and the names that
     were chosen."""
-    if not runs or config.option.keyword or any("::" in argument for argument in config.args):
+    chosen_by_hand = [getattr(config.option, name, None) for name in ("keyword", "deselect", "ignore", "ignore_glob", "lf")]
+    if not runs or any(chosen_by_hand) or any("::" in argument for argument in config.args):
         return []
     from mpcore.plugin.options import selection_of
 

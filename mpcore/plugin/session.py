@@ -27,6 +27,8 @@ class Session:
     """Why, by test, whether or not it left a result."""
     baseline: "Baseline | None" = None
     skipped: dict[str, str] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    """Tests that failed for --mp-strict only, which says nothing of what was measured."""
 
     def add(self, result: "Result", extra_info: dict[str, Any]) -> None:
         from mpcore.store import KEY

@@ -51,12 +51,13 @@ class Failure(Record):
 
 class Listing(Record):
     """The cases of a selection, each with the reason where the machine cannot run it. unknown: what the selection names and is
-    not there, a sentence each."""
+    not there, each with a sentence. own: whether anything was imported from the tree that the process runs in."""
 
     kind: Literal["listing"] = "listing"
     machine: "Machine"
     cases: tuple[tuple[Case, str | None], ...]
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[tuple[str, str], ...] = ()
+    own: bool = True
 
 
 Answer = Annotated[Ready | Listing | Timing | Speed | Failure, Field(discriminator="kind")]

@@ -13,7 +13,8 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mpcore.records import Case, Failure, Listing, Machine, Order, Ready, Record, Selection
@@ -61,7 +62,7 @@ def _say(answers: TextIO, record: Record) -> None:
     answers.write(record.model_dump_json() + "\n")
 
 
-def _prepared(selection: Selection) -> "tuple[Bench, list[tuple[Case, str | None]], list[str]]":
+def _prepared(selection: Selection) -> "tuple[Bench, list[tuple[Case, str | None]], dict[str, str]]":
     """Loads the data, of which the collector is then told that they stay. Raises SelectionError."""
     import torch
 
@@ -81,11 +82,17 @@ def _prepared(selection: Selection) -> "tuple[Bench, list[tuple[Case, str | None
     return bench, listed, unknown
 
 
-def _listing(bench: "Bench", listed: Sequence[tuple[Case, str | None]], unknown: Sequence[str]) -> Listing:
+def _listing(bench: "Bench", listed: Sequence[tuple[Case, str | None]], unknown: Mapping[str, str]) -> Listing:
     from mpcore.hardware import probe, software
 
     machine = Machine(hardware=probe(bench.device), software=software())
-    return Listing(machine=machine, cases=tuple(listed), unknown=tuple(unknown))
+    return Listing(machine=machine, cases=tuple(listed), unknown=tuple(unknown.items()), own=_imports_of(Path.cwd()))
+
+
+def _imports_of(tree: Path) -> bool:
+    """Whether a module is from there, and not from an environment that lies in it."""
+    files = (Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None)))
+    return any(file.is_relative_to(tree) and "site-packages" not in file.parts for file in files)
 
 
 def _measured(bench: "Bench", case: Case, order: Order) -> Measured:

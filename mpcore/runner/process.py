@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import tempfile
@@ -16,7 +17,9 @@ from mpcore.records import Answer, Record
 
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 LAST_BYTES = 10_000
-"""Of standard error, among which the last line says what happened."""
+"""Of standard error, at whose end stands what happened."""
+RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)(:|$)")
+PLACE = re.compile(r'^ +File "(.+)", line (\d+)')
 
 
 class RunnerError(RuntimeError):
@@ -97,5 +100,9 @@ class Process:
         code = self._popen.wait()
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - LAST_BYTES))
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        last = f": {lines[-1].strip()}" if lines else ""
-        return f"its process was ended by {signal.Signals(-code).name}{last}" if code < 0 else f"its process ended{last}"
+        if code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}" + (f": {lines[-1].strip()}" if lines else "")
+        raised = next((line for line in reversed(lines) if RAISED.match(line)), None)
+        places = [place for line in lines if (place := PLACE.search(line))]
+        where = f" ({Path(places[-1][1]).name}, line {places[-1][2]})" if places else ""
+        return f"its process ended with exit code {code}" + (f": {raised}{where}" if raised else "")

@@ -108,6 +108,8 @@ def _join(candidates: list[Candidate], folder: Path, keep: int) -> dict[str, lis
     for run in (candidate.run for candidate in candidates):
         hardware = run.machine.hardware
         joined.setdefault(hardware.key, accepted(folder, hardware))
+        if any(other.path == run.path for other in seen):
+            raise RunError(f"{run.path} is named twice")
         for other in (*joined[hardware.key], *seen):
             if (other.datetime, other.commit) == (run.datetime, run.commit):
                 raise RunError(f"{run.path} has been accepted already: it is the run in {other.path}")

@@ -72,6 +72,8 @@ def _read(folder: Path) -> list[Run]:
 def _baseline(path: Path) -> Run:
     run = load(path)
     number(run)
+    if not run.results:
+        raise RunError(f"{path}: it has no results: nothing could be compared with it")
     if run.accepted is None:
         raise RunError(f"{path}: nobody has accepted it: 'mpcore.accepted' is missing; python -m mpcore accept writes it")
     return run
@@ -80,7 +82,9 @@ def _baseline(path: Path) -> Run:
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if folder.is_symlink():
+            raise RunError(f"cannot read {folder}: it is a link to {folder.readlink()}, which is not there") from error
         return []
     except OSError as error:
         raise RunError(f"cannot read {folder}: {error.strerror}") from error

@@ -131,6 +131,8 @@ def _at_once(path: str | Path, content: bytes) -> Run | None:
         file = _File.model_validate_json(content)
     except ValidationError:
         return None
+    if any("mpcore" in b.extra_info.model_fields_set and b.extra_info.mpcore is None for b in file.benchmarks):
+        return None
     found = [(b.fullname, b.extra_info.mpcore) for b in file.benchmarks if b.extra_info.mpcore]
     if any(result.layout not in LAYOUTS or "layout" not in result.model_fields_set for _, result in found):
         return None
@@ -156,8 +158,9 @@ def _bytes(path: str | Path) -> bytes:
 
 
 def _json(path: str | Path) -> Any:
+    text = _bytes(path)
     try:
-        content: Any = json.loads(_bytes(path))
+        content: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is no JSON file: {error}") from error
     waiting = [("", content)]

@@ -171,7 +171,7 @@ def test_a_run_is_accepted_once(run, folder):
     (first,), _ = accept([run()], folder, "a reason")
     assert refusal([run()], folder) == f"{run()} has been accepted already: it is the run in {first}"
     assert refusal([first], folder) == f"{first} has been accepted already: it is the run in {first}"
-    assert refusal([run(1), run(1)], folder) == f"{run(1)} has been accepted already: it is the run in {run(1)}"
+    assert refusal([run(1), run(1)], folder) == f"{run(1)} is named twice"
 
 
 def test_runs_of_one_moment_and_other_commits_are_two(run, folder):

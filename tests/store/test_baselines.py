@@ -31,6 +31,17 @@ def test_without_a_folder_there_is_none(folder, hardware):
     assert accepted(folder, hardware) == []
 
 
+def test_a_link_to_nowhere_is_not_taken_for_none(folder, hardware):
+    folder.mkdir(parents=True)
+    (folder / hardware.key).symlink_to(folder / "nowhere")
+    assert "is a link to" in refusal(folder, hardware)
+
+
+def test_one_without_results_is_none_to_compare_with(content, stored, folder, hardware):
+    stored(content | {"benchmarks": []})
+    assert "has no results" in refusal(folder, hardware)
+
+
 def test_the_oldest_comes_first(content, stored, folder, hardware):
     for number in ("10000", "0002", "9999"):
         stored(content | {"datetime": number}, f"{number}_abc.json")

@@ -103,6 +103,11 @@ def test_a_wrong_value_is_named_with_its_benchmark_and_field(saved, content, fie
     assert message.endswith(f"found {found}")
 
 
+def test_a_benchmark_with_nothing_under_our_key_is_refused(saved, content):
+    content["benchmarks"][0]["extra_info"]["mpcore"] = None
+    assert NAME in refusal(saved(content))
+
+
 @pytest.mark.parametrize(
     ("wrong", "place"),
     [({"datetime": 5}, "datetime"), ({"commit_info": {"id": 5}}, "commit")],
