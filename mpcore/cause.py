@@ -1,9 +1,14 @@
 """An exception as part of a sentence: what came first, and the line that did it."""
 
+import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+from pydantic import ValidationError
+
+PACKAGE = Path(__file__).parent
+LIBRARIES = tuple(Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib", "platlib"))
 
 
 def first(error: BaseException) -> BaseException:
@@ -14,13 +19,28 @@ def first(error: BaseException) -> BaseException:
 
 
 def cause(error: BaseException) -> str:
-    """The first line of what came first, and the line outside of torch that did it."""
+    """The first line of what came first, and the line that did it."""
     error = first(error)
+    return _reason(error) + place(traceback.extract_tb(error.__traceback__))
+
+
+def place(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Of these the last line of a user's own code, or else of mpcore's, in parentheses; "" where there is none."""
+    frames = [f for f in frames if not (f.filename.startswith("<") or _in(f, LIBRARIES))]
+    frames = [f for f in frames if not _in(f, [PACKAGE])] or frames
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        wrong = error.errors()[0]
+        return f"{error.title}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}, found {wrong['input']!r:.80}"
     text = str(error).strip()
     reason = text.splitlines()[0] if text else type(error).__name__
-    if not isinstance(error, RuntimeError | ValueError):
-        reason = f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key
-    inside = Path(torch.__file__).parent
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if inside not in Path(f.filename).parents]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    return reason + place
+    if isinstance(error, RuntimeError | ValueError):
+        return reason
+    return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key
+
+
+def _in(frame: traceback.FrameSummary, folders: Sequence[Path]) -> bool:
+    return any(Path(frame.filename).is_relative_to(folder) for folder in folders)

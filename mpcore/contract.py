@@ -6,6 +6,7 @@ Each test takes a workload at its tiny size and a mode, on the GPU where there i
 """
 
 import itertools
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mpcore.cause import place
 from mpcore.data import Batch
 from mpcore.execution import WARM_UP, Graph
 from mpcore.flops import FlopCount
@@ -51,6 +53,8 @@ class Subject:
     def step(
         self, mode: type[Precision] | None = None, *, accumulate: int = 1, execution: str = "eager", **options: Any
     ) -> TrainStep:
+        if mode is not None:  # what it is compared with is clipped as the mode is by itself
+            options = {"max_norm": self.mode().max_norm} | options
         precision = (mode or self.mode)(**options)
         try:
             return TrainStep(self.workload, precision, self.device, accumulate=accumulate, execution=execution, dropout=False)
@@ -324,7 +328,7 @@ class HostReads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func._schema.name in self.READS:
-            self.functions.append(str(func))
+            self.functions.append(f"{func}{place(traceback.extract_stack())}")
         return func(*args, **(kwargs or {}))
 
 

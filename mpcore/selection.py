@@ -141,7 +141,8 @@ def load(path: Path) -> None:
     if str(path) == getattr(sys.modules.get(name), "__file__", None):
         return
     if not path.is_file() or path.suffix != ".py":
-        raise NoFile(f"--mp-load {str(path)!r}: expected a Python file that registers a workload or a mode")
+        what = "expected" if path.exists() else "there is no such file; expected"
+        raise NoFile(f"--mp-load {str(path)!r}: {what} a Python file that registers a workload or a mode")
     if name in sys.modules:
         raise SelectionError(f"--mp-load {str(path)!r}: {sys.modules[name].__file__} has the same name; rename one of them")
     before = len(workloads.names()) + len(precisions.names())
@@ -154,7 +155,7 @@ def load(path: Path) -> None:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise SelectionError(f"--mp-load {path.name}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SelectionError(f"--mp-load {path.name}: {cause(error)}") from error
     if len(workloads.names()) + len(precisions.names()) == before:
         raise SelectionError(f"--mp-load {path.name} registers nothing: expected @workloads.register or @precisions.register")

@@ -20,7 +20,7 @@ from mpcore.hardware import synchronise
 from mpcore.precision import Precision
 from mpcore.records import Confusion, Divergence
 from mpcore.registry import executions
-from mpcore.workloads import Workload, WorkloadError
+from mpcore.workloads import Workload
 
 WINDOW = 50
 EVALUATION_BATCHES = 4
@@ -152,12 +152,7 @@ def evaluate(step: TrainStep, split: Split) -> Evaluation:
     seconds = time.perf_counter() - start
     step.train_mode()
     truth = split.to(torch.device("cpu")).columns
-    with step.workload.telling("score"):
-        metrics, confusion = step.workload.score(truth, predicted)
-    if step.workload.metric not in metrics:
-        found = ", ".join(metrics) or "no metrics"
-        raise WorkloadError(f"{step.workload.name}: score() returned {found}: expected {step.workload.metric!r} among them")
-    return Evaluation(seconds, metrics, confusion)
+    return Evaluation(seconds, *step.workload.checked_score(truth, predicted))
 
 
 @dataclass(frozen=True)

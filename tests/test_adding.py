@@ -11,7 +11,7 @@ import torch
 import mpcore.precision  # noqa: F401  registers the modes
 from mpcore.plugin.own import load
 from mpcore.registry import precisions, workloads
-from mpcore.train import TrainStep
+from mpcore.train import TrainStep, evaluate
 from mpcore.workloads import WorkloadError
 
 CPU = torch.device("cpu")
@@ -73,6 +73,13 @@ def test_a_mode_of_the_guide_is_measured_with_a_workload_of_the_guide(files):
     assert "2 passed" in done.stdout
 
 
+def test_a_mode_that_clips_is_compared_with_a_clipped_yardstick(files):
+    """The gradient of a ResNet is longer than 1."""
+    arguments = "--mp-workload", "resnet18-mnist", "--mp-precision", MODE[1], "--mp-device", "cpu", "--mp-size", "tiny"
+    done = run("benchmarks", "-m", "numerics", "--mp-load", files[MODE[0]], *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_ini_option_loads_too(files, tmp_path):
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nmp_load = {PLAIN[0]}\n")
     (tmp_path / "test_own.py").write_text(
@@ -97,6 +104,7 @@ def changed(path, shown, wrong):
     return path
 
 
+PREDICTION = 'return model(batch["x"]).argmax(-1)'
 LOSS = 'return cross_entropy(model(batch["x"]), batch["label"])'
 
 AT_ONCE = {
@@ -106,6 +114,12 @@ AT_ONCE = {
     "a name with a space": ('"stripes"', '"my stripes"', "workload 'my stripes' cannot be named so"),
     "one size only": (', "full": 1.0}', "}", "tolerances is {'tiny': 5.0}: expected a value for 'tiny' and one for 'full'"),
     "no subclass": ("class Stripes(Workload)", "class Stripes", "is a Stripes: expected a subclass of Workload"),
+    "a recipe of nothing": (
+        "epochs=3, batch_size=32",
+        "epochs=0, batch_size=32",
+        "--mp-load my_models.py: Recipe: epochs: Input should be greater than 0, found 0 (my_models.py, line ",
+    ),
+    "an end": ("import torch\n", "import torch, sys\nsys.exit(3)\n", "SystemExit: 3 (my_models.py, line 3: sys.exit(3))"),
     "a syntax error": ("import torch\n", "import torch torch\n", "--mp-load my_models.py, line 2: invalid syntax"),
     "an import that fails": ("import torch\n", "import torch, nowhere\n", "ModuleNotFoundError: No module named 'nowhere'"),
     "nothing registered": ("@workloads.register\n", "", "registers nothing: expected @workloads.register"),
@@ -117,6 +131,42 @@ def test_a_mistake_is_said_when_the_file_is_loaded(files, registries, shown, wro
     with pytest.raises(pytest.UsageError) as refused:
         load(changed(files[PLAIN[0]], shown, wrong))
     assert sentence in str(refused.value)
+
+
+SCORE = "return model(batch['x']).argmax(-1)\n\n    def score(self, truth, predicted):\n        return "
+AT_LAST = {
+    "logits for classes": (
+        ".argmax(-1)",
+        "",
+        "what predict() returned is a tensor of shape (200, 4) and torch.float32: ",
+    ),
+    "a class too many": (
+        "classes = 4",
+        "classes = 3",
+        "the column 'label' is a tensor of shape (200,) and torch.int64: ",
+    ),
+    "no label": ('"label": label', '"y": label', "the column 'label' is NoneType None: expected a class from 0 to 3 for each"),
+    "a score without a matrix": (PREDICTION, SCORE + "{'accuracy': 1.0}", "score() returned dict {'accuracy': 1.0}: expected"),
+    "a score without the metric": (PREDICTION, SCORE + "{'iou': 1.0}, None", "score() returned iou: expected 'accuracy' among"),
+}
+
+
+@pytest.mark.parametrize(("shown", "wrong", "sentence"), AT_LAST.values(), ids=AT_LAST.keys())
+def test_a_mistake_is_said_when_the_training_is_scored(files, registries, shown, wrong, sentence):
+    load(changed(files[PLAIN[0]], shown, wrong))
+    workload = workloads["stripes"]("tiny")
+    test = workload.split("test", CPU)
+    with pytest.raises(WorkloadError) as refused:
+        evaluate(TrainStep(workload, precisions["fp32"](), CPU), test)
+    assert sentence in str(refused.value)
+
+
+def test_a_class_for_each_pixel_needs_a_score_only(files, registries):
+    """Nothing uninformed is made up for labels of another shape."""
+    pixels = SCORE + "{'accuracy': float((truth['label'] == predicted[:, None]).float().mean())}, None"
+    text = changed(files[PLAIN[0]], PREDICTION, pixels)
+    load(changed(text, '"label": label}', '"label": label[:, None].expand(-1, 2)}'))
+    assert workloads["stripes"]("tiny").uninformed_score() is None
 
 
 def use(workload):
@@ -132,11 +182,18 @@ LATER = {
         '"label": label[1:]})',
         "data() failed: the columns of a split must have equally",
     ),
+    "a column on another device": (
+        '"label": label})',
+        '"label": label.to("meta")})',
+        "column 'label' of data('train') is on meta: expected it on the CPU",
+    ),
+    "no column": ('{"x": x, "label": label}', "{}", "data() failed: a split must have a column at least (my_models.py, line "),
     "no split": ('return Split({"x": x, "label": label})', "return x", "data('train') returned a tensor of shape (960, 64)"),
     "a loss of each sample": (LOSS, 'return model(batch["x"]).sum(-1)', "loss() returned a tensor of shape (32,)"),
+    "a loss in 16 bits": (LOSS, LOSS + ".half()", "loss() returned a tensor of shape () and torch.float16: expected"),
     "a loss of nothing": (LOSS, "return torch.zeros(())", "loss() returned a tensor that does not depend on the model"),
     "a loss that is a number": (LOSS, "return 0.5", "loss() returned float 0.5: expected the batch's mean, a 0-dim tensor"),
-    "a wrong device": (LOSS, LOSS.replace('["label"]', '["label"].to("meta")'), "loss() failed: "),
+    "a wrong device": (LOSS, LOSS.replace('["label"]', '["label"].to("meta")'), f"(my_models.py, line 36: {LOSS[:30]}"),
     "a key that is not there": (
         '(batch["x"]).argmax',
         '(batch["y"]).argmax',
@@ -171,5 +228,5 @@ def test_a_mistake_fails_its_case_without_a_traceback(files):
 
 @pytest.mark.parametrize("name", ["nowhere.py", "benchmarks"])
 def test_a_file_that_is_none_is_named(name):
-    with pytest.raises(pytest.UsageError, match=f"{name}': expected a Python file that registers a workload or a mode"):
+    with pytest.raises(pytest.UsageError, match=f"{name}': .*expected a Python file that registers a workload or a mode"):
         load(Path(name))

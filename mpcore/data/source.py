@@ -59,7 +59,7 @@ class Source:
 
 
 def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset:
-    """`dataset` unchanged, once it is seen to have samples, `column`, and labels from 0 to `classes` - 1.
+    """`dataset`, once it is seen to have samples, `column`, and labels from 0 to `classes` - 1.
 
     Raises DataError with `where`, which names the file, in its message.
     """
@@ -71,6 +71,8 @@ def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset
     for row, label in enumerate(dataset["label"][:]):
         if type(label) is not int or not 0 <= label < classes:
             raise DataError(f"{where}, row {row}: label {label!r} is not a whole number from 0 to {classes - 1}")
+    if column != "text" and isinstance(dataset.features[column], dict):  # bytes and path, as others than `datasets` write it
+        dataset = _readable(lambda: dataset.cast_column(column, Image()), where)
     kind = dataset.features[column]
     texts = getattr(kind, "dtype", None) in ("string", "large_string")
     if not (texts if column == "text" else isinstance(kind, Image)):

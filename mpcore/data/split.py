@@ -21,7 +21,9 @@ class Split:
                 raise ValueError(
                     f"column {name!r} is {column!r:.60}: expected a tensor whose first dimension counts the samples"
                 )
-        if len(rows := {name: len(column) for name, column in self.columns.items()}) == 0 or len(set(rows.values())) > 1:
+        if not self.columns:
+            raise ValueError("a split must have a column at least")
+        if len(set((rows := {name: len(column) for name, column in self.columns.items()}).values())) > 1:
             raise ValueError(f"the columns of a split must have equally many rows: {rows}")
 
     def __len__(self) -> int:

@@ -226,6 +226,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         output_json[KEY] = {
             "command": command_of(config),
             "failed": [{"test": test, "sentence": sentence} for test, sentence in failed.items()],
+            "missed": len(current.missed),
         }
 
 
@@ -248,6 +249,8 @@ def _sentence(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
     from mpcore.cause import cause
 
     error = call.excinfo.value if call.excinfo else None
-    if error is None or isinstance(error, pytest.fail.Exception):
+    if isinstance(error, pytest.fail.Exception):
+        return " ".join(str(error).split())[-WORDS:]
+    if error is None:
         return " ".join(report.longreprtext.split())[-WORDS:]
     return f"{report.nodeid.split('::')[-1]}: {' '.join(cause(error).split())}"[:WORDS]

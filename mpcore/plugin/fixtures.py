@@ -26,14 +26,16 @@ def case(request: pytest.FixtureRequest) -> "Case":
             pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
         if not trained(request.config, case.workload):
             pytest.skip(f"{case.workload} is trained on request: --mp-accuracy {case.workload}, or all")
-    timed = any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity"))
+    if not any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity")):
+        return case
     try:
-        if timed and (reason := session_of(request.config).bench.emulated(case)):
-            pytest.skip(reason)
+        skip, why = True, session_of(request.config).bench.emulated(case)
     except Inapplicable as inapplicable:
-        pytest.skip(f"{case.workload}: {inapplicable}")
+        skip, why = True, f"{case.workload}: {inapplicable}"
     except Failed as failed:
-        pytest.fail(f"{case.id}: {explained(failed)}", pytrace=False)
+        skip, why = False, f"{case.id}: {explained(failed)}"
+    if why:  # outside of the handlers, or what they handle would be shown, too
+        pytest.skip(why) if skip else pytest.fail(why, pytrace=False)
     return case
 
 

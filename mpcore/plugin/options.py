@@ -14,6 +14,8 @@ from mpcore.selection import ALL, SelectionError
 if TYPE_CHECKING:
     from mpcore.records import Case, Selection
 
+MOST_SEEDS = 1000
+
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("mpcore", "mixed-precision benchmarks")
@@ -81,8 +83,8 @@ def session_of(config: pytest.Config) -> Session:
     if target is not None and not 0 < target <= 100:
         raise pytest.UsageError(f"--mp-precision-target {target}: expected per cent of the ratio, above 0 and at most 100")
     seeds = config.getoption("mp_seeds")
-    if seeds is not None and seeds < 1:
-        raise pytest.UsageError(f"--mp-seeds {seeds}: expected a number of trainings, 1 or more")
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise pytest.UsageError(f"--mp-seeds {seeds}: expected a number of trainings from 1 to {MOST_SEEDS}")
 
     def progress(title: str) -> ProgressLine:
         return ProgressLine(config, title)

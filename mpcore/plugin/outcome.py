@@ -24,7 +24,7 @@ def outcome_of(config: pytest.Config, session: "Session") -> "Outcome":
         run=_run(config, session, saved),
         selection=selection_of(config),
         ran=len(ran),
-        missed=len(session.collected.keys() - ran - session.skipped.keys()),
+        missed=len(session.missed),
         skipped=tuple(session.skipped.values()),
         saved=saved,
         accepted=baseline.runs if baseline else (),

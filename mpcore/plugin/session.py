@@ -30,6 +30,11 @@ class Session:
     open: set[str] = field(default_factory=set)
     """Tests that failed for --mp-strict only, which says nothing of what was measured."""
 
+    @property
+    def missed(self) -> set[str]:
+        """Tests that were to run, and were not reached."""
+        return self.collected.keys() - self.ran - self.failed.keys() - self.skipped.keys()
+
     def add(self, result: "Result", extra_info: dict[str, Any]) -> None:
         from mpcore.store import KEY
 

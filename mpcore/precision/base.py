@@ -198,7 +198,8 @@ def cast_inputs(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
-    """The outermost modules whose qualified names match. Raises ValueError for a pattern that matches none."""
+    """The outermost modules whose qualified names match, and those that share weights with them. Raises ValueError for a
+    pattern that matches none."""
     names = dict(model.named_modules())
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names if name):
@@ -207,7 +208,11 @@ def matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
             )
     chosen = {name for name in names if name and any(fnmatchcase(name, pattern) for pattern in patterns)}
     inner = {name for name in chosen if any(name.startswith(f"{outer}.") for outer in chosen)}
-    return [names[name] for name in names if name in chosen - inner]
+    outermost = [names[name] for name in names if name in chosen - inner]
+    within = {module for outer in outermost for module in outer.modules()}
+    weights = {weight for module in within for weight in module.parameters(recurse=False)}
+    tied = [m for m in model.modules() if m not in within and not weights.isdisjoint(m.parameters(recurse=False))]
+    return [*outermost, *tied]
 
 
 def hold_fp32(module: nn.Module, device_type: str, output: torch.dtype | None = None) -> None:

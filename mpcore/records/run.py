@@ -36,7 +36,7 @@ class FailedTest(Record):
 
 class Run(Record):
     """One saved session, and the command line that made it. failed: tests that failed, whether or not they left a result.
-    accepted: where it is a baseline."""
+    missed: how many it did not reach before it was ended. accepted: where it is a baseline."""
 
     path: str
     command: str
@@ -45,6 +45,7 @@ class Run(Record):
     machine: Machine
     results: tuple[Result, ...]
     failed: tuple[FailedTest, ...] = ()
+    missed: Annotated[int, Field(ge=0)] = 0
     accepted: Accepted | None = None
 
     @property

@@ -68,6 +68,8 @@ def _overruled(files: list[tuple[dict[str, Any], Run]], names: Sequence[str]) ->
     for content, run in files:
         if not run.results:
             raise RunError(f"{run.path} has no results: nothing in it could be compared with")
+        if run.missed:
+            raise RunError(f"{run.path} was ended before it reached {run.missed} of its cases, and is no reference for them")
         tests = {_only(name, run) for name in names} - {None}
         left = [failure for failure in run.failed if failure.test not in tests]
         if left:

@@ -4,9 +4,9 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mpcore.records import SCHEMA, Accepted, FailedTest, Machine, Published, Result, Run
 
@@ -46,6 +46,7 @@ def to_run(path: str | Path, content: dict[str, Any]) -> Run:
             "datetime": content["datetime"],
             "commit": content["commit_info"]["id"],
             "failed": content[KEY].get("failed", []),
+            "missed": content[KEY].get("missed", 0),
         }
         accepted = content[KEY].get("accepted")
     except KeyError as error:
@@ -111,6 +112,7 @@ class _CommitInfo(_Part):
 class _Session(_Part):
     command: str
     failed: tuple[FailedTest, ...] = ()
+    missed: Annotated[int, Field(ge=0)] = 0
     accepted: Accepted | None = None
 
 
@@ -146,6 +148,7 @@ def _at_once(path: str | Path, content: bytes) -> Run | None:
         machine=file.machine_info.mpcore,
         results=tuple(results),
         failed=_failures(file.mpcore.failed, names, results),
+        missed=file.mpcore.missed,
         accepted=file.mpcore.accepted,
     )
 

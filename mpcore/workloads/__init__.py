@@ -10,14 +10,18 @@ from mpcore.workloads import (
     unet_membrane,
     vit_l_cifar10,
 )
+from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, WorkloadError, cross_entropy
+from mpcore.workloads.gpt2_text import linear
 
 __all__ = [
+    "UNMASKED",
     "Workload",
     "WorkloadError",
     "bert_imdb",
     "cross_entropy",
     "gpt2_text",
+    "linear",
     "ncf_movielens",
     "resnet18_mnist",
     "resnet50",

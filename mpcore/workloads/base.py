@@ -119,12 +119,19 @@ class Workload(ABC):
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         """The metrics by name, and the confusion matrix where there is one: here those of a classification of the column
         `label`. Both on the CPU: `truth`, all columns of the test split, and `predicted`, a row for each of theirs."""
+        for what, values in (("the column 'label'", truth.get("label")), ("what predict() returned", predicted)):
+            if not _are_classes(values, self.classes):
+                raise WorkloadError(
+                    f"{self.name}: {what} is {_described(values)}: expected a class from 0 to {self.classes - 1} for each "
+                    "sample, or a score() of its own"
+                )
         return classification(truth["label"].tolist(), predicted.tolist(), self.classes)
 
     def uninformed(self, train: Split, test: Split) -> Tensor | None:
         """What is predicted for the test by someone who has not learnt to tell its samples apart: here the class that is most
         frequent in training. A training that is no better shows nothing. None where there is nothing of the kind."""
-        return train.columns["label"].mode().values.expand(len(test)) if self.classes else None
+        label = train.columns.get("label")
+        return label.mode().values.expand(len(test)) if self.classes and label is not None and label.dim() == 1 else None
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """What a training makes of a batch before each step, on its device: here nothing. `generator`, of that device,
@@ -143,6 +150,10 @@ class Workload(ABC):
                 split = self.data(name)
             if not isinstance(split, Split) or not len(split):
                 raise WorkloadError(f"{self.name}: data({name!r}) returned {_described(split)}: expected a Split with samples")
+            for column, values in split.columns.items():
+                if values.device.type != "cpu":
+                    where = f"column {column!r} of data({name!r})"
+                    raise WorkloadError(f"{self.name}: {where} is on {values.device}: expected it on the CPU")
             self._splits[key] = split.to(device)
         return self._splits[key]
 
@@ -151,7 +162,7 @@ class Workload(ABC):
         train, test = (self.split(name, torch.device("cpu")) for name in ("train", "test"))
         with self.telling("uninformed"):
             predicted = self.uninformed(train, test)
-            return None if predicted is None else self.score(test.columns, predicted)[0][self.metric]
+        return None if predicted is None else self.checked_score(test.columns, predicted)[0][self.metric]
 
     @contextmanager
     def telling(self, method: str) -> Iterator[None]:
@@ -167,8 +178,9 @@ class Workload(ABC):
         """`loss`, once it is seen to be one. Raises WorkloadError."""
         with self.telling("loss"):
             loss = self.loss(model, batch)
-        if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point():
-            raise WorkloadError(f"{self.name}: loss() returned {_described(loss)}: expected the batch's mean, a 0-dim tensor")
+        if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point() or loss.element_size() < 4:
+            expected = "the batch's mean, a 0-dim tensor in FP32 or wider"
+            raise WorkloadError(f"{self.name}: loss() returned {_described(loss)}: expected {expected}")
         if not loss.requires_grad:
             raise WorkloadError(f"{self.name}: loss() returned a tensor that does not depend on the model's weights")
         return loss
@@ -183,6 +195,24 @@ class Workload(ABC):
                 f"{self.name}: predict() returned {_described(predicted)}: expected a tensor of {rows} rows, one a sample"
             )
         return predicted
+
+    def checked_score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
+        """`score`, once `metric` is seen to be in it. Raises WorkloadError."""
+        with self.telling("score"):
+            found = self.score(truth, predicted)
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], dict):
+            expected = "the metrics by name, and a confusion matrix or None"
+            raise WorkloadError(f"{self.name}: score() returned {_described(found)}: expected {expected}")
+        if self.metric not in found[0]:
+            names = ", ".join(found[0]) or "no metrics"
+            raise WorkloadError(f"{self.name}: score() returned {names}: expected {self.metric!r} among them")
+        return found
+
+
+def _are_classes(values: Tensor | None, count: int) -> bool:
+    if values is None or values.dim() != 1 or values.is_floating_point():
+        return False
+    return bool(((values >= 0) & (values < count)).all())
 
 
 def _described(value: object) -> str:
