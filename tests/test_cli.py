@@ -145,7 +145,7 @@ def test_published_figures_stand_beside_a_run(capsys):
     assert "| 297.3 | - | 2.15 | fp32 |" in naik
     assert "accuracy 86.10 %, precision 89.26 %, recall 81.66 %, f1 85.29 %" in naik
     ours = next(line for line in lines if "| here: graph, batch 32 | NVIDIA H200 | fp16-amp |" in line)
-    assert "trained on 8,000, pretrained weights" in ours
+    assert "trained on 8,000, minilm weights" in ours
 
 
 def test_what_nobody_published_is_said(run_file, capsys):
@@ -157,6 +157,23 @@ def test_the_tables_of_the_articles_are_made_of_the_saved_runs(capsys):
     runs = [RUNS / "imdb.json", RUNS / "vit-cifar10.json", ACCEPTED]
     assert main(["published", *map(str, runs), "--figures", str(PUBLISHED)]) == 0
     assert capsys.readouterr().out in (RUNS.parent / "articles.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "begins"),
+    [
+        (("resnet18-batches", "resnet18-large-batches"), "| as    | batch"),
+        (("modes",), "| mode       | step ms"),
+        (("imdb",), "- fp32: TN"),
+        (("imdb",), "- fp32: 0."),
+    ],
+)
+def test_the_other_tables_of_the_articles_are_those_of_the_report(capsys, names, begins):
+    assert main(["report", *(str(RUNS / f"{name}.json") for name in names)]) == 0
+    tables = [part.strip() for part in capsys.readouterr().out.split("\n\n") if part.startswith(begins)]
+    assert tables
+    text = (RUNS.parent / "articles.md").read_text()
+    assert [table for table in tables if table not in text] == []
 
 
 def test_the_table_of_the_readme_is_that_of_the_accepted_run(capsys):

@@ -66,7 +66,7 @@ def test_runs_of_an_older_layout_are_compared(capsys):
     assert compare(DEFAULT, *OLDER) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "fp32 v1, 1,600 rows, random 100.00" in out
-    assert "fp32 v1, 8,000 rows, pretrained 88.38" in out
+    assert "fp32 v1, 8,000 rows, minilm 88.38" in out
     assert compare(OLDER[0], OLDER[2]) == 0
     assert "Only in A" in capsys.readouterr().out
 

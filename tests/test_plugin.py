@@ -166,7 +166,9 @@ def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
         "run.json",
         isolated=True,
     )
-    assert [r.record.case.precision for r in load(pytester.path / "run.json").results] == ["fp32"]
+    saved = load(pytester.path / "run.json")
+    assert [r.record.case.precision for r in saved.results] == ["fp32"]
+    assert saved.missed == 1
 
 
 @pytest.mark.parametrize(

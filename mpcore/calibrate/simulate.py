@@ -107,7 +107,7 @@ class Stored:
 
     @property
     def name(self) -> str:
-        return f"{self.runs} accepted runs"
+        return "1 accepted run" if self.runs == 1 else f"{self.runs} accepted runs"
 
     @property
     def slowed(self) -> int:

@@ -59,7 +59,7 @@ class Source:
 
 
 def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset:
-    """`dataset`, once it is seen to have samples, `column`, and labels from 0 to `classes` - 1.
+    """`dataset` unchanged, once it is seen to have samples, `column`, and labels from 0 to `classes` - 1.
 
     Raises DataError with `where`, which names the file, in its message.
     """
@@ -71,8 +71,6 @@ def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset
     for row, label in enumerate(dataset["label"][:]):
         if type(label) is not int or not 0 <= label < classes:
             raise DataError(f"{where}, row {row}: label {label!r} is not a whole number from 0 to {classes - 1}")
-    if column != "text" and isinstance(dataset.features[column], dict):  # bytes and path, as others than `datasets` write it
-        dataset = _readable(lambda: dataset.cast_column(column, Image()), where)
     kind = dataset.features[column]
     texts = getattr(kind, "dtype", None) in ("string", "large_string")
     if not (texts if column == "text" else isinstance(kind, Image)):
@@ -99,7 +97,15 @@ def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
 def _from_parquet(path: Path) -> Dataset:
     if _readable(lambda: parquet.read_metadata(path), str(path)).num_rows == 0:
         raise DataError(f"{path} is empty: expected at least one row")
-    return _readable(lambda: Dataset.from_parquet(str(path)), str(path))
+    return _readable(lambda: _with_images(Dataset.from_parquet(str(path))), str(path))
+
+
+def _with_images(dataset: Dataset) -> Dataset:
+    """Others than `datasets` write an image as the bytes and the path that it is made of, and nothing that says so."""
+    for name, kind in dataset.features.items():
+        if isinstance(kind, dict) and kind.keys() == {"bytes", "path"}:
+            dataset = dataset.cast_column(name, Image())
+    return dataset
 
 
 @functools.cache

@@ -6,14 +6,13 @@ text, or ""); `batch_size`; `unit` (what a sample is); `step_ms`; `eager_ms` (of
 a large matrix product reaches); `joules` (a step); `peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager
 step, held by the graph); `why` (a sentence); `train_s`, `evaluation_s` (median over seeds); `trained_per_second` (of `unit`,
 evaluation left out); `seeds`; `diverged` (trainings that came to nothing); `rows` (samples to train); `weights` (that it
-starts from: random or pretrained); `metric` (the name of what counts), `score` and `score_sd` (its mean and deviation: in per
-cent, or as it is where lower is better); `points` (how much better than fp32: percentage points, or per cent where lower is
-better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what the mode says of itself); `loss_error`,
-`gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok", "failed", or
-"known" for a loss that the mode is known for); `since` (the gravest status against accepted runs: "worse", "undecided",
-"better", "new" or "same"); `failed` (metrics, and
-tests that failed before they came to a verdict). NaN where something was not measured; inf where a score or an error was, and
-is no finite number.
+starts from: random, or the name of a checkpoint); `metric` (the name of what counts), `score` and `score_sd` (its mean and
+deviation: in per cent, or as it is where lower is better); `points` (how much better than fp32: percentage points, or per cent
+where lower is better); `metric:<name>` (each metric as it is, mean over seeds); `remark` (what the mode says of itself);
+`loss_error`, `gradient_error`, `update_error`, `flushed_share` (against FP64); `half_share` (of FLOPs); `verdict` ("ok",
+"failed", or "known" for a loss that the mode is known for); `since` (the gravest status against accepted runs: "worse",
+"undecided", "better", "new" or "same"); `failed` (metrics, and tests that failed before they came to a verdict). NaN where
+something was not measured; inf where a score or an error was, and is no finite number.
 
 Of several runs each row begins with `run` (its file), `measured` (when, ISO 8601), `commit`, `hardware` (the key that makes
 two comparable), `device` (its name), `torch` (the version), `accepted` (whether the run is a baseline).
@@ -164,7 +163,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "seeds": len(quality.trainings),
         "diverged": sum(t.diverged is not None for t in quality.trainings),
         "rows": quality.rows["train"],
-        "weights": "random" if quality.weights == "random" else "pretrained",
+        "weights": quality.weights.rstrip("/").rsplit("/", 1)[-1],
         "metric": quality.metric if quality.lower_is_better else f"{quality.metric} %",
         "score": _finite(statistics.fmean(scores)),
         "score_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,

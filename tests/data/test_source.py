@@ -1,10 +1,13 @@
+import io
 from collections import Counter
 from pathlib import Path
 
 import datasets
+import pyarrow
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Pillow
+from pyarrow import parquet
 
 from mpcore.data.source import DataError, Source, balanced, labelled
 
@@ -40,6 +43,16 @@ def refusal(function, *arguments):
         function(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_images_are_images_whoever_wrote_them(tmp_path):
+    (tmp_path / "imdb").mkdir()
+    file = io.BytesIO()
+    Pillow.new("L", (2, 2), 7).save(file, "PNG")
+    table = pyarrow.table({"image": [{"bytes": file.getvalue(), "path": None}], "label": [1]})
+    parquet.write_table(table, tmp_path / "imdb" / "train.parquet")
+    dataset, where = load(tmp_path)
+    assert labelled(dataset, where, "image", 2)[0]["image"].getpixel((0, 0)) == 7
 
 
 def test_embedded_data_are_the_default():

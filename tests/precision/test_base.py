@@ -50,6 +50,12 @@ def test_patterns_choose_the_outermost_modules(model):
     assert matching(model, []) == []
 
 
+def test_what_shares_weights_is_chosen_too():
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 4), nn.Linear(4, 7, bias=False))
+    model[2].weight = model[0].weight
+    assert matching(model, ["2"]) == [model[2], model[0]]
+
+
 def test_a_pattern_that_matches_nothing_is_an_error(model):
     with pytest.raises(ValueError, match=r"keep_fp32: no module of Sequential matches 'encoder\.\*'"):
         matching(model, ["encoder.*"])

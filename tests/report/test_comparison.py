@@ -102,7 +102,7 @@ def test_scores_of_other_trainings_have_a_row_of_their_own(run):
     pretrained = with_records(run, "quality", {"weights": "DIR/minilm"})
     text = section(FORMATS[""](compare([on(run, "GPU A"), on(pretrained, "GPU B")])), "Score")
     assert "v1, 1,600 rows, random" in " ".join(text.split())
-    assert "v1, 1,600 rows, pretrained" in " ".join(text.split())
+    assert "v1, 1,600 rows, minilm" in " ".join(text.split())
 
 
 def test_published_figures_have_columns_and_sources(graphs, figures):

@@ -85,6 +85,12 @@ def test_a_reason_is_needed(run, folder, reason):
     assert refusal([run()], folder, reason) == "nothing is accepted without a reason"
 
 
+def test_a_run_that_was_ended_early_is_refused(content, saved, folder):
+    content["mpcore"]["missed"] = 2
+    path = saved(content)
+    assert refusal([path], folder) == f"{path} was ended before it reached 2 of its cases, and is no reference for them"
+
+
 def test_a_run_without_results_is_refused(content, saved, folder):
     del content["benchmarks"][0]
     path = saved(content)
