@@ -40,7 +40,8 @@ SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
 EMULATED = 2.5
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
-TRIAL_SECONDS = 0.1
+TRIAL_SECONDS = 0.2
+"""Of steps in both."""
 REFERENCES = ("fp32", "tf32")
 AGAIN = 3
 """Blocks that a reference is timed for once more: enough for a drift of per cents."""
@@ -285,15 +286,15 @@ class Bench:
             return None
         eager = case.model_copy(update={"execution": Eager.name})
         rows = slice(self.workload(case).recipe.batch_size)
-        seconds = {}
-        for precision in ("fp32", case.precision):
-            step, batch = self.build(eager.in_precision(precision)), self._batch(case, rows)
+        batch = self._batch(case, rows)
+        steps = [self.build(eager.in_precision(precision)) for precision in ("fp32", case.precision)]
+        for step in steps:
             step(batch)
-            trials = [block_seconds(step, batch, 1, self.device) for _ in range(2)]
-            while sum(trials) < TRIAL_SECONDS:  # short steps are disturbed the most
-                trials.append(block_seconds(step, batch, 1, self.device))
-            seconds[precision] = min(trials)
-        slowdown = seconds[case.precision] / seconds["fp32"]
+        trials: list[list[float]] = []
+        while len(trials) < 2 or sum(map(sum, trials)) < TRIAL_SECONDS:  # in turns, for others may be on this CPU
+            trials.append([block_seconds(step, batch, 1, self.device) for step in steps])
+        fp32, own = (min(seconds) for seconds in zip(*trials, strict=True))
+        slowdown = own / fp32
         if slowdown < EMULATED:
             return None
         name = f"{case.precision} in {case.workload}"

@@ -50,5 +50,5 @@ class Run(Record):
 
     @property
     def machine_start(self) -> str:
-        """What tells one start of a machine from another, which may be faster or slower: its GPU, or else the day."""
-        return self.machine.hardware.uuid or self.datetime[:10]
+        """What tells one start of a machine from another, which may be faster or slower: its GPU, and the day."""
+        return f"{self.machine.hardware.uuid} {self.datetime[:10]}"

@@ -138,12 +138,13 @@ def test_each_accepted_run_is_listed(run):
 @pytest.mark.parametrize(
     ("uuids", "days", "title"),
     [
-        (("a", "b", "a"), (1, 1, 2), "x: 3 runs from 2 machine starts"),
+        (("a", "b", "a"), (1, 1, 1), "x: 3 runs from 2 machine starts"),
+        (("a", "a", "a"), (1, 1, 2), "x: 3 runs from 2 machine starts"),
         ((None, None, None), (1, 1, 2), "x: 3 runs from 2 machine starts"),
         ((None,), (1,), "x: 1 run from 1 machine start"),
     ],
 )
-def test_machine_starts_are_told_by_the_gpu_or_else_by_the_day(run, uuids, days, title):
+def test_machine_starts_are_told_by_the_gpu_and_the_day(run, uuids, days, title):
     runs = []
     for uuid, day in zip(uuids, days, strict=True):
         hardware = run.machine.hardware.model_copy(update={"uuid": uuid})
