@@ -66,7 +66,7 @@ def test_a_name_that_nothing_is_registered_under_is_refused_or_left_out():
     assert (there.workloads, there.precisions) == (("bert-imdb",), ("all",))
     assert list(unknown) == ["load nowhere.py", "workloads bert"]
     assert unknown["workloads bert"].startswith("unknown workload 'bert'; ")
-    assert "nowhere.py': expected a Python file" in unknown["load nowhere.py"]
+    assert "nowhere.py': there is no such file; expected a Python file" in unknown["load nowhere.py"]
     with pytest.raises(SelectionError, match="nowhere"):
         check(selection)
 
