@@ -18,7 +18,7 @@ from mpcore.calibrate.tables import SIZES
 from mpcore.cli import main
 from mpcore.policy import MACHINE_PRIOR, PAIR_MARGIN
 from mpcore.records import Case, Compared, Comparison, Contender, Hardware, Machine, Pair, Selection, Verdict
-from mpcore.stats import change_since
+from mpcore.stats import judged_since
 
 TRACES = sorted(Path(__file__).parent.glob("traces/*.jsonl"))
 ASSUMED = replace(H200, machine=MACHINE_PRIOR["graph"])
@@ -109,6 +109,7 @@ def test_pairs_are_judged_as_by_ab(rng):
     logs[:, gate.slowed :] += rng.uniform(0, 0.015, (400, 1))
     expected = [verdict_of_pairs(log[: gate.slowed], log[gate.slowed :]) for log in logs]
     assert gate.found(logs).tolist() == [status == "worse" for _, status in expected]
+    assert gate.undecided(logs).tolist() == [status == "undecided" for _, status in expected]
     assert set(expected) > {(6, "worse"), (6, "same"), (12, "worse"), (12, "same"), (12, "undecided")}
 
 
@@ -116,14 +117,17 @@ def test_pairs_are_judged_as_by_ab(rng):
 def test_a_run_is_judged_as_by_the_gate(rng, runs):
     gate = Stored(runs)
     logs = 0.005 * rng.standard_normal((400, runs + 2))
-    logs[:, runs:] += 0.03
+    logs[:, runs:] += rng.uniform(0, 0.04, (400, 1))
 
-    def worse(log, which):
-        return change_since(np.exp(log[:runs]).tolist(), math.exp(log[which]), gate.prior).judged(gate.margin) == "worse"
+    def status(log):
+        accepted = np.exp(log[:runs]).tolist()
+        first, again = (judged_since(accepted, math.exp(log[runs + i]), gate.prior, gate.margin)[1] for i in (0, 1))
+        return "undecided" if first == "worse" != again else first
 
-    expected = [worse(log, runs) and worse(log, runs + 1) for log in logs]
-    assert gate.found(logs).tolist() == expected
-    assert 0 < sum(expected) < len(expected)
+    expected = [status(log) for log in logs]
+    assert gate.found(logs).tolist() == [status == "worse" for status in expected]
+    assert gate.undecided(logs).tolist() == [status == "undecided" for status in expected]
+    assert set(expected) >= {"worse", "undecided", "same"}
 
 
 def test_a_suite_is_stopped_by_what_all_cases_share_too():

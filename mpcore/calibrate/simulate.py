@@ -2,7 +2,7 @@
 found. The decisions are those of `mpcore.stats`, for many cases at once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,10 @@ class Gate(Protocol):
         """Whether the times of these processes (last axis, logarithms) are judged `worse`, and again when measured again."""
         ...
 
+    def undecided(self, logs: Array) -> Found:
+        """Whether they are judged to be that, in the end."""
+        ...
+
     def stopped(self, logs: Array) -> Found:
         """Whether a suite is, by one of its cases (last axis but one) or by all of them together."""
         ...
@@ -83,6 +87,18 @@ class Pairs:
         return [0] * (2 * self.slowed)
 
     def found(self, logs: Array) -> Found:
+        worse, _, confirmed = self._looked(logs)
+        return worse & confirmed
+
+    def undecided(self, logs: Array) -> Found:
+        worse, open_, confirmed = self._looked(logs)
+        return open_ | (worse & ~confirmed)
+
+    def stopped(self, logs: Array) -> Found:
+        return np.any(self.found(logs), axis=-1)
+
+    def _looked(self, logs: Array) -> tuple[Found, Found, Found]:
+        """Whether it is worse or open after all looks, and whether fresh pairs say that it is worse."""
         changes = logs[..., self.slowed :] - logs[..., : self.slowed]
         worse, open_ = np.zeros(changes.shape[:-1], bool), np.ones(changes.shape[:-1], bool)
         for pairs in self.looks:
@@ -91,10 +107,7 @@ class Pairs:
             worse |= open_ & (low > MARGIN)
             open_ &= (low <= MARGIN) & (high >= MARGIN)
         again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMED)
-        return worse & (again > MARGIN)
-
-    def stopped(self, logs: Array) -> Found:
-        return np.any(self.found(logs), axis=-1)
+        return worse, open_, again > MARGIN
 
 
 @dataclass(frozen=True)
@@ -118,13 +131,21 @@ class Stored:
         return [*range(self.runs + 1), self.runs]
 
     def found(self, logs: Array) -> Found:
-        accepted = logs[..., : self.runs]
-        first, again = (lower_bound_since(accepted, logs[..., self.runs + i], self.prior) for i in (0, 1))
+        first, again = (self._changes(logs, i, CONFIDENCE)[0] for i in (0, 1))
         return (first > self.margin) & (again > self.margin)
+
+    def undecided(self, logs: Array) -> Found:
+        low, _ = self._changes(logs, 0, CONFIDENCE)
+        _, high = self._changes(logs, 0, SAME)
+        return ((low > self.margin) | (high >= self.margin)) & ~self.found(logs)
 
     def stopped(self, logs: Array) -> Found:
         shared = np.median(logs[..., : self.runs] - logs[..., [self.runs]], axis=-2)  # what all cases share is not confirmed
-        return np.any(self.found(logs), axis=-1) | (lower_bound_since(shared, np.zeros(len(logs)), self.prior) > self.margin)
+        return np.any(self.found(logs), axis=-1) | (bounds_since(shared, np.zeros(len(logs)), self.prior)[0] > self.margin)
+
+    def _changes(self, logs: Array, process: int, confidence: float) -> tuple[Array, Array]:
+        """process: the first of the new run, or the one that confirms it."""
+        return bounds_since(logs[..., : self.runs], logs[..., self.runs + process], self.prior, confidence)
 
 
 def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
@@ -135,20 +156,25 @@ def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
     return centre - half, centre + half
 
 
-def lower_bound_since(accepted: Array, new: Array, prior: float) -> Array:
+def bounds_since(accepted: Array, new: Array, prior: float, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
     """`mpcore.stats.change_since` along the last axis, of logarithms."""
     runs = accepted.shape[-1]
     freedom = PRIOR_RUNS + runs - 1
     spread = np.sqrt((PRIOR_RUNS * prior**2 + accepted.var(axis=-1) * runs) / freedom)
-    half = stats.t.ppf(CONFIDENCE, freedom) * spread * np.sqrt(1 + 1 / runs)
-    return new - accepted.mean(axis=-1) - half
+    half = stats.t.ppf(confidence, freedom) * spread * np.sqrt(1 + 1 / runs)
+    centre = new - accepted.mean(axis=-1)
+    return centre - half, centre + half
 
 
 def false_alarms(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> Share:
-    """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower."""
-    rng = np.random.default_rng(seed)
-    batches = [min(BATCH, suites - done) for done in range(0, suites, BATCH)]
-    return Share(sum(_stopped(rng, gate, noise, batch) for batch in batches), suites)
+    """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower: those that are stopped."""
+    return Share(sum(int(gate.stopped(logs).sum()) for logs in _suites(gate, noise, suites, seed)), suites)
+
+
+def undecided(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> Share:
+    """Of the same cases, those that are `undecided`."""
+    found = [gate.undecided(logs) for logs in _suites(gate, noise, suites, seed)]
+    return Share(sum(int(of.sum()) for of in found), sum(of.size for of in found))
 
 
 def detection(gate: Gate, noise: Noise, case: CaseNoise, sizes: Sequence[float], trials: int, seed: int = 0) -> list[Share]:
@@ -171,11 +197,14 @@ def smallest(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
     return float(np.interp(POWER, shares[last : last + 2], sizes[last : last + 2]))
 
 
-def _stopped(rng: np.random.Generator, gate: Gate, noise: Noise, suites: int) -> int:
-    machines = noise.machine * rng.standard_normal((suites, 1, max(gate.starts) + 1))
+def _suites(gate: Gate, noise: Noise, suites: int, seed: int) -> Iterator[Array]:
+    """What the processes of so many suites report, a part of them at a time."""
+    rng = np.random.default_rng(seed)
     times = [len(range(index, CASES, len(noise.cases))) for index in range(len(noise.cases))]
-    logs = [_measured(rng, gate, case, noise, machines, n) for case, n in zip(noise.cases, times, strict=True) if n]
-    return int(gate.stopped(np.concatenate(logs, axis=1)).sum())
+    for done in range(0, suites, BATCH):
+        machines = noise.machine * rng.standard_normal((min(BATCH, suites - done), 1, max(gate.starts) + 1))
+        logs = [_measured(rng, gate, case, noise, machines, n) for case, n in zip(noise.cases, times, strict=True) if n]
+        yield np.concatenate(logs, axis=1)
 
 
 def _measured(rng: np.random.Generator, gate: Gate, case: CaseNoise, noise: Noise, machines: Array, times: int) -> Array:

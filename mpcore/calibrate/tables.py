@@ -8,7 +8,7 @@ import tabulate
 
 import mpcore.report  # noqa: F401  (which sets how wide a heading is)
 from mpcore.calibrate.noise import CaseNoise, Noise
-from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, false_alarms, smallest
+from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, false_alarms, smallest, undecided
 from mpcore.policy import MACHINE_PRIOR
 
 GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(1), Stored(3), Stored(5), Stored(10))
@@ -23,7 +23,7 @@ def simulated(noise: Noise, suites: int) -> Iterator[str]:
     """Markdown, a paragraph at a time. Machine starts differ by what is assumed of them, if the traces show less."""
     noise = replace(noise, machine=max(noise.machine, MACHINE_PRIOR["graph"]))
     yield f"Suites of {CASES} cases stopped though nothing became slower, of {suites} simulated:"
-    yield table(["gate", "noise", "suites stopped", "share", "95 % interval"], _alarms(noise, suites))
+    yield table(["gate", "noise", "suites stopped", "share", "95 % interval", "cases undecided"], _alarms(noise, suites))
     ordinary = [case for case in noise.cases if not case.odd]
     found = [{case: detection(gate, noise, case, SIZES, TRIALS, i) for i, case in enumerate(noise.cases)} for gate in GATES]
     yield f"Slowdowns found, of {TRIALS} of each of {len(ordinary)} cases:"
@@ -59,7 +59,8 @@ def _alarms(noise: Noise, suites: int) -> Iterator[list[str]]:
         noises["no odd processes"] = replace(noise, cases=ordinary)
     noises["machine starts twice as different"] = replace(noise, machine=2 * noise.machine)
     for (label, kind), gate in itertools.product(noises.items(), GATES[1:]):
-        yield [gate.name, label, *stated(false_alarms(gate, kind, suites))]
+        share = 100 * undecided(gate, kind, suites).share
+        yield [gate.name, label, *stated(false_alarms(gate, kind, suites)), f"{share:.2g} %"]
 
 
 def _group(case: CaseNoise) -> str:
