@@ -171,6 +171,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
     elif report.failed:
         session.failed[item.nodeid] = _sentence(report, call)
+        if report.when == "teardown":  # whatever the test itself had failed for
+            session.open.discard(item.nodeid)
     if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)
 

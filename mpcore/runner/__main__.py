@@ -86,12 +86,12 @@ def _listing(bench: "Bench", listed: Sequence[tuple[Case, str | None]], unknown:
     from mpcore.hardware import probe, software
 
     machine = Machine(hardware=probe(bench.device), software=software())
-    return Listing(machine=machine, cases=tuple(listed), unknown=tuple(unknown.items()), own=_imports_of(Path.cwd()))
+    return Listing(machine=machine, cases=tuple(listed), unknown=tuple(unknown.items()), own=_imports_of(Path.cwd().resolve()))
 
 
 def _imports_of(tree: Path) -> bool:
     """Whether a module is from there, and not from an environment that lies in it."""
-    files = (Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None)))
+    files = (Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None)))
     return any(file.is_relative_to(tree) and "site-packages" not in file.parts for file in files)
 
 
