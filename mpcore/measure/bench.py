@@ -40,8 +40,9 @@ SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
 EMULATED = 2.5
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
-TRIAL_SECONDS = 0.2
-"""Of steps in both."""
+TRIAL_SECONDS = 0.5
+"""Of steps in turns, of which each must say so: beside other processes threads that wait for each other make one step take a
+hundred times longer, and the next not."""
 REFERENCES = ("fp32", "tf32")
 AGAIN = 3
 """Blocks that a reference is timed for once more: enough for a drift of per cents."""
@@ -290,12 +291,13 @@ class Bench:
         steps = [self.build(eager.in_precision(precision)) for precision in ("fp32", case.precision)]
         for step in steps:
             step(batch)
-        trials: list[list[float]] = []
-        while len(trials) < 2 or sum(map(sum, trials)) < TRIAL_SECONDS:  # in turns, for others may be on this CPU
-            trials.append([block_seconds(step, batch, 1, self.device) for step in steps])
-        fp32, own = (min(seconds) for seconds in zip(*trials, strict=True))
-        slowdown = own / fp32
-        if slowdown < EMULATED:
-            return None
+        spent, slowdowns = 0.0, list[float]()
+        while len(slowdowns) < 2 or spent < TRIAL_SECONDS:
+            fp32, own = (block_seconds(step, batch, 1, self.device) for step in steps)
+            if own < EMULATED * fp32:
+                return None
+            spent += fp32 + own
+            slowdowns.append(own / fp32)
+        slowdown = min(slowdowns)
         name = f"{case.precision} in {case.workload}"
         return f"this CPU emulates {name}: a step takes {slowdown:.0f} times that of fp32; single steps run"
