@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 PACKAGE = Path(__file__).parent
-LIBRARIES = tuple(Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib", "platlib"))
+STANDARD = Path(sysconfig.get_paths()["stdlib"])
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 def first(error: BaseException) -> BaseException:
@@ -26,8 +27,8 @@ def cause(error: BaseException) -> str:
 
 def place(frames: Sequence[traceback.FrameSummary]) -> str:
     """Of these the last line of a user's own code, or else of mpcore's, in parentheses; "" where there is none."""
-    frames = [f for f in frames if not (f.filename.startswith("<") or _in(f, LIBRARIES))]
-    frames = [f for f in frames if not _in(f, [PACKAGE])] or frames
+    frames = [f for f in frames if not (f.filename.startswith("<") or _of_library(Path(f.filename)))]
+    frames = [f for f in frames if not Path(f.filename).is_relative_to(PACKAGE)] or frames
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
 
 
@@ -42,5 +43,5 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key
 
 
-def _in(frame: traceback.FrameSummary, folders: Sequence[Path]) -> bool:
-    return any(Path(frame.filename).is_relative_to(folder) for folder in folders)
+def _of_library(file: Path) -> bool:
+    return not file.is_relative_to(PACKAGE) and (file.is_relative_to(STANDARD) or not INSTALLED.isdisjoint(file.parts))

@@ -13,7 +13,7 @@ from mpcore.ab.judge import judged, time_verdict
 from mpcore.calibrate import H200, fit, measured, read, simulated
 from mpcore.calibrate.measure import smallest_of
 from mpcore.calibrate.noise import CaseNoise, Noise, log_medians
-from mpcore.calibrate.simulate import MARGIN, Pairs, Share, Stored, detection, false_alarms, smallest
+from mpcore.calibrate.simulate import MARGIN, Pairs, Share, Stored, detection, smallest, unchanged
 from mpcore.calibrate.tables import SIZES
 from mpcore.cli import main
 from mpcore.policy import MACHINE_PRIOR, PAIR_MARGIN
@@ -150,7 +150,7 @@ def test_a_suite_is_stopped_by_what_all_cases_share_too():
 )
 def test_at_most_one_suite_in_a_hundred_is_stopped_for_nothing(gate, noise):
     """Of sixty cases; for certain, which is what the upper end of the interval says."""
-    assert false_alarms(gate, noise, suites=2500, seed=5).bounds[1] < 0.01
+    assert unchanged(gate, noise, suites=2500, seed=5)[0].bounds[1] < 0.01
 
 
 def test_a_hasty_gate_stops_many_suites():
@@ -161,7 +161,7 @@ def test_a_hasty_gate_stops_many_suites():
             changes = logs[..., self.slowed :] - logs[..., : self.slowed]
             return changes[..., :6].mean(axis=-1) > 0.001
 
-    assert false_alarms(Hasty(), ASSUMED, suites=200).bounds[0] > 0.5
+    assert unchanged(Hasty(), ASSUMED, suites=200)[0].bounds[0] > 0.5
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_a_case_with_odd_processes_is_not_promised_anything():
 
 def test_machine_starts_cancel_in_pairs_and_not_in_runs():
     far = replace(STEADY, machine=0.05)
-    assert false_alarms(Pairs(), far, suites=100).found == 0
-    assert false_alarms(Stored(3), far, suites=100).found > 10
+    assert unchanged(Pairs(), far, suites=100)[0].found == 0
+    assert unchanged(Stored(3), far, suites=100)[0].found > 10
 
 
 # Figures

@@ -166,15 +166,14 @@ def bounds_since(accepted: Array, new: Array, prior: float, confidence: float = 
     return centre - half, centre + half
 
 
-def false_alarms(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> Share:
-    """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower: those that are stopped."""
-    return Share(sum(int(gate.stopped(logs).sum()) for logs in _suites(gate, noise, suites, seed)), suites)
-
-
-def undecided(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> Share:
-    """Of the same cases, those that are `undecided`."""
-    found = [gate.undecided(logs) for logs in _suites(gate, noise, suites, seed)]
-    return Share(sum(int(of.sum()) for of in found), sum(of.size for of in found))
+def unchanged(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> tuple[Share, Share]:
+    """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower: those that are stopped, and of their
+    cases those that are undecided."""
+    stopped = undecided = 0
+    for logs in _suites(gate, noise, suites, seed):
+        stopped += int(gate.stopped(logs).sum())
+        undecided += int(gate.undecided(logs).sum())
+    return Share(stopped, suites), Share(undecided, suites * CASES)
 
 
 def detection(gate: Gate, noise: Noise, case: CaseNoise, sizes: Sequence[float], trials: int, seed: int = 0) -> list[Share]:

@@ -286,8 +286,7 @@ class Bench:
         if self.device.type != "cpu" or case.precision == "fp32":
             return None
         eager = case.model_copy(update={"execution": Eager.name})
-        rows = slice(self.workload(case).recipe.batch_size)
-        batch = self._batch(case, rows)
+        batch = self._batch(case, slice(self.workload(case).recipe.batch_size))
         steps = [self.build(eager.in_precision(precision)) for precision in ("fp32", case.precision)]
         for step in steps:
             step(batch)

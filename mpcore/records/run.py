@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from mpcore.records.base import Record
 from mpcore.records.machine import Machine
@@ -45,7 +45,7 @@ class Run(Record):
     machine: Machine
     results: tuple[Result, ...]
     failed: tuple[FailedTest, ...] = ()
-    missed: Annotated[int, Field(ge=0)] = 0
+    missed: NonNegativeInt = 0
     accepted: Accepted | None = None
 
     @property

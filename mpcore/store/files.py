@@ -4,9 +4,9 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from mpcore.records import SCHEMA, Accepted, FailedTest, Machine, Published, Result, Run
 
@@ -112,7 +112,7 @@ class _CommitInfo(_Part):
 class _Session(_Part):
     command: str
     failed: tuple[FailedTest, ...] = ()
-    missed: Annotated[int, Field(ge=0)] = 0
+    missed: NonNegativeInt = 0
     accepted: Accepted | None = None
 
 
