@@ -9,7 +9,6 @@ with its references, for there a drift of the machine must meet all alike.
 import gc
 import math
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,6 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.execution import Eager
@@ -25,15 +23,15 @@ from mpcore.flops import FlopCount
 from mpcore.hardware import GpuWatch, synchronise
 from mpcore.measure.about import about
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
+from mpcore.policy import LEARNED
 from mpcore.profile import profiled
 from mpcore.records import Blocks, Case, Reference, Speed
-from mpcore.train import TrainStep
+from mpcore.train import TrainStep, schedule
 
-LEARNING_STEPS, LEAST_STEPS = 50, 20
-LEARNING_SECONDS = 2.0
-"""After which the least must do."""
+LEARNING_STEPS, LEAST_STEPS = 50, 15
+"""At most, and at least where the loss has fallen as far as it must."""
 EDGE = 5
-"""Losses at either end of the learning steps that are averaged."""
+"""Losses before and at the end of the learning steps, that are averaged."""
 BATCHES = 2
 """Batches that the steps take turns on: few enough to be learned in the learning steps."""
 EAGER_BLOCKS = 3
@@ -128,34 +126,34 @@ def free_memory() -> None:
 
 
 def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
-    """At learning rate 0, eager steps are counted, weighed and, unless Python `launches` all steps, timed; then come the
-    learning steps, all by the case's own execution."""
+    """At learning rate 0, eager steps are counted, weighed and, unless Python `launches` all steps, timed; then it learns, by
+    the case's own execution."""
     step.set_learning_rate(0.0)
     with FlopCount() as flops:
         step.launch(batches[0])
     allocated, reserved = _peak_memory(step, batches, occupied)
     eager = None if launches else _eager_blocks(step, batches)
-    step.set_learning_rate(step.workload.recipe.learning_rate)
-    values = torch.stack(_losses(step, batches)).tolist()
+    losses = _losses(step, batches)
     return {
         "flops_per_step": flops.total,
         "half_flops_share": flops.half_share,
         "peak_allocated_bytes": allocated,
         "peak_reserved_bytes": reserved,
         "eager": eager,
-        "loss_before": statistics.fmean(values[:EDGE]),
-        "loss_after": statistics.fmean(values[-EDGE:]),
+        "loss_before": statistics.fmean(losses[:EDGE]),
+        "loss_after": statistics.fmean(losses[-EDGE:]),
     }
 
 
-def _losses(step: TrainStep, batches: Sequence[Batch]) -> list[Tensor]:
-    """Of the learning steps: all of them, or fewer where they are slow."""
-    losses: list[Tensor] = []
-    start = time.perf_counter()
-    for batch in islice(cycle(batches), LEARNING_STEPS):
-        losses.append(step(batch).clone())
-        synchronise(step.device)
-        if len(losses) >= LEAST_STEPS and time.perf_counter() - start > LEARNING_SECONDS:
+def _losses(step: TrainStep, batches: Sequence[Batch]) -> list[float]:
+    """First of steps at learning rate 0, then of learning steps, whose rate rises and falls as in a training: at a constant
+    one BERT swings up before it learns, and an end below that is not learnt."""
+    losses: list[float] = []
+    for number, batch in enumerate(islice(cycle(batches), EDGE + LEARNING_STEPS), 1):
+        share = schedule(max(number - EDGE, 0), LEARNING_STEPS)
+        step.set_learning_rate(step.workload.recipe.learning_rate * share)
+        losses.append(step(batch).item())
+        if number >= EDGE + LEAST_STEPS and statistics.fmean(losses[-EDGE:]) < LEARNED * statistics.fmean(losses[:EDGE]):
             break
     return losses
 

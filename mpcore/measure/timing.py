@@ -1,7 +1,8 @@
 """Times blocks of steps between two synchronisations, of one step alone or of several that take turns, A B B A.
 
-A block of about 100 ms makes the clock's own error nothing. Blocks are timed until the interval of what they are wanted
-for is narrow enough: of the time itself where a step is alone, of the ratios of neighbours where several take turns.
+A block of about 100 ms, half of it on a CPU, makes the clock's own error nothing. Blocks are timed until the interval of
+what they are wanted for is narrow enough: of the time itself where a step is alone, of the ratios of neighbours where several
+take turns.
 """
 
 import time
@@ -19,10 +20,10 @@ from mpcore.hardware import GpuWatch, synchronise
 from mpcore.records import Blocks
 from mpcore.stats import log_half_width
 
-BLOCK_SECONDS = 0.1
+BLOCK_SECONDS = {"cuda": 0.1, "cpu": 0.05}
 ROUNDS = {"cuda": 8, "cpu": 4}
 """At least, for an interval that means something."""
-TIME_LIMIT = {"cuda": 2.0, "cpu": 0.4}
+TIME_LIMIT = {"cuda": 2.0, "cpu": 0.2}
 """Seconds of timing for each step, after which an interval is as wide as it is."""
 STATIONARY = 0.01
 """Steps are warm once three short blocks in a row differ by less."""
@@ -67,7 +68,7 @@ class Contestant:
             recent.append(self._estimate(max(1, round(WARM_UP_SECONDS / recent[-1]))))
             if len(recent) > 3 and max(recent[-3:]) < (1 + STATIONARY) * min(recent[-3:]):
                 break
-        self.steps = max(1, round(BLOCK_SECONDS / recent[-1]))
+        self.steps = max(1, round(BLOCK_SECONDS[self.step.device.type] / recent[-1]))
 
     def block(self, number: int, watch: GpuWatch) -> tuple[float, bool]:
         """Seconds of one block, and whether the GPU said that it was slowed down.

@@ -48,7 +48,7 @@ class Gpt2Text(Workload):
     unit = "tokens"
     recipes = {
         "tiny": Recipe(epochs=1, batch_size=8, learning_rate=5e-3),
-        "full": Recipe(epochs=2, batch_size=8, learning_rate=3e-4),
+        "full": Recipe(epochs=4, batch_size=8, learning_rate=3e-4),
     }
     metric = "perplexity"
     lower_is_better = True

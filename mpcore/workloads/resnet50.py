@@ -35,7 +35,7 @@ class ResNet50(Workload):
     unit = "images"
     classes = 10
     recipes = {
-        "tiny": Recipe(epochs=5, batch_size=32, learning_rate=8e-3),
+        "tiny": Recipe(epochs=4, batch_size=32, learning_rate=8e-3),
         "full": Recipe(epochs=10, batch_size=256, learning_rate=1e-3),
     }
     tolerances = {"tiny": 6.0, "full": 1.5}

@@ -1,5 +1,5 @@
-"""Steps of shapes that published speeds are measured on, with random inputs and nothing to learn but these: for speed
-alone, and only on request."""
+"""Steps of shapes that published speeds are measured on, with random inputs that tell their labels: for speed alone, and only
+on request."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -16,7 +16,7 @@ from mpcore.workloads.base import Workload, cross_entropy
 
 
 class Shape(Workload):
-    """Two batches of random inputs and labels."""
+    """Two batches of random labels, and of inputs in which they are told so often that a few steps learn them."""
 
     synthetic = True
     tolerances = {"tiny": 100.0, "full": 100.0}
@@ -25,11 +25,11 @@ class Shape(Workload):
         generator = torch.Generator().manual_seed(0 if split == "train" else 1)
         rows = 2 * self.recipe.batch_size
         labels = torch.randint(self.classes, (rows,), generator=generator)
-        return Split(self.inputs(rows, generator) | {"label": labels})
+        return Split(self.inputs(labels, generator) | {"label": labels})
 
     @abstractmethod
-    def inputs(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the model is called with, by name; the first dimension counts `rows`."""
+    def inputs(self, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """What the model is called with, by name, a row for each of `labels`."""
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return cross_entropy(self.logits(model, batch), batch["label"])
@@ -45,6 +45,7 @@ class Shape(Workload):
 class Bert(Shape):
     """BERT-base for classification, on sequences without padding; `tiny` is 64 wide and 2 layers deep."""
 
+    version = 2
     unit = "sequences"
     classes = 2
     recipes = {
@@ -59,9 +60,12 @@ class Bert(Shape):
         config._attn_implementation = UNMASKED
         return BertForSequenceClassification(config)
 
-    def inputs(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every other token is the label's."""
         length = self.length if self.size == "full" else self.length // 8
-        return {"input_ids": torch.randint(1000, 30_000, (rows, length), generator=generator)}
+        tokens = torch.randint(1000, 30_000, (len(labels), length), generator=generator)
+        tokens[:, ::2] = 1 + labels[:, None]
+        return {"input_ids": tokens}
 
 
 @workloads.register

@@ -46,7 +46,7 @@ class VitLCifar10(Workload):
     unit = "images"
     classes = 10
     recipes = {
-        "tiny": Recipe(epochs=6, batch_size=32, learning_rate=2e-3, optimiser="Adam", weight_decay=0.0),
+        "tiny": Recipe(epochs=5, batch_size=32, learning_rate=2e-3, optimiser="Adam", weight_decay=0.0),
         "full": Recipe(epochs=3, batch_size=32, learning_rate=5e-5, optimiser="Adam", weight_decay=0.0),
     }
     tolerances = {"tiny": 3.0, "full": 1.5}

@@ -27,7 +27,7 @@ def _briefly(monkeypatch, request):
     """On a CPU nothing is concluded from these times."""
     if not request.node.get_closest_marker("cuda"):
         monkeypatch.setitem(timing.TIME_LIMIT, "cpu", 0.1)
-        monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.01)
+        monkeypatch.setitem(timing.BLOCK_SECONDS, "cpu", 0.01)
 
 
 @pytest.fixture
