@@ -1,6 +1,7 @@
 """One case in, one record of its speed out."""
 
 import dataclasses
+import statistics
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mpcore import gate
 from mpcore.execution import CaptureError
 from mpcore.hardware import GpuWatch
 from mpcore.measure import Bench, timing
+from mpcore.measure import bench as bench_module
 from mpcore.measure import speed as module
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.speed import Stand, measure_speed
@@ -70,6 +72,29 @@ def test_a_step_that_learns_only_while_python_launches_it_is_seen_not_to_learn(s
     speed = measure_speed(dataclasses.replace(stand, build=build), {}, None)
     assert gate.speed_verdicts(speed)[0].status == "worse"
     assert gate.speed_verdicts(measure_speed(stand, {}, None))[0].status == "same"
+
+
+def test_it_learns_until_the_loss_has_fallen_and_from_where_it_stood_before(stand_of, cpu, monkeypatch):
+    """At a constant rate a loss may rise at first, and an end that is below that is not learnt."""
+    stand, rates = stand_of(cpu), []
+    step = stand.build(stand.case)
+    set_learning_rate, own = step.set_learning_rate, step.workload.recipe.learning_rate
+    monkeypatch.setattr(step, "set_learning_rate", lambda rate: (rates.append(rate / own), set_learning_rate(rate)))
+    losses = module._losses(step, stand.batches)
+    assert rates[:7] == [0.0] * 5 + [pytest.approx(0.2), pytest.approx(0.4)]
+    assert 20 <= len(losses) < 55
+    assert statistics.fmean(losses[-5:]) < 0.8 * statistics.fmean(losses[:5])
+
+
+def test_a_mode_is_emulated_where_its_fastest_step_is_slow(monkeypatch, cpu):
+    """Now and then a step takes a hundred times as long, in either mode."""
+    seconds = iter([1.0, 5.0, 100.0, 5.0, 1.0, 5.0, 1.0, 2.0, 1.0, 200.0, 1.0, 200.0])
+    monkeypatch.setattr(bench_module, "block_seconds", lambda *_: next(seconds))
+    bench = Bench(cpu)
+    case = Case(workload="ncf-movielens", precision="bf16-amp", execution="eager", size="tiny")
+    assert "a step takes 5 times that of fp32" in bench.emulated(case)
+    assert bench.emulated(case.in_precision("bf16-true")) is None
+    assert not list(seconds)
 
 
 def test_rounds_that_were_dropped_beside_a_reference_are_counted(stand_of, cpu, monkeypatch):
