@@ -28,7 +28,7 @@ from mpcore.profile import profiled
 from mpcore.records import Blocks, Case, Reference, Speed
 from mpcore.train import TrainStep, schedule
 
-LEARNING_STEPS, LEAST_STEPS = 50, 15
+LEARNING_STEPS, LEAST_STEPS = 100, 15
 """At most, and at least where the loss has fallen as far as it must."""
 EDGE = 5
 """Losses before and at the end of the learning steps, that are averaged."""
