@@ -141,6 +141,13 @@ class Precision:
             else:
                 group["lr"] = learning_rate
 
+    def forget(self) -> None:
+        """What the optimiser remembers of its steps becomes what it was before the first. In place, as above."""
+        for remembered in self.optimiser.state.values():
+            for value in remembered.values():
+                if isinstance(value, Tensor):
+                    value.zero_()
+
     @property
     def remark(self) -> str | None:
         """What is to be known of how the model was taken over, for the report."""
