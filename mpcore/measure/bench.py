@@ -40,7 +40,7 @@ SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
 EMULATED = 2.5
 """From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
-TRIALS, TRIAL_SECONDS = 3, 0.5
+TRIALS, TRIAL_SECONDS = 3, 0.25
 """Of steps in turns, of which the fastest count: beside other processes threads that wait for each other make one step take a
 hundred times longer, and the next not."""
 REFERENCES = ("fp32", "tf32")

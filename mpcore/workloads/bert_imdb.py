@@ -43,7 +43,7 @@ class BertImdb(Workload):
     unit = "reviews"
     classes = 2
     recipes = {
-        "tiny": Recipe(epochs=3, batch_size=32, learning_rate=1.5e-3),
+        "tiny": Recipe(epochs=2, batch_size=32, learning_rate=2e-3),
         "full": Recipe(epochs=2, batch_size=32, learning_rate=5e-5),
     }
     tolerances = {"tiny": 6.0, "full": 1.0}
@@ -114,7 +114,7 @@ class BertImdb1k(BertImdb):
 
     name = "bert-imdb-1k"
     recipes = {
-        "tiny": Recipe(epochs=10, batch_size=32, learning_rate=3e-3, test_each_epoch=True),
+        "tiny": Recipe(epochs=6, batch_size=32, learning_rate=3e-3, test_each_epoch=True),
         "full": Recipe(epochs=10, batch_size=64, learning_rate=5e-5, test_each_epoch=True),
     }
     tolerances = {"tiny": 10.0, "full": 3.0}

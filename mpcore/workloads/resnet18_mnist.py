@@ -29,7 +29,7 @@ class ResNet18Mnist(Workload):
     unit = "images"
     classes = 10
     recipes = {
-        "tiny": Recipe(epochs=3, batch_size=64, learning_rate=2e-3),
+        "tiny": Recipe(epochs=2, batch_size=64, learning_rate=2e-3),
         "full": Recipe(epochs=1, batch_size=64, learning_rate=1e-3),
     }
     tolerances = {"tiny": 2.0, "full": 0.3}

@@ -40,7 +40,7 @@ class UNetMembrane(Workload):
     unit = "images"
     metric = "iou"
     recipes = {
-        "tiny": Recipe(epochs=3, batch_size=8, learning_rate=6e-3, optimiser="Adam", weight_decay=0.0),
+        "tiny": Recipe(epochs=2, batch_size=8, learning_rate=8e-3, optimiser="Adam", weight_decay=0.0),
         "full": Recipe(epochs=128, batch_size=8, learning_rate=1e-3, optimiser="Adam", weight_decay=0.0),
     }
     tolerances = {"tiny": 3.0, "full": 1.0}
