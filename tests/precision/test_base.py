@@ -8,6 +8,7 @@ from mpcore.precision.base import Precision, cast_floats, cast_model, hold_fp32,
 from mpcore.precision.native import FP32, TF32
 from mpcore.records import Recipe
 from mpcore.registry import precisions
+from mpcore.train import TrainStep
 
 CPU = torch.device("cpu")
 
@@ -93,6 +94,21 @@ def test_the_recipe_names_the_optimiser(model, name):
     assert (group["lr"], group["weight_decay"], group["fused"]) == (0.5, 0.25, True)
     precision.set_learning_rate(0.125)
     assert group["lr"] == 0.125
+
+
+@pytest.mark.parametrize("name", ["fp32", "fp16-amp", "bf16-manual", "bf16-kahan"])
+def test_what_forgot_its_steps_at_rate_zero_learns_as_if_there_had_been_none(dots, cpu, name):
+    batch = dots.split("train", cpu).rows(slice(32))
+    fresh, stepped = (TrainStep(dots, precisions[name](), cpu, dropout=False) for _ in range(2))
+    stepped.set_learning_rate(0.0)
+    for _ in range(10):
+        stepped(batch)
+    stepped.precision.forget()
+    for step in (fresh, stepped):
+        step.set_learning_rate(0.01)
+    expected = [fresh(batch).item() for _ in range(5)]
+    assert expected[-1] < expected[0]
+    assert [stepped(batch).item() for _ in range(5)] == expected
 
 
 def test_the_base_is_fp32(model, batch, recipe):
