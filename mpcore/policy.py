@@ -20,9 +20,9 @@ UPDATE_LIMIT = 0.05
 """Adam divides by the size of a gradient, so that entries which are nothing but noise count like the others: in FP32 that
 made up to 0.016 of the update (ResNet-18 on an H200). Without masters it is 0.4 and more."""
 FLUSHED_LIMIT = 0.01
-LEARNED = 0.8
-"""What may be left of the loss after at most a hundred steps on two batches. Dropout moves the mean of five losses by a
-twentieth; the slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
+LEARNED = 0.2
+"""What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
+losses by a twentieth; the slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
 DROPPED_LIMIT = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 
@@ -42,6 +42,11 @@ PAIR_MEMORY_MARGIN = 1.0
 
 BATCH = re.compile(r"-b[\d*?]*$")
 """At the end of a case's name."""
+
+
+def has_learnt(before: float, after: float) -> bool:
+    """Whether a loss, which may be negative, has fallen as far as it must."""
+    return after < before - LEARNED * abs(before)
 
 
 class PolicyError(ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mpcore.explain import bound
-from mpcore.policy import DROPPED_LIMIT, LEARNED, NumericsLimits
+from mpcore.policy import DROPPED_LIMIT, NumericsLimits, has_learnt
 from mpcore.records import Numerics, Parity, Quality, Speed, Status, Verdict
 from mpcore.stats import Deviation, Interval, mean_interval, pooled_deviation, ratio_interval, separate_ratio_interval
 
@@ -121,7 +121,7 @@ def _lowest(interval: Interval | None) -> str:
 
 def _learns(speed: Speed, control: bool) -> Verdict:
     before, after = speed.loss_before, speed.loss_after
-    fell = before is not None and after is not None and after < LEARNED * before
+    fell = before is not None and after is not None and has_learnt(before, after)
     sentence = f"the loss went from {_figure(before)} to {_figure(after)} while {speed.case.precision} was learning two batches"
     if control:
         return _verdict(speed, "learning", "same", after, before, f"negative control: {sentence}")

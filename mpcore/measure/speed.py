@@ -23,7 +23,7 @@ from mpcore.flops import FlopCount
 from mpcore.hardware import GpuWatch, synchronise
 from mpcore.measure.about import about
 from mpcore.measure.timing import Contestant, block_seconds, take_turns
-from mpcore.policy import LEARNED
+from mpcore.policy import has_learnt
 from mpcore.profile import profiled
 from mpcore.records import Blocks, Case, Reference, Speed
 from mpcore.train import TrainStep, schedule
@@ -156,7 +156,7 @@ def _losses(step: TrainStep, batches: Sequence[Batch]) -> list[float]:
         share = schedule(max(number - EDGE, 0), LEARNING_STEPS)
         step.set_learning_rate(step.workload.recipe.learning_rate * share)
         losses.append(step(batch).item())
-        if number >= EDGE + LEAST_STEPS and statistics.fmean(losses[-EDGE:]) < LEARNED * statistics.fmean(losses[:EDGE]):
+        if number >= EDGE + LEAST_STEPS and has_learnt(statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:])):
             break
     return losses
 

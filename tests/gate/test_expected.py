@@ -157,10 +157,13 @@ def test_a_comparison_on_a_gpu_that_was_slowed_down_is_undecided():
     assert parity_verdicts(slowed, at_least=1.5)[-1].status == "undecided"
 
 
-@pytest.mark.parametrize(("after", "status"), [(0.55, "same"), (0.65, "worse"), (0.71, "worse")])
-def test_a_loss_that_hardly_falls_is_no_learning(after, status):
-    """Dropout moves it by as much."""
-    assert speed_verdicts(speed(loss_before=0.7, loss_after=after))[0].status == status
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [(0.7, 0.55, "same"), (0.7, 0.65, "worse"), (0.7, 0.71, "worse"), (-1.0, -1.3, "same"), (-1.0, -0.9, "worse")],
+)
+def test_a_loss_that_hardly_falls_is_no_learning(before, after, status):
+    """Dropout moves it by as much. A log-likelihood may be of either sign."""
+    assert speed_verdicts(speed(loss_before=before, loss_after=after))[0].status == status
 
 
 @pytest.mark.parametrize("theirs", [(4.0, 4.4, 3.6), (2.0, 2.2, 1.8), (4.0, 1.5, 2.0)])
