@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mpcore.explain import bound
-from mpcore.policy import DROPPED_LIMIT, NumericsLimits, has_learnt
+from mpcore.policy import DROPPED_LIMIT, LEARNED, NumericsLimits, has_learnt
 from mpcore.records import Numerics, Parity, Quality, Speed, Status, Verdict
 from mpcore.stats import Deviation, Interval, mean_interval, pooled_deviation, ratio_interval, separate_ratio_interval
 
@@ -126,7 +126,12 @@ def _learns(speed: Speed, control: bool) -> Verdict:
     if control:
         return _verdict(speed, "learning", "same", after, before, f"negative control: {sentence}")
     return _verdict(
-        speed, "learning", "same" if fell else "worse", after, before, f"{sentence}: it must fall" if not fell else sentence
+        speed,
+        "learning",
+        "same" if fell else "worse",
+        after,
+        before,
+        sentence if fell else f"{sentence}: it must fall by {100 * LEARNED:.0f} %",
     )
 
 

@@ -36,7 +36,7 @@ def test_a_loss_that_does_not_fall_fails(before, after, figures):
     (verdict,) = speed_verdicts(speed(before, after))
     assert verdict.status == "worse"
     assert figures in verdict.sentence
-    assert verdict.sentence.endswith("it must fall")
+    assert verdict.sentence.endswith("it must fall by 20 %")
 
 
 def test_a_control_need_not_learn():
