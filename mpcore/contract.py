@@ -102,8 +102,7 @@ def test_storage_is_in_the_mode_s_dtype(subject: Subject) -> None:
     assert seen == {stored}
     assert {w.dtype for w in step.precision.weights().values()} == {stored}
     state = [v for s in step.precision.optimiser.state.values() for k, v in s.items() if k != "step"]
-    assert state
-    assert {v.dtype for v in state} == {stored}
+    assert {v.dtype for v in state} == (set() if step.workload.recipe.optimiser == "SGD" else {stored})
 
 
 def test_arithmetic_is_in_the_mode_s_bits(subject: Subject) -> None:
@@ -119,7 +118,8 @@ def test_arithmetic_is_in_the_mode_s_bits(subject: Subject) -> None:
 
 def test_gradient_and_update_agree_with_fp32(subject: Subject) -> None:
     batch = subject.batch()
-    ours, theirs = observe(subject.step(), batch, updates=1), observe(subject.step(precisions["fp32"]), batch, updates=1)
+    theirs = observe(subject.step(precisions["fp32"]), batch, updates=1)
+    ours = observe(subject.step(), batch, updates=1, learning_rate=theirs.learning_rate)
     assert ours.made == theirs.made == 1
     assert abs(ours.loss - theirs.loss) <= 32 * subject.mode.roundoff() * abs(theirs.loss)
     assert relative_error(ours.gradients, theirs.gradients) <= 2 * subject.limit()

@@ -6,7 +6,7 @@ from mpcore.records import Profile, Speed
 
 LAUNCH_BOUND = 0.8
 """A GPU that is busy for less of an eager step waits for Python."""
-ARITHMETIC = ("matrix product", "convolution", "attention")
+ARITHMETIC = ("matrix product", "convolution", "attention", "recurrence")
 """The families that 16-bit arithmetic makes faster; all others move data, and gain what 16 bits are shorter to move."""
 COMPUTE_BOUND = 0.5
 FP32_BOUND = 0.25
@@ -57,7 +57,7 @@ def _work(speed: Speed) -> str:
     others = [f for f in profile.families if f.name not in ARITHMETIC]
     share, named = f"{100 * (1 - arithmetic):.0f} % of {whose}", _families(profile, [f.name for f in others])
     if speed.device == "cpu":
-        return f"{share} is no arithmetic ({named})"
+        return f"{share} is outside of {', '.join(ARITHMETIC[:-1])} and {ARITHMETIC[-1]} ({named})"
     microseconds = 1e6 * sum(f.seconds for f in others) / sum(f.count for f in others)
     if microseconds < SHORT_MICROSECONDS:
         return f"latency-bound: {share} is in short kernels, of {microseconds:.1f} microseconds each ({named})"

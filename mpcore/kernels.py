@@ -29,6 +29,7 @@ FAMILIES = [  # the first that fits counts, so that what is fused with a layer n
     ("layout change", r"nchwToNhwc|nhwcToNchw|AddPadding|triton_poi\w*_convolution"),
     ("reduction", r"::reduce_kernel|triton_(red|per)|aten::(sum|mean|amax|amin|max|min|all|any|argmax|norm)$"),
     ("dropout and random numbers", r"dropout|masked_scale|philox::|distribution_|aten::(bernoulli|rand|uniform|normal)"),
+    ("recurrence", r"[Rr]nn|RNN|[Ll]stm|LSTM|aten::gru"),
     ("convolution", r"[Cc]onv(?!ert)|fprop|dgrad|wgrad|[Ww]inograd|im2col|cudnn"),
     ("matrix product", r"gemm|gemv|nvjet|cublas|cutlass|triton_tem|linear_|aten::(mm|bmm|addmm|baddbmm|linear|matmul)$"),
     ("fill", r"[Mm]emset|FillFunctor|aten::(zeros?|ones|full|fill)_?(like)?$"),

@@ -52,7 +52,7 @@ class Rival(Library, ABC):
         self.mode = self.modes[precision]
         seed_everything(seed)
         with torch.device(device):
-            model = workload.build_model()
+            model = workload.checked_model()
         model = model.to(device).train()
         recipe = workload.recipe
         optimiser = getattr(torch.optim, recipe.optimiser)(

@@ -60,8 +60,8 @@ class TrainStep:
         self.device = device
         self.accumulate = accumulate
         seed_everything(seed)
-        with torch.device(device), workload.telling("build_model"):
-            model = workload.build_model()
+        with torch.device(device):
+            model = workload.checked_model()
         self.dropout = dropout
         self.model = model.to(device)
         self.train_mode()

@@ -204,6 +204,12 @@ LATER = {
         ".argmax()",
         "predict() returned a tensor of shape () and torch.int64: expected a tensor of 32 rows",
     ),
+    "no model": ("return nn.Sequential(", "nn.Sequential(", "build_model() returned NoneType None: expected an nn.Module"),
+    "a model that is frozen": (
+        "nn.Linear(width, 4))",
+        "nn.Linear(width, 4)).requires_grad_(False)",
+        "build_model() returned a model without weights that require a gradient",
+    ),
     "a model that fails": ("width = {", "width = {}[0] or {", "build_model() failed: KeyError: 0 (my_models.py, line "),
 }
 

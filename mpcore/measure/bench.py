@@ -103,7 +103,7 @@ class Bench:
                     f"expected at least {BATCHES} batches of {batch_size}"
                 )
             if workload.checkpoint is not None:
-                workload.build_model()
+                workload.checked_model()
         gc.collect()
         gc.freeze()
 

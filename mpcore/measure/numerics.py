@@ -20,8 +20,8 @@ from mpcore.train import TrainStep
 
 UPDATES = 20
 LEARNING_RATE = 1e-5
-"""So small that an update is lost where it is added to a 16-bit weight, and that the weights, and so the gradients, hardly
-move."""
+"""Adam's, and so the size of an update: so small that it is lost where it is added to a 16-bit weight, and that the weights,
+and so the gradients, hardly move. SGD's is such that the root mean square of its first update is as large."""
 SKIPS_ALLOWED = 20
 """Steps that the loss scale may take to settle, in all."""
 
@@ -30,6 +30,7 @@ SKIPS_ALLOWED = 20
 class Observation:
     """Loss and gradients of the first step that was not skipped, and the sum of `updates` updates, in FP64."""
 
+    learning_rate: float
     loss: float
     gradients: dict[str, Tensor]
     updates: dict[str, Tensor]
@@ -38,8 +39,10 @@ class Observation:
     half_share: float
 
 
-def observe(step: TrainStep, batch: Batch, updates: int = UPDATES) -> Observation:
+def observe(step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None) -> Observation:
     """Runs `step`, which must be new and without dropout, on `batch` until it has updated `updates` times.
+
+    learning_rate: that of another observation, which this one is compared with.
 
     The gradients are taken where they count, at the optimiser's door, and divided by the scale only if the optimiser
     was told of one: what is not unscaled in time is seen.
@@ -52,8 +55,13 @@ def observe(step: TrainStep, batch: Batch, updates: int = UPDATES) -> Observatio
         scale = getattr(optimiser, "grad_scale", None)
         for name, gradient in precision.gradients().items():
             seen[name] = gradient.detach().double() / (1.0 if scale is None else scale)
+        if not rate:
+            rate.append(LEARNING_RATE / (_root_mean_square(seen) or 1.0))
+            precision.set_learning_rate(rate[0])
 
-    precision.set_learning_rate(LEARNING_RATE)
+    given = learning_rate if step.workload.recipe.optimiser == "SGD" else LEARNING_RATE
+    rate = [] if given is None else [given]
+    precision.set_learning_rate(given or 0.0)
     hook = precision.optimiser.register_step_pre_hook(look)
     loss, made, skipped = math.nan, 0, 0
     gradients: dict[str, Tensor] = {}
@@ -71,17 +79,17 @@ def observe(step: TrainStep, batch: Batch, updates: int = UPDATES) -> Observatio
     moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
     with FlopCount() as flops:
         step.launch(batch)
-    return Observation(loss, gradients, moved, made, skipped, flops.half_share)
+    return Observation(rate[0], loss, gradients, moved, made, skipped, flops.half_share)
 
 
 def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Observation) -> Numerics:
     """`yardstick` is what was observed of the same step in FP64."""
     start = time.perf_counter()
-    observed = observe(step, batch)
+    observed = observe(step, batch, learning_rate=yardstick.learning_rate)
     return Numerics(
         **about(case, step.workload, step.device) | {"batch_size": len(next(iter(batch.values())))},
         seconds=time.perf_counter() - start,
-        loss_error=abs(observed.loss - yardstick.loss) / abs(yardstick.loss),
+        loss_error=_relative(abs(observed.loss - yardstick.loss), abs(yardstick.loss)),
         gradient_error=relative_error(observed.gradients, yardstick.gradients),
         flushed_share=_flushed_share(observed.gradients, yardstick.gradients),
         updates=observed.made,
@@ -95,7 +103,16 @@ def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float
     """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
     difference = sum((values.get(name, torch.zeros_like(t)) - t).square().sum() for name, t in truth.items())
     norm = sum(t.square().sum() for t in truth.values())
-    return math.sqrt(float(difference) / float(norm))
+    return math.sqrt(_relative(float(difference), float(norm)))
+
+
+def _relative(difference: float, truth: float) -> float:
+    """Nothing is infinitely far from 0."""
+    return difference / truth if truth else math.inf if difference else 0.0
+
+
+def _root_mean_square(values: dict[str, Tensor]) -> float:
+    return math.sqrt(sum(float(v.square().sum()) for v in values.values()) / sum(v.numel() for v in values.values()))
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

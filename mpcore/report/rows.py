@@ -65,7 +65,16 @@ def _rows(results: Iterable[Result], failed: Sequence[FailedTest], of: Mapping[s
         if isinstance(result.record, Parity):
             continue  # of which a case has one for each rival: see `parity_rows`
         record, case = result.record, result.record.case
-        row = merged.setdefault(key(case), {**of, **dict(zip(KEYS, key(case), strict=True)), "failed": [], "statuses": set()})
+        new = {
+            **of,
+            **dict(zip(KEYS, key(case), strict=True)),
+            "case": case.id,
+            "tests": set(),
+            "failed": [],
+            "statuses": set(),
+        }
+        row = merged.setdefault(key(case), new)
+        row["tests"].add(record.test)
         row["unit"] = record.unit
         if not isinstance(record, Numerics):  # whose batch is a part of the workload's
             row["batch_size"] = record.batch_size
@@ -81,6 +90,7 @@ def _rows(results: Iterable[Result], failed: Sequence[FailedTest], of: Mapping[s
         row["known"] = row.get("known", False) or any(v.known for v in result.verdicts)
         row["statuses"] |= {v.status for v in result.verdicts if v.compared}
     for own, row in merged.items():
+        row["failed"] += sorted(kind for case, kind in tests if case == row["case"] and kind not in row["tests"])
         row["verdict"] = "failed" if row["failed"] else "known" if row["known"] else "ok"
         row["failed"] = ", ".join(row["failed"])
         row["since"] = next((status for status in SEVERITY if status in row["statuses"]), None)

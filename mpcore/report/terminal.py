@@ -19,9 +19,10 @@ SPARE = ("train_s", "gradient_error", "update_error", "score")
 """What is left out first where a table is wider than a terminal: reports have it."""
 NAME = 24
 """Characters of a mode's name that a table has room for."""
-LEGEND = """x fp32, x tf32: times as fast as that mode. GiB: most memory that an eager step takes. train:
-seconds of a training. pts: points by which it is better than fp32, same seeds. grad., upd.:
-relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
+LEGEND = """x fp32, x tf32: times as fast as that mode; an eager step in blocks beside that mode's, which its
+step ms, a median of all, need not give. GiB: most memory that an eager step takes. train: seconds
+of a training. pts: points, or of a perplexity per cent, by which it is better than fp32, same
+seeds. grad., upd.: relative errors of a gradient and of 20 updates against FP64. "-": not measured."""
 SINCE_LEGEND = "since: the gravest of what changed since accepted runs."
 
 

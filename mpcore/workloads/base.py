@@ -174,6 +174,16 @@ class Workload(ABC):
         except Exception as error:
             raise WorkloadError(f"{self.name}: {method}() failed: {cause(error)}") from error
 
+    def checked_model(self) -> nn.Module:
+        """`build_model`, once it is seen to be something that can be trained. Raises WorkloadError."""
+        with self.telling("build_model"):
+            model = self.build_model()
+        if not isinstance(model, nn.Module):
+            raise WorkloadError(f"{self.name}: build_model() returned {_described(model)}: expected an nn.Module")
+        if not any(p.requires_grad for p in model.parameters()):
+            raise WorkloadError(f"{self.name}: build_model() returned a model without weights that require a gradient")
+        return model
+
     def checked_loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """`loss`, once it is seen to be one. Raises WorkloadError."""
         with self.telling("loss"):

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from mpcore.explain import explain
-from mpcore.records import Result
+from mpcore.records import FailedTest, Result, Speed
 from mpcore.report.rows import COLUMNS, KEYS, parity_rows, rows
 
 
@@ -129,6 +129,15 @@ def test_what_a_mode_is_known_for_is_no_failure(results, worsened):
     frame = rows(worsened(passed, "quality", "accuracy", known=True))
     assert frame.verdict.tolist() == ["ok", "known", "ok", "ok"]
     assert frame.failed.tolist() == ["", "", "", ""]
+
+
+def test_a_test_that_failed_before_it_had_a_record_fails_its_case(results):
+    timed = [r for r in results if isinstance(r.record, Speed) and r.passed]
+    case = timed[0].record.case
+    failed = [FailedTest(test=f"benchmarks/test_numerics.py::test_numerics[{case.id}]", sentence="it is not finite")]
+    frame = rows(timed, failed).set_index(["workload", "precision"])
+    assert (frame.verdict[case.workload, case.precision], frame.failed[case.workload, case.precision]) == ("failed", "numerics")
+    assert set(frame.drop((case.workload, case.precision)).verdict) <= {"ok"}
 
 
 @pytest.mark.parametrize("backwards", [False, True])
