@@ -13,6 +13,10 @@ import torch
 
 from mpcore.records import GpuState, Hardware
 
+WORKSPACE_VARIABLE, WORKSPACE_MIB = "CUDNN_CONV_WSCAP_DBG", 8192
+"""The most that cuDNN may take as workspace of one convolution, and where it reads that. It takes the first algorithm of its
+list whose workspace can be had: without a limit a step is as fast as the memory that happens to be free lets it be."""
+
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
 
 SLOWDOWNS = {0x08: "hardware slowdown", 0x20: "software thermal slowdown", 0x40: "thermal slowdown", 0x80: "power brake"}
@@ -29,6 +33,11 @@ def synchronise(device: torch.device) -> None:
     """Waits until the device has done all that it was given; a CPU has done so already."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def limit_workspaces() -> None:
+    """Before the first convolution of a process; a limit that the user has set stays."""
+    os.environ.setdefault(WORKSPACE_VARIABLE, str(WORKSPACE_MIB))
 
 
 def probe(device: torch.device) -> Hardware:

@@ -1,5 +1,7 @@
 import os
 import platform
+import subprocess
+import sys
 from itertools import count
 from types import SimpleNamespace
 
@@ -7,7 +9,8 @@ import pynvml
 import pytest
 import torch
 
-from mpcore.hardware import GpuWatch, default_device, probe, software, synchronise
+from mpcore.hardware import WORKSPACE_VARIABLE, GpuWatch, default_device, limit_workspaces, probe, software, synchronise
+from mpcore.measure import Bench
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -32,6 +35,19 @@ def test_software_names_torch_as_it_was_built():
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
     monkeypatch.setattr("mpcore.hardware.PACKAGES", ("torch", "no-such-package-at-all"))
     assert "no-such-package-at-all" not in software()
+
+
+def test_whoever_measures_limits_the_workspace_of_a_convolution(monkeypatch):
+    monkeypatch.setenv(WORKSPACE_VARIABLE, "0")  # so that what was there before comes back afterwards
+    monkeypatch.delenv(WORKSPACE_VARIABLE)
+    Bench(CPU)
+    assert os.environ[WORKSPACE_VARIABLE] == "8192"
+
+
+def test_a_limit_that_the_user_has_set_stays(monkeypatch):
+    monkeypatch.setenv(WORKSPACE_VARIABLE, "256")
+    limit_workspaces()
+    assert os.environ[WORKSPACE_VARIABLE] == "256"
 
 
 @pytest.mark.parametrize(("available", "device"), [(True, "cuda"), (False, "cpu")])
@@ -224,3 +240,26 @@ def test_a_gpu_is_watched_or_says_why():
     watch = GpuWatch(torch.device("cuda"))
     watch.look()
     assert (watch.state() is None) is (watch.reason is not None)
+
+
+LARGE = """
+import torch
+from mpcore.hardware import limit_workspaces
+
+limit_workspaces()
+torch.backends.cudnn.allow_tf32 = False
+layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device="cuda").to(memory_format=torch.channels_last)
+images = torch.randn(8, 64, 512, 512, device="cuda").contiguous(memory_format=torch.channels_last).requires_grad_()
+before = torch.cuda.memory_allocated()
+layer(images).sum().backward()
+print((torch.cuda.max_memory_allocated() - before) / 2**30)
+"""
+"""A layer of U-Net, forward and backward: the memory that it takes beside its images, in GiB."""
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_convolution_takes_no_more_workspace_than_that():
+    """In a process of its own: cuDNN reads the limit once."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 8 + 2
