@@ -13,9 +13,9 @@ import torch
 
 from mpcore.records import GpuState, Hardware
 
-WORKSPACE_VARIABLE, WORKSPACE_MIB = "CUDNN_CONV_WSCAP_DBG", 8192
-"""The most that cuDNN may take as workspace of one convolution, and where it reads that. It takes the first algorithm of its
-list whose workspace can be had: without a limit a step is as fast as the memory that happens to be free lets it be."""
+ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+WHOLE_MIB = 4096
+"""A block of memory this large serves what is as large, and nothing small."""
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
 
@@ -35,9 +35,15 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def limit_workspaces() -> None:
-    """Before the first convolution of a process; a limit that the user has set stays."""
-    os.environ.setdefault(WORKSPACE_VARIABLE, str(WORKSPACE_MIB))
+def keep_large_blocks_whole() -> None:
+    """Before the first tensor on a GPU; what the user has told the allocator stays.
+
+    cuDNN takes the first algorithm of its list whose workspace can be had, of which some ask for a quarter of a GPU's memory. A
+    small tensor that lives on in such a block keeps all of it from the capture that comes next, and which blocks it are hangs
+    on their addresses: a step would be captured with other algorithms in each process.
+    """
+    if not any(name in os.environ for name in ALLOCATOR_VARIABLES):
+        os.environ[ALLOCATOR_VARIABLES[0]] = f"max_split_size_mb:{WHOLE_MIB}"
 
 
 def probe(device: torch.device) -> Hardware:

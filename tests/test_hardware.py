@@ -9,7 +9,15 @@ import pynvml
 import pytest
 import torch
 
-from mpcore.hardware import WORKSPACE_VARIABLE, GpuWatch, default_device, limit_workspaces, probe, software, synchronise
+from mpcore.hardware import (
+    ALLOCATOR_VARIABLES,
+    GpuWatch,
+    default_device,
+    keep_large_blocks_whole,
+    probe,
+    software,
+    synchronise,
+)
 from mpcore.measure import Bench
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -37,17 +45,23 @@ def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
     assert "no-such-package-at-all" not in software()
 
 
-def test_whoever_measures_limits_the_workspace_of_a_convolution(monkeypatch):
-    monkeypatch.setenv(WORKSPACE_VARIABLE, "0")  # so that what was there before comes back afterwards
-    monkeypatch.delenv(WORKSPACE_VARIABLE)
+@pytest.fixture
+def unset(monkeypatch):
+    for name in ALLOCATOR_VARIABLES:
+        monkeypatch.setenv(name, "")  # so that what was there before comes back afterwards
+        monkeypatch.delenv(name)
+
+
+def test_whoever_measures_keeps_large_blocks_whole(unset):
     Bench(CPU)
-    assert os.environ[WORKSPACE_VARIABLE] == "8192"
+    assert os.environ["PYTORCH_ALLOC_CONF"] == "max_split_size_mb:4096"
 
 
-def test_a_limit_that_the_user_has_set_stays(monkeypatch):
-    monkeypatch.setenv(WORKSPACE_VARIABLE, "256")
-    limit_workspaces()
-    assert os.environ[WORKSPACE_VARIABLE] == "256"
+@pytest.mark.parametrize("name", ALLOCATOR_VARIABLES)
+def test_what_the_user_has_told_the_allocator_stays(unset, monkeypatch, name):
+    monkeypatch.setenv(name, "expandable_segments:True")
+    keep_large_blocks_whole()
+    assert {n: os.environ.get(n) for n in ALLOCATOR_VARIABLES if n in os.environ} == {name: "expandable_segments:True"}
 
 
 @pytest.mark.parametrize(("available", "device"), [(True, "cuda"), (False, "cpu")])
@@ -242,24 +256,23 @@ def test_a_gpu_is_watched_or_says_why():
     assert (watch.state() is None) is (watch.reason is not None)
 
 
-LARGE = """
+SMALL_AFTER_LARGE = """
 import torch
-from mpcore.hardware import limit_workspaces
+from mpcore.hardware import default_device, keep_large_blocks_whole
 
-limit_workspaces()
-torch.backends.cudnn.allow_tf32 = False
-layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device="cuda").to(memory_format=torch.channels_last)
-images = torch.randn(8, 64, 512, 512, device="cuda").contiguous(memory_format=torch.channels_last).requires_grad_()
-before = torch.cuda.memory_allocated()
-layer(images).sum().backward()
-print((torch.cuda.max_memory_allocated() - before) / 2**30)
+default_device()
+keep_large_blocks_whole()
+large = torch.empty(6 * 2**30, dtype=torch.uint8, device="cuda")
+del large
+small = torch.empty(2**26, dtype=torch.uint8, device="cuda")
+torch.cuda.empty_cache()
+print(torch.cuda.memory_reserved())
 """
-"""A layer of U-Net, forward and backward: the memory that it takes beside its images, in GiB."""
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_convolution_takes_no_more_workspace_than_that():
-    """In a process of its own: cuDNN reads the limit once."""
-    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 8 + 2
+def test_a_small_tensor_does_not_hold_a_large_block(unset):
+    """In a process of its own: the allocator is told once."""
+    done = subprocess.run([sys.executable, "-c", SMALL_AFTER_LARGE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2**30

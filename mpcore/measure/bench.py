@@ -15,7 +15,7 @@ from mpcore import precision as _modes  # noqa: F401  (registers the modes)
 from mpcore import workloads as _workloads  # noqa: F401
 from mpcore.data import Batch, DataError, Source
 from mpcore.execution import Eager
-from mpcore.hardware import GpuWatch, limit_workspaces
+from mpcore.hardware import GpuWatch, keep_large_blocks_whole
 from mpcore.measure.about import about
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.failure import Failed, explained
@@ -69,7 +69,7 @@ class Bench:
         seeds: Sequence[int] = range(SEEDS),
         progress: Callable[[str], Progress] | None = None,
     ) -> None:
-        limit_workspaces()
+        keep_large_blocks_whole()
         self.device = device
         self.source = source or Source()
         self.checkpoints = dict(checkpoints or {})
