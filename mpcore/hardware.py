@@ -36,14 +36,15 @@ def synchronise(device: torch.device) -> None:
 
 
 def keep_large_blocks_whole() -> None:
-    """Before the first tensor on a GPU; what the user has told the allocator stays.
+    """What the user has told the allocator stays.
 
-    cuDNN takes the first algorithm of its list whose workspace can be had, of which some ask for a quarter of a GPU's memory. A
-    small tensor that lives on in such a block keeps all of it from the capture that comes next, and which blocks it are hangs
-    on their addresses: a step would be captured with other algorithms in each process.
+    cuDNN takes the first algorithm of its list whose workspace can be had, and some ask for a quarter of a GPU's memory. A
+    small tensor that lives on in such a block keeps all of it from the capture that comes next, and whether one does hangs
+    on what was measured before: a step would be captured with other algorithms in another process. Told in this way, for
+    the variables are read once, as soon as a library asks for a GPU.
     """
     if not any(name in os.environ for name in ALLOCATOR_VARIABLES):
-        os.environ[ALLOCATOR_VARIABLES[0]] = f"max_split_size_mb:{WHOLE_MIB}"
+        torch._C._accelerator_setAllocatorSettings(f"max_split_size_mb:{WHOLE_MIB}")
 
 
 def probe(device: torch.device) -> Hardware:

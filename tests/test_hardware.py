@@ -13,7 +13,6 @@ from mpcore.hardware import (
     ALLOCATOR_VARIABLES,
     GpuWatch,
     default_device,
-    keep_large_blocks_whole,
     probe,
     software,
     synchronise,
@@ -46,22 +45,25 @@ def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
 
 
 @pytest.fixture
-def unset(monkeypatch):
+def told(monkeypatch):
+    """What the allocator is told; no variable is set."""
     for name in ALLOCATOR_VARIABLES:
-        monkeypatch.setenv(name, "")  # so that what was there before comes back afterwards
-        monkeypatch.delenv(name)
+        monkeypatch.delenv(name, raising=False)
+    settings = []
+    monkeypatch.setattr(torch._C, "_accelerator_setAllocatorSettings", settings.append)
+    return settings
 
 
-def test_whoever_measures_keeps_large_blocks_whole(unset):
+def test_whoever_measures_keeps_large_blocks_whole(told):
     Bench(CPU)
-    assert os.environ["PYTORCH_ALLOC_CONF"] == "max_split_size_mb:4096"
+    assert told == ["max_split_size_mb:4096"]
 
 
 @pytest.mark.parametrize("name", ALLOCATOR_VARIABLES)
-def test_what_the_user_has_told_the_allocator_stays(unset, monkeypatch, name):
+def test_what_the_user_has_told_the_allocator_stays(told, monkeypatch, name):
     monkeypatch.setenv(name, "expandable_segments:True")
-    keep_large_blocks_whole()
-    assert {n: os.environ.get(n) for n in ALLOCATOR_VARIABLES if n in os.environ} == {name: "expandable_segments:True"}
+    Bench(CPU)
+    assert told == []
 
 
 @pytest.mark.parametrize(("available", "device"), [(True, "cuda"), (False, "cpu")])
@@ -258,10 +260,10 @@ def test_a_gpu_is_watched_or_says_why():
 
 SMALL_AFTER_LARGE = """
 import torch
-from mpcore.hardware import default_device, keep_large_blocks_whole
+from mpcore.measure import Bench
 
-default_device()
-keep_large_blocks_whole()
+torch.zeros(1, device="cuda")
+Bench(torch.device("cuda"))
 large = torch.empty(6 * 2**30, dtype=torch.uint8, device="cuda")
 del large
 small = torch.empty(2**26, dtype=torch.uint8, device="cuda")
@@ -272,7 +274,9 @@ print(torch.cuda.memory_reserved())
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_small_tensor_does_not_hold_a_large_block(unset):
-    """In a process of its own: the allocator is told once."""
+def test_a_small_tensor_does_not_hold_a_large_block(monkeypatch):
+    """In a process of its own, whose allocator is told by nobody else, and which has used the GPU before."""
+    for name in ALLOCATOR_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     done = subprocess.run([sys.executable, "-c", SMALL_AFTER_LARGE], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2**30
