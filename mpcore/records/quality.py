@@ -60,7 +60,8 @@ class Quality(Measurement):
 
     @property
     def terms(self) -> dict[str, object]:
-        own = {"data": self.data, "rows": self.rows, "weights": self.weights, "metric": self.metric}
+        rows = " and ".join(f"{number:,} to {split}" for split, number in self.rows.items())
+        own = {"data": self.data, "rows": rows, "weights": self.weights, "metric": self.metric}
         return super().terms | own
 
     def values(self, metric: str) -> list[float]:
