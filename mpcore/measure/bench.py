@@ -18,13 +18,14 @@ from mpcore.execution import Eager
 from mpcore.hardware import GpuWatch, keep_large_blocks_whole
 from mpcore.measure.about import about
 from mpcore.measure.ceiling import matmul_flops
+from mpcore.measure.emulation import EMULATED, slowdown
 from mpcore.measure.failure import Failed, explained
 from mpcore.measure.handicap import Handicapped, wait_of
 from mpcore.measure.numerics import Observation, measure_numerics, observe
 from mpcore.measure.parity import step_parity, training_parity
 from mpcore.measure.quality import measure_quality
 from mpcore.measure.speed import BATCHES, Stand, free_memory, measure_speed
-from mpcore.measure.timing import Contestant, block_seconds, take_turns
+from mpcore.measure.timing import Contestant, take_turns
 from mpcore.policy import NumericsLimits, numerics_limits
 from mpcore.precision import Precision
 from mpcore.precision.pure import FP64
@@ -38,11 +39,6 @@ from mpcore.workloads import Workload
 
 SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
-EMULATED = 2.5
-"""From this many times the step of FP32 on, a mode counts as emulated on a CPU and only single steps of it are run."""
-TRIALS, TRIAL_SECONDS = 3, 0.25
-"""Of steps in turns, of which the fastest count: beside other processes threads that wait for each other make one step take a
-hundred times longer, and the next not."""
 REFERENCES = ("fp32", "tf32")
 AGAIN = 3
 """Blocks that a reference is timed for once more: enough for a drift of per cents."""
@@ -288,17 +284,8 @@ class Bench:
             return None
         eager = case.model_copy(update={"execution": Eager.name})
         batch = self._batch(case, slice(self.workload(case).recipe.batch_size))
-        steps = [self.build(eager.in_precision(precision)) for precision in ("fp32", case.precision)]
-        for step in steps:
-            step(batch)
-        fastest, spent = [math.inf, math.inf], 0.0
-        for trial in itertools.count(1):
-            seconds = [block_seconds(step, batch, 1, self.device) for step in steps]
-            fastest, spent = [min(pair) for pair in zip(fastest, seconds, strict=True)], spent + sum(seconds)
-            slowdown = fastest[1] / fastest[0]
-            if trial >= TRIALS and (slowdown < EMULATED or spent > TRIAL_SECONDS):
-                break
-        if slowdown < EMULATED:
+        times = slowdown(self.build(eager), self.build(eager.in_precision("fp32")), batch)
+        if times < EMULATED:
             return None
         name = f"{case.precision} in {case.workload}"
-        return f"this CPU emulates {name}: a step takes {slowdown:.0f} times that of fp32; single steps run"
+        return f"this CPU emulates {name}: a step takes {times:.0f} times that of fp32; single steps run"

@@ -10,7 +10,6 @@ from mpcore import gate
 from mpcore.execution import CaptureError
 from mpcore.hardware import GpuWatch
 from mpcore.measure import Bench, timing
-from mpcore.measure import bench as bench_module
 from mpcore.measure import speed as module
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.speed import Stand, measure_speed
@@ -89,7 +88,7 @@ def test_it_learns_until_the_loss_has_fallen_and_from_where_it_stood_before(stan
 def test_a_mode_is_emulated_where_its_fastest_step_is_slow(monkeypatch, cpu):
     """Now and then a step takes a hundred times as long, in either mode."""
     seconds = iter([1.0, 5.0, 100.0, 5.0, 1.0, 5.0, 1.0, 2.0, 1.0, 200.0, 1.0, 200.0])
-    monkeypatch.setattr(bench_module, "block_seconds", lambda *_: next(seconds))
+    monkeypatch.setattr("mpcore.measure.emulation.block_seconds", lambda *_: next(seconds))
     bench = Bench(cpu)
     case = Case(workload="ncf-movielens", precision="bf16-amp", execution="eager", size="tiny")
     assert "a step takes 5 times that of fp32" in bench.emulated(case)

@@ -1,0 +1,32 @@
+"""Whether a CPU computes a mode or emulates it: the products of FP16 and BF16 of one without instructions for them are loops
+that take a hundred times as long as those of FP32."""
+
+import itertools
+import math
+
+import torch
+
+from mpcore.data import Batch
+from mpcore.measure.timing import block_seconds
+from mpcore.train import TrainStep
+
+EMULATED = 2.5
+"""From this many times the step of FP32 on, a mode counts as emulated and only single steps of it are run."""
+TRIALS, TRIAL_SECONDS = 3, 0.25
+"""Of steps in turns, of which the fastest count: beside other processes threads that wait for each other make one step take a
+hundred times longer, and the next not."""
+
+
+def slowdown(step: TrainStep, reference: TrainStep, batch: Batch) -> float:
+    """How many times as long as the reference's a step takes on the CPU."""
+    steps = reference, step
+    for one in steps:
+        one(batch)
+    fastest, spent = [math.inf, math.inf], 0.0
+    for trial in itertools.count(1):
+        seconds = [block_seconds(one, batch, 1, torch.device("cpu")) for one in steps]
+        fastest, spent = [min(pair) for pair in zip(fastest, seconds, strict=True)], spent + sum(seconds)
+        times = fastest[1] / fastest[0]
+        if trial >= TRIALS and (times < EMULATED or spent > TRIAL_SECONDS):
+            break
+    return times
