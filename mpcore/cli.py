@@ -85,6 +85,11 @@ def _add_baselines(commands: Any) -> None:
     accepting.add_argument("--reason", required=True, metavar="TEXT", help="why they are what is expected from now on")
     overrule = "a case that failed and is accepted nevertheless, by its id, KIND:ID or its test; may be repeated"
     accepting.add_argument("--overrule", action="append", default=[], metavar="CASE", help=overrule)
+    anew = (
+        "a case, KIND:ID, or a pattern, that is expected to be as it is in these runs from now on, whatever older ones have of "
+        "it; may be repeated; so is what is accepted though it is worse"
+    )
+    accepting.add_argument("--anew", action="append", default=[], metavar="CASES", help=anew)
     keep = f"baselines of one machine, the oldest are removed (default: {KEEP})"
     accepting.add_argument("--keep", type=_positive, default=KEEP, metavar="N", help=keep)
     accepting.add_argument("--baselines", **where)
@@ -218,6 +223,7 @@ def _accept(options: argparse.Namespace) -> int:
         options.baselines,
         options.reason,
         overrule=options.overrule,
+        anew=options.anew,
         keep=options.keep,
         announce=lambda run, before: print(changes(run, before)),
     )

@@ -31,7 +31,7 @@ class Interval:
             return "worse"
         if self.high < -margin:
             return "better"
-        return "same" if self.high < margin else "undecided"
+        return "same" if self.high <= margin else "undecided"
 
 
 def log_half_width(case: Sequence[float], reference: Sequence[float] | None = None, confidence: float = 0.99) -> float:
@@ -107,7 +107,7 @@ def _judged(change: Callable[[float], Interval], confidence: float, margin: floa
     adds by itself is nearly as large as the margin."""
     found = change(confidence)
     status = found.judged(margin)
-    if status == "undecided" and change(SAME).high < margin:
+    if status == "undecided" and change(SAME).high <= margin:
         status = "same"
     return found, status
 

@@ -373,6 +373,8 @@ def test_folders_are_compared_where_there_is_no_git(tmp_path, monkeypatch):
     [
         (("nowhere", None, None, None), "'nowhere' is neither a folder nor a revision (fatal: Needed a single revision)"),
         (("--all", None, None, None), "'--all' is neither a folder nor a revision"),
+        (("", None, None, None), "'' is neither a folder nor a revision"),
+        (("main", " ", None, None), "' ' is neither a folder nor a revision"),
         (
             ("main", None, "nowhere/python", None),
             "no Python 'nowhere/python': expected the path of one, such as .venv/bin/python",

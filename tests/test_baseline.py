@@ -9,8 +9,9 @@ import mpcore.report.terminal
 import mpcore.runner  # all before pytester, which unloads what it sees loaded first
 from mpcore.cli import main
 from mpcore.measure import Bench
+from mpcore.plugin.baseline import Baseline
 from mpcore.precision.autocast import BF16Autocast
-from mpcore.records import Blocks
+from mpcore.records import ALL_CASES, Blocks, Verdict
 from mpcore.store import load
 
 CASES = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp")
@@ -84,6 +85,18 @@ def test_a_regression_fails_as_often_as_it_is_measured(run, accepted, pytester, 
     saved = load(pytester.path / "worse.json")
     assert [f.test.split("[")[1] for f in saved.failed] == ["ncf-movielens-bf16-amp-eager-tiny]"]
     assert main(["accept", str(pytester.path / "worse.json"), *BASELINES(pytester), "--reason", "x"]) == 4
+
+
+def test_what_fails_for_all_together_is_no_baseline_unless_it_is_overruled(run, accepted, pytester, monkeypatch, capsys):
+    accepted("-m", "numerics")
+    shared = {"kind": "speed", "case": ALL_CASES, "metric": "step time", "status": "worse", "value": 1.1, "limit": 1.0125}
+    verdict = Verdict(**shared, compared=True, sentence="steps of all 6 cases take +10.0 %")
+    monkeypatch.setattr(Baseline, "common", lambda self: verdict)
+    assert run(*CASES, "-m", "numerics", "--benchmark-json", "slow.json").ret == 1
+    accept = ["accept", str(pytester.path / "slow.json"), *BASELINES(pytester), "--reason", "a new driver"]
+    assert main(accept) == 4
+    assert "failed run is no reference: all cases (the first: steps of all 6 cases take +10.0 %)" in capsys.readouterr().err
+    assert main([*accept, "--overrule", ALL_CASES]) == 0
 
 
 def test_a_margin_of_its_own_lets_it_pass(run, accepted, pytester, monkeypatch):
@@ -162,7 +175,9 @@ def test_what_got_better_is_said_with_the_command_that_accepts_it(run, accepted,
     result = run(*CASES, "-m", "numerics", "--benchmark-json", "better.json")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["bf16-amp * ok * better"])
-    result.stdout.fnmatch_lines(["better than accepted runs:", "*gradient error of bf16-amp *"])
+    result.stdout.fnmatch_lines(
+        ["better than accepted runs, which accept --anew CASES would hold:", "*gradient error of bf16-amp *"]
+    )
     result.stdout.fnmatch_lines(["saved: better.json", "next:", "*", "  python -m mpcore accept better.json --reason TEXT"])
 
 

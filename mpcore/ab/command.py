@@ -85,7 +85,8 @@ def _signals() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {int(number): signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]  # nohup ignores one
+    before = {int(number): signal.signal(number, leave) for number in heeded}
     try:
         yield
     finally:

@@ -66,6 +66,8 @@ def _side(text: str | None) -> Iterator[Side]:
         commit = _git("rev-parse", "HEAD").stdout.strip() if clean.returncode == 0 and not clean.stdout else None
         yield Side(WORKING_TREE, root(), commit=commit or None)
         return
+    if not text.strip():  # as of a variable that is not set; it would be this folder
+        raise SideError(f"{text!r} is neither a folder nor a revision")
     found = _git("rev-parse", "--verify", "--end-of-options", f"{text}^{{commit}}")
     if found.returncode == 0:
         with _worktree(found.stdout.strip()) as tree:

@@ -35,13 +35,15 @@ def fit(starts: Starts) -> Noise:
         for name, seconds in (item for process in processes for item in process.items()):
             traces[name].append(np.log(seconds))
             medians[name][start].append(float(np.median(traces[name][-1])))
-    repeated = {name: max(of_start.values(), key=len) for name, of_start in medians.items()}
-    repeated = {name: values for name, values in repeated.items() if len(values) > 2}
+    repeated = {name: [v for v in of_start.values() if len(v) > 2] for name, of_start in medians.items()}
+    repeated = {name: groups for name, groups in repeated.items() if groups}
     if not repeated:
         raise RunError(f"{', '.join(starts)}: expected a case that three processes of one machine start have recorded")
-    odd = {name: [value - np.median(values) for value in values if _is_odd(value, values)] for name, values in repeated.items()}
-    cases = tuple(_case(name, traces[name], len(odd.get(name, []))) for name in sorted(traces))
-    process = pooled_deviation([[v for v in values if not _is_odd(v, values)] for values in repeated.values()]).value
+    odd = {name: [shift for values in groups for shift in _odd(values)] for name, groups in repeated.items()}
+    shares = {name: len(odd[name]) / sum(map(len, groups)) for name, groups in repeated.items()}
+    cases = tuple(_case(name, traces[name], shares.get(name, 0.0)) for name in sorted(traces))
+    ordinary = [[v for v in values if not _is_odd(v, values)] for groups in repeated.values() for values in groups]
+    process = pooled_deviation(ordinary).value
     machine = pooled_deviation([[float(np.median(values)) for values in of_start.values()] for of_start in medians.values()])
     return Noise(
         cases=cases,
@@ -78,7 +80,7 @@ def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _case(name: str, traces: list[Array], odd: int) -> CaseNoise:
+def _case(name: str, traces: list[Array], odd: float) -> CaseNoise:
     residuals = [_detrended(logs) for logs in traces]
     squares = sum(float((r**2).sum()) for r in residuals)
     neighbours = sum(float((r[1:] * r[:-1]).sum()) for r in residuals) / squares if squares else 0.0
@@ -86,7 +88,7 @@ def _case(name: str, traces: list[Array], odd: int) -> CaseNoise:
     correlation = (neighbours + 2 / blocks) / (1 - 4 / blocks)  # less its bias in short series: Kendall, Biometrika 41, 1954
     correlation = float(np.clip(correlation, 0.0, 0.9))
     block = float(stats.median_abs_deviation(np.concatenate(residuals), scale="normal"))  # spikes do not move a median
-    return CaseNoise(name, blocks, block / _left(blocks, correlation), correlation, odd / len(traces))
+    return CaseNoise(name, blocks, block / _left(blocks, correlation), correlation, odd)
 
 
 def _left(blocks: int, correlation: float) -> float:
@@ -110,6 +112,11 @@ def _drift(traces: list[Array]) -> float:
         slopes.append(np.polyfit(np.arange(count), logs, 1)[0] * (count - 1))
         errors.append(_detrended(logs).std(ddof=2) * math.sqrt(12 * (count - 1) / (count * (count + 1))))
     return _beyond(float(stats.median_abs_deviation(slopes, scale="normal")), [float(np.median(errors))])
+
+
+def _odd(values: Sequence[float]) -> list[float]:
+    """How far the odd processes of a machine start are from its others."""
+    return [value - float(np.median(values)) for value in values if _is_odd(value, values)]
 
 
 def _is_odd(value: float, values: Sequence[float]) -> bool:

@@ -83,7 +83,7 @@ H200 = Noise(
         CaseNoise("resnet18-mnist/fp16-manual", 10, 0.000935, 0.032),
         CaseNoise("resnet18-mnist/fp16-true", 10, 0.00157, 0.53),
         CaseNoise("resnet18-mnist/fp32", 10, 0.000829, 0.12),
-        CaseNoise("resnet18-mnist/tf32", 10, 0.00179, 0, 0.143),
+        CaseNoise("resnet18-mnist/tf32", 10, 0.00179, 0, 0.167),
         CaseNoise("resnet50/fp16-amp", 20, 0.00207, 0.59),
         CaseNoise("resnet50/fp16-manual", 36, 0.00401, 0.33),
     ),

@@ -105,7 +105,7 @@ class Pairs:
             low, _ = bounds_of_pairs(changes[..., :pairs], LOOK)
             _, high = bounds_of_pairs(changes[..., :pairs], SAME)
             worse |= open_ & (low > MARGIN)
-            open_ &= (low <= MARGIN) & (high >= MARGIN)
+            open_ &= (low <= MARGIN) & (high > MARGIN)
         again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMED)
         return worse, open_, again > MARGIN
 
@@ -137,7 +137,7 @@ class Stored:
     def undecided(self, logs: Array) -> Found:
         low, _ = self._changes(logs, 0, CONFIDENCE)
         _, high = self._changes(logs, 0, SAME)
-        return ((low > self.margin) | (high >= self.margin)) & ~self.found(logs)
+        return ((low > self.margin) | (high > self.margin)) & ~self.found(logs)
 
     def stopped(self, logs: Array) -> Found:
         shared = np.median(logs[..., : self.runs] - logs[..., [self.runs]], axis=-2)  # what all cases share is not confirmed

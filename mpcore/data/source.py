@@ -29,6 +29,11 @@ class Source:
             raise DataError(f"no data folder {self.where!r}: expected 'embedded', 'hub' or an existing folder")
 
     @property
+    def name(self) -> str:
+        """What it is called in a record: a folder always the same."""
+        return self.where if self.folder is None else resolved(self.where)
+
+    @property
     def folder(self) -> Path | None:
         return None if self.where in (EMBEDDED, HUB) else Path(self.where).expanduser()
 
@@ -56,6 +61,12 @@ class Source:
         if path is None:
             raise DataError(f"no file {' or '.join(repr(str(p)) for p in paths)}: expected the data folder to hold it")
         return (_from_text if path.suffix == ".txt" else _from_parquet)(path), str(path)
+
+
+def resolved(where: str) -> str:
+    """The whole path of a folder, however it is spelled; anything else as it is."""
+    path = Path(where).expanduser()
+    return str(path.resolve()) if path.is_dir() else where
 
 
 def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset:

@@ -3,7 +3,7 @@ has a machine's effect of its own; memory as it is, for it repeats; accuracy see
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from mpcore.explain import bound
 from mpcore.gate.expected import SEEDS
 from mpcore.kernels import explain_difference
 from mpcore.policy import MACHINE_PRIOR, Margins
-from mpcore.records import AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
+from mpcore.records import ALL_CASES, AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
 from mpcore.stats import Interval, change_since, judged_since, mean_interval, pooled_deviation
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
@@ -21,21 +21,28 @@ COMMON = 4
 
 @dataclass(frozen=True)
 class Since:
-    """A record, and what accepted runs have of the same case, oldest first. other: in words, what they have of it that cannot
-    be compared."""
+    """A record, and what accepted runs have of the same case, by the number of the run, oldest first. other: in words, what
+    they have of it that cannot be compared."""
 
     record: AnyRecord
-    accepted: Sequence[AnyRecord]
+    accepted: Mapping[int, AnyRecord]
     other: str | None = None
 
 
 def since(record: AnyRecord, runs: Sequence[Run]) -> Since:
-    """What is comparable: the same case and kind, version of the workload, size of batch; of trainings, data and weights."""
-    of_case = [r.record for run in runs for r in run.results if (r.record.kind, r.record.case) == (record.kind, record.case)]
-    accepted = [old for old in of_case if old.terms == record.terms]
+    """What is comparable: the same case and kind, version of the workload, size of batch; of trainings, data and weights. And
+    since the case was last accepted anew: what is expected changed then."""
+    anew = [number for number, run in enumerate(runs) if run.accepted and record.name in run.accepted.anew]
+    of_case = {
+        number: result.record
+        for number, run in enumerate(runs)
+        for result in run.results
+        if (result.record.kind, result.record.case) == (record.kind, record.case) and number >= max(anew, default=0)
+    }
+    accepted = {number: old for number, old in of_case.items() if old.terms == record.terms}
     other = None
     if of_case and not accepted:
-        now, then = record.terms, of_case[-1].terms
+        now, then = record.terms, of_case[max(of_case)].terms
         other = ", ".join(f"{name} {then[name]} there, {value} here" for name, value in now.items() if value != then.get(name))
     return Since(record, accepted, other)
 
@@ -44,7 +51,7 @@ def compared(of: Since, margins: Margins) -> list[Verdict]:
     """One verdict a figure; a single `new` where there is nothing to compare with."""
     if not of.accepted:
         return [_new(of)]
-    record, accepted = of.record, of.accepted
+    record, accepted = of.record, list(of.accepted.values())
     if isinstance(record, Speed):
         return _speed(record, [r for r in accepted if isinstance(r, Speed)], margins)
     if isinstance(record, Quality):
@@ -64,21 +71,27 @@ def confirmed(first: Sequence[Verdict], second: Sequence[Verdict] | str) -> list
 
 
 def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
-    """What all graphs share: the median change of their step times, taken once for each accepted run. None for fewer than four
-    cases that all have the same accepted runs."""
-    changes = [_changes(of) for of in cases if isinstance(of.record, Speed) and _how(of.record) == "graph"]
-    runs = max(map(len, changes), default=0)
-    changes = [c for c in changes if len(c) == runs]
-    if len(changes) < COMMON or not runs:
+    """What all graphs share: the median change of their step times, taken once for each accepted run that has four of them at
+    least. None where none has."""
+    changes: dict[int, list[float]] = {}
+    for of in cases:
+        if isinstance(of.record, Speed) and _how(of.record) == "graph":
+            for number, found in _changes(of).items():
+                changes.setdefault(number, []).append(found)
+    of_runs = [of_run for of_run in changes.values() if len(of_run) >= COMMON]
+    if not of_runs:
         return None
-    shared = [statistics.median(case) for case in zip(*changes, strict=True)]
     margin = margins.time("step time", "graph")
     assert margin is not None  # graphs have one
-    change, status = judged_since([math.exp(-c) for c in shared], 1.0, MACHINE_PRIOR["graph"], margin)
-    sentence = f"steps of all {len(changes)} cases take {_percent(change.centre)} from {_runs(runs)}, {_bounds(change, margin)}"
+    shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs]
+    change, status = judged_since(shared, 1.0, MACHINE_PRIOR["graph"], margin)
+    sentence = (
+        f"steps of all {max(map(len, of_runs))} cases take {_percent(change.centre)} from {_runs(len(shared))}, "
+        f"{_bounds(change, margin)}"
+    )
     if status in ("worse", "better"):
         sentence += ": the machine, the driver, or a change to all"
-    return _compared("speed", "all cases", "step time", status, change, math.exp(change.centre), math.exp(margin), sentence)
+    return _compared("speed", ALL_CASES, "step time", status, change, math.exp(change.centre), math.exp(margin), sentence)
 
 
 def _new(of: Since) -> Verdict:
@@ -96,8 +109,8 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Verdic
             verdicts.append(_time(speed, accepted, metric, field, how, margin))
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
-        if before and now:
-            verdicts.append(_memory(speed, metric, statistics.median(before), now, margins.memory))
+        if before and now:  # it repeats: the last run says it all
+            verdicts.append(_memory(speed, metric, before[-1], now, margins.memory))
     return verdicts
 
 
@@ -115,31 +128,33 @@ def expected_seconds(accepted: Sequence[Speed]) -> Interval:
 
 
 def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Verdict:
-    *before, now = (getattr(s, field).step_seconds for s in (*accepted, speed))
+    *before, now = (1e3 * getattr(s, field).step_seconds for s in (*accepted, speed))
     change, status = judged_since(before, now, MACHINE_PRIOR[how], margin)
     sentence = (
-        f"{'an eager step' if field == 'eager' else 'a step'} of {speed.case.precision} takes {1e3 * now:.4g} ms, "
+        f"{'an eager step' if field == 'eager' else 'a step'} of {speed.case.precision} takes {now:.4g} ms, "
         f"{_percent(change.centre)} from {_runs(len(before))}, {_bounds(change, margin)}"
     )
     if status == "worse" and speed.profile and accepted[-1].profile:
         sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
     if status == "worse" and how == "eager":
         sentence += f"; {bound(speed)}"
-    return _verdict(speed, metric, status, change, 1e3 * now, margin, sentence)
+    limit = statistics.geometric_mean(before) * math.exp(margin)
+    return _verdict(speed, metric, status, change, now, limit, sentence)
 
 
-def _memory(speed: Speed, metric: str, before: float, now: int, margin: float) -> Verdict:
+def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Verdict:
     change = Interval(*[math.log(now / before)] * 3)
-    limit = math.log1p(margin / 100)
+    status, limit = change.judged(math.log1p(margin / 100)), before * (1 + margin / 100) / 2**30
     where = "an eager step takes" if metric == "memory" else "the graph holds"
     sentence = (
         f"{where} {now / 2**30:.3f} GiB in {speed.case.precision}, {_percent(change.centre)} from the {before / 2**30:.3f} of "
-        f"accepted runs; {margin:g} % is the margin"
+        f"the last accepted run; {margin:g} % is the margin"
     )
-    return _verdict(speed, metric, change.judged(limit), change, now / 2**30, limit, sentence)
+    return _verdict(speed, metric, status, change, now / 2**30, limit, sentence)
 
 
 def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Verdict:
+    accepted = [old for old in accepted if len(quality.gains([old])) >= SEEDS] or accepted[-1:]
     points = quality.gains(accepted)
     margin = margins.points or 0.0
     unit = "% of it" if quality.lower_is_better else "points"
@@ -205,11 +220,11 @@ def _said(verdict: Verdict, status: Status, more: str) -> Verdict:
     return verdict.model_copy(update={"status": status, "sentence": verdict.sentence + more})
 
 
-def _changes(of: Since) -> list[float]:
+def _changes(of: Since) -> dict[int, float]:
     """The change of the step time from each accepted run, in logarithms."""
     assert isinstance(of.record, Speed)
-    now = math.log(of.record.blocks.step_seconds)
-    return [now - math.log(s.blocks.step_seconds) for s in of.accepted if isinstance(s, Speed)]
+    now = of.record.blocks.step_seconds
+    return {n: math.log(now / old.blocks.step_seconds) for n, old in of.accepted.items() if isinstance(old, Speed)}
 
 
 def _percent(change: float) -> str:

@@ -48,7 +48,7 @@ def quality_verdicts(
         f"{metric} of {name} is {value}, {points:+.2f} {unit} from {reference.case.precision} over "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}; at most {tolerance:g} may be lost"
     )
-    if status == "worse" and loses_updates:
+    if status != "same" and loses_updates:
         sentence += ", and without FP32 masters it is known to lose some"
     learnt = [] if quality.uninformed is None else [_learnt(quality, quality.uninformed, tolerance, loses_updates)]
     return [_verdict(quality, metric, status, points, -tolerance, sentence, known=loses_updates), *learnt]
@@ -210,7 +210,7 @@ def _verdict(
         value=value,
         limit=limit,
         sentence=f"{record.case.workload}: {sentence}",
-        known=known and status == "worse",
+        known=known and status in ("worse", "undecided"),
     )
 
 

@@ -231,12 +231,16 @@ class Bench:
         """Points of the metric that a mode may lose: the command line's, or the workload's own."""
         return self.workload(case).tolerance if self._tolerance is None else self._tolerance
 
-    def _deviation(self, case: Case) -> Deviation:
-        """Of differences between the seeds of 16-bit modes and those of fp32, pooled over what of them has been trained."""
+    def _deviation(self, case: Case) -> Deviation | None:
+        """Of differences between the seeds of a mode and those of fp32, pooled over this one and what of 16-bit modes has been
+        trained; None for fp32, which does not differ from itself."""
         reference = self._qualities[case.in_precision("fp32")]
+        if case == reference.case:
+            return None
         same = [q for other, q in self._qualities.items() if other.in_precision("fp32") == reference.case]
         mixed = [q for q in same if precisions[q.case.precision].half_share and not precisions[q.case.precision].control]
-        return pooled_deviation([q.gains([reference]) for q in mixed or [reference]])
+        own = [self._qualities[case]] if self._qualities[case] not in mixed else []
+        return pooled_deviation([q.gains([reference]) for q in own + mixed])
 
     def build(self, case: Case, *, dropout: bool = True, pretrained: bool = False) -> TrainStep:
         workload = self.workload(case, pretrained=pretrained)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from PIL.Image import fromarray
 
 from mpcore.data import Split
+from mpcore.data.source import resolved
 from mpcore.measure.about import about
 from mpcore.measure.speed import free_memory
 from mpcore.records import Case, Quality, Training
@@ -42,8 +43,8 @@ def measure_quality(
     workload = step.workload
     return Quality(
         **about(case, workload, step.device),
-        weights=workload.checkpoint or "random",
-        data=workload.source.where,
+        weights=resolved(workload.checkpoint) if workload.checkpoint else "random",
+        data=workload.source.name,
         rows={name: len(split) for name, split in splits.items()},
         metric=workload.metric,
         lower_is_better=workload.lower_is_better,

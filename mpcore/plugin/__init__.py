@@ -225,6 +225,9 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
         current = config.stash[SESSION]
         failed = {test: sentence for test, sentence in current.failed.items() if test not in current.open}
+        common = current.baseline.common() if current.baseline else None
+        if common and not common.passed:  # no test of its own fails for it
+            failed[common.case] = common.sentence
         output_json[KEY] = {
             "command": command_of(config),
             "failed": [{"test": test, "sentence": sentence} for test, sentence in failed.items()],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mpcore.records import ALL_CASES
 from mpcore.selection import ALL, possible
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from mpcore.plugin.session import Session
     from mpcore.policy import Margins, Policy
     from mpcore.records import AnyRecord, Case, Run, Speed, Verdict
-
-ALL_CASES = "all cases"
-"""The name of what they share, for its margin."""
 
 
 def add_options(group: Any) -> None:

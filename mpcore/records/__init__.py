@@ -19,9 +19,10 @@ from mpcore.records.quality import Confusion, Divergence, Quality, Training
 from mpcore.records.result import SCHEMA, AnyRecord, Result
 from mpcore.records.run import Accepted, FailedTest, Run
 from mpcore.records.speed import GpuState, Reference, Speed
-from mpcore.records.verdict import Status, Verdict
+from mpcore.records.verdict import ALL_CASES, Status, Verdict
 
 __all__ = [
+    "ALL_CASES",
     "SCHEMA",
     "Accepted",
     "Answer",

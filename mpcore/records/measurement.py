@@ -44,6 +44,11 @@ class Measurement(Record):
         return self.kind
 
     @property
+    def name(self) -> str:
+        """What it can be called, beside others of the same case."""
+        return f"{self.test}:{self.case.id}"
+
+    @property
     def terms(self) -> dict[str, object]:
         """What has to be the same, besides the case, for two figures to be comparable."""
         return {"version": self.workload_version, "batch": self.batch_size, "device": self.device}

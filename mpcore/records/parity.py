@@ -35,6 +35,6 @@ class Parity(Measurement):
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is: the median over pairs."""
-        pairs = zip(self.theirs.seconds, self.ours.seconds, strict=True)
-        return statistics.median(t / o for t, o in pairs) * self.ours.steps / self.theirs.steps
+        """How many times faster ours is: the geometric mean over pairs."""
+        theirs, ours = (statistics.geometric_mean(blocks.seconds) / blocks.steps for blocks in (self.theirs, self.ours))
+        return theirs / ours

@@ -10,11 +10,13 @@ from mpcore.records.result import Result
 
 
 class Accepted(Record):
-    """Why and when a run became a baseline, and the tests that had failed in it and were overruled."""
+    """Why and when a run became a baseline, and the tests that had failed in it and were overruled. anew: the names of records
+    of which nothing older is expected from now on."""
 
     reason: Annotated[str, Field(min_length=1)]
     datetime: str
     overruled: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
 
 
 class FailedTest(Record):
@@ -32,6 +34,11 @@ class FailedTest(Record):
     def kind(self) -> str:
         """What the test is called: "speed", "accuracy"."""
         return self.test.partition("[")[0].split("::")[-1].removeprefix("test_")
+
+    @property
+    def name(self) -> str:
+        """As that of a record, "" for a test without cases."""
+        return f"{self.kind}:{self.case}" if self.case else ""
 
 
 class Run(Record):

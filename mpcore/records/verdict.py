@@ -4,6 +4,9 @@ from typing import Literal
 
 from mpcore.records.base import Finite, Record
 
+ALL_CASES = "all cases"
+"""The case of a verdict on what all of them share."""
+
 Status = Literal["same", "better", "worse", "undecided", "new"]
 
 
@@ -25,7 +28,7 @@ class Verdict(Record):
     compared: bool = False
     sentence: str
     known: bool = False
-    """Whether that it is worse is what its mode is known for, and no fault."""
+    """Whether that it is worse, or not shown to be as good, is what its mode is known for, and no fault."""
 
     @property
     def passed(self) -> bool:

@@ -38,7 +38,7 @@ def groups(outcome: Outcome) -> dict[str, list[str]]:
     common = outcome.common
     shown = [v for v in outcome.verdicts if v.compared and not outcome.fails(v)]
     found = {
-        "better than accepted runs": [v.sentence for v in shown if v.status == "better"],
+        "better than accepted runs, which accept --anew CASES would hold": [v.sentence for v in shown if v.status == "better"],
         f"undecided against accepted runs, which passes {STRICTLY}": [v.sentence for v in shown if v.status == "undecided"],
         "all cases together": [common.sentence] if common and common.status == "same" else [],
         "new, and compared with nothing": list(dict.fromkeys(f"{v.kind} of {v.case}" for v in shown if v.status == "new")),

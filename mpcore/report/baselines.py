@@ -26,7 +26,7 @@ def changes(run: Run, accepted: Sequence[Run]) -> str:
     and the change; then what cannot be compared, and what is gone and which software differs since the last accepted run."""
     cases = [since(result.record, accepted) for result in run.results]
     runs = max((len(of.accepted) for of in cases), default=0)
-    old = [rows([Result(record=of.accepted[i]) for of in cases if i < len(of.accepted)]) for i in range(runs)]
+    old = [rows([Result(record=list(of.accepted.values())[i]) for of in cases if i < len(of.accepted)]) for i in range(runs)]
     frame = _with_changes(rows(run.results), _medians(old))
     blocks = [f"{run.path}, beside {counted(len(accepted), 'accepted run')}"]
     for (workload, size, execution, batch), part in frame.groupby(KEYS[:-1], sort=False):
@@ -45,6 +45,7 @@ def listing(baselines: Mapping[str, Sequence[Run]]) -> str:
         table = tabulate.tabulate([_listed(run) for run in runs], headers="keys", disable_numparse=True)
         blocks.append(f"{key}: {counted(len(runs), 'run')} from {starts}\n{table}")
         blocks += [f"{run.path} overrules {', '.join(_overruled(run))}" for run in runs if _overruled(run)]
+        blocks += [f"{run.path} is all that is expected of {', '.join(_anew(run))}" for run in runs if _anew(run)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -62,6 +63,10 @@ def _listed(run: Run) -> dict[str, str]:
 
 def _overruled(run: Run) -> list[str]:
     return [test.split("::")[-1] for test in run.accepted.overruled] if run.accepted else []
+
+
+def _anew(run: Run) -> Sequence[str]:
+    return run.accepted.anew if run.accepted else ()
 
 
 def _name(record: AnyRecord) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpcore.records import Accepted, FailedTest, Run
+from mpcore.store.anew import expected_anew
 from mpcore.store.baselines import accepted, comparable, number
 from mpcore.store.files import KEY, RunError, read, to_run
 from mpcore.store.write import locked, remove, write
@@ -19,11 +20,13 @@ KEEP = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may become a baseline: all that it holds, the run in it, and what of its failures was overruled."""
+    """A file that may become a baseline: all that it holds, the run in it, what of its failures was overruled, and the names of
+    the records that are expected anew."""
 
     content: dict[str, Any]
     run: Run
     overruled: tuple[str, ...]
+    anew: tuple[str, ...]
 
 
 def accept(
@@ -32,40 +35,45 @@ def accept(
     reason: str,
     *,
     overrule: Sequence[str] = (),
+    anew: Sequence[str] = (),
     keep: int = KEEP,
     announce: Callable[[Run, Sequence[Run]], None] = lambda run, before: None,
 ) -> tuple[list[Path], list[Path]]:
     """The new baselines in `folder`, and the oldest ones of their machines, that were removed for there to be `keep` of each.
 
-    announce: is given each run and the baselines that it joins, once all files are found good and before one is written.
-    Raises RunError for a file that cannot be used or read, has no results, is a baseline already, or has failures that
-    `overrule` does not name; then nothing is written.
+    anew: patterns of cases, or KIND:CASE, of which nothing that older baselines have is expected any longer; what is overruled
+    is one of them. announce: is given each run and the baselines that it joins, once all files are found good and before one
+    is written. Raises RunError for a file that cannot be used or read, has no results, is a baseline already, or has failures
+    that `overrule` does not name, and for a pattern that fits nothing; then nothing is written.
     """
     reason = " ".join(reason.encode(errors="replace").decode().split())  # a terminal's bytes need not be a text
     if not reason:
         raise RunError("nothing is accepted without a reason")
-    candidates = _overruled([(content := read(file), to_run(file, content)) for file in files], overrule)
+    found = [(content := read(file), to_run(file, content)) for file in files]
+    runs = [run for _, run in found]
+    fields = zip(found, _overruled(runs, overrule), expected_anew(runs, anew), strict=True)
+    candidates = [Candidate(*of, overruled, begun) for of, overruled, begun in fields]
     with locked(folder):
         joined = _join(candidates, folder, keep)
         for candidate in candidates:
             announce(candidate.run, joined[candidate.run.machine.hardware.key])
         new = _named(candidates, folder, joined)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        stamped = {p: _stamped(c, Accepted(reason=reason, datetime=now, overruled=c.overruled)) for p, c in new.items()}
-        write({path: json.dumps(content, indent=1) + "\n" for path, content in stamped.items()})
+        stamps = {p: Accepted(reason=reason, datetime=now, overruled=c.overruled, anew=c.anew) for p, c in new.items()}
+        write({path: json.dumps(_stamped(new[path], stamp), indent=1) + "\n" for path, stamp in stamps.items()})
         old = [Path(run.path) for run in _surplus(candidates, joined, keep)]
         remove(old)
     return list(new), old
 
 
-def _overruled(files: list[tuple[dict[str, Any], Run]], names: Sequence[str]) -> list[Candidate]:
-    """Raises RunError where something failed that has no name here, or a name is of nothing that failed."""
+def _overruled(runs: list[Run], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The tests of each run. Raises RunError where something failed that has no name here, and for a name of nothing that
+    failed."""
     for name in names:
-        if not any(name in _names(failure) for _, run in files for failure in run.failed):
-            failed = ", ".join(_name(failure, run) for _, run in files for failure in run.failed)
+        if not any(name in _names(failure) for run in runs for failure in run.failed):
+            failed = ", ".join(_name(failure, run) for run in runs for failure in run.failed)
             raise RunError(f"nothing that failed is called {name!r}; what failed: {failed or 'nothing'}")
-    candidates = []
-    for content, run in files:
+    for run in runs:
         if not run.results:
             raise RunError(f"{run.path} has no results: nothing in it could be compared with")
         if run.missed:
@@ -79,8 +87,7 @@ def _overruled(files: list[tuple[dict[str, Any], Run]], names: Sequence[str]) ->
                 f"{run.path} has failures, and a failed run is no reference: {listed} (the first: {why:.300}); "
                 "what is meant to be so is named with --overrule"
             )
-        candidates.append(Candidate(content, run, tuple(f.test for f in run.failed)))
-    return candidates
+    return [tuple(failure.test for failure in run.failed) for run in runs]
 
 
 def _only(name: str, run: Run) -> str | None:

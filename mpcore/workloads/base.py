@@ -207,7 +207,7 @@ class Workload(ABC):
         return predicted
 
     def checked_score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
-        """`score`, once `metric` is seen to be in it. Raises WorkloadError."""
+        """`score`, once `metric` is seen to be in it, and above 0 where ratios of it are compared. Raises WorkloadError."""
         with self.telling("score"):
             found = self.score(truth, predicted)
         if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], dict):
@@ -216,6 +216,10 @@ class Workload(ABC):
         if self.metric not in found[0]:
             names = ", ".join(found[0]) or "no metrics"
             raise WorkloadError(f"{self.name}: score() returned {names}: expected {self.metric!r} among them")
+        value = found[0][self.metric]
+        if self.lower_is_better and value <= 0:
+            expected = "a number above 0, for where lower is better ratios are compared"
+            raise WorkloadError(f"{self.name}: score() returned {self.metric} {value!r}: expected {expected}")
         return found
 
 

@@ -9,7 +9,7 @@ from mpcore.gate import common_change, compared, confirmed, since
 from mpcore.gate.compared import Since
 from mpcore.kernels import profile_of
 from mpcore.policy import Margins
-from mpcore.records import Blocks, Hardware, Machine, Result, Run
+from mpcore.records import Accepted, Blocks, Hardware, Machine, Result, Run
 
 GIB = 2**30
 SGEMM, HALF_GEMM = "sm80_xmma_gemm_f32f32_f32f32_f32", "sm90_xmma_gemm_f16f16_f16f32_f32"
@@ -227,4 +227,50 @@ def test_what_python_launches_shares_nothing():
 def test_a_few_cases_share_nothing():
     assert common_change(everything(1.1, count=3), Margins()) is None
     assert common_change([], Margins()) is None
-    assert common_change([Since(step(10.0), ())], Margins()) is None
+    assert common_change([Since(step(10.0), {})], Margins()) is None
+
+
+def test_a_case_with_more_accepted_runs_does_not_hide_what_all_share():
+    cases = everything(1.1)
+    one = cases[-1]
+    longer = Since(one.record, {0: step(10.0, workload="w5"), **{n + 1: old for n, old in one.accepted.items()}})
+    assert common_change([*cases[:-1], longer], Margins()).status == "worse"
+
+
+def accepted_run(*records, anew=()):
+    return run(*records).model_copy(update={"accepted": Accepted(reason="x", datetime="", anew=tuple(anew))})
+
+
+def test_what_is_accepted_anew_is_all_that_is_expected():
+    old, new = step(10.0, pool_bytes=GIB), step(11.0, pool_bytes=GIB)
+    runs = [accepted_run(old), accepted_run(old), accepted_run(old), accepted_run(new, anew=[new.name])]
+    assert list(since(new, runs).accepted) == [3]
+    verdicts = by_metric(compared(since(new, runs), Margins()))
+    assert (verdicts["step time"].ratio, verdicts["graph memory"].status) == (1.0, "same")
+    assert by_metric(compared(since(old, runs), Margins()))["step time"].status == "better"
+    other = step(10.0, workload="resnet50")
+    assert len(since(other, [accepted_run(other), accepted_run(other, new, anew=[new.name])]).accepted) == 2
+
+
+def test_memory_repeats_so_that_the_last_accepted_run_says_it_all():
+    old, less = step(10.0, pool_bytes=10 * GIB), step(10.0, pool_bytes=9 * GIB)
+    verdict = by_metric(against(old, old, old, old, less))["graph memory"]
+    assert (verdict.status, verdict.value, verdict.limit) == ("worse", 10.0, pytest.approx(9.09))
+    assert "from the 9.000 of the last accepted run" in verdict.sentence
+
+
+def test_the_limit_of_a_time_is_in_milliseconds():
+    (verdict,) = against(step(10.5), *THREE)
+    assert (verdict.value, verdict.limit) == (pytest.approx(10.5), pytest.approx(10.125, rel=1e-4))
+
+
+def test_an_accepted_run_of_one_seed_does_not_hide_the_others():
+    good = quality("fp16-amp", 0.90, 0.91, 0.92)
+    worse = quality("fp16-amp", 0.50, 0.51, 0.52)
+    assert against(worse, good, good, good, quality("fp16-amp", 0.9))[0].status == "worse"
+
+
+def test_what_is_equal_is_the_same_though_nothing_may_be_lost():
+    old, found = step(10.0, pool_bytes=GIB), quality("fp16-amp", 0.90, 0.91, 0.92)
+    assert by_metric(against(old, old, margins=Margins(memory=0)))["graph memory"].status == "same"
+    assert against(found, found, margins=Margins(points=0))[0].status == "same"

@@ -1,8 +1,10 @@
 import pytest
+import torch
 from made import gpu, numerics, parity, quality, speed
 
 from mpcore.explain import bound
 from mpcore.gate import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts
+from mpcore.measure import Bench
 from mpcore.policy import DROPPED_LIMIT, NumericsLimits
 from mpcore.records import Blocks, Divergence, Reference
 from mpcore.stats import ratio_interval, separate_ratio_interval
@@ -192,11 +194,30 @@ def test_one_answer_in_a_million_more_may_not_be_lost():
     assert not verdict.passed
 
 
+def test_a_mode_is_judged_by_its_own_spread_too_and_fp32_by_none():
+    """Before any 16-bit mode is trained there is nothing else, and fp32 does not differ from itself."""
+    bench = Bench(torch.device("cpu"))
+    trained = [quality("fp32", 0.90, 0.90, 0.90), quality("tf32", 0.885, 0.905, 0.888)]
+    bench._qualities = {q.case: q for q in trained}
+    fp32, tf32 = (bench.accuracy_terms(q.case)["deviation"] for q in trained)
+    assert fp32 is None
+    assert (tf32.freedom, tf32.value) == (2, pytest.approx(1.0786, abs=1e-3))
+    bench._qualities |= {q.case: q for q in [quality("bf16-amp", 0.91, 0.91, 0.91)]}
+    assert bench.accuracy_terms(trained[1].case)["deviation"].freedom == 4
+
+
 def test_without_masters_a_loss_is_known_and_passes():
     (verdict,) = quality_verdicts(quality("bf16-true", 0.8), quality("fp32", 0.9), tolerance=1.0, loses_updates=True)
     assert (verdict.status, verdict.known, verdict.passed) == ("worse", True, True)
     assert (verdict.value, verdict.limit) == (pytest.approx(-10), -1.0)
     assert verdict.sentence.endswith("at most 1 may be lost, and without FP32 masters it is known to lose some")
+
+
+def test_without_masters_a_loss_that_may_be_is_known_and_passes():
+    scores = quality("bf16-true", 0.89, 0.90, 0.885), quality("fp32", 0.9, 0.9, 0.9)
+    (verdict,) = quality_verdicts(*scores, tolerance=1.0, loses_updates=True)
+    assert (verdict.status, verdict.passed, verdict.known) == ("undecided", True, True)
+    assert "known to lose some" in verdict.sentence
 
 
 @pytest.mark.parametrize("loses_updates", [False, True])

@@ -49,7 +49,7 @@ class Accepted:
     def failures(self, kind, precision):
         """Sentences by metric. To be called once the fault is planted, and `before` was called without."""
         accepted = self._found[kind, precision]
-        verdicts = gate.compared(Since(self.measured(kind, precision), [accepted] * 3), Margins(points=1.0))
+        verdicts = gate.compared(Since(self.measured(kind, precision), dict(enumerate([accepted] * 3))), Margins(points=1.0))
         return {v.metric: v.sentence for v in verdicts if not v.passed}
 
 

@@ -29,7 +29,7 @@ def test_figures_are_counted_by_status(compared):
 @pytest.mark.parametrize(
     ("status", "title"),
     [
-        ("better", "better than accepted runs:"),
+        ("better", "better than accepted runs, which accept --anew CASES would hold:"),
         ("undecided", "undecided against accepted runs, which passes unless --mp-strict is given:"),
     ],
 )

@@ -179,7 +179,7 @@ def test_comparisons_with_other_trainers_stand_at_the_end(run, rivals):
         "gate",
     ]
     assert table[2:] == [
-        ["resnet18-mnist", "fp16-amp", "eager", "plain PyTorch 2.11.0", "25.000", "15.625", "0.62", "-", "-", "failed"],
+        ["resnet18-mnist", "fp16-amp", "eager", "plain PyTorch 2.11.0", "25.000", "15.625", "0.61", "-", "-", "failed"],
         ["bert-imdb", "fp16-amp", "eager", "Trainer 5.1.0", "50.000", "100.000", "2.00", "91.25", "91.00", "ok"],
     ]
 

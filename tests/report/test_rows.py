@@ -205,7 +205,7 @@ def test_each_comparison_with_another_trainer_is_a_row_of_its_own(results, rival
     assert frame.unit.tolist() == ["images", "reviews"]
     assert frame.ours_ms.tolist() == pytest.approx([25, 50])
     assert frame.theirs_ms.tolist() == pytest.approx([15.625, 100])
-    assert frame.ratio.tolist() == pytest.approx([0.625, 2])
+    assert frame.ratio.tolist() == pytest.approx([math.sqrt(0.5 * 0.75), 2])
     assert frame.verdict.tolist() == ["failed", "ok"]
 
 

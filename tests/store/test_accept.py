@@ -173,6 +173,33 @@ def test_a_name_may_be_of_a_failure_in_one_of_several_runs(run, folder, hardware
     assert [r.accepted.overruled for r in accepted(folder, hardware)] == [(), (TEST,)]
 
 
+def anew(folder, hardware):
+    return [r.accepted.anew for r in accepted(folder, hardware)]
+
+
+@pytest.mark.parametrize("pattern", [CASE, f"numerics:{CASE}", "bert-*", "*"])
+def test_a_case_is_expected_anew_by_its_name(run, folder, hardware, pattern):
+    accept([run(1)], folder, "a reason")
+    accept([run(2), run(3)], folder, "a reason", anew=[pattern])
+    assert anew(folder, hardware) == [(), (f"numerics:{CASE}",), ()]  # of those accepted together both count
+
+
+def test_a_pattern_that_fits_nothing_is_refused(run, folder):
+    message = refusal([run()], folder, anew=["bert-imbd-*"])
+    assert message == "no case is called 'bert-imbd-*': expected a case, KIND:CASE, or a pattern such as 'bert-imdb-*'"
+    assert contents(folder) == {}
+
+
+def test_what_is_accepted_though_it_is_worse_is_expected_anew(content, saved, folder, hardware):
+    """But not what failed for another reason: it would lose its history with each run."""
+    verdict = {"kind": "numerics", "case": CASE, "metric": "loss error", "status": "worse", "value": 1, "limit": 0}
+    for number, beside in enumerate(({}, {"compared": True})):
+        content["datetime"] = f"2026-01-0{number + 1}T00:00:00"
+        content["benchmarks"][0]["extra_info"]["mpcore"]["verdicts"] = [verdict | beside | {"sentence": "it is worse"}]
+        accept([saved(content)], folder, "a reason", overrule=[CASE])
+    assert anew(folder, hardware) == [(), (f"numerics:{CASE}",)]
+
+
 def test_a_run_is_accepted_once(run, folder):
     (first,), _ = accept([run()], folder, "a reason")
     assert refusal([run()], folder) == f"{run()} has been accepted already: it is the run in {first}"

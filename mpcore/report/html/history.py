@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mpcore.gate import expected_seconds
+from mpcore.gate import expected_seconds, since
 from mpcore.records import Quality, Run, Speed
 from mpcore.report.html.newest import Terms, distinguished, terms_of
 from mpcore.report.html.views import Panel, View, columns
@@ -44,8 +44,8 @@ def _labelled(series: Series[R]) -> Iterator[tuple[str, list[tuple[Run, R]]]]:
 
 
 def _time(where: str, found: Sequence[tuple[Run, Speed]]) -> View:
-    accepted = [speed for run, speed in found if run.accepted]
-    band = expected_seconds(accepted) if accepted else None
+    accepted = since(found[-1][1], [run for run, _ in found if run.accepted]).accepted.values()
+    band = expected_seconds([old for old in accepted if isinstance(old, Speed)]) if accepted else None
     rows = [{**_of(run), "step ms": 1e3 * speed.blocks.step_seconds} for run, speed in found]
     names = ["measured", "run", "commit", "accepted", "step ms"]
     if band:
