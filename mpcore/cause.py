@@ -2,7 +2,8 @@
 
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,10 +14,21 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 def first(error: BaseException) -> BaseException:
-    """What the end of a chain of exceptions hides."""
-    while error.__context__ is not None:
-        error = error.__context__
+    """What the end of a chain of exceptions hides, but for what it hides on purpose (`from None`)."""
+    while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = before
     return error
+
+
+@contextmanager
+def told_as(kind: type[Exception], what: str, *others: type[BaseException]) -> Iterator[None]:
+    """Within it whatever is raised, but for `kind` itself and `others`, becomes a `kind` that says what failed, and why."""
+    try:
+        yield
+    except (kind, *others):
+        raise
+    except Exception as error:
+        raise kind(f"{what} failed: {cause(error)}") from error
 
 
 def cause(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What every precision mode keeps to with every workload: `pytest --pyargs mpcore.contract`.
 
 Each test takes a workload at its tiny size and a mode, on the GPU where there is one. `--mp-load`, `--mp-workload` and
-`--mp-precision` choose, so that a user's own are put to it:
+`--mp-precision` choose, so that a user's own are put to it; `--mp-data` and `--mp-device` are where they run:
 `pytest --pyargs mpcore.contract --mp-load my_models.py --mp-workload mine`.
 """
 
@@ -20,9 +20,9 @@ from mpcore.cause import place
 from mpcore.data import Batch
 from mpcore.execution import WARM_UP, Graph
 from mpcore.flops import FlopCount
-from mpcore.hardware import default_device
+from mpcore.measure import Bench
 from mpcore.measure.numerics import observe, relative_error
-from mpcore.plugin.options import chosen
+from mpcore.plugin.options import chosen, session_of
 from mpcore.policy import UPDATE_LIMIT, numerics_limits
 from mpcore.precision import Inapplicable, Precision
 from mpcore.registry import precisions, workloads
@@ -34,12 +34,12 @@ LEARNING_RATE = 1e-4
 
 
 class Subject:
-    """A workload in a mode, and the means to build steps of them."""
+    """A workload in a mode, and the means to build steps of them, from the data and on the device of a session."""
 
-    def __init__(self, workload: str, precision: str) -> None:
-        self.device = default_device()
+    def __init__(self, workload: str, precision: str, bench: Bench) -> None:
+        self.device = bench.device
         self.mode: type[Precision] = precisions[precision]
-        self.workload: Any = workloads[workload]("tiny")
+        self.workload: Any = workloads[workload]("tiny", bench.source)
         if reason := self.mode.unsupported(self.device):
             pytest.skip(reason)
 
@@ -84,7 +84,8 @@ def known() -> dict[tuple[str, str], Subject]:
 def subject(request: pytest.FixtureRequest, known: dict[tuple[str, str], Subject]) -> Subject:
     """Made once a module, for its data."""
     if request.param not in known:
-        known[request.param] = Subject(*request.param)
+        workload, precision = request.param
+        known[request.param] = Subject(workload, precision, session_of(request.config).bench)
     return known[request.param]
 
 
@@ -261,11 +262,15 @@ def test_accumulated_parts_give_the_gradient_of_the_whole(subject: Subject) -> N
 
 def test_kept_modules_compute_in_fp32(subject: Subject) -> None:
     """Everything kept: nothing is left in 16 bits. One layer kept: only less."""
-    everything = [name for name, _ in subject.step().model.named_children()]
+    model = subject.step().model
+    everything = [name for name, _ in model.named_children()]
+    layers = [name for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    if len(layers) < 2 or next(model.parameters(recurse=False), None) is not None:
+        pytest.skip("takes two linear layers or convolutions, and a model whose weights all are its modules'")
     with FlopCount() as flops:
         subject.step(keep_fp32=everything)(subject.batch())
     assert flops.half_share == 0
-    layer = next(name for name, m in subject.step().model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d))
+    layer = layers[0]
     with FlopCount() as some:
         subject.step(keep_fp32=[layer])(subject.batch())
     assert some.by_dtype[torch.float32] > 0

@@ -36,6 +36,8 @@ class FlopCount(TorchDispatchMode):
     What torch.compile made of a model is passed over: the operations that it stands for are counted.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()
         self.by_dtype: Counter[torch.dtype] = Counter()
@@ -52,7 +54,7 @@ class FlopCount(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = FORMULAS.get(func._overloadpacket)
+        formula = FORMULAS.get(getattr(func, "_overloadpacket", func))  # an operator of higher order has none
         if formula is not None:
             first = next(x for x in tree_leaves(args) if isinstance(x, Tensor))
             dtype = getattr(first, "_data", first).dtype  # torchao's FP8 tensors give out the dtype that they stand for

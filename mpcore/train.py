@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mpcore.data import Batch, Split
 from mpcore.execution import Eager
 from mpcore.hardware import synchronise
-from mpcore.precision import Precision
+from mpcore.precision import Precision, PrecisionError
 from mpcore.records import Confusion, Divergence
 from mpcore.registry import executions
 from mpcore.workloads import Workload
@@ -65,11 +65,18 @@ class TrainStep:
         self.dropout = dropout
         self.model = model.to(device)
         self.train_mode()
-        precision.prepare(self.model, workload.recipe)
+        self._prepare(precision, workload)
         how = executions[execution]
         how.prepare(self.model)
         self._execute = how(self._step, self.model)
         self._execute_prediction = how(self._predict, self.model)
+
+    def _prepare(self, precision: Precision, workload: Workload) -> None:
+        with precision.telling("prepare"):
+            precision.prepare(self.model, workload.recipe)
+        if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
+            missing = "a model, and an optimiser of torch.optim"
+            raise PrecisionError(f"{precision.name}: prepare() did not set {missing}: expected it to call super().prepare()")
 
     def train_mode(self) -> None:
         self.model.train()
@@ -111,9 +118,11 @@ class TrainStep:
         for part, share in self._parts(batch):
             with self.precision.forward():
                 loss = self.workload.checked_loss(self.model, part) * share
-            self.precision.backward(loss)
+            with self.precision.telling("backward"):
+                self.precision.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
-        self.precision.update()
+        with self.precision.telling("update"):
+            self.precision.update()
         assert total is not None  # a batch has at least one part
         return total
 
@@ -126,11 +135,15 @@ class TrainStep:
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """Evaluation mode, which every kind of dropout obeys, but for BatchNorm, which goes on using the batch's statistics."""
+    """Evaluation mode, which every kind of dropout obeys, but for BatchNorm, which goes on using the batch's statistics, and
+    for recurrent layers, whose gradients cuDNN has in training mode only."""
     model.eval()
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.train()
+        elif isinstance(module, nn.RNNBase):
+            module.train()
+            module.dropout = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,7 +216,7 @@ def fit(step: TrainStep, split: Split, test: Split | None = None, *, seed: int =
     batches = (b for epoch in range(recipe.epochs) for b in split.shuffled(recipe.batch_size, seed, epoch))
     for done, batch in enumerate(batches, 1):
         step.precision.set_learning_rate(recipe.learning_rate * schedule(done, steps))
-        history.append(step(step.workload.augment(batch, generator)))
+        history.append(step(step.workload.checked_batch(batch, generator)))
         if done % WINDOW == 0 or done == steps:
             diverged = history.check()
             if progress:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import mpcore.precision  # noqa: F401  registers the modes
-from mpcore.plugin.own import load
 from mpcore.registry import precisions, workloads
+from mpcore.selection import SelectionError, load
 from mpcore.train import TrainStep, evaluate
 from mpcore.workloads import WorkloadError
 
@@ -113,6 +113,16 @@ AT_ONCE = {
     "a name that is taken": ('"stripes"', '"bert-imdb"', "two workloads are named 'bert-imdb': BertImdb and Stripes"),
     "a name with a space": ('"stripes"', '"my stripes"', "workload 'my stripes' cannot be named so"),
     "one size only": (', "full": 1.0}', "}", "tolerances is {'tiny': 5.0}: expected a value for 'tiny' and one for 'full'"),
+    "samples for one size only": (
+        '    unit = "rows"\n',
+        '    unit = "rows"\n    numerics_rows = {"full": 4}\n',
+        "numerics_rows is {'full': 4}: expected a value for 'tiny' and one for 'full'",
+    ),
+    "classes that are not counted": (
+        "    classes = 4\n",
+        "",
+        "classes is 0: expected how many there are, 2 at least, or a score()",
+    ),
     "no subclass": ("class Stripes(Workload)", "class Stripes", "is a Stripes: expected a subclass of Workload"),
     "a recipe of nothing": (
         "epochs=3, batch_size=32",
@@ -128,7 +138,7 @@ AT_ONCE = {
 
 @pytest.mark.parametrize(("shown", "wrong", "sentence"), AT_ONCE.values(), ids=AT_ONCE.keys())
 def test_a_mistake_is_said_when_the_file_is_loaded(files, registries, shown, wrong, sentence):
-    with pytest.raises(pytest.UsageError) as refused:
+    with pytest.raises(SelectionError) as refused:
         load(changed(files[PLAIN[0]], shown, wrong))
     assert sentence in str(refused.value)
 
@@ -147,6 +157,17 @@ AT_LAST = {
     ),
     "no label": ('"label": label', '"y": label', "the column 'label' is NoneType None: expected a class from 0 to 3 for each"),
     "a score without a matrix": (PREDICTION, SCORE + "{'accuracy': 1.0}", "score() returned dict {'accuracy': 1.0}: expected"),
+    "a score in words": (
+        PREDICTION,
+        SCORE + "{'accuracy': 'high'}, None",
+        "score() returned accuracy 'high': expected a number",
+    ),
+    "a score in per cent": (PREDICTION, SCORE + "{'accuracy': 99.5}, None", "accuracy 99.5: expected a share, at most 1"),
+    "an error of nothing": (
+        PREDICTION,
+        SCORE + "{'accuracy': 0.0}, None\n\n    lower_is_better = True",
+        "score() returned accuracy 0: expected above 0",
+    ),
     "a score without the metric": (PREDICTION, SCORE + "{'iou': 1.0}, None", "score() returned iou: expected 'accuracy' among"),
 }
 
@@ -210,6 +231,16 @@ LATER = {
         "nn.Linear(width, 4)).requires_grad_(False)",
         "build_model() returned a model without weights that require a gradient",
     ),
+    "a model in 16 bits": (
+        "nn.Linear(width, 4))",
+        "nn.Linear(width, 4)).bfloat16()",
+        "build_model() returned 0.weight in torch.bfloat16: expected all weights in FP32",
+    ),
+    "a reason that hides another": (
+        PREDICTION,
+        "try:\n            return batch['y']\n        except KeyError:\n            raise ValueError('no data') from None",
+        "predict() failed: no data (my_models.py, line ",
+    ),
     "a model that fails": ("width = {", "width = {}[0] or {", "build_model() failed: KeyError: 0 (my_models.py, line "),
 }
 
@@ -224,6 +255,26 @@ def test_a_mistake_is_said_when_a_method_is_called(files, registries, shown, wro
     assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        ("def augment(self, batch, generator):\n        return None", "augment() returned NoneType None: expected a batch"),
+        (
+            "def augment(self, batch, generator):\n        return batch['y']",
+            "augment() failed: KeyError: 'y' (my_models.py, line ",
+        ),
+        ("def picture(self, batch, predicted):\n        return batch['x'][0]", "picture() returned a tensor of shape (64,)"),
+    ],
+)
+def test_a_mistake_in_what_is_optional_is_said(files, registries, method, sentence):
+    load(changed(files[PLAIN[0]], "    def predict(self", f"    {method}\n\n    def predict(self"))
+    workload = workloads["stripes"]("tiny")
+    batch = next(workload.split("train", CPU).batches(32))
+    with pytest.raises(WorkloadError) as refused:
+        workload.checked_picture(workload.checked_batch(batch, torch.Generator()), batch["label"])
+    assert sentence in str(refused.value)
+
+
 def test_a_mistake_fails_its_case_without_a_traceback(files):
     path = changed(files[PLAIN[0]], LOSS, "return batch['x'].sum(-1)")
     done = run("benchmarks", "-m", "numerics", "--mp-load", path, "--mp-workload", "stripes", "--mp-precision", "fp32")
@@ -234,5 +285,5 @@ def test_a_mistake_fails_its_case_without_a_traceback(files):
 
 @pytest.mark.parametrize("name", ["nowhere.py", "benchmarks"])
 def test_a_file_that_is_none_is_named(name):
-    with pytest.raises(pytest.UsageError, match=f"{name}': .*expected a Python file that registers a workload or a mode"):
+    with pytest.raises(SelectionError, match=f"{name}': .*expected a Python file that registers a workload or a mode"):
         load(Path(name))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import flex_attention
 
 from mpcore.flops import FlopCount
 
@@ -107,3 +108,11 @@ def test_what_was_compiled_is_used_again_after_the_block(compiled, fails):
     with suppress(ZeroDivisionError), FlopCount():
         1 / (not fails)
     assert not compiled(torch.ones(M, K)).any()
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_an_operator_of_higher_order_is_passed_through():
+    query = torch.randn(1, 2, 128, 16)
+    with FlopCount() as flops:
+        flex_attention(query, query, query)
+    assert flops.by_dtype == {torch.float32: 2 * 2 * 2 * 128 * 128 * 16}

@@ -123,6 +123,25 @@ def test_a_session_in_which_nothing_is_selected_does_not_pass(run):
     assert run("-k", "nonsense").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+def test_a_test_of_a_users_own_may_have_a_mark_for_the_benchmark(run, pytester):
+    pytester.makepyfile(
+        test_own="""
+        import pytest
+
+        @pytest.mark.speed
+        @pytest.mark.benchmark(group="my own")
+        def test_own(case, bench, judge):
+            judge(bench.speed(case), [])
+    """
+    )
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--benchmark-json", "run.json")
+    run("test_own.py", *arguments).assert_outcomes(passed=1)
+    (benchmark,) = json.loads((pytester.path / "run.json").read_bytes())["benchmarks"]
+    seconds = benchmark["extra_info"]["mpcore"]["record"]["blocks"]["seconds"]
+    assert benchmark["group"] == "my own"
+    assert benchmark["stats"]["rounds"] == len(seconds)
+
+
 @pytest.mark.parametrize("marker", ["numerics", "parity"])
 def test_processes_side_by_side_are_a_usage_error(run, marker):
     result = run("-n2", "-m", marker, "--mp-precision", "fp32", isolated=True)
@@ -188,9 +207,9 @@ def test_what_befalls_a_case_is_one_sentence_and_the_others_go_on(run, pytester,
         import torch
         from mpcore.execution import CaptureError
         from mpcore.precision.autocast import BF16Autocast
-        def prepare(self, model, recipe):
+        def set_learning_rate(self, learning_rate):
             raise {error}
-        BF16Autocast.prepare = prepare
+        BF16Autocast.set_learning_rate = set_learning_rate
     """)
     arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp,fp16-amp", "-m", "numerics")
     result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
@@ -458,9 +477,9 @@ def test_failures_come_last_in_one_sentence_each(run, pytester):
     pytester.makeconftest("""
         pytest_plugins = ["mpcore.plugin"]
         from mpcore.precision.autocast import BF16Autocast
-        def prepare(self, model, recipe):
+        def set_learning_rate(self, learning_rate):
             raise KeyError("no such layer")
-        BF16Autocast.prepare = prepare
+        BF16Autocast.set_learning_rate = set_learning_rate
     """)
     arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp,fp16-amp", "-m", "numerics")
     result = run(*arguments, "--benchmark-autosave", isolated=True)

@@ -1,9 +1,12 @@
 """Steps, trainings and evaluations."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+from mpcore.precision import PrecisionError
 from mpcore.precision.autocast import FP16Autocast
 from mpcore.precision.master import FP16MasterWeights
 from mpcore.precision.native import FP32
@@ -108,6 +111,60 @@ def test_dropout_goes_and_batch_statistics_stay():
     model = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5))
     disable_dropout(model)
     assert (model[0].training, model[1].training) == (True, False)
+
+
+def test_recurrent_layers_stay_in_training_without_dropout():
+    """In evaluation mode cuDNN has no gradients of theirs."""
+    model = nn.ModuleList([nn.LSTM(4, 4, num_layers=2, dropout=0.5), nn.Dropout()])
+    disable_dropout(model)
+    assert [module.training for module in model] == [True, False]
+    assert model[0].dropout == 0.0
+
+
+class Bare(FP32):
+    """Forgets what its base does."""
+
+    name = "bare"
+
+    def prepare(self, model, recipe):
+        pass
+
+
+class Wrapped(FP32):
+    name = "wrapped"
+
+    def build_optimiser(self, weights, recipe):
+        return SimpleNamespace(inner=super().build_optimiser(weights, recipe))
+
+
+class Broken(FP32):
+    name = "broken"
+
+    def update(self):
+        raise KeyError("masters")
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        (Bare, "bare: prepare() did not set a model, and an optimiser of torch.optim: expected it to call super().prepare()"),
+        (Wrapped, "wrapped: prepare() did not set a model, and an optimiser of torch.optim"),
+        (Broken, "broken: update() failed: KeyError: 'masters' (test_train.py, line "),
+    ],
+)
+def test_a_mistake_in_a_mode_is_one_sentence(dots, cpu, mode, sentence):
+    with pytest.raises(PrecisionError) as refused:
+        TrainStep(dots, mode(), cpu)(dots.split("train", cpu).rows(slice(8)))
+    assert str(refused.value).startswith(sentence)
+
+
+def test_what_an_optimiser_keeps_beside_moments_is_not_forgotten(dots, cpu):
+    step = TrainStep(dots, FP32(), cpu)
+    step(dots.split("train", cpu).rows(slice(8)))
+    state = next(iter(step.precision.optimiser.state.values()))
+    state["master"] = torch.ones(3)
+    step.precision.forget()
+    assert [float(state[name].abs().sum()) for name in ("step", "exp_avg", "exp_avg_sq", "master")] == [0, 0, 0, 3]
 
 
 def test_dropout_is_on_unless_told_otherwise(dots, cpu):

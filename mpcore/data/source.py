@@ -52,7 +52,8 @@ class Source:
         out where a workload makes its own tensors.
         """
         if self.where == EMBEDDED:
-            assert embedded is not None
+            if embedded is None:
+                raise DataError(f"{name} has no embedded data: expected --mp-data hub, or a folder")
             return embedded(split), f"embedded {name} {split}"
         if self.folder is None:
             return _from_hub(hub_id, split), f"{hub_id} {split}"

@@ -99,8 +99,10 @@ class Bench:
                     f"{case.workload} has {rows} samples to train in {self.source.where!r}: "
                     f"expected at least {BATCHES} batches of {batch_size}"
                 )
-            if workload.checkpoint is not None:
+            if case.workload in self.checkpoints:
                 workload.checked_model()
+                if not workload.reads_checkpoint:
+                    raise DataError(f"{case.workload} reads no pretrained weights: expected no checkpoint for it")
         gc.collect()
         gc.freeze()
 

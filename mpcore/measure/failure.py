@@ -6,10 +6,11 @@ import torch
 
 from mpcore.execution import CaptureError
 from mpcore.measure.speed import free_memory
+from mpcore.precision import PrecisionError
 from mpcore.train import Diverged
 from mpcore.workloads import WorkloadError
 
-Failed = (CaptureError, Diverged, WorkloadError, torch.cuda.OutOfMemoryError)
+Failed = (CaptureError, Diverged, PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError)
 
 
 def explained(failed: BaseException) -> str:

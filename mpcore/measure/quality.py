@@ -91,7 +91,7 @@ def _picture(step: TrainStep, split: Split) -> str | None:
     """A PNG as base64, of the first sample of `split`."""
     batch = next(split.batches(step.workload.recipe.batch_size))
     step.model.eval()
-    grey = step.workload.picture(batch, step.predict(batch))
+    grey = step.workload.checked_picture(batch, step.predict(batch))
     step.train_mode()
     if grey is None:
         return None

@@ -14,7 +14,7 @@ import pytest
 
 from mpcore.plugin.baseline import add_options as baseline_options
 from mpcore.plugin.baseline import baseline_of, lost
-from mpcore.plugin.items import FIXTURES, KINDS, case_of, kind_of, marks, own_parameter
+from mpcore.plugin.items import FIXTURES, KINDS, case_of, kind_of, marks, merge_marks, own_parameter
 from mpcore.plugin.markdown import add_options as markdown_options
 from mpcore.plugin.markdown import check_markdown, write_markdown
 from mpcore.plugin.options import add_options, cases, given, session_of
@@ -74,6 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any("parity" in text for text in (config.option.markexpr, config.option.keyword, *files)):
         return
     cases = [item for item in items if "case" in getattr(item, "fixturenames", ())]
+    for item in cases:
+        merge_marks(item)
     others = [item for item in cases if item.get_closest_marker("parity")]
     if others:
         config.hook.pytest_deselected(items=others)

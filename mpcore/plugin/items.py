@@ -29,6 +29,15 @@ def marks(kind: str, case: "Case", reason: str | None) -> list[pytest.MarkDecora
     return [*marks, pytest.mark.skip(reason=reason)] if reason else marks
 
 
+def merge_marks(item: pytest.Item) -> None:
+    """Of those for pytest-benchmark the closest alone counts, and that of a case has the clock."""
+    found = [mark.kwargs for mark in item.iter_markers("benchmark")]
+    if len(found) > 1:
+        item.add_marker(
+            pytest.mark.benchmark(**{k: v for of_mark in reversed(found) for k, v in of_mark.items()}), append=False
+        )
+
+
 def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
     """Whether the test itself says what `name` is: this plugin is loaded beside tests of all kinds."""
     marks = metafunc.definition.iter_markers("parametrize")

@@ -1,12 +1,12 @@
 """The options of the command line, and what they select: a bench, and the cases."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mpcore import selection
-from mpcore.plugin.own import named
 from mpcore.plugin.progress import ProgressLine
 from mpcore.plugin.session import SESSION, Session
 from mpcore.selection import ALL, SelectionError
@@ -54,7 +54,7 @@ def given(config: pytest.Config) -> bool:
 def selection_of(config: pytest.Config) -> "Selection":
     """What the options name, with all files of a user's own. Raises UsageError."""
     try:
-        return selection.selection_of(config.option).model_copy(update={"load": named(config)})
+        return selection.selection_of(config.option).model_copy(update={"load": _files(config)})
     except SelectionError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -102,6 +102,12 @@ def session_of(config: pytest.Config) -> Session:
         selection.size_of(chosen, device),
     )
     return config.stash[SESSION]
+
+
+def _files(config: pytest.Config) -> tuple[str, ...]:
+    """Of a user's own workloads and modes, each once."""
+    on_command_line = [config.invocation_params.dir / path for path in config.getoption("mp_load")]
+    return tuple(dict.fromkeys(str(Path(p).resolve()) for p in [*config.getini("mp_load"), *on_command_line]))
 
 
 def _checkpoints(texts: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,18 @@
 """The precision modes, one file a mechanism; importing this package registers them all."""
 
 from mpcore.precision import native, autocast, master, forward, pure, rounding, fp8  # noqa: I001  (the order of the tables)
-from mpcore.precision.base import Inapplicable, Precision, ScaleState
+from mpcore.precision.base import Inapplicable, Precision, PrecisionError, ScaleState
 
-__all__ = ["Inapplicable", "Precision", "ScaleState", "autocast", "forward", "fp8", "master", "native", "pure", "rounding"]
+__all__ = [
+    "Inapplicable",
+    "Precision",
+    "PrecisionError",
+    "ScaleState",
+    "autocast",
+    "forward",
+    "fp8",
+    "master",
+    "native",
+    "pure",
+    "rounding",
+]

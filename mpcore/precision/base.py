@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from mpcore.cause import told_as
 from mpcore.records import Recipe
 
 
@@ -24,6 +25,14 @@ class ScaleState:
 
     loss_scale: float | None
     skipped_steps: int
+
+
+MOMENTS = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
+"""What torch's optimisers call what they remember of gradients; a state may hold more, such as masters."""
+
+
+class PrecisionError(RuntimeError):
+    """A mode whose methods fail: one sentence that names the mode and the method."""
 
 
 class Inapplicable(ValueError):
@@ -104,6 +113,9 @@ class Precision:
         try:
             torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
             torch.backends.cudnn.allow_tf32 = self.tf32
+            if not self.tf32:  # off means "as all of torch", for which a program may have TF32 on
+                cudnn: Any = torch.backends.cudnn
+                cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
             yield
         finally:
             restore()
@@ -111,6 +123,10 @@ class Precision:
     def forward(self) -> AbstractContextManager[Any]:
         """The context in which a loss or a prediction is computed."""
         return nullcontext()
+
+    def telling(self, method: str) -> AbstractContextManager[None]:
+        """Within it, what `method` raises becomes a PrecisionError. Memory that runs out is no mistake of its author's."""
+        return told_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradients of one micro-batch, whose `loss` is already weighted by its share of the batch."""
@@ -144,8 +160,8 @@ class Precision:
     def forget(self) -> None:
         """What the optimiser remembers of its steps becomes what it was before the first. In place, as above."""
         for remembered in self.optimiser.state.values():
-            for value in remembered.values():
-                if isinstance(value, Tensor):
+            for name in MOMENTS & remembered.keys():
+                if isinstance(value := remembered[name], Tensor):
                     value.zero_()
 
     @property

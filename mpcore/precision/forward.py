@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpcore.precision.base import Precision, matching
+from mpcore.precision.base import Inapplicable, Precision, matching
 from mpcore.records import Recipe
 from mpcore.registry import precisions
 
@@ -70,7 +70,10 @@ class FP16Forward(Precision):
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         super().prepare(model, recipe)
+        layers = [module for module in model.modules() if type(module) in _FORWARDS]
+        if not layers:
+            raise Inapplicable("fp16-forward finds no nn.Linear and no nn.Conv2d whose forward pass could run in FP16")
         held = {inner for module in matching(model, self.keep_fp32) for inner in module.modules()}
-        for module in model.modules():
-            if type(module) in _FORWARDS and module not in held:
-                module.forward = partial(_FORWARDS[type(module)], module)
+        for layer in layers:
+            if layer not in held:
+                layer.forward = partial(_FORWARDS[type(layer)], layer)

@@ -1,19 +1,26 @@
 """What a workload is: a model, data, a loss, a prediction, and a recipe. Four methods, not twenty."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import ClassVar
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, SupportsFloat
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpcore.cause import cause
+from mpcore.cause import told_as
 from mpcore.data import Batch, DataError, Source, Split
 from mpcore.metrics import classification
 from mpcore.records import Confusion, Recipe, Size
+
+BY_SIZE: dict[str, tuple[Any, str]] = {
+    "recipes": (Recipe, "a Recipe"),
+    "tolerances": (int | float, "points, such as 1.0"),
+    "numerics_rows": (int, "how many samples, such as 16"),
+}
+"""Class attributes that have a value for each size: of what type, and in words."""
 
 
 class WorkloadError(RuntimeError):
@@ -63,21 +70,29 @@ class Workload(ABC):
     def __init__(self, size: Size, source: Source | None = None, checkpoint: str | None = None) -> None:
         self.size = size
         self.source = source or Source()
-        self.checkpoint = checkpoint
+        self._checkpoint = checkpoint
+        self.reads_checkpoint = False
         self._batch_size: int | None = None
         self._splits: dict[tuple[str, str], Split] = {}
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Noted where it is read: a workload that never does cannot have been trained from it."""
+        self.reads_checkpoint = True
+        return self._checkpoint
 
     @classmethod
     def mistake(cls) -> str | None:
         """What is wrong with the attributes, if anything is: said when the class is registered."""
-        for attribute, kind in (("recipes", Recipe), ("tolerances", int | float)):
+        for attribute, (kind, expected) in BY_SIZE.items():
             by_size = getattr(cls, attribute)
             if not isinstance(by_size, dict) or set(by_size) != {"tiny", "full"}:
                 return f"{attribute} is {by_size!r:.80}: expected a value for 'tiny' and one for 'full'"
             for size, value in by_size.items():
                 if not isinstance(value, kind):
-                    expected = "a Recipe" if kind is Recipe else "points, such as 1.0"
                     return f"{attribute}[{size!r}] is {value!r:.80}: expected {expected}"
+        if cls.score is Workload.score and cls.classes < 2:
+            return f"classes is {cls.classes}: expected how many there are, 2 at least, or a score() of its own"
         return None
 
     def with_batch_size(self, batch_size: int) -> "Workload":
@@ -164,15 +179,9 @@ class Workload(ABC):
             predicted = self.uninformed(train, test)
         return None if predicted is None else self.checked_score(test.columns, predicted)[0][self.metric]
 
-    @contextmanager
-    def telling(self, method: str) -> Iterator[None]:
+    def telling(self, method: str) -> AbstractContextManager[None]:
         """Within it, what `method` raises becomes a WorkloadError. Memory that runs out is no mistake of its author's."""
-        try:
-            yield
-        except (DataError, WorkloadError, torch.cuda.OutOfMemoryError):
-            raise
-        except Exception as error:
-            raise WorkloadError(f"{self.name}: {method}() failed: {cause(error)}") from error
+        return told_as(WorkloadError, f"{self.name}: {method}()", DataError, torch.cuda.OutOfMemoryError)
 
     def checked_model(self) -> nn.Module:
         """`build_model`, once it is seen to be something that can be trained. Raises WorkloadError."""
@@ -182,6 +191,11 @@ class Workload(ABC):
             raise WorkloadError(f"{self.name}: build_model() returned {_described(model)}: expected an nn.Module")
         if not any(p.requires_grad for p in model.parameters()):
             raise WorkloadError(f"{self.name}: build_model() returned a model without weights that require a gradient")
+        for name, weight in model.named_parameters():
+            if weight.is_floating_point() and weight.dtype is not torch.float32:
+                raise WorkloadError(
+                    f"{self.name}: build_model() returned {name} in {weight.dtype}: expected all weights in FP32"
+                )
         return model
 
     def checked_loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -206,6 +220,24 @@ class Workload(ABC):
             )
         return predicted
 
+    def checked_batch(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """`augment`, once it is seen to be a batch. Raises WorkloadError."""
+        with self.telling("augment"):
+            found = self.augment(batch, generator)
+        if not isinstance(found, dict) or not all(isinstance(column, Tensor) for column in found.values()):
+            raise WorkloadError(f"{self.name}: augment() returned {_described(found)}: expected a batch, tensors by name")
+        return found
+
+    def checked_picture(self, batch: Batch, predicted: Tensor) -> Tensor | None:
+        """`picture`, once it is seen to be one. Raises WorkloadError."""
+        with self.telling("picture"):
+            grey = self.picture(batch, predicted)
+        if grey is not None and not (isinstance(grey, Tensor) and grey.dim() == 2 and grey.dtype is torch.uint8):
+            raise WorkloadError(
+                f"{self.name}: picture() returned {_described(grey)}: expected bytes, in two dimensions, or None"
+            )
+        return grey
+
     def checked_score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         """`score`, once `metric` is seen to be in it, and above 0 where ratios of it are compared. Raises WorkloadError."""
         with self.telling("score"):
@@ -216,15 +248,21 @@ class Workload(ABC):
         if self.metric not in found[0]:
             names = ", ".join(found[0]) or "no metrics"
             raise WorkloadError(f"{self.name}: score() returned {names}: expected {self.metric!r} among them")
-        value = found[0][self.metric]
-        if self.lower_is_better and value <= 0:
-            expected = "a number above 0, for where lower is better ratios are compared"
-            raise WorkloadError(f"{self.name}: score() returned {self.metric} {value!r}: expected {expected}")
+        for name, value in found[0].items():
+            if not isinstance(value, SupportsFloat):
+                raise WorkloadError(f"{self.name}: score() returned {name} {value!r:.60}: expected a number")
+        with self.telling("score"):
+            value = float(found[0][self.metric])
+        if not (math.isnan(value) or (value > 0 if self.lower_is_better else value <= 1)):
+            expected = (
+                "above 0, for where lower is better ratios are compared" if self.lower_is_better else "a share, at most 1"
+            )
+            raise WorkloadError(f"{self.name}: score() returned {self.metric} {value:g}: expected {expected}")
         return found
 
 
-def _are_classes(values: Tensor | None, count: int) -> bool:
-    if values is None or values.dim() != 1 or values.is_floating_point():
+def _are_classes(values: object, count: int) -> bool:
+    if not isinstance(values, Tensor) or values.dim() != 1 or values.is_floating_point():
         return False
     return bool(((values >= 0) & (values < count)).all())
 

@@ -21,6 +21,12 @@ class Shape(Workload):
     synthetic = True
     tolerances = {"tiny": 100.0, "full": 100.0}
 
+    def with_batch_size(self, batch_size: int) -> Workload:
+        """Its data are as many."""
+        other = super().with_batch_size(batch_size)
+        other._splits = {}
+        return other
+
     def data(self, split: str) -> Split:
         generator = torch.Generator().manual_seed(0 if split == "train" else 1)
         rows = 2 * self.recipe.batch_size

@@ -36,6 +36,19 @@ assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_fp32_is_that_though_a_program_has_tf32_on_for_all():
+    code = """
+import torch
+from mpcore.precision.native import FP32
+torch.backends.fp32_precision = "tf32"
+with FP32().settings():
+    cudnn = torch.backends.cudnn
+    assert {cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, torch.backends.cuda.matmul.fp32_precision} == {"ieee"}
+assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_fp32_products_have_24_bits_and_tf32_products_11():

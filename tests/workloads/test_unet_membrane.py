@@ -9,9 +9,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_
 from mpcore.data import DataError, Source
 from mpcore.data.cells import cells
 from mpcore.flops import FlopCount
+from mpcore.measure import Bench
 from mpcore.metrics import segmentation
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.precision.native import FP32
+from mpcore.records import Case
 from mpcore.train import TrainStep, evaluate, fit
 from mpcore.workloads.unet_membrane import UNetMembrane
 
@@ -265,8 +267,10 @@ def test_there_is_nothing_on_the_hub():
 
 
 def test_there_are_no_pretrained_weights():
-    message = refusal(UNetMembrane("tiny", checkpoint="somewhere").build_model)
-    assert message == "no pretrained weights for unet-membrane: expected no checkpoint, found 'somewhere'"
+    """Nor in any other workload that never looks for its checkpoint."""
+    bench = Bench(torch.device("cpu"), checkpoints={"unet-membrane": "somewhere"})
+    message = refusal(bench.check, [Case(workload="unet-membrane", precision="fp32", size="tiny")])
+    assert message == "unet-membrane reads no pretrained weights: expected no checkpoint for it"
 
 
 @pytest.fixture(scope="module")
