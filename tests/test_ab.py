@@ -13,7 +13,7 @@ import pytest
 import stub
 
 from mpcore.ab import Side, SideError, compare, sides
-from mpcore.ab.command import exit_code
+from mpcore.ab.command import _signals, exit_code
 from mpcore.ab.show import markdown, terminal
 from mpcore.kernels import profile_of
 from mpcore.records import Comparison, Failure, Selection
@@ -403,15 +403,32 @@ def ab(*arguments):
 
 
 def started(*arguments):
-    """The command as a terminal starts it: what a script starts in the background ignores Ctrl-C, and so do its children."""
+    """The command as a terminal starts it: what a script starts in the background ignores Ctrl-C, what nohup starts a hang-up,
+    and so do their children."""
+
+    def heed():
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
     return subprocess.Popen(
         command(*arguments),
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed,
     )
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As a hang-up is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 class TestTheCommand:

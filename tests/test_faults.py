@@ -80,18 +80,18 @@ def test_a_scale_of_one_flushes_gradients(bench, monkeypatch, precision):
 
 
 @pytest.mark.parametrize("precision", ["fp16-amp", "fp16-manual"])
-def test_a_scale_that_is_never_updated(monkeypatch, precision):
+def test_a_scale_that_is_never_updated(bench, monkeypatch, precision):
     monkeypatch.setattr(LossScale, "update", lambda self: self.skipped.add_(self.found_inf))
     monkeypatch.setattr(torch.amp.GradScaler, "update", lambda self: self._per_optimizer_states.clear())
     with pytest.raises(AssertionError):
-        contract.test_an_infinite_gradient_skips_the_step_and_lowers_the_scale(contract.Subject("bert-imdb", precision))
+        contract.test_an_infinite_gradient_skips_the_step_and_lowers_the_scale(contract.Subject("bert-imdb", precision, bench))
 
 
-def test_tf32_left_on_in_fp32(monkeypatch):
+def test_tf32_left_on_in_fp32(bench, monkeypatch):
     """The switch is not turned off: seen by the contract on any machine, by the errors against FP64 on a GPU."""
     monkeypatch.setattr(Precision, "settings", lambda _: contextlib.nullcontext())
     with pytest.raises(AssertionError):
-        contract.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(contract.Subject("bert-imdb", "fp32"))
+        contract.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(contract.Subject("bert-imdb", "fp32", bench))
 
 
 @pytest.mark.cuda

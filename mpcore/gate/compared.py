@@ -154,7 +154,8 @@ def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> 
 
 
 def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Verdict:
-    accepted = [old for old in accepted if len(quality.gains([old])) >= SEEDS] or accepted[-1:]
+    enough = [old for old in accepted if len(quality.gains([old])) >= SEEDS]
+    accepted = enough or accepted[-1:]  # the seeds that all have are compared, and one run of few would leave few
     points = quality.gains(accepted)
     margin = margins.points or 0.0
     unit = "% of it" if quality.lower_is_better else "points"

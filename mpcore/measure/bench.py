@@ -108,7 +108,7 @@ class Bench:
 
     def workload(self, case: Case, *, pretrained: bool = False) -> Workload:
         """That of `case`, in its size of batch, made once. All cases share the data in memory."""
-        return self._workload_in(case.workload, case.size, pretrained, case.batch_size)
+        return self._workload_in(case.workload, case.size, pretrained and case.workload in self.checkpoints, case.batch_size)
 
     def speed(self, case: Case) -> Speed:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;

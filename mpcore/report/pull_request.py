@@ -18,7 +18,7 @@ def pull_request(outcome: Outcome) -> str:
     reasons = [f"{reason} ({counted(count, 'case')})" for reason, count in Counter(outcome.skipped).items()]
     blocks = [f"**{escaped(headline(outcome))}**", *_listed("Failed", outcome.failures)]
     for heading, sentences in groups(outcome).items():
-        blocks += _listed(heading.capitalize(), sentences)
+        blocks += _listed(heading[0].upper() + heading[1:], sentences)
     if outcome.accepted and (software := differences(outcome.accepted[-1], outcome.run)):
         blocks.append(escaped(f"Software: {software}"))
     blocks += _folded(f"Known: {len(known)}", _items(known)) if known else []

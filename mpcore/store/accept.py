@@ -100,7 +100,7 @@ def _only(name: str, run: Run) -> str | None:
 
 def _names(failure: FailedTest) -> list[str]:
     """What a test can be called: its node id, its case, and its case with the kind of the test before it."""
-    return [failure.test, failure.case, f"{failure.kind}:{failure.case}"] if failure.case else [failure.test]
+    return [failure.test, failure.case, failure.name] if failure.case else [failure.test]
 
 
 def _name(failure: FailedTest, run: Run) -> str:

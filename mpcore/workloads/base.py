@@ -161,16 +161,20 @@ class Workload(ABC):
         """`data(name)` on `device`, made once. Raises DataError, WorkloadError."""
         key = (name, str(device))
         if key not in self._splits:
-            with self.telling("data"):
-                split = self.data(name)
-            if not isinstance(split, Split) or not len(split):
-                raise WorkloadError(f"{self.name}: data({name!r}) returned {_described(split)}: expected a Split with samples")
-            for column, values in split.columns.items():
-                if values.device.type != "cpu":
-                    where = f"column {column!r} of data({name!r})"
-                    raise WorkloadError(f"{self.name}: {where} is on {values.device}: expected it on the CPU")
-            self._splits[key] = split.to(device)
+            cpu = torch.device("cpu")
+            self._splits[key] = self._checked_data(name) if device == cpu else self.split(name, cpu).to(device)
         return self._splits[key]
+
+    def _checked_data(self, name: str) -> Split:
+        with self.telling("data"):
+            split = self.data(name)
+        if not isinstance(split, Split) or not len(split):
+            raise WorkloadError(f"{self.name}: data({name!r}) returned {_described(split)}: expected a Split with samples")
+        for column, values in split.columns.items():
+            if values.device.type != "cpu":
+                where = f"column {column!r} of data({name!r})"
+                raise WorkloadError(f"{self.name}: {where} is on {values.device}: expected it on the CPU")
+        return split
 
     def uninformed_score(self) -> float | None:
         """The metric of `uninformed`. Raises WorkloadError."""

@@ -62,7 +62,7 @@ def test_what_changed_is_listed(outcome, run, many, since):
     )
     better, undecided = since(many(1), "better"), since(many(2), "undecided")[1:]
     text = pull_request(outcome([*better, *undecided], accepted=[older], gone=["speed of x: skipped"]))
-    assert "Better than accepted runs:\n\n- step time of mode-0 is better\n" in text
+    assert "Better than accepted runs, which accept --anew CASES would hold:\n\n- step time of mode-0 is better\n" in text
     assert "Undecided against accepted runs, which passes unless --mp-strict is given:\n\n- step time of mode-1" in text
     assert (
         "Gone, though the last accepted run has it, which passes unless --mp-strict is given:\n\n- speed of x: skipped" in text
