@@ -20,6 +20,9 @@ Key = tuple[str, ...]
 FIGURES = {"step_ms": ("step ms", "{:.2f}"), "peak_gib": ("GiB", "{:.2f}"), "score": ("{metric}", "{:.2f}")}
 ERRORS = {"gradient_error": ("gradient error", "{:.1e}"), "update_error": ("error of 20 updates", "{:.1e}")}
 
+SHOWN = 4
+"""Names in a line, of what may be all cases."""
+
 
 def changes(run: Run, accepted: Sequence[Run]) -> str:
     """A table for each workload: of each case what was accepted (the median, where there are several), what it is in `run`,
@@ -45,7 +48,7 @@ def listing(baselines: Mapping[str, Sequence[Run]]) -> str:
         table = tabulate.tabulate([_listed(run) for run in runs], headers="keys", disable_numparse=True)
         blocks.append(f"{key}: {counted(len(runs), 'run')} from {starts}\n{table}")
         blocks += [f"{run.path} overrules {', '.join(_overruled(run))}" for run in runs if _overruled(run)]
-        blocks += [f"{run.path} is all that is expected of {', '.join(_anew(run))}" for run in runs if _anew(run)]
+        blocks += [f"{run.path} is all that is expected of {_some(_anew(run))}" for run in runs if _anew(run)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -67,6 +70,10 @@ def _overruled(run: Run) -> list[str]:
 
 def _anew(run: Run) -> Sequence[str]:
     return run.accepted.anew if run.accepted else ()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= SHOWN else f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
 
 
 def _name(record: AnyRecord) -> str:

@@ -136,6 +136,15 @@ def test_each_accepted_run_is_listed(run):
 
 
 @pytest.mark.parametrize(
+    ("names", "said"), [(["speed:a", "speed:b"], "speed:a, speed:b"), (list("abcdef"), "a, b, c, d and 2 more")]
+)
+def test_what_is_expected_anew_is_listed(run, names, said):
+    accepted = Accepted(reason="faster", datetime="x", anew=tuple(names))
+    last = listing({"some-gpu": [run.model_copy(update={"accepted": accepted})]}).splitlines()[-1]
+    assert last == f"0001_run.json is all that is expected of {said}"
+
+
+@pytest.mark.parametrize(
     ("uuids", "days", "title"),
     [
         (("a", "b", "a"), (1, 1, 1), "x: 3 runs from 2 machine starts"),
