@@ -4,8 +4,10 @@
 that were accepted.
 """
 
-from mpcore.gate.compared import ACCEPT, Since, common_change, compared, confirmed, expected_seconds, since
+from mpcore.gate.compared import ACCEPT, common_change, compared, expected_seconds
+from mpcore.gate.confirmed import confirmed
 from mpcore.gate.expected import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts, speedup
+from mpcore.gate.since import Since, since
 
 __all__ = [
     "ACCEPT",

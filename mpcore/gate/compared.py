@@ -3,48 +3,20 @@ has a machine's effect of its own; memory as it is, for it repeats; accuracy see
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from mpcore.explain import bound
 from mpcore.gate.expected import SEEDS
+from mpcore.gate.since import Since
 from mpcore.kernels import explain_difference
 from mpcore.policy import MACHINE_PRIOR, Margins
-from mpcore.records import ALL_CASES, AnyRecord, Numerics, Quality, Run, Speed, Status, Verdict
+from mpcore.records import ALL_CASES, AnyRecord, Numerics, Quality, Speed, Status, Verdict
 from mpcore.stats import Interval, change_since, judged_since, mean_interval, pooled_deviation
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 COMMON = 4
 """Cases from which on it is worth a word what all of them share."""
-
-
-@dataclass(frozen=True)
-class Since:
-    """A record, and what accepted runs have of the same case, by the number of the run, oldest first. other: in words, what
-    they have of it that cannot be compared."""
-
-    record: AnyRecord
-    accepted: Mapping[int, AnyRecord]
-    other: str | None = None
-
-
-def since(record: AnyRecord, runs: Sequence[Run]) -> Since:
-    """What is comparable: the same case and kind, version of the workload, size of batch; of trainings, data and weights. And
-    since the case was last accepted anew: what is expected changed then."""
-    anew = [number for number, run in enumerate(runs) if run.accepted and record.name in run.accepted.anew]
-    of_case = {
-        number: result.record
-        for number, run in enumerate(runs)
-        for result in run.results
-        if (result.record.kind, result.record.case) == (record.kind, record.case) and number >= max(anew, default=0)
-    }
-    accepted = {number: old for number, old in of_case.items() if old.terms == record.terms}
-    other = None
-    if of_case and not accepted:
-        now, then = record.terms, of_case[max(of_case)].terms
-        other = ", ".join(f"{name} {then[name]} there, {value} here" for name, value in now.items() if value != then.get(name))
-    return Since(record, accepted, other)
 
 
 def compared(of: Since, margins: Margins) -> list[Verdict]:
@@ -59,15 +31,6 @@ def compared(of: Since, margins: Margins) -> list[Verdict]:
     if isinstance(record, Numerics):
         return _numerics(record, [r for r in accepted if isinstance(r, Numerics)], margins)
     return []
-
-
-def confirmed(first: Sequence[Verdict], second: Sequence[Verdict] | str) -> list[Verdict]:
-    """The first verdicts, in which `worse` stands only where a second measurement in a fresh process says so again. Where that
-    could not be made, for the reason given, it stands."""
-    if isinstance(second, str):
-        return [_said(v, v.status, f"; it could not be measured again: {second}") if v.status == "worse" else v for v in first]
-    again = {v.metric: v for v in second}
-    return [_confirmed(v, again.get(v.metric)) if v.status == "worse" else v for v in first]
 
 
 def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
@@ -91,7 +54,17 @@ def common_change(cases: Sequence[Since], margins: Margins) -> Verdict | None:
     )
     if status in ("worse", "better"):
         sentence += ": the machine, the driver, or a change to all"
-    return _compared("speed", ALL_CASES, "step time", status, change, math.exp(change.centre), math.exp(margin), sentence)
+    return Verdict(
+        kind="speed",
+        case=ALL_CASES,
+        metric="step time",
+        status=status,
+        value=math.exp(change.centre),
+        limit=math.exp(margin),
+        compared=True,
+        sentence=sentence,
+        **_between(change),
+    )
 
 
 def _new(of: Since) -> Verdict:
@@ -210,17 +183,6 @@ a whole update of a gradient near zero, whichever sign rounding gives it: the sa
 one H100 and 0.0058 on another. Lost weights are off by 1."""
 
 
-def _confirmed(first: Verdict, second: Verdict | None) -> Verdict:
-    if second is not None and second.status == "worse":
-        return _said(first, "worse", "; measured again in a fresh process, it is so again")
-    says = second.sentence if second else "nothing of it"
-    return _said(first, "undecided", f"; measured again in a fresh process, it is not so: {says}")
-
-
-def _said(verdict: Verdict, status: Status, more: str) -> Verdict:
-    return verdict.model_copy(update={"status": status, "sentence": verdict.sentence + more})
-
-
 def _changes(of: Since) -> dict[int, float]:
     """The change of the step time from each accepted run, in logarithms."""
     assert isinstance(of.record, Speed)
@@ -244,29 +206,21 @@ def _bounds(change: Interval, margin: float) -> str:
 def _verdict(record: AnyRecord, metric: str, status: Status, *figures: Any) -> Verdict:
     """`figures`: change, value, limit, and the sentence without the workload."""
     change, value, limit, sentence = figures
-    whole = f"{record.case.workload}: {sentence}"
-    return _compared(record.kind, record.case.id, metric, status, change, value, limit, whole)
-
-
-def _compared(
-    kind: str,
-    case: str,
-    metric: str,
-    status: Status,
-    change: Interval | None,
-    value: float | None,
-    limit: float | None,
-    sentence: str,
-) -> Verdict:
     return Verdict(
-        kind=kind,
-        case=case,
+        kind=record.kind,
+        case=record.case.id,
         metric=metric,
         status=status,
         value=value,
         limit=limit,
-        ratio=None if change is None else math.exp(change.centre),
-        interval=None if change is None else (math.exp(change.low), math.exp(change.high)),
         compared=True,
-        sentence=sentence,
+        sentence=f"{record.case.workload}: {sentence}",
+        **_between(change),
     )
+
+
+def _between(change: Interval | None) -> dict[str, Any]:
+    """The fields of a verdict that hold a change, given in logarithms, as a ratio."""
+    if change is None:
+        return {}
+    return {"ratio": math.exp(change.centre), "interval": (math.exp(change.low), math.exp(change.high))}

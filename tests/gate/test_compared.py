@@ -5,8 +5,7 @@ import math
 import pytest
 from made import numerics, quality, speed
 
-from mpcore.gate import common_change, compared, confirmed, since
-from mpcore.gate.compared import Since
+from mpcore.gate import Since, common_change, compared, confirmed, since
 from mpcore.kernels import profile_of
 from mpcore.policy import Margins
 from mpcore.records import Accepted, Blocks, Hardware, Machine, Result, Run

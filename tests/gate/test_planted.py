@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mpcore import gate
 from mpcore.execution import CaptureError
-from mpcore.gate.compared import Since
+from mpcore.gate import Since
 from mpcore.measure import Bench
 from mpcore.policy import Margins
 from mpcore.precision.autocast import Autocast, FP16Autocast
