@@ -10,7 +10,7 @@ from mpcore.explain import bound
 from mpcore.gate.expected import SEEDS
 from mpcore.gate.since import Since
 from mpcore.kernels import explain_difference
-from mpcore.policy import MACHINE_PRIOR, Margins
+from mpcore.policy import MACHINE_PRIOR, UPDATE_LIMIT, Margins
 from mpcore.records import ALL_CASES, AnyRecord, Numerics, Quality, Speed, Status, Verdict
 from mpcore.stats import Interval, change_since, judged_since, mean_interval, pooled_deviation
 
@@ -177,10 +177,9 @@ def _error(numerics: Numerics, metric: str, before: float, now: float | None, ma
     return _verdict(numerics, metric, status, None, now, limit, sentence)
 
 
-FLOORS = {"flushed share": 1e-4, "update error": 0.01}
-"""What says nothing. A share of gradient entries so small is a handful of them, by chance the one or the other. And Adam makes
-a whole update of a gradient near zero, whichever sign rounding gives it: the same FP32 steps of a ResNet-18 were 0.0014 off on
-one H100 and 0.0058 on another. Lost weights are off by 1."""
+FLOORS = {"flushed share": 1e-4, "update error": UPDATE_LIMIT}
+"""What says nothing. A share of gradient entries so small is a handful of them, by chance the one or the other. So is
+what any mode's updates may be off by."""
 
 
 def _changes(of: Since) -> dict[int, float]:

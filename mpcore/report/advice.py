@@ -50,15 +50,15 @@ def _acceptable(outcome: Outcome) -> bool:
 
 
 def _doubtful(outcome: Outcome) -> list[Case]:
-    """What pairs of processes would see sharper: cases whose time may have got worse, or all graphs where they did together."""
+    """What pairs of processes would see sharper: cases that got worse, or else may have, or all graphs where they did together."""
     speeds = [(r.record.case, r.verdicts) for r in outcome.run.results if isinstance(r.record, Speed)]
     if outcome.common and outcome.common.status == "worse":
         return [case for case, _ in speeds if case.execution == "graph"]
-    doubted = [(case, v) for case, verdicts in speeds for v in verdicts if v.compared and v.status in ("worse", "undecided")]
+    compared = [(case, v) for case, verdicts in speeds for v in verdicts if v.compared and v.metric in TIMED]
+    worse = [(case, v) for case, v in compared if v.status == "worse"]
     return [
         case.model_copy(update={"execution": "eager"}) if v.metric == "eager time" else case
-        for case, v in doubted
-        if v.metric in TIMED
+        for case, v in worse or [(case, v) for case, v in compared if v.status == "undecided"]
     ]
 
 

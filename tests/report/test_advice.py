@@ -65,6 +65,12 @@ def test_a_time_that_may_have_got_worse_is_sharpened_by_pairs(outcome, run, full
     )
 
 
+def test_what_got_worse_comes_before_what_may_have(outcome, run, full, since):
+    mixed = [*since(full[3:4], "worse"), *since(full[9:10], "undecided")]
+    text = advice(outcome(mixed, accepted=[run], saved=[SAVED]))
+    assert text.endswith("--mp-workload bert-imdb --mp-precision tf32 --mp-execution graph")
+
+
 def test_the_pairs_are_of_what_the_session_measured(outcome, run, full, since):
     selection = Selection(size="full", device="cuda:1", data="my data", load=("own.py", "other.py"))
     unknown = run.model_copy(update={"commit": None})
