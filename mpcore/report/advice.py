@@ -50,7 +50,7 @@ def _acceptable(outcome: Outcome) -> bool:
 
 
 def _doubtful(outcome: Outcome) -> list[Case]:
-    """What pairs of processes would see sharper: cases that got worse, or else may have, or all graphs where they did together."""
+    """What pairs of processes would see sharper: what got worse, or else may have; all graphs, where they did together."""
     speeds = [(r.record.case, r.verdicts) for r in outcome.run.results if isinstance(r.record, Speed)]
     if outcome.common and outcome.common.status == "worse":
         return [case for case, _ in speeds if case.execution == "graph"]
