@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mpcore.cause import cause, first
 from mpcore.data import Batch
+from mpcore.hardware import large_blocks_split
 from mpcore.registry import executions
 
 WARM_UP = 3
@@ -137,7 +138,7 @@ class _Captured:
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
         try:
-            with torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
+            with large_blocks_split(), torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
                 self._output = function(self._input)
         except Exception as error:
             torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind

@@ -4,7 +4,8 @@ clocks, power and temperature of the GPU while it works."""
 import os
 import platform
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from mpcore.records import GpuState, Hardware
 ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 WHOLE_MIB = 4096
 """A block of memory this large serves what is as large, and nothing small."""
+UNBOUNDED_MIB = 2**20
+"""No block is so large."""
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
 
@@ -43,8 +46,23 @@ def keep_large_blocks_whole() -> None:
     on what was measured before: a step would be captured with other algorithms in another process. Told in this way, for
     the variables are read once, as soon as a library asks for a GPU.
     """
+    _split_below(WHOLE_MIB)
+
+
+@contextmanager
+def large_blocks_split() -> Iterator[None]:
+    """While a graph is captured, whose pool holds nothing yet. Where memory ends, an allocator that keeps blocks whole frees
+    some, which no capture survives (pytorch/pytorch#159594); one that splits them says that it ends, and cuDNN takes less."""
+    _split_below(UNBOUNDED_MIB)
+    try:
+        yield
+    finally:
+        keep_large_blocks_whole()
+
+
+def _split_below(mib: int) -> None:
     if not any(name in os.environ for name in ALLOCATOR_VARIABLES):
-        torch._C._accelerator_setAllocatorSettings(f"max_split_size_mb:{WHOLE_MIB}")
+        torch._C._accelerator_setAllocatorSettings(f"max_split_size_mb:{mib}")
 
 
 def probe(device: torch.device) -> Hardware:

@@ -13,6 +13,7 @@ from mpcore.hardware import (
     ALLOCATOR_VARIABLES,
     GpuWatch,
     default_device,
+    large_blocks_split,
     probe,
     software,
     synchronise,
@@ -59,10 +60,18 @@ def test_whoever_measures_keeps_large_blocks_whole(told):
     assert told == ["max_split_size_mb:4096"]
 
 
+def test_blocks_are_split_while_a_graph_is_captured_however_that_ends(told):
+    with pytest.raises(ZeroDivisionError), large_blocks_split():
+        raise ZeroDivisionError
+    assert told == ["max_split_size_mb:1048576", "max_split_size_mb:4096"]
+
+
 @pytest.mark.parametrize("name", ALLOCATOR_VARIABLES)
 def test_what_the_user_has_told_the_allocator_stays(told, monkeypatch, name):
     monkeypatch.setenv(name, "expandable_segments:True")
     Bench(CPU)
+    with large_blocks_split():
+        assert told == []
     assert told == []
 
 
@@ -272,11 +281,53 @@ print(torch.cuda.memory_reserved())
 """
 
 
+LARGER_AFTER_LARGE = """
+import torch
+from mpcore.execution import WARM_UP, Graph
+from mpcore.measure import Bench
+
+gpu = torch.device("cuda")
+Bench(gpu)
+torch.cuda.set_per_process_memory_fraction(8 * 2**30 / torch.cuda.get_device_properties(gpu).total_memory)
+fits = []
+
+def workspace(gib):
+    try:
+        torch.empty(gib * 2**30, dtype=torch.uint8, device=gpu)
+    except torch.cuda.OutOfMemoryError:
+        return False
+    return True
+
+def step(batch):
+    fits.append([workspace(5), workspace(7)])
+    return model(batch["x"])
+
+model = torch.nn.Linear(2, 1, device=gpu)
+run = Graph(step, model)
+with torch.no_grad():
+    for _ in range(WARM_UP + 1):
+        run({"x": torch.ones(1, 2, device=gpu)})
+print(run.captured, fits[0], fits[-1])
+"""
+
+
+def in_a_process_of_its_own(code, monkeypatch):
+    """Whose allocator is told by nobody else."""
+    for name in ALLOCATOR_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_small_tensor_does_not_hold_a_large_block(monkeypatch):
-    """In a process of its own, whose allocator is told by nobody else, and which has used the GPU before."""
-    for name in ALLOCATOR_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    done = subprocess.run([sys.executable, "-c", SMALL_AFTER_LARGE], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 2**30
+    assert int(in_a_process_of_its_own(SMALL_AFTER_LARGE, monkeypatch)) < 2**30
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_capture_goes_on_without_a_workspace_that_does_not_fit(monkeypatch):
+    """As cuDNN does, which takes its next algorithm then."""
+    assert in_a_process_of_its_own(LARGER_AFTER_LARGE, monkeypatch) == "True [True, True] [True, False]"
