@@ -117,13 +117,21 @@ def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str
 
 def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Verdict:
     change = Interval(*[math.log(now / before)] * 3)
-    status, limit = change.judged(math.log1p(margin / 100)), before * (1 + margin / 100) / 2**30
+    allowed, said = before * margin / 100, f"{margin:g} %"
+    if metric == "memory" and allowed < RESTS:
+        allowed, said = RESTS, f"{RESTS / 2**20:g} MiB"
+    status, limit = change.judged(math.log1p(allowed / before)), (before + allowed) / 2**30
     where = "an eager step takes" if metric == "memory" else "the graph holds"
     sentence = (
         f"{where} {now / 2**30:.3f} GiB in {speed.case.precision}, {_percent(change.centre)} from the {before / 2**30:.3f} of "
-        f"the last accepted run; {margin:g} % is the margin"
+        f"the last accepted run; {said} is the margin"
     )
     return _verdict(speed, metric, status, change, now / 2**30, limit, sentence)
+
+
+RESTS = 8 * 2**20
+"""torch's allocator gives the last MiB of a block away with what precedes it, and counts it as allocated: how many times it
+does hangs on what was freed before. Peaks of the same code differed by up to 3.4 MiB where 1 % is less (a ResNet-18)."""
 
 
 def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Verdict:

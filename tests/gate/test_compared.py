@@ -106,6 +106,14 @@ def test_memory_repeats_and_has_a_tight_margin(metric, field, now, status):
     assert f"{now:.3f} GiB" in verdict.sentence
 
 
+@pytest.mark.parametrize(("more", "status"), [(7.9, "same"), (8.1, "worse"), (-7.3, "same"), (-8.1, "better")])
+def test_rests_of_blocks_are_no_change_of_a_small_peak(more, status):
+    old, new = (step(10.0, peak_allocated_bytes=int(mib * 2**20)) for mib in (100, 100 + more))
+    verdict = by_metric(against(new, old, old))["memory"]
+    assert (verdict.status, verdict.limit) == (status, pytest.approx(108 / 1024))
+    assert verdict.sentence.endswith("; 8 MiB is the margin")
+
+
 def test_a_margin_given_for_it_decides():
     loose = Margins(step_time=10.0, memory=50.0)
     old, new = (step(ms, pool_bytes=int(gib * GIB)) for ms, gib in ((10.0, 1.0), (10.6, 1.4)))
