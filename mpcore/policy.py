@@ -56,7 +56,7 @@ class PolicyError(ValueError):
 class Margins(Record):
     """What may get worse since accepted runs. step_time, eager_time, memory: per cent; a time's default is that of how it is
     run. points: of the metric that counts, by default the workload's own tolerance. errors: times the accepted error
-    against FP64."""
+    against FP64. Less than 8 MiB of a step's memory, and less than 0.05 of updates, are not judged."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True, allow_inf_nan=False)
 
