@@ -61,7 +61,7 @@ def large_blocks_split() -> Iterator[None]:
 
 
 def _split_below(mib: int) -> None:
-    if not any(name in os.environ for name in ALLOCATOR_VARIABLES):
+    if not any(os.environ.get(name) for name in ALLOCATOR_VARIABLES):
         torch._C._accelerator_setAllocatorSettings(f"max_split_size_mb:{mib}")
 
 

@@ -56,7 +56,7 @@ class PolicyError(ValueError):
 class Margins(Record):
     """What may get worse since accepted runs. step_time, eager_time, memory: per cent; a time's default is that of how it is
     run. points: of the metric that counts, by default the workload's own tolerance. errors: times the accepted error
-    against FP64. Less than 8 MiB of a step's memory, and less than 0.05 of updates, are not judged."""
+    against FP64. updates: an error of theirs that is none yet, by default the workload's own."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True, allow_inf_nan=False)
 
@@ -65,6 +65,7 @@ class Margins(Record):
     memory: NonNegativeFloat = 1.0
     points: NonNegativeFloat | None = None
     errors: float = Field(default=1.5, gt=1)
+    updates: NonNegativeFloat | None = None
 
     def time(self, metric: str, how: str) -> float | None:
         """Of "step time" or "eager time", run as "graph", "eager" or "cpu": a margin of the logarithm, or None."""

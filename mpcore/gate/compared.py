@@ -10,7 +10,7 @@ from mpcore.explain import bound
 from mpcore.gate.expected import SEEDS
 from mpcore.gate.since import Since
 from mpcore.kernels import explain_difference
-from mpcore.policy import MACHINE_PRIOR, UPDATE_LIMIT, Margins
+from mpcore.policy import MACHINE_PRIOR, Margins
 from mpcore.records import ALL_CASES, AnyRecord, Numerics, Quality, Speed, Status, Verdict
 from mpcore.stats import Interval, change_since, judged_since, mean_interval, pooled_deviation
 
@@ -120,13 +120,13 @@ def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> 
     allowed, said = before * margin / 100, f"{margin:g} %"
     if metric == "memory" and allowed < RESTS:
         allowed, said = RESTS, f"{RESTS / 2**20:g} MiB"
-    status, limit = change.judged(math.log1p(allowed / before)), (before + allowed) / 2**30
+    status = Interval(*[float(now - before)] * 3).judged(allowed)
     where = "an eager step takes" if metric == "memory" else "the graph holds"
     sentence = (
         f"{where} {now / 2**30:.3f} GiB in {speed.case.precision}, {_percent(change.centre)} from the {before / 2**30:.3f} of "
         f"the last accepted run; {said} is the margin"
     )
-    return _verdict(speed, metric, status, change, now / 2**30, limit, sentence)
+    return _verdict(speed, metric, status, change, now / 2**30, (before + allowed) / 2**30, sentence)
 
 
 RESTS = 8 * 2**20
@@ -166,28 +166,28 @@ def _diverged(quality: Quality, accepted: Quality) -> Verdict:
 def _numerics(numerics: Numerics, accepted: list[Numerics], margins: Margins) -> list[Verdict]:
     """The error of the loss is one number, which may be small by chance: only its cap says something of it."""
     verdicts = []
-    for metric in ("gradient error", "update error", "flushed share"):
+    for metric, floor in (("gradient error", 0.0), ("update error", margins.updates or 0.0), ("flushed share", FEW)):
         field = metric.replace(" ", "_")
         before = [v for n in accepted if (v := getattr(n, field)) is not None]
         if before:
-            verdicts.append(_error(numerics, metric, statistics.median(before), getattr(numerics, field), margins))
+            now = getattr(numerics, field)
+            verdicts.append(_error(numerics, metric, statistics.median(before), now, margins.errors, floor))
     return verdicts
 
 
-def _error(numerics: Numerics, metric: str, before: float, now: float | None, margins: Margins) -> Verdict:
-    floor = FLOORS.get(metric, 0.0)
-    limit = max(margins.errors * before, floor)
-    smaller = now is not None and now * margins.errors < before
+def _error(numerics: Numerics, metric: str, before: float, now: float | None, factor: float, floor: float) -> Verdict:
+    """An error up to `floor` says nothing."""
+    limit = max(factor * before, floor)
+    smaller = now is not None and now * factor < before
     status: Status = "worse" if now is None or now > limit else "better" if smaller and before > floor else "same"
     found = "not finite" if now is None else f"{now:.2g}"
-    allowed = f"{floor:g}" if limit == floor else f"{margins.errors:g} times that"
+    allowed = f"{floor:g}" if limit == floor else f"{factor:g} times that"
     sentence = f"{metric} of {numerics.case.precision} is {found}, {before:.2g} in accepted runs; {allowed} may be"
     return _verdict(numerics, metric, status, None, now, limit, sentence)
 
 
-FLOORS = {"flushed share": 1e-4, "update error": UPDATE_LIMIT}
-"""What says nothing. A share of gradient entries so small is a handful of them, by chance the one or the other. So is
-what any mode's updates may be off by."""
+FEW = 1e-4
+"""A share of gradient entries so small is a handful of them, by chance the one or the other."""
 
 
 def _changes(of: Since) -> dict[int, float]:

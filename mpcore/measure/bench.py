@@ -229,6 +229,10 @@ class Bench:
         terms = {"tolerance": self.tolerance(case), "deviation": self._deviation(case)}
         return {**terms, "loses_updates": mode.loses_updates, "control": mode.control}
 
+    def own_margins(self, case: Case) -> dict[str, float]:
+        """Those of the case's workload, by the names of `Margins`, for where none is given."""
+        return {"points": self.tolerance(case), "updates": workloads[case.workload].update_noise}
+
     def tolerance(self, case: Case) -> float:
         """Points of the metric that a mode may lose: the command line's, or the workload's own."""
         return self.workload(case).tolerance if self._tolerance is None else self._tolerance

@@ -1,6 +1,6 @@
 """Accepted runs of this machine, and what is judged against them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,28 +25,28 @@ def add_options(group: Any) -> None:
         action="append",
         default=[],
         help="what may get worse since accepted runs: step-time, eager-time and memory in per cent, points of accuracy, "
-        "errors as a factor; for cases whose name fits a pattern, or all; may be repeated; before [tool.mpcore.margins] in "
-        "pyproject.toml",
+        "errors as a factor, updates as an error that is none yet; for cases whose name fits a pattern, or all; may be "
+        "repeated; before [tool.mpcore.margins] in pyproject.toml",
     )
     group.addoption("--mp-strict", action="store_true", help="what is undecided or new against accepted runs fails, too")
 
 
 class Baseline:
-    """The `baseline` of a session. tolerance: the points that a case may lose where no margin says so. again: measures a case
-    once more in a fresh process, or says why that was not possible."""
+    """The `baseline` of a session. own: margins of a case's workload, for where none is given. again: measures a case once more
+    in a fresh process, or says why that was not possible."""
 
     def __init__(
         self,
         folder: str,
         runs: "Sequence[Run]",
         policy: "Policy",
-        tolerance: "Callable[[Case], float]",
+        own: "Callable[[Case], Mapping[str, float]]",
         again: "Callable[[Case], Speed | str]",
     ) -> None:
         self.folder = folder
         self.runs = runs
         self._policy = policy
-        self._tolerance = tolerance
+        self._own = own
         self._again = again
         self._judged: list[Since] = []
 
@@ -77,7 +77,7 @@ class Baseline:
 
     def _margins(self, case: "Case") -> "Margins":
         margins = self._policy.margins(case.id)
-        return margins if margins.points is not None else margins.model_copy(update={"points": self._tolerance(case)})
+        return margins.model_copy(update={n: v for n, v in self._own(case).items() if getattr(margins, n) is None})
 
 
 def baseline_of(config: pytest.Config, bench: "Bench") -> Baseline:
@@ -100,7 +100,7 @@ def baseline_of(config: pytest.Config, bench: "Bench") -> Baseline:
         raise pytest.UsageError(str(error)) from error
     folder = _folder(config) / hardware.key
     shown = folder.relative_to(config.rootpath) if folder.is_relative_to(config.rootpath) else folder
-    return Baseline(str(shown), runs, policy, bench.tolerance, again)
+    return Baseline(str(shown), runs, policy, bench.own_margins, again)
 
 
 def _folder(config: pytest.Config) -> Path:

@@ -56,6 +56,9 @@ class Workload(ABC):
     flips: ClassVar[float] = 0.0
     """The same, in roots of the round-off, which are added: where many activations have a kink, as in convolutional networks
     for large images, the few that lie so close to it that rounding flips them carry most of the error."""
+    update_noise: ClassVar[float] = 0.01
+    """What chance may make of an update's error, as a share: Adam makes a whole update of a gradient near zero, whichever sign
+    rounding gives it. Lost weights are off by 1."""
     synthetic: ClassVar[bool] = False
     """Random inputs: measured for speed, and only where it is named."""
     long_training: ClassVar[bool] = False

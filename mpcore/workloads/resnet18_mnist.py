@@ -34,6 +34,7 @@ class ResNet18Mnist(Workload):
     }
     tolerances = {"tiny": 2.0, "full": 0.3}
     conditioning = 512.0
+    update_noise = 0.05  # in FP32 0.0013, 0.0058 or 0.024 in nine runs of the same code, on H100 and H200
     eager_amp_wins_over = ()
     why_not = (
         "launch-bound: 64 images of 28x28 keep a GPU busy for less time than Python takes to launch the kernels of a step, "
