@@ -1,21 +1,22 @@
 # make bench   a virtual environment, the package in it, and the suite
-# make test    the same for the tests
+# make test    the same for the tests, with what they and the linters need
 # ARGS adds options: make bench ARGS="--mp-workload bert-imdb --benchmark-autosave"
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 INSTALLED = $(VENV)/.installed
+DEVELOPER = $(VENV)/.developer
 
 .PHONY: bench test lint clean
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m pytest benchmarks/ $(ARGS)
 
-test: $(INSTALLED)
+test: $(DEVELOPER)
 	$(VENV)/bin/python -m pytest tests/ $(ARGS)
 
-lint: $(INSTALLED)
+lint: $(DEVELOPER)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -25,5 +26,9 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev,parity,modes,fp8]'
+	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[modes]'
+	touch $@
+
+$(DEVELOPER): $(INSTALLED)
+	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev,parity,modes,plots]'
 	touch $@

@@ -3,12 +3,8 @@ wrong cast, a dead loss scale and lost master weights that a training forgives."
 
 import pytest
 
-from mpcore import gate
-
 pytestmark = pytest.mark.numerics
 
 
-def test_numerics(case, bench, baseline, judge):
-    numerics = bench.numerics(case)
-    expected = gate.numerics_verdicts(numerics, bench.limits(case), control=bench.is_control(case))
-    judge(numerics, expected + baseline.verdicts(numerics))
+def test_numerics(case, measure, judge):
+    judge(measure.numerics(case))

@@ -6,8 +6,6 @@ Run on request, with `-m parity` or by the name of this file: it compares with o
 
 import pytest
 
-from mpcore import gate
-
 pytestmark = pytest.mark.parity
 
 AT_LEAST = {
@@ -19,14 +17,13 @@ NOT_SLOWER = 0.995
 
 
 @pytest.mark.workloads("bert-s128", "bert-s512", "resnet18-mnist", "resnet50")
-@pytest.mark.parametrize("rival", ["plain PyTorch", "Fabric", "Accelerate"], indirect=True)
-def test_step(case, rival, bench, judge):
-    parity = bench.step_parity(case, rival)
-    judge(parity, gate.parity_verdicts(parity, AT_LEAST.get((case.workload, case.precision, case.execution), NOT_SLOWER)))
+@pytest.mark.parametrize("trainer", ["plain", "fabric", "accelerate"], indirect=True)
+def test_step(case, trainer, measure, judge):
+    at_least = AT_LEAST.get((case.workload, case.precision, case.execution), NOT_SLOWER)
+    judge(measure.step_parity(case, trainer, at_least))
 
 
 @pytest.mark.workloads("bert-imdb")
-@pytest.mark.parametrize("rival", ["Trainer"], indirect=True)
-def test_training(case, rival, bench, judge):
-    parity = bench.training_parity(case, rival)
-    judge(parity, gate.parity_verdicts(parity, NOT_SLOWER, bench.tolerance(case)))
+@pytest.mark.parametrize("trainer", ["huggingface"], indirect=True)
+def test_training(case, trainer, measure, judge):
+    judge(measure.training_parity(case, trainer, NOT_SLOWER))

@@ -5,12 +5,8 @@ On a GPU the mixed modes must beat those that the workload names; on a CPU speed
 
 import pytest
 
-from mpcore import gate
-
 pytestmark = pytest.mark.speed
 
 
-def test_speed(case, bench, baseline, judge):
-    speed = bench.speed(case)
-    expected = gate.speed_verdicts(speed, control=bench.is_control(case), rivals=bench.rivals(case))
-    judge(speed, expected + baseline.verdicts(speed))
+def test_speed(case, measure, judge):
+    judge(measure.speed(case))

@@ -1,17 +1,47 @@
-"""A performance-regression suite for mixed-precision training in PyTorch."""
+"""A performance-regression suite for mixed-precision training in PyTorch.
 
+from mpcore import Workload, Precision, register    # to bring a model, or a mode, of one's own
+from mpcore import load                             # saved runs as one pandas frame
+"""
+
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+C = TypeVar("C", bound=type[Any])
+LAZY = {"Workload": "mpcore.workloads", "Precision": "mpcore.precision"}
+"""Imported once they are asked for: whoever reads saved runs needs no torch."""
+
 
 def load(paths: str | Path | Iterable[str | Path]) -> "pd.DataFrame":
     """Saved runs as one pandas frame, a row for each case of each run; its columns, with their units, stand at the beginning of
-    `mpcore/report/rows.py`. Raises mpcore.store.RunError for a file that is no run."""
-    from mpcore.report.rows import frame
-    from mpcore.store import load as run
+    `mpcore/report/frame.py`. Raises mpcore.store.RunError for a file that is no run."""
+    from mpcore.report.frame import frame
+    from mpcore.store import load as load_run
 
-    return frame(run(path) for path in ([paths] if isinstance(paths, str | Path) else paths))
+    return frame(load_run(path) for path in ([paths] if isinstance(paths, str | Path) else paths))
+
+
+def register(cls: C) -> C:
+    """Class decorator for a workload or a mode of one's own. Returns `cls`. Raises ValueError for a class that is neither, or
+    that lacks a name, a method or an attribute."""
+    from mpcore.precision import precisions
+    from mpcore.workloads import workloads
+
+    registries = [registry for registry in (workloads, precisions) if issubclass(cls, registry.base)]
+    if not registries:
+        raise ValueError(f"{cls.__qualname__} cannot be registered: expected a subclass of Workload or of Precision")
+    return registries[0].register(cls)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(LAZY[name]), name)
+
+
+__all__ = ["Precision", "Workload", "load", "register"]

@@ -1,36 +1,43 @@
-"""Names to classes. A class enters its registry by a decorator that stands beside it.
+"""Names to classes. A class enters its registry by a decorator that stands beside it:
 
-@workloads.register
-class BertImdb(Workload):
-    name = "bert-imdb"
+    @workloads.register
+    class BertImdb(Workload):
+        name = "bert-imdb"
+
+A registry stands beside the base class of what it holds.
 """
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar, get_origin
 
-C = TypeVar("C", bound=type)
+B = TypeVar("B")
+C = TypeVar("C", bound=type[Any])
 
 
 class UnknownName(ValueError):
     """A name that no class is registered under; the message lists those that are."""
 
 
-class Registry(Generic[C]):
-    """Classes by their `name` attribute, in the order in which they were registered. base: the name of a class that all
-    must have above them."""
+class Registry(Generic[B]):
+    """Subclasses of `base` by their `name` attribute, in the order in which they were registered.
 
-    def __init__(self, noun: str, base: str | None = None) -> None:
+    noun: what one of them is called. mistake: what is wrong with a class beyond a missing name, method or attribute.
+    """
+
+    def __init__(self, noun: str, base: type[B], mistake: Callable[[type[B]], str | None] = lambda cls: None) -> None:
         self.noun = noun
         self.base = base
-        self._classes: dict[str, C] = {}
+        self._mistake = mistake
+        self._classes: dict[str, type[B]] = {}
 
     def register(self, cls: C) -> C:
-        """Class decorator. Raises ValueError where the name is missing, no name, or taken by another class, and where
-        methods or attributes are missing."""
+        """Class decorator, which returns `cls`. Raises ValueError where the name is missing or no name, where another class has
+        it, and where methods or attributes are missing."""
         name: Any = vars(cls).get("name")
         if not isinstance(name, str) or not name:
             raise ValueError(f"{self.noun} {cls.__qualname__} has no name: expected a class attribute such as name = 'x'")
-        if self.base and (name.split() != [name] or any(c in name for c in ",[]:/\\")):
+        if name.split() != [name] or any(c in name for c in ",[]:/\\"):
             raise ValueError(
                 f"{self.noun} {name!r} cannot be named so: expected a name without spaces, commas, colons and slashes"
             )
@@ -40,20 +47,20 @@ class Registry(Generic[C]):
         self._classes[name] = cls
         return cls
 
-    def _check_class(self, name: str, cls: type) -> None:
-        if self.base and self.base not in (c.__name__ for c in cls.__mro__):
-            raise ValueError(f"{self.noun} {name!r} is a {cls.__qualname__}: expected a subclass of {self.base}")
+    def _check_class(self, name: str, cls: type[Any]) -> None:
+        if not issubclass(cls, self.base):
+            raise ValueError(f"{self.noun} {name!r} is a {cls.__qualname__}: expected a subclass of {self.base.__name__}")
         if methods := sorted(getattr(cls, "__abstractmethods__", ())):
             raise ValueError(f"{self.noun} {name!r} lacks {_listed('method', methods)}")
         declared = {a: t for c in reversed(cls.__mro__) for a, t in vars(c).get("__annotations__", {}).items()}
         missing = [a for a, t in declared.items() if get_origin(t) is ClassVar and not hasattr(cls, a)]
         if missing:
             raise ValueError(f"{self.noun} {name!r} lacks {_listed('attribute', missing)}")
-        mistake: str | None = cls.mistake() if hasattr(cls, "mistake") else None
-        if mistake:
+        if mistake := self._mistake(cls):
             raise ValueError(f"{self.noun} {name!r}: {mistake}")
 
-    def __getitem__(self, name: str) -> C:
+    def __getitem__(self, name: str) -> type[B]:
+        """Raises UnknownName."""
         self.check([name])
         return self._classes[name]
 
@@ -71,6 +78,9 @@ def _listed(noun: str, names: list[str]) -> str:
     return f"the {noun}{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-workloads: Registry[Any] = Registry("workload", "Workload")
-precisions: Registry[Any] = Registry("precision", "Precision")
-executions: Registry[Any] = Registry("execution")
+def __getattr__(name: str) -> Any:
+    """`from mpcore.registry import workloads, precisions`: where people's files look for them."""
+    packages = {"workloads": "mpcore.workloads", "precisions": "mpcore.precision", "executions": "mpcore.execution"}
+    if name not in packages:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(packages[name]), name)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mpcore.kernels import profile_of
+from mpcore.kernels.profile import profile_of
 from mpcore.records import Blocks, Case, Hardware, Listing, Machine, Timing
 
 SCRIPT = """
@@ -27,17 +27,18 @@ if plan.get("refuses"):
 exec(plan.get("first", ""))
 say({"kind": "ready"})
 for line in sys.stdin:
-    order = json.loads(line)
-    if order["case"] is None:
+    request = json.loads(line)
+    if "case" not in request:
         say(plan["listing"])
         continue
-    name = order["case"]["workload"]
+    name = request["case"]["workload"]
     exec(plan.get("does", {}).get(name, ""))
     answer = plan["answers"][name]
     if answer["kind"] == "timing":
         noise = 1 + 1e-4 * random.random()
-        answer = dict(answer, blocks={"steps": 10, "seconds": [s * noise * order["handicap"] for s in plan["seconds"][name]]})
-        answer["profile"] = plan["profile"] if order["profile"] else None
+        times = noise * request.get("slowdown", 1.0)
+        answer = dict(answer, blocks={"steps": 10, "seconds": [s * times for s in plan["seconds"][name]]})
+        answer["profile"] = plan["profile"] if request.get("profile") else None
     say(answer)
 """
 HARDWARE = Hardware(
@@ -62,13 +63,13 @@ def listing(*workloads: str, unknown=(), torch="2.11.0") -> Listing:
 
 def tree(folder: Path, seconds: dict[str, float], **plan) -> Path:
     """A folder in which the step of each workload takes `seconds`. does: by workload, what its process does first, in Python.
-    answers: by workload, another answer than a time. first: what the process does before it is ready."""
+    answers: by workload, another answer than a time. first: what the process does before it is ready. listing: another one."""
     (folder / "mpcore").mkdir(parents=True, exist_ok=True)
     (folder / "mpcore" / "__init__.py").write_text("")
     (folder / "mpcore" / "runner.py").write_text(SCRIPT)
     answers = {name: timing(name).model_dump(mode="json") for name in seconds} | plan.pop("answers", {})
     content = {
-        "listing": plan.pop("listing", listing(*seconds)).model_dump(mode="json"),
+        "listing": listing(*seconds).model_dump(mode="json"),
         "answers": answers,
         "seconds": {name: [10 * s] * 3 for name, s in seconds.items()},
         "profile": profile_of({"gemm": (1, sum(seconds.values()))}).model_dump(mode="json"),

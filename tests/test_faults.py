@@ -5,12 +5,16 @@ import contextlib
 import pytest
 import torch
 
-from mpcore import contract, gate
+from mpcore.contract import test_scaling as scaling
+from mpcore.contract import test_settings as settings
+from mpcore.contract.harness import Subject
+from mpcore.gate import checks
 from mpcore.measure import Bench
 from mpcore.precision.autocast import Autocast, FP16Autocast
 from mpcore.precision.base import Precision
 from mpcore.precision.master import BF16MasterWeights, FP16MasterWeights, MasterWeights
 from mpcore.precision.scale import LossScale
+from mpcore.precision.tf32 import tf32_switches
 from mpcore.records import Case
 
 
@@ -19,11 +23,10 @@ def bench():
     return Bench(torch.device("cpu"))
 
 
-def failures(bench, precision):
+def failures(bench, precision, workload="bert-imdb"):
     """The metrics that test_numerics finds wrong."""
-    case = Case(workload="bert-imdb", precision=precision, size="tiny")
-    verdicts = gate.numerics_verdicts(bench.numerics(case), bench.limits(case))
-    return {v.metric for v in verdicts if not v.passed}
+    record = bench.numerics(Case(workload=workload, precision=precision, size="tiny"))
+    return {check.metric for check in checks(record) if not check.passed}
 
 
 @pytest.mark.parametrize("precision", ["fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual"])
@@ -84,14 +87,14 @@ def test_a_scale_that_is_never_updated(bench, monkeypatch, precision):
     monkeypatch.setattr(LossScale, "update", lambda self: self.skipped.add_(self.found_inf))
     monkeypatch.setattr(torch.amp.GradScaler, "update", lambda self: self._per_optimizer_states.clear())
     with pytest.raises(AssertionError):
-        contract.test_an_infinite_gradient_skips_the_step_and_lowers_the_scale(contract.Subject("bert-imdb", precision, bench))
+        scaling.test_an_infinite_gradient_skips_the_step_and_lowers_the_scale(Subject("bert-imdb", precision, bench))
 
 
 def test_tf32_left_on_in_fp32(bench, monkeypatch):
     """The switch is not turned off: seen by the contract on any machine, by the errors against FP64 on a GPU."""
     monkeypatch.setattr(Precision, "settings", lambda _: contextlib.nullcontext())
     with pytest.raises(AssertionError):
-        contract.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(contract.Subject("bert-imdb", "fp32", bench))
+        settings.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(Subject("bert-imdb", "fp32", bench))
 
 
 @pytest.mark.cuda
@@ -99,9 +102,6 @@ def test_tf32_left_on_in_fp32(bench, monkeypatch):
 @pytest.mark.parametrize("workload", ["bert-imdb", "resnet18-mnist"])
 def test_tf32_left_on_in_fp32_shows_in_the_errors(monkeypatch, workload):
     bench = Bench(torch.device("cuda"))
-    case = Case(workload=workload, precision="fp32", size="tiny")
-    limits = bench.limits(case)
-    assert all(v.passed for v in gate.numerics_verdicts(bench.numerics(case), limits))
-    monkeypatch.setattr(Precision, "tf32", True)
-    failed = {v.metric for v in gate.numerics_verdicts(bench.numerics(case), limits) if not v.passed}
-    assert "gradient error" in failed
+    assert failures(bench, "fp32", workload) == set()
+    monkeypatch.setattr(Precision, "settings", lambda _: tf32_switches(True))
+    assert "gradient error" in failures(bench, "fp32", workload)

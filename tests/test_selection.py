@@ -5,12 +5,9 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from mpcore.records import Selection
-from mpcore.selection import OPTIONS, SelectionError, add_options, cases, check, known, selection_of
-
-CPU = torch.device("cpu")
+from mpcore.selection import OPTIONS, SelectionError, add_options, selection_of
 
 
 def parsed(*arguments):
@@ -60,42 +57,22 @@ def test_a_name_that_is_none_is_told(option, text, sentence):
     assert str(refused.value) == sentence
 
 
-def test_a_name_that_nothing_is_registered_under_is_refused_or_left_out():
-    selection = Selection(workloads=("bert-imdb", "bert"), precisions=("all",), load=("nowhere.py",))
-    there, unknown = known(selection)
-    assert (there.workloads, there.precisions) == (("bert-imdb",), ("all",))
-    assert list(unknown) == ["load nowhere.py", "workloads bert"]
-    assert unknown["workloads bert"].startswith("unknown workload 'bert'; ")
-    assert "nowhere.py': there is no such file; expected a Python file" in unknown["load nowhere.py"]
-    with pytest.raises(SelectionError, match="nowhere"):
-        check(selection)
+def test_help_names_the_modes_that_are_measured_by_default():
+    from mpcore.precision import precisions
+
+    default = [name for name in precisions.names() if not precisions[name].on_request]
+    assert f"(default: {', '.join(default)} and your own)" in OPTIONS["--mp-precision"]["help"]
 
 
-def test_nothing_is_left_of_a_selection_of_which_nothing_is_there():
-    """And not everything."""
-    assert known(Selection(workloads=("bert",)))[0] is None
+def test_help_names_the_executions():
+    from mpcore.execution import executions
+
+    assert OPTIONS["--mp-execution"]["help"].startswith(", ".join(executions.names()))
 
 
-def test_cases_are_all_combinations_with_the_reason_where_one_cannot_run():
-    selection = Selection(workloads=("bert-imdb", "ncf-movielens"), precisions=("fp32", "tf32"), batch_sizes=(8,))
-    found = list(cases(selection, CPU))
-    assert [case.id for case, _ in found] == [
-        f"{workload}-{mode}-eager-tiny-b8" for workload in ("bert-imdb", "ncf-movielens") for mode in ("fp32", "tf32")
-    ]
-    assert [reason is None for _, reason in found] == [True, False] * 2
-
-
-def test_those_of_a_test_are_its_own():
-    assert {case.workload for case, _ in cases(Selection(), CPU, ["bert-s128"])} == {"bert-s128"}
-
-
-def test_without_names_random_inputs_are_left_out():
-    found = {case.workload for case, _ in cases(Selection(), CPU)}
-    assert "bert-imdb" in found
-    assert "bert-s128" not in found
-
-
-@pytest.mark.parametrize("module", ["selection", "runner", "ab", "ab.command"])
+@pytest.mark.parametrize(
+    "module", ["selection", "project", "loading", "matrix", "runner", "ab", "commands", "calibrate.measured"]
+)
 def test_it_needs_no_torch(module):
     code = f"import sys, mpcore.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,6 @@
 """Base against head, in pairs of fresh processes. Without torch, which only those processes import."""
 
-from mpcore.ab.compare import PAIRS, compare
-from mpcore.ab.sides import Side, SideError, sides
+from mpcore.ab.compare import compare
+from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
 
-__all__ = ["PAIRS", "Side", "SideError", "compare", "sides"]
+__all__ = ["Checkout", "RevisionError", "checkouts", "compare", "repository"]

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.linalg import toeplitz
 
 from mpcore.calibrate.noise import Array, CaseNoise, Noise
-from mpcore.stats import pooled_deviation
+from mpcore.gate.intervals import pooled_deviation
 from mpcore.store import RunError
 
 ODD = 0.02
@@ -22,7 +22,7 @@ Starts = dict[str, list[dict[str, list[float]]]]
 
 
 def read(paths: Sequence[Path]) -> Starts:
-    """Traces, one file a machine start, one line of JSON a process. Raises RunError for what is none."""
+    """Traces, one file a machine start, one line of JSON a process. Raises RunError for a file of anything else."""
     return {str(path): _processes(path) for path in paths}
 
 

@@ -1,5 +1,5 @@
 """The two gates put to simulated suites: how often they stop one that is no slower, and how large a slowdown must be to be
-found. The decisions are those of `mpcore.stats`, for many cases at once."""
+found. The decisions are those of `mpcore.gate.intervals`, for many cases at once."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mpcore.ab.compare import CONFIRMING, ERROR, PAIRS
-from mpcore.ab.judge import CONFIRMED
 from mpcore.calibrate.noise import Array, CaseNoise, Noise, log_medians
-from mpcore.policy import MACHINE_PRIOR, PAIR_MARGIN, TIME_MARGIN
-from mpcore.stats import PRIOR_RUNS, SAME
+from mpcore.gate.limits import (
+    CONFIRMING_CONFIDENCE,
+    CONFIRMING_PAIRS,
+    MACHINE_PRIOR_LOG_SD,
+    PAIR_ERROR_RATE,
+    PAIR_LOOKS,
+    PAIR_TIME_MARGIN_PERCENT,
+    PRIOR_RUNS,
+    SAME_CONFIDENCE,
+    TIME_MARGIN_PERCENT,
+    WORSE_CONFIDENCE,
+)
 
 Found = NDArray[np.bool_]
-LOOK = 1 - ERROR / len(PAIRS)
-"""The confidence of one look at the pairs."""
-MARGIN = math.log1p(PAIR_MARGIN["graph"] / 100)
-CONFIDENCE = 0.99
-"""Of a run against accepted ones."""
+LOOK_CONFIDENCE = 1 - PAIR_ERROR_RATE / len(PAIR_LOOKS)
+"""Of one look at the pairs."""
+MARGIN = math.log1p(PAIR_TIME_MARGIN_PERCENT["graph"] / 100)
 CASES = 60
 BATCH = 500
 """Suites that are held in memory at once."""
@@ -72,7 +78,7 @@ class Gate(Protocol):
 class Pairs:
     """Base against head in pairs of fresh processes, looked at after each of `looks`."""
 
-    looks: tuple[int, ...] = PAIRS
+    looks: tuple[int, ...] = PAIR_LOOKS
 
     @property
     def name(self) -> str:
@@ -80,7 +86,7 @@ class Pairs:
 
     @property
     def slowed(self) -> int:
-        return self.looks[-1] + CONFIRMING
+        return self.looks[-1] + CONFIRMING_PAIRS
 
     @property
     def starts(self) -> Sequence[int]:
@@ -102,11 +108,11 @@ class Pairs:
         changes = logs[..., self.slowed :] - logs[..., : self.slowed]
         worse, open_ = np.zeros(changes.shape[:-1], bool), np.ones(changes.shape[:-1], bool)
         for pairs in self.looks:
-            low, _ = bounds_of_pairs(changes[..., :pairs], LOOK)
-            _, high = bounds_of_pairs(changes[..., :pairs], SAME)
+            low, _ = bounds_of_pairs(changes[..., :pairs], LOOK_CONFIDENCE)
+            _, high = bounds_of_pairs(changes[..., :pairs], SAME_CONFIDENCE)
             worse |= open_ & (low > MARGIN)
             open_ &= (low <= MARGIN) & (high > MARGIN)
-        again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMED)
+        again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMING_CONFIDENCE)
         return worse, open_, again > MARGIN
 
 
@@ -115,8 +121,8 @@ class Stored:
     """A run against accepted ones, each from a machine start of its own."""
 
     runs: int
-    margin: float = math.log1p(TIME_MARGIN["graph"] / 100)
-    prior: float = MACHINE_PRIOR["graph"]
+    margin: float = math.log1p(TIME_MARGIN_PERCENT["graph"] / 100)
+    prior: float = MACHINE_PRIOR_LOG_SD["graph"]
 
     @property
     def name(self) -> str:
@@ -131,12 +137,12 @@ class Stored:
         return [*range(self.runs + 1), self.runs]
 
     def found(self, logs: Array) -> Found:
-        first, again = (self._changes(logs, i, CONFIDENCE)[0] for i in (0, 1))
+        first, again = (self._changes(logs, i, WORSE_CONFIDENCE)[0] for i in (0, 1))
         return (first > self.margin) & (again > self.margin)
 
     def undecided(self, logs: Array) -> Found:
-        low, _ = self._changes(logs, 0, CONFIDENCE)
-        _, high = self._changes(logs, 0, SAME)
+        low, _ = self._changes(logs, 0, WORSE_CONFIDENCE)
+        _, high = self._changes(logs, 0, SAME_CONFIDENCE)
         return ((low > self.margin) | (high > self.margin)) & ~self.found(logs)
 
     def stopped(self, logs: Array) -> Found:
@@ -149,15 +155,15 @@ class Stored:
 
 
 def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
-    """`mpcore.stats.change_of_pairs` along the last axis, of the logarithms of ratios."""
+    """`change_of_pairs` of `mpcore.gate.intervals` along the last axis, of the logarithms of ratios."""
     count = changes.shape[-1]
     half = stats.t.ppf(confidence, count - 1) * changes.std(axis=-1, ddof=1) / np.sqrt(count)
     centre = changes.mean(axis=-1)
     return centre - half, centre + half
 
 
-def bounds_since(accepted: Array, new: Array, prior: float, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-    """`mpcore.stats.change_since` along the last axis, of logarithms."""
+def bounds_since(accepted: Array, new: Array, prior: float, confidence: float = WORSE_CONFIDENCE) -> tuple[Array, Array]:
+    """`change_since` of `mpcore.gate.intervals` along the last axis, of logarithms."""
     runs = accepted.shape[-1]
     freedom = PRIOR_RUNS + runs - 1
     spread = np.sqrt((PRIOR_RUNS * prior**2 + accepted.var(axis=-1) * runs) / freedom)

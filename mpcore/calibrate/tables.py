@@ -1,48 +1,40 @@
-"""What the simulation says, as tables."""
+"""What the simulation says, as sections of a document."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import tabulate
-
-import mpcore.report  # noqa: F401  (which sets how wide a heading is)
 from mpcore.calibrate.noise import CaseNoise, Noise
 from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, smallest, unchanged
-from mpcore.policy import MACHINE_PRIOR
+from mpcore.gate.limits import MACHINE_PRIOR_LOG_SD
+from mpcore.report.document import Section, Table
 
 GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(1), Stored(3), Stored(5), Stored(10))
 SHOWN = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
 SIZES = (*(n / 1000 for n in range(50)), *(n / 1000 for n in range(50, 81, 5)))
-TEXT = ("gate", "noise", "cases")
 TRIALS = 1000
 """Of each case, for the detection of slowdowns."""
 
 
-def simulated(noise: Noise, suites: int) -> Iterator[str]:
-    """Markdown, a paragraph at a time. Machine starts differ by what is assumed of them, if the traces show less."""
-    noise = replace(noise, machine=max(noise.machine, MACHINE_PRIOR["graph"]))
-    yield f"Suites of {CASES} cases stopped though nothing became slower, of {suites} simulated:"
-    yield table(["gate", "noise", "suites stopped", "share", "95 % interval", "cases undecided"], _alarms(noise, suites))
+def simulated(noise: Noise, suites: int) -> Iterator[Section]:
+    """A part at a time, for it takes long. Machine starts differ by what is assumed of them, if the traces show less."""
+    noise = replace(noise, machine=max(noise.machine, MACHINE_PRIOR_LOG_SD["graph"]))
+    yield Section(lead=f"Suites of {CASES} cases stopped though nothing became slower, of {suites} simulated:")
+    headings = ["gate", "noise", "suites stopped", "share", "95 % interval", "cases undecided"]
+    yield Section(tables=[Table(headings, list(_alarms(noise, suites)), align="llrrrr")])
     ordinary = [case for case in noise.cases if not case.odd]
     found = [{case: detection(gate, noise, case, SIZES, TRIALS, i) for i, case in enumerate(noise.cases)} for gate in GATES]
-    yield f"Slowdowns found, of {TRIALS} of each of {len(ordinary)} cases:"
     rows = [[gate.name, *_shares([of[case] for case in ordinary])] for gate, of in zip(GATES, found, strict=True)]
-    yield table(["gate", *(f"{100 * size:g} %" for size in SHOWN)], rows)
-    yield "The smallest slowdown found 95 times in 100, in per cent:"
+    shares = Table(["gate", *(f"{100 * size:g} %" for size in SHOWN)], rows)
+    yield Section(lead=f"Slowdowns found, of {TRIALS} of each of {len(ordinary)} cases:", tables=[shares])
     groups = {name: list(cases) for name, cases in itertools.groupby(noise.cases, _group)}
-    yield table(
-        ["cases", *(gate.name for gate in GATES)],
-        [[name, *(_smallest([of[case] for case in cases]) for of in found)] for name, cases in groups.items()],
-    )
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    align = ["left" if name in TEXT else "right" for name in headers]
-    return tabulate.tabulate(list(rows), headers=list(headers), tablefmt="github", disable_numparse=True, colalign=align)
+    rows = [[name, *(_smallest([of[case] for case in cases]) for of in found)] for name, cases in groups.items()]
+    least = Table(["cases", *(gate.name for gate in GATES)], rows)
+    yield Section(lead="The smallest slowdown found 95 times in 100, in per cent:", tables=[least])
 
 
 def stated(share: Share) -> list[str]:
+    """How many, their share, and its 95 % interval."""
     low, high = share.bounds
     return [str(share.found), f"{100 * share.share:.3g} %", f"{_percent(low)} to {_percent(high)} %"]
 

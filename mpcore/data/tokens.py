@@ -7,7 +7,7 @@ import torch
 from datasets import Dataset
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
-from mpcore.data.reviews import vocabulary
+from mpcore.data.generated.reviews import vocabulary
 from mpcore.data.source import DataError
 from mpcore.data.split import Split
 
@@ -39,7 +39,8 @@ def encoded(dataset: Dataset, tokeniser: PreTrainedTokenizerBase, length: int) -
 
     Kept by `datasets` beside its own copy of a file, under a fingerprint of texts, vocabulary and length.
     """
-    recipe = f"{dataset._fingerprint} {sorted(tokeniser.get_vocab().items())} {tokeniser.backend_tokenizer.normalizer} {length}"
+    fingerprint = dataset._fingerprint  # private API
+    recipe = f"{fingerprint} {sorted(tokeniser.get_vocab().items())} {tokeniser.backend_tokenizer.normalizer} {length}"
 
     def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
         return dict(

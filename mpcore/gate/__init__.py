@@ -1,25 +1,33 @@
-"""From a record to verdicts, each with one sentence. Pure functions: they read no file and know no device.
+"""From records to judgements, each with one sentence. Pure functions: they read no measurement from disk and know no device.
 
-`expected`: what a mode must reach by itself, such as to be faster than FP32. `compared`: whether it got worse since runs
-that were accepted.
+A `Check` says whether what is required is reached, a `Regression` whether a figure got worse since accepted runs. `Judge` makes
+both for a record, `judge_run` for a saved run.
 """
 
-from mpcore.gate.compared import ACCEPT, common_change, compared, expected_seconds
-from mpcore.gate.confirmed import confirmed
-from mpcore.gate.expected import numerics_verdicts, parity_verdicts, quality_verdicts, speed_verdicts, speedup
-from mpcore.gate.since import Since, since
+from mpcore.gate.checks import checks, speedup
+from mpcore.gate.common_change import common_change
+from mpcore.gate.confirmation import confirmed, needs_confirmation
+from mpcore.gate.judge import Judge, judge_run
+from mpcore.gate.margins import Caps, Margins, Policy, PolicyError, load_policy
+from mpcore.gate.matching import BaselineMatch, match_baselines
+from mpcore.gate.regressions import ACCEPT, expected_seconds, regressions
 
 __all__ = [
     "ACCEPT",
-    "Since",
+    "BaselineMatch",
+    "Caps",
+    "Judge",
+    "Margins",
+    "Policy",
+    "PolicyError",
+    "checks",
     "common_change",
-    "compared",
     "confirmed",
     "expected_seconds",
-    "numerics_verdicts",
-    "parity_verdicts",
-    "quality_verdicts",
-    "since",
-    "speed_verdicts",
+    "judge_run",
+    "load_policy",
+    "match_baselines",
+    "needs_confirmation",
+    "regressions",
     "speedup",
 ]

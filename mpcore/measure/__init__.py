@@ -1,6 +1,6 @@
-"""One case in, one record out: `Bench` measures speed, quality and numerics on one device."""
+"""One case in, one record out: `Bench` measures on one device, and judges nothing."""
 
 from mpcore.measure.bench import Bench
-from mpcore.measure.failure import Failed, explained
+from mpcore.measure.errors import CASE_ERRORS, one_sentence
 
-__all__ = ["Bench", "Failed", "explained"]
+__all__ = ["CASE_ERRORS", "Bench", "one_sentence"]

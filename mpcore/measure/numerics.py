@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from mpcore.data import Batch
-from mpcore.flops import FlopCount
-from mpcore.measure.about import about
-from mpcore.records import Case, Numerics
-from mpcore.train import TrainStep
+from mpcore.device.flops import FlopCount
+from mpcore.measure.setup import Setup
+from mpcore.records import Numerics
+from mpcore.training.step import TrainStep
 
 UPDATES = 20
 LEARNING_RATE = 1e-5
@@ -36,7 +36,7 @@ class Observation:
     updates: dict[str, Tensor]
     made: int
     skipped: int
-    half_share: float
+    low_precision_share: float
 
 
 def observe(step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None) -> Observation:
@@ -79,15 +79,16 @@ def observe(step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate
     moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
     with FlopCount() as flops:
         step.launch(batch)
-    return Observation(rate[0], loss, gradients, moved, made, skipped, flops.half_share)
+    return Observation(rate[0], loss, gradients, moved, made, skipped, flops.low_precision_share)
 
 
-def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Observation) -> Numerics:
+def measure_numerics(setup: Setup, batch: Batch, yardstick: Observation) -> Numerics:
     """`yardstick` is what was observed of the same step in FP64."""
+    step = setup.build(dropout=False)
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=yardstick.learning_rate)
     return Numerics(
-        **about(case, step.workload, step.device) | {"batch_size": len(next(iter(batch.values())))},
+        **setup.fields | {"batch_size": len(next(iter(batch.values())))},
         seconds=time.perf_counter() - start,
         loss_error=_relative(abs(observed.loss - yardstick.loss), abs(yardstick.loss)),
         gradient_error=relative_error(observed.gradients, yardstick.gradients),
@@ -95,7 +96,7 @@ def measure_numerics(case: Case, step: TrainStep, batch: Batch, yardstick: Obser
         updates=observed.made,
         update_error=relative_error(observed.updates, yardstick.updates),
         skipped_steps=observed.skipped,
-        half_flops_share=observed.half_share,
+        low_precision_flops_share=observed.low_precision_share,
     )
 
 

@@ -2,82 +2,74 @@
 
 import statistics
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
 
 from mpcore.data import Split
-from mpcore.hardware import synchronise
-from mpcore.measure.about import about
-from mpcore.measure.speed import Stand, free_memory
-from mpcore.measure.timing import Contestant, take_turns
-from mpcore.precision import Precision
-from mpcore.records import Blocks, Case, Parity
-from mpcore.rivals import Rival, Trainer
-from mpcore.train import TrainStep, evaluate, fit
+from mpcore.device.machine import synchronise
+from mpcore.measure.memory import free_memory
+from mpcore.measure.setup import Setup, TimingSetup
+from mpcore.measure.timing import TimedStep, interleave
+from mpcore.precision import precisions
+from mpcore.records import Blocks, Parity
+from mpcore.trainers import HuggingFace, StepTrainer
+from mpcore.training.evaluation import evaluate
+from mpcore.training.loop import fit
 
 SEEDS = (0, 1, 2)
 
 
-def step_parity(stand: Stand, mode: Precision, rival: type[Rival]) -> Parity:
-    """In blocks that take turns, A B B A, at learning rate 0. `mode` is that of the case, for its process-wide settings."""
+def step_parity(setup: TimingSetup, trainer: type[StepTrainer]) -> Parity:
+    """In blocks that take turns, A B B A, at learning rate 0, under the process-wide settings of the case's mode."""
     free_memory()
-    ours = stand.contestant(stand.case.precision)
-    workload = ours.step.workload  # type: ignore[attr-defined]  # a TrainStep has one
-    theirs = Contestant(rival(workload, stand.case.precision, stand.device, seed=stand.case.seed), stand.batches)
-    with mode.settings():
-        dropped = take_turns([ours, theirs], stand.target, stand.watch)
+    case = setup.case
+    ours = TimedStep(setup.build(), setup.batches)
+    theirs = TimedStep(trainer(setup.workload, case.precision, setup.device, seed=case.seed), setup.batches)
+    with precisions[case.precision]().settings():
+        dropped = interleave([ours, theirs], setup.target, setup.sampler)
     return Parity(
-        **about(stand.case, workload, stand.device),
-        rival=rival.name,
-        rival_version=rival.version(),
+        **setup.fields,
+        trainer=trainer.title,
+        trainer_version=trainer.version(),
         ours=ours.blocks,
         theirs=theirs.blocks,
         dropped_blocks=dropped,
     )
 
 
-def training_parity(
-    case: Case, build: Callable[[Case], TrainStep], splits: dict[str, Split], mode: Precision, rival: type[Trainer]
-) -> Parity:
+def training_parity(setup: Setup, splits: Mapping[str, Split], trainer: type[HuggingFace]) -> Parity:
     """The whole recipe, once from each of `SEEDS`, the other trainer first every other time; the scores are means."""
     runs: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
     for seed in SEEDS:
-        seeded = case.model_copy(update={"seed": seed})
+        seeded = setup.of_seed(seed)
         for name in ("ours", "theirs") if seed % 2 == 0 else ("theirs", "ours"):
             free_memory()
-            train = _ours if name == "ours" else partial(_theirs, mode=mode, rival=rival)
-            runs[name].append(train(seeded, build, splits))
-    step = build(case)
-    recipe = step.workload.recipe
+            runs[name].append(_ours(seeded, splits) if name == "ours" else _theirs(seeded, splits, trainer))
+    recipe = setup.workload.recipe
     steps = recipe.epochs * -(-len(splits["train"]) // recipe.batch_size)
-    blocks: Any = {name: Blocks(steps=steps, seconds=tuple(s for s, _ in found)) for name, found in runs.items()}
+    ours, theirs = (Blocks(steps=steps, seconds=tuple(seconds for seconds, _ in found)) for found in runs.values())
     return Parity(
-        **about(case, step.workload, step.device),
-        rival=rival.name,
-        rival_version=rival.version(),
-        **blocks,
+        **setup.fields,
+        trainer=trainer.title,
+        trainer_version=trainer.version(),
+        ours=ours,
+        theirs=theirs,
         scores={name: statistics.fmean(score for _, score in found) for name, found in runs.items()},
     )
 
 
-def _ours(case: Case, build: Callable[[Case], TrainStep], splits: dict[str, Split]) -> tuple[float, float]:
+def _ours(setup: Setup, splits: Mapping[str, Split]) -> tuple[float, float]:
     """Seconds and score."""
-    step = build(case)
-    trained = fit(step, splits["train"], seed=case.seed)
-    return trained.seconds, evaluate(step, splits["test"]).metrics[step.workload.metric]
+    step = setup.build()
+    trained = fit(step, splits["train"], seed=setup.case.seed)
+    return trained.seconds, evaluate(step, splits["test"]).metrics[setup.workload.metric]
 
 
-def _theirs(
-    case: Case, build: Callable[[Case], TrainStep], splits: dict[str, Split], *, mode: Precision, rival: type[Trainer]
-) -> tuple[float, float]:
-    step = build(case)
-    workload, device = step.workload, step.device
-    del step  # for its workload only
-    trainer = rival(workload, case.precision, device, splits["train"], seed=case.seed)
-    with mode.settings():
-        synchronise(device)
+def _theirs(setup: Setup, splits: Mapping[str, Split], trainer: type[HuggingFace]) -> tuple[float, float]:
+    case = setup.case
+    training = trainer(setup.workload, case.precision, setup.device, splits["train"], seed=case.seed)
+    with precisions[case.precision]().settings():
+        synchronise(setup.device)
         start = time.perf_counter()
-        trainer.train()
-        synchronise(device)
-        return time.perf_counter() - start, trainer.score(splits["test"])
+        training.train()
+        synchronise(setup.device)
+        return time.perf_counter() - start, training.score(splits["test"])

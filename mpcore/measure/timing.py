@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from mpcore.data import Batch
-from mpcore.execution import WARM_UP
-from mpcore.hardware import GpuWatch, synchronise
+from mpcore.device.machine import synchronise
+from mpcore.device.nvml import NvmlSampler
+from mpcore.execution.graph import WARM_UP
+from mpcore.gate.intervals import log_half_width
 from mpcore.records import Blocks
-from mpcore.stats import log_half_width
 
 BLOCK_SECONDS = {"cuda": 0.1, "cpu": 0.05}
 ROUNDS = {"cuda": 8, "cpu": 4}
@@ -45,7 +46,7 @@ class Step(Protocol):
 
 
 @dataclass
-class Contestant:
+class TimedStep:
     """A step that is timed, on a batch that changes from block to block and not within one."""
 
     step: Step
@@ -70,49 +71,49 @@ class Contestant:
                 break
         self.steps = max(1, round(BLOCK_SECONDS[self.step.device.type] / recent[-1]))
 
-    def block(self, number: int, watch: GpuWatch) -> tuple[float, bool]:
+    def block(self, number: int, sampler: NvmlSampler) -> tuple[float, bool]:
         """Seconds of one block, and whether the GPU said that it was slowed down.
 
         A captured step leaves the host idle while the GPU works: it is asked then, in the middle of the block. Any other
         is asked afterwards, for the question takes up to some milliseconds.
         """
         batch, slowed = self.batches[number % len(self.batches)], []
-        midway = (lambda: slowed.append(watch.look())) if self.step.captured else None
+        midway = (lambda: slowed.append(sampler.sample())) if self.step.captured else None
         seconds = block_seconds(self.step, batch, self.steps, self.step.device, midway)
-        return seconds, slowed[0] if slowed else watch.look()
+        return seconds, slowed[0] if slowed else sampler.sample()
 
     def _estimate(self, steps: int) -> float:
         return block_seconds(self.step, self.batches[0], steps, self.step.device) / steps
 
 
-def take_turns(contestants: Sequence[Contestant], target: float, watch: GpuWatch) -> int:
-    """Times the contestants, of whom the first is the case, until the half-width of the 99 % interval is `target`.
+def interleave(timed_steps: Sequence[TimedStep], target: float, sampler: NvmlSampler) -> int:
+    """Times the timed_steps, of whom the first is the case, until the half-width of the 99 % interval is `target`.
 
     Returns the number of rounds that were dropped because the GPU was slowed down in one of their blocks. Where fewer
     than two are left all are kept: the number says so.
     """
-    device = contestants[0].step.device.type
-    for contestant in contestants:
-        contestant.warm_up()
-    watch.clear()
-    end = time.perf_counter() + TIME_LIMIT[device] * len(contestants)
+    device = timed_steps[0].step.device.type
+    for timed in timed_steps:
+        timed.warm_up()
+    sampler.clear()
+    end = time.perf_counter() + TIME_LIMIT[device] * len(timed_steps)
     kept: list[tuple[float, ...]] = []
     dropped: list[tuple[float, ...]] = []
     while len(kept) + len(dropped) < ROUNDS[device] or (_width(kept) > target and time.perf_counter() < end):
         number = len(kept) + len(dropped)
-        seconds, slowed = _round(contestants, number, watch)
+        seconds, slowed = _round(timed_steps, number, sampler)
         (dropped if slowed else kept).append(seconds)
     good = kept if len(kept) > 1 else kept + dropped
-    for contestant, series in zip(contestants, zip(*good, strict=True), strict=True):
-        contestant.seconds = list(series)
+    for timed, series in zip(timed_steps, zip(*good, strict=True), strict=True):
+        timed.seconds = list(series)
     return len(dropped)
 
 
-def _round(contestants: Sequence[Contestant], number: int, watch: GpuWatch) -> tuple[tuple[float, ...], bool]:
+def _round(timed_steps: Sequence[TimedStep], number: int, sampler: NvmlSampler) -> tuple[tuple[float, ...], bool]:
     """One block of each, in an order that turns round from round to round."""
-    order = range(len(contestants)) if number % 2 == 0 else reversed(range(len(contestants)))
-    blocks = {i: contestants[i].block(number, watch) for i in order}
-    return tuple(blocks[i][0] for i in range(len(contestants))), any(slowed for _, slowed in blocks.values())
+    order = range(len(timed_steps)) if number % 2 == 0 else reversed(range(len(timed_steps)))
+    blocks = {i: timed_steps[i].block(number, sampler) for i in order}
+    return tuple(blocks[i][0] for i in range(len(timed_steps))), any(slowed for _, slowed in blocks.values())
 
 
 def _width(rounds: Sequence[tuple[float, ...]]) -> float:

@@ -1,92 +1,73 @@
 """What a test of a case asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mpcore.plugin.baseline import Baseline
-from mpcore.plugin.options import session_of, trained
+from mpcore.plugin import pytest_benchmark
+from mpcore.plugin.cases import kind_of
+from mpcore.plugin.options import trained
+from mpcore.plugin.session import session_of
 
 if TYPE_CHECKING:
     from mpcore.measure import Bench
-    from mpcore.records import AnyRecord, Case, Verdict
+    from mpcore.records import AnyRecord, Case
 
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> "Case":
     """One workload in one mode. What is timed or trained is skipped where a CPU only emulates the mode's arithmetic."""
-    from mpcore.measure import Failed, explained
+    from mpcore.measure import CASE_ERRORS, one_sentence
     from mpcore.precision import Inapplicable
-    from mpcore.registry import workloads
+    from mpcore.workloads import workloads
 
     case: Case = request.param
-    if request.node.get_closest_marker("accuracy"):
+    kind, session = kind_of(request.node), session_of(request.config)
+    if kind == "accuracy":
         if workloads[case.workload].synthetic:
             pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
-        if not trained(request.config, case.workload):
+        if not trained(session.options, case.workload):
             pytest.skip(f"{case.workload} is trained on request: --mp-accuracy {case.workload}, or all")
-    if not any(request.node.get_closest_marker(kind) for kind in ("speed", "accuracy", "parity")):
+    if kind not in ("speed", "accuracy", "parity"):
         return case
     try:
-        skip, why = True, session_of(request.config).bench.emulated(case)
+        skip, why = True, session.bench.emulated(case)
     except Inapplicable as inapplicable:
         skip, why = True, f"{case.workload}: {inapplicable}"
-    except Failed as failed:
-        skip, why = False, f"{case.id}: {explained(failed)}"
+    except CASE_ERRORS as error:
+        skip, why = False, f"{case.id}: {one_sentence(error)}"
     if why:  # outside of the handlers, or what they handle would be shown, too
         pytest.skip(why) if skip else pytest.fail(why, pytrace=False)
     return case
 
 
 @pytest.fixture
-def rival(request: pytest.FixtureRequest, case: "Case") -> Any:
+def trainer(request: pytest.FixtureRequest, case: "Case") -> Any:
     """Another trainer by its name; skipped where it is not installed or has no such mode."""
-    from mpcore.rivals import rivals
+    from mpcore.trainers import trainers
 
-    rival = rivals[request.param]
-    if reason := rival.unsupported(case.precision):
+    trainer = trainers[request.param]
+    if reason := trainer.unsupported(case.precision):
         pytest.skip(reason)
-    return rival
+    return trainer
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest) -> "Bench":
+def measure(request: pytest.FixtureRequest) -> "Bench":
     """Measures cases on the device that was chosen."""
     return session_of(request.config).bench
 
 
 @pytest.fixture
-def baseline(request: pytest.FixtureRequest) -> Baseline:
-    """The accepted runs of this machine."""
-    found = session_of(request.config).baseline
-    assert found is not None  # it is read before the first test
-    return found
-
-
-@pytest.fixture
-def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecord, Sequence[Verdict]], None]":
-    """Hands a record to pytest-benchmark, which saves it, and fails the test where a verdict does."""
-    clock = request.node.get_closest_marker("benchmark").kwargs["timer"]
+def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecord], None]":
+    """Judges a record, hands it to pytest-benchmark, and fails the test where the gate says so."""
     session = session_of(request.config)
 
-    def judge(record: "AnyRecord", verdicts: "Sequence[Verdict]") -> None:
-        from mpcore.records import Parity, Quality, Result, Speed
-
-        session.add(Result(record=record, verdicts=tuple(verdicts)), benchmark.extra_info)
-        if isinstance(record, Speed):
-            clock.replay(benchmark, record.blocks.seconds, record.blocks.steps)
-        elif isinstance(record, Quality):
-            clock.replay(benchmark, [t.train_seconds for t in record.trainings])
-        elif isinstance(record, Parity):
-            clock.replay(benchmark, record.ours.seconds, record.ours.steps)
-        else:
-            clock.replay(benchmark, [record.seconds])
-        strict = request.config.option.mp_strict
-        failed = [v.sentence for v in verdicts if not v.passed or (strict and v.open)]
-        if failed and all(v.passed for v in verdicts):
-            session.open.add(request.node.nodeid)
-        if failed:
-            pytest.fail("\n".join(failed), pytrace=False)
+    def judge(record: "AnyRecord") -> None:
+        result = session.judge_record(request.node.nodeid, record)
+        pytest_benchmark.replay(request.node, benchmark, record)
+        if failing := session.failing(result):
+            pytest.fail("\n".join(failing), pytrace=False)
 
     return judge

@@ -1,20 +1,42 @@
-"""The options of the command line, and what they select: a bench, and the cases."""
+"""The options of the command line, and of the project's settings, checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mpcore import selection
-from mpcore.plugin.progress import ProgressLine
-from mpcore.plugin.session import SESSION, Session
 from mpcore.selection import ALL, SelectionError
 
 if TYPE_CHECKING:
-    from mpcore.records import Case, Selection
+    from mpcore.gate import Policy
+    from mpcore.records import Selection
 
 MOST_SEEDS = 1000
+JOB_PAGE = "GITHUB_STEP_SUMMARY"
+"""The variable in which GitHub names the page of a job."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a session is asked for.
+
+    accuracy: workloads that are trained to the end; () for those that do so by default. tolerance_points: accuracy that a mode
+    may lose. target: half-width of an interval, as a share. seeds: trainings of a mode. These three are None for the default.
+    baselines: the folder of the accepted runs.
+    """
+
+    selection: "Selection"
+    accuracy: tuple[str, ...]
+    checkpoints: dict[str, str]
+    tolerance_points: float | None
+    target: float | None
+    seeds: int | None
+    policy: "Policy"
+    baselines: Path
+    strict: bool
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -43,65 +65,51 @@ def add_options(parser: pytest.Parser) -> None:
         type=float,
         help="half-width of a ratio's 99 %% interval that timing goes on for, within a time limit (default: 0.2)",
     )
+    group.addoption("--mp-baselines", metavar="DIR", help="where accepted runs are (default: baselines in the root directory)")
+    selection.add_margin_option(group.addoption)
+    group.addoption(
+        "--mp-strict", action="store_true", help="what is undecided, changed, new or gone against accepted runs fails, too"
+    )
+    group.addoption(
+        "--mp-markdown",
+        metavar="FILE",
+        help=f"write what the session came to there, as markdown; where ${JOB_PAGE} names a file, it is added to that, too",
+    )
 
 
 def given(config: pytest.Config) -> bool:
-    """Whether any of them is."""
-    options = config.option.__dict__.items()
-    return any(name.startswith("mp_") and value not in (None, [], False) for name, value in options)
+    """Whether any of the options is given."""
+    values = (value for name, value in vars(config.option).items() if name.startswith("mp_"))
+    return any(value not in (None, [], False) for value in values)
 
 
-def selection_of(config: pytest.Config) -> "Selection":
-    """What the options name, with all files of a user's own. Raises UsageError."""
+def options_of(config: pytest.Config) -> Options:
+    """Raises UsageError for a value that is none of those expected; whether names are registered is not looked at."""
+    from mpcore.gate import PolicyError, load_policy
+
     try:
-        return selection.selection_of(config.option).model_copy(update={"load": _files(config)})
-    except SelectionError as error:
+        return Options(
+            selection=selection.selection_of(config.option).model_copy(update={"load": _files(config)}),
+            accuracy=tuple(selection.names(config.option, "mp_accuracy")),
+            checkpoints=_checkpoints(config.getoption("mp_checkpoint")),
+            tolerance_points=_tolerance(config.getoption("mp_tolerance")),
+            target=_target(config.getoption("mp_precision_target")),
+            seeds=_seeds(config.getoption("mp_seeds")),
+            policy=load_policy(config.rootpath / "pyproject.toml", config.getoption("mp_margin")),
+            baselines=_baselines(config),
+            strict=config.option.mp_strict,
+        )
+    except (SelectionError, PolicyError) as error:
         raise pytest.UsageError(str(error)) from error
 
 
-def session_of(config: pytest.Config) -> Session:
-    """The session's, made at the first call. Raises UsageError for an option that names what is not there."""
-    if SESSION in config.stash:
-        return config.stash[SESSION]
-    from mpcore.measure import Bench
-    from mpcore.measure.bench import SEEDS, TARGET
-    from mpcore.registry import UnknownName, workloads
+def trained(options: Options, workload: str) -> bool:
+    """Whether `workload` is to be trained to the end of its recipe."""
+    from mpcore.workloads import workloads
 
-    chosen = selection_of(config)
-    try:
-        selection.check(chosen)
-        workloads.check(name for name in selection.names(config.option, "mp_accuracy") if name != ALL)
-        checkpoints = _checkpoints(config.getoption("mp_checkpoint"))
-        workloads.check(checkpoints)
-        source, device = selection.source_of(chosen), selection.device_of(chosen)
-    except (UnknownName, SelectionError) as error:
-        raise pytest.UsageError(str(error)) from error
-    tolerance = config.getoption("mp_tolerance")
-    if tolerance is not None and not 0 <= tolerance <= 100:
-        raise pytest.UsageError(f"--mp-tolerance {tolerance}: expected points of the metric, 0 to 100")
-    target = config.getoption("mp_precision_target")
-    if target is not None and not 0 < target <= 100:
-        raise pytest.UsageError(f"--mp-precision-target {target}: expected per cent of the ratio, above 0 and at most 100")
-    seeds = config.getoption("mp_seeds")
-    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
-        raise pytest.UsageError(f"--mp-seeds {seeds}: expected a number of trainings from 1 to {MOST_SEEDS}")
-
-    def progress(title: str) -> ProgressLine:
-        return ProgressLine(config, title)
-
-    config.stash[SESSION] = Session(
-        Bench(
-            device,
-            source,
-            checkpoints,
-            tolerance=tolerance,
-            target=TARGET if target is None else target / 100,
-            seeds=range(SEEDS if seeds is None else seeds),
-            progress=progress,
-        ),
-        selection.size_of(chosen, device),
-    )
-    return config.stash[SESSION]
+    if options.accuracy:
+        return ALL in options.accuracy or workload in options.accuracy
+    return not workloads[workload].long_training
 
 
 def _files(config: pytest.Config) -> tuple[str, ...]:
@@ -116,32 +124,37 @@ def _checkpoints(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         workload, separator, weights = text.partition("=")
         if not (separator and workload and weights):
-            raise pytest.UsageError(f"--mp-checkpoint {text!r}: expected WORKLOAD=WEIGHTS, such as bert-imdb=path/to/weights")
+            raise SelectionError(f"--mp-checkpoint {text!r}: expected WORKLOAD=WEIGHTS, such as bert-imdb=path/to/weights")
         if workload in checkpoints:
-            raise pytest.UsageError(f"--mp-checkpoint {text!r}: {workload} has {checkpoints[workload]!r} already")
+            raise SelectionError(f"--mp-checkpoint {text!r}: {workload} has {checkpoints[workload]!r} already")
         checkpoints[workload] = weights
     return checkpoints
 
 
-def trained(config: pytest.Config, workload: str) -> bool:
-    """Whether `workload` is to be trained to the end of its recipe."""
-    from mpcore.registry import workloads
-
-    asked = selection.names(config.option, "mp_accuracy")
-    return ALL in asked or workload in asked if asked else not workloads[workload].long_training
+def _tolerance(points: float | None) -> float | None:
+    if points is not None and not 0 <= points <= 100:
+        raise SelectionError(f"--mp-tolerance {points}: expected points of the metric, 0 to 100")
+    return points
 
 
-def chosen(config: pytest.Config, *, on_request: bool) -> tuple[list[str], list[str]]:
-    """Workloads and modes: those that are named, or all that are not synthetic, and all modes that are not `on_request`
-    unless these are wanted too."""
-    session_of(config)
-    named = selection_of(config)
-    return selection.workloads_of(named), selection.precisions_of(named, on_request=on_request)
+def _target(percent: float | None) -> float | None:
+    """As a share."""
+    if percent is not None and not 0 < percent <= 100:
+        raise SelectionError(f"--mp-precision-target {percent}: expected per cent of the ratio, above 0 and at most 100")
+    return None if percent is None else percent / 100
 
 
-def cases(config: pytest.Config, session: Session, own: Sequence[str]) -> "Iterator[tuple[Case, str | None]]":
-    """Every selected case, with the reason if the device cannot run it. A test's `own` workloads are those that it may
-    have; any other measures those that are named, or all that are not synthetic."""
-    named = selection_of(config)
-    workloads = [name for name in own if not named.workloads or name in named.workloads] if own else None
-    return selection.cases(named, session.bench.device, workloads)
+def _seeds(count: int | None) -> int | None:
+    if count is not None and not 1 <= count <= MOST_SEEDS:
+        raise SelectionError(f"--mp-seeds {count}: expected a number of trainings from 1 to {MOST_SEEDS}")
+    return count
+
+
+def _baselines(config: pytest.Config) -> Path:
+    given = config.getoption("mp_baselines")
+    if not given:
+        return config.rootpath / "baselines"
+    folder = config.invocation_params.dir / given
+    if not folder.is_dir():
+        raise SelectionError(f"--mp-baselines {given!r}: expected a folder, such as one that python -m mpcore accept made")
+    return folder

@@ -1,77 +1,263 @@
-"""What one pytest session knows: its bench, and the results so far."""
+"""What one pytest session knows: what it is asked for, what it measures with, and what came of each test.
 
+Options -> Bench -> record -> Judge -> Result -> Run. The run is built once, after the last test; the file, the terminal and the
+page of the job are made from it.
+"""
+
+import contextlib
+import gc
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pytest
 
+from mpcore.plugin import pytest_benchmark
+from mpcore.plugin.gone import gone
+from mpcore.plugin.options import Options, options_of
+from mpcore.plugin.progress import ProgressLines
+
 if TYPE_CHECKING:
+    import torch
+
+    from mpcore.gate import Judge
     from mpcore.measure import Bench
-    from mpcore.plugin.baseline import Baseline
-    from mpcore.records import Case, Result, Size
+    from mpcore.records import AnyRecord, Case, FailedTest, Machine, Regression, Result, Run, Size
+    from mpcore.report.summary import SessionSummary
+
+FAILURE_CHARACTERS = 2000
+"""Of a failure that are kept."""
+
+
+@dataclass(frozen=True)
+class CaseTest:
+    """A test of a case."""
+
+    kind: str
+    case: "Case"
+
+    @property
+    def name(self) -> str:
+        """As that of its record."""
+        return f"{self.kind}:{self.case.id}"
 
 
 @dataclass
 class Session:
-    """What one pytest session knows of its cases."""
+    """tests, results, failures, skipped: by the node id of the test. skipped and failures say why. ran: those called."""
 
-    bench: "Bench"
+    config: pytest.Config
+    options: Options
+    device: "torch.device"
     size: "Size"
-    results: "list[Result]" = field(default_factory=list)
-    saved: list[dict[str, Any]] = field(default_factory=list)
-    """For each result what pytest-benchmark will save with it."""
-    collected: "dict[str, tuple[str, Case]]" = field(default_factory=dict)
-    """Tests of cases, by their node ids: the kind of test, and the case."""
-    ran: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Why, by test, whether or not it left a result."""
-    baseline: "Baseline | None" = None
+    bench: "Bench"
+    tests: dict[str, CaseTest] = field(default_factory=dict)
+    results: "dict[str, Result]" = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
-    """Tests that failed for --mp-strict only, which says nothing of what was measured."""
+    ran: set[str] = field(default_factory=set)
+    _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def start(self, tests: Mapping[str, CaseTest]) -> None:
+        """Loads data, weights and accepted runs, before the first test. Raises UsageError for any that cannot be used."""
+        from mpcore.data import DataError
+        from mpcore.device.allocator import large_blocks_whole
+        from mpcore.store import RunError
+        from mpcore.workloads import WorkloadError
+
+        self._closing.enter_context(large_blocks_whole())
+        self._closing.enter_context(_no_progress_bars())
+        try:
+            self.bench.check([test.case for test in tests.values()])
+            self.judge = self._new_judge()
+        except (DataError, WorkloadError, RunError) as error:
+            raise pytest.UsageError(str(error)) from error
+        self.tests = dict(tests)
+        gc.collect()  # the collector runs between cases, and would look through all that is imported each time
+        gc.freeze()
+        self._closing.callback(gc.unfreeze)
+
+    def close(self) -> None:
+        """Puts the settings of the process back."""
+        self._closing.close()
+
+    @cached_property
+    def machine(self) -> "Machine":
+        from mpcore.device.machine import probe, software
+        from mpcore.records import Machine
+
+        return Machine(hardware=probe(self.device), software=software())
+
+    @property
+    def folder(self) -> str:
+        """Where the accepted runs of this machine are, as a person would name it."""
+        folder = self.options.baselines / self.machine.hardware.key
+        root = self.config.rootpath
+        return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
+
+    def judge_record(self, test: str, record: "AnyRecord") -> "Result":
+        """What the gate says of what a test measured. A time or a memory that is worse is measured again, in a fresh process
+        that has the GPU for itself."""
+        from mpcore.gate import needs_confirmation
+        from mpcore.runner import confirm
+
+        before = list(self.results.values())
+        result = self.judge.judge(record, before)
+        if needs_confirmation(result):
+            self.bench.release()
+            result = self.judge.judge(record, before, confirm(record.case, self.options.selection))
+        self.results[test] = result
+        return result
+
+    def measure_drift(self, case: "Case") -> list[str]:
+        """After the last case of a workload. Returns the sentences for which its test fails: the drift is so large that what
+        was shown to be faster than a reference may not be."""
+        from mpcore.measure import CASE_ERRORS, one_sentence
+
+        if not any(
+            result.record.kind == "speed" and result.record.case.in_precision("") == case.in_precision("")
+            for result in self.results.values()
+        ):
+            return []
+        try:
+            drift = self.bench.drift(case)
+        except CASE_ERRORS as error:
+            self.skipped[f"{case.id}: drift"] = f"the references of {case.workload} were not timed again: {one_sentence(error)}"
+            return []
+        return [] if drift is None else self.failing(self.judge_record(drift.name, drift))
+
+    def failing(self, result: "Result") -> list[str]:
+        """The sentences for which its test fails."""
+        strict = [r.sentence for r in result.regressions if self.options.strict and r.open]
+        return [j.sentence for j in result.judgements if not j.passed] + strict
 
     @property
     def missed(self) -> set[str]:
         """Tests that were to run, and were not reached."""
-        return self.collected.keys() - self.ran - self.failed.keys() - self.skipped.keys()
+        return self.tests.keys() - self.ran - self.failures.keys() - self.skipped.keys()
 
-    def add(self, result: "Result", extra_info: dict[str, Any]) -> None:
-        from mpcore.store import KEY
+    @cached_property
+    def run(self) -> "Run":
+        """All that came of the session. To be asked for after the last test."""
+        from mpcore.records import Run
 
-        self.results.append(result)
-        self.saved.append(extra_info)
-        extra_info[KEY] = result.model_dump(mode="json")
+        common = self.judge.common(list(self.results.values()))
+        return Run(
+            command=shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
+            datetime=datetime.now(UTC).isoformat(),
+            commit=pytest_benchmark.commit_of(self.config),
+            machine=self.machine,
+            results=tuple(self.results.values()),
+            failed=tuple(self._failed_tests(common)),
+            missed=len(self.missed),
+            common=common,
+        )
 
-    def drifted(self, case: "Case") -> None:
-        """Adds the drift of its references to all records of the case's workload. It fails where it is so large that what was
-        shown to be faster than such a reference may not be."""
-        from mpcore.measure import Failed, explained
-        from mpcore.records import Speed
-        from mpcore.store import KEY
+    @cached_property
+    def summary(self) -> "SessionSummary":
+        """To be asked for once the run is saved."""
+        from mpcore.report.summary import SessionSummary
 
-        same = [
-            i
-            for i, result in enumerate(self.results)
-            if isinstance(result.record, Speed) and result.record.case.in_precision("") == case.in_precision("")
-        ]
-        try:
-            drift = self.bench.drift(case) if same else {}
-        except Failed as failed:
-            self.skipped[f"{case.id}: drift"] = f"the references of {case.workload} were not timed again: {explained(failed)}"
-            return
-        for i in same:
-            record = self.results[i].record.model_copy(update={"drift": drift})
-            self.results[i] = self.results[i].model_copy(update={"record": record})
-            self.saved[i][KEY] = self.results[i].model_dump(mode="json")
-        for mode, share in drift.items():
-            shown = [v for i in same for v in self.results[i].verdicts if v.metric == f"speed-up over {mode}" and v.passed]
-            doubtful = [v.case for v in shown if v.value is not None and v.value * (1 - abs(share)) <= 1]
-            if doubtful:
-                pytest.fail(
-                    f"{case.workload}: a step of {mode} took {100 * share:+.1f} % at the end of the workload from what it took "
-                    f"at the beginning, so that {', '.join(doubtful)} may not be faster",
-                    pytrace=False,
-                )
+        return SessionSummary(
+            run=self.run,
+            selection=self.options.selection,
+            ran=len(self.ran | self.failures.keys()),
+            missed=len(self.missed),
+            skipped=tuple(self.skipped.values()),
+            saved=tuple(pytest_benchmark.saved_files(self.config)),
+            accepted=self.judge.baselines,
+            folder=self.folder,
+            gone=tuple(self._gone()),
+            strict=self.options.strict,
+        )
+
+    def _new_judge(self) -> "Judge":
+        """Raises RunError."""
+        from mpcore.gate import Judge
+        from mpcore.store import accepted
+
+        return Judge(accepted(self.options.baselines, self.machine.hardware), self.options.policy)
+
+    def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
+        """All that fails the session: tests, all cases together, and, strictly, what is gone."""
+        from mpcore.records import ALL_CASES, FailedTest
+
+        judged = {shortened(self.failing(result)): result for result in self.results.values()}
+        failed = []
+        for test, sentence in self.failures.items():
+            result = judged.get(sentence)
+            name = result.record.name if result else self.tests[test].name if test in self.tests else ""
+            failed.append(FailedTest(test=test, name=name, sentence=sentence, strict=result is not None and result.passed))
+        if common and (not common.passed or (self.options.strict and common.open)):
+            failed.append(FailedTest(test=ALL_CASES, sentence=common.sentence, strict=common.passed))
+        if self.options.strict:
+            said = [f"gone, though the last accepted run has it: {name}" for name in self._gone()]
+            failed += [FailedTest(test="gone", sentence=sentence, strict=True) for sentence in said]
+        return failed
+
+    def _gone(self) -> list[str]:
+        here = {test.name: self.skipped.get(node) for node, test in self.tests.items()}
+        kinds, sizes = {test.kind for test in self.tests.values()}, {test.case.size for test in self.tests.values()}
+        return gone(self.config, self.options.selection, self.judge.baselines, here, kinds, sizes)
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Of libraries, which would write into pytest's lines."""
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    shown = not datasets.are_progress_bars_disabled(), transformers_logging.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown[0]:
+            datasets.enable_progress_bars()
+        if shown[1]:
+            transformers_logging.enable_progress_bar()
+
+
+def shortened(sentences: Sequence[str]) -> str:
+    """On one line, the end of it where it is too long."""
+    return " ".join(" ".join(sentences).split())[-FAILURE_CHARACTERS:]
 
 
 SESSION = pytest.StashKey[Session]()
+
+
+def session_of(config: pytest.Config) -> Session:
+    """The session's, made at the first call. Raises UsageError for an option that names what is not there."""
+    if SESSION in config.stash:
+        return config.stash[SESSION]
+    from mpcore import matrix
+    from mpcore.measure import Bench
+    from mpcore.measure.bench import SEEDS, TARGET
+    from mpcore.registry import UnknownName
+    from mpcore.selection import ALL, SelectionError
+    from mpcore.workloads import workloads
+
+    options = options_of(config)
+    try:
+        matrix.check(options.selection)
+        workloads.check(name for name in options.accuracy if name != ALL)
+        workloads.check(options.checkpoints)
+        source, device = matrix.source_of(options.selection), matrix.device_of(options.selection)
+    except (UnknownName, SelectionError) as error:
+        raise pytest.UsageError(str(error)) from error
+    bench = Bench(
+        device,
+        source,
+        options.checkpoints,
+        tolerance_points=options.tolerance_points,
+        target=options.target or TARGET,
+        seeds=range(options.seeds or SEEDS),
+        progress=ProgressLines(config),
+    )
+    size = matrix.size_of(options.selection, device)
+    config.stash[SESSION] = Session(config=config, options=options, device=device, size=size, bench=bench)
+    return config.stash[SESSION]

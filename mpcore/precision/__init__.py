@@ -1,7 +1,7 @@
 """The precision modes, one file a mechanism; importing this package registers them all."""
 
 from mpcore.precision import native, autocast, master, forward, pure, rounding, fp8  # noqa: I001  (the order of the tables)
-from mpcore.precision.base import Inapplicable, Precision, PrecisionError, ScaleState
+from mpcore.precision.base import Inapplicable, Precision, PrecisionError, ScaleState, precisions
 
 __all__ = [
     "Inapplicable",
@@ -13,6 +13,7 @@ __all__ = [
     "fp8",
     "master",
     "native",
+    "precisions",
     "pure",
     "rounding",
 ]

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpcore.precision.base import Precision, hold_fp32, matching
+from mpcore.precision.base import Precision, precisions
+from mpcore.precision.casting import hold_fp32, matching
 from mpcore.records import Recipe
-from mpcore.registry import precisions
 
 
 class Autocast(Precision):
-    rival = True
-    half_share = 0.9
+    is_mixed = True
+    low_precision_share = 0.9
     """On a CPU, attention is on none of autocast's lists."""
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
@@ -50,14 +50,14 @@ class FP16Autocast(Autocast):
             self.scaler.unscale_(self.optimiser)
             self.clip()
         self.scaler.step(self.optimiser)
-        for found_inf in self.scaler._found_inf_per_device(self.optimiser).values():
+        for found_inf in self.scaler._found_inf_per_device(self.optimiser).values():  # private API
             self._skipped.add_(found_inf)
         self.scaler.update()
         self.optimiser.zero_grad()
 
     @property
     def loss_scale(self) -> Tensor | None:
-        return self.scaler._get_scale_async()
+        return self.scaler._get_scale_async()  # private API
 
     @property
     def skipped(self) -> Tensor | None:

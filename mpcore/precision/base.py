@@ -5,18 +5,19 @@ A mode lives through four calls a step: `forward()` around the loss, `backward(l
 device tensors until somebody reads `state()`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
-from mpcore.cause import told_as
+from mpcore.device.machine import name_and_capability
+from mpcore.errors import reraised_as
+from mpcore.precision.tf32 import tf32_switches
 from mpcore.records import Recipe
+from mpcore.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,15 @@ class Precision:
     tf32: ClassVar[bool] = False
     scales: ClassVar[bool] = False
     """Whether the loss is scaled."""
-    half_share: ClassVar[float] = 0.0
+    low_precision_share: ClassVar[float] = 0.0
     """The least share of FLOPs that this mode must do in 16 bits to be what its name says."""
     masters: ClassVar[bool] = True
     """Whether updates are added up in FP32."""
     loses_updates: ClassVar[bool] = False
     """Whether small updates are known to be lost, and with them some accuracy."""
-    control: ClassVar[bool] = False
+    negative_control: ClassVar[bool] = False
     """A negative control: known to fail, trained to show that failure is seen."""
-    rival: ClassVar[bool] = False
+    is_mixed: ClassVar[bool] = False
     """Whether it is mixed precision, which is expected to be faster than the FP32 modes where the workload says so."""
     has_ceiling: ClassVar[bool] = True
     """Whether a plain product in `dtype` shows what the matrix units reach in this mode."""
@@ -81,9 +82,9 @@ class Precision:
     def unsupported(cls, device: torch.device) -> str | None:
         """Why not even a single step can run on `device`, or None."""
         if cls.dtype == torch.bfloat16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
-            return f"{cls.name} needs native bf16 arithmetic (compute capability 8.0); this is {_capability(device)}"
+            return f"{cls.name} needs native bf16 arithmetic (compute capability 8.0); this is {name_and_capability(device)}"
         if cls.dtype == torch.float16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (7, 0):
-            return f"{cls.name} needs FP16 tensor cores (compute capability 7.0); this is {_capability(device)}"
+            return f"{cls.name} needs FP16 tensor cores (compute capability 7.0); this is {name_and_capability(device)}"
         return None
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
@@ -102,31 +103,17 @@ class Precision:
         optimiser = getattr(torch.optim, recipe.optimiser)
         return optimiser(weights, lr=learning_rate, weight_decay=recipe.weight_decay, **options)
 
-    @contextmanager
-    def settings(self) -> Iterator[None]:
-        """The process-wide TF32 switches of this mode, put back afterwards whatever happens.
-
-        The legacy setters, which set both: after the newer `fp32_precision` attributes are written, reading the legacy
-        ones raises, and inductor reads them.
-        """
-        restore = _tf32_switches()
-        try:
-            torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
-            torch.backends.cudnn.allow_tf32 = self.tf32
-            if not self.tf32:  # off means "as all of torch", for which a program may have TF32 on
-                cudnn: Any = torch.backends.cudnn
-                cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
-            yield
-        finally:
-            restore()
+    def settings(self) -> AbstractContextManager[None]:
+        """Within it the process is set as this mode needs it: here the TF32 switches. A step runs in it, and nothing else."""
+        return tf32_switches(self.tf32)
 
     def forward(self) -> AbstractContextManager[Any]:
         """The context in which a loss or a prediction is computed."""
         return nullcontext()
 
-    def telling(self, method: str) -> AbstractContextManager[None]:
+    def reraised(self, method: str) -> AbstractContextManager[None]:
         """Within it, what `method` raises becomes a PrecisionError. Memory that runs out is no mistake of its author's."""
-        return told_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
+        return reraised_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradients of one micro-batch, whose `loss` is already weighted by its share of the batch."""
@@ -185,79 +172,4 @@ class Precision:
         return ScaleState(None if scale is None else scale.item(), 0 if skipped is None else int(skipped.item()))
 
 
-def _tf32_switches() -> Callable[[], None]:
-    """A function that puts the switches back as they are now, by whichever of torch's two interfaces set them."""
-    matmul: Any = torch.backends.cuda.matmul
-    cudnn: Any = torch.backends.cudnn  # whose newer attributes type checkers do not know
-    try:
-        legacy = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-    except RuntimeError:  # the newer attributes were written
-        newer = matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
-
-        def restore_newer() -> None:
-            matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = newer
-
-        return restore_newer
-
-    def restore_legacy() -> None:
-        torch.set_float32_matmul_precision(legacy[0])
-        cudnn.allow_tf32 = legacy[1]
-
-    return restore_legacy
-
-
-def cast_floats(values: Any, dtype: torch.dtype) -> Any:
-    """`values`, any nesting of containers, with its floating-point tensors in `dtype`."""
-    return tree_map(lambda x: x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x, values)
-
-
-def cast_inputs(model: nn.Module, dtype: torch.dtype) -> None:
-    """From now on `model` gets its floating-point inputs in `dtype`, whatever the batch holds."""
-
-    def cast(_: nn.Module, args: Any, kwargs: Any) -> Any:
-        return cast_floats(args, dtype), cast_floats(kwargs, dtype)
-
-    model.register_forward_pre_hook(cast, with_kwargs=True)
-
-
-def matching(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
-    """The outermost modules whose qualified names match, and those that share weights with them. Raises ValueError for a
-    pattern that matches none."""
-    names = dict(model.named_modules())
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names if name):
-            raise ValueError(
-                f"keep_fp32: no module of {type(model).__name__} matches {pattern!r}; names look like {list(names)[-1]!r}"
-            )
-    chosen = {name for name in names if name and any(fnmatchcase(name, pattern) for pattern in patterns)}
-    inner = {name for name in chosen if any(name.startswith(f"{outer}.") for outer in chosen)}
-    outermost = [names[name] for name in names if name in chosen - inner]
-    within = {module for outer in outermost for module in outer.modules()}
-    weights = {weight for module in within for weight in module.parameters(recurse=False)}
-    tied = [m for m in model.modules() if m not in within and not weights.isdisjoint(m.parameters(recurse=False))]
-    return [*outermost, *tied]
-
-
-def hold_fp32(module: nn.Module, device_type: str, output: torch.dtype | None = None) -> None:
-    """`module`, whose weights are FP32, computes in FP32 from now on, and hands its output on in `output`."""
-    inner = module.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(device_type, enabled=False):
-            result = inner(*cast_floats(args, torch.float32), **cast_floats(kwargs, torch.float32))
-        return result if output is None else cast_floats(result, output)
-
-    module.forward = forward
-
-
-def cast_model(model: nn.Module, dtype: torch.dtype, keep: Sequence[nn.Module]) -> None:
-    """Casts parameters and buffers in place, but for the modules in `keep` and what is inside them."""
-    kept = {inner for module in keep for inner in module.modules()}
-    for module in model.modules():
-        if module not in kept:
-            module._apply(lambda t: t.to(dtype) if t.is_floating_point() else t, recurse=False)
-
-
-def _capability(device: torch.device) -> str:
-    major, minor = torch.cuda.get_device_capability(device)
-    return f"{torch.cuda.get_device_name(device)} with {major}.{minor}"
+precisions = Registry("precision", Precision)

@@ -48,7 +48,7 @@ class Group:
         assert self.whole.grad is not None
         before = self.whole.grad.clone() if add else None
         found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters.values()]
-        torch._foreach_copy_(list(self.gradients.values()), found)
+        torch._foreach_copy_(list(self.gradients.values()), found)  # private API
         if before is not None:
             self.whole.grad.add_(before)
         for p in self.parameters.values():
@@ -58,7 +58,7 @@ class Group:
     def scatter(self) -> None:
         """Copies the masters back into the parameters."""
         if not self.shared:
-            torch._foreach_copy_(list(self.parameters.values()), list(self.masters.values()))
+            torch._foreach_copy_(list(self.parameters.values()), list(self.masters.values()))  # private API
 
 
 class FlatWeights(Precision):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpcore.precision.base import Inapplicable, Precision, matching
+from mpcore.precision.base import Inapplicable, Precision, precisions
+from mpcore.precision.casting import matching
 from mpcore.records import Recipe
-from mpcore.registry import precisions
 
 
 class _Linear(torch.autograd.Function):
@@ -54,7 +54,7 @@ def _conv2d(layer: nn.Conv2d, x: Tensor) -> Tensor:
     padding = layer.padding
     if layer.padding_mode != "zeros" or isinstance(padding, str):  # padded as the layer itself pads
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-        x, padding = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode), (0, 0)
+        x, padding = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode), (0, 0)  # private API
     return _Conv2d.apply(x, layer.weight, layer.bias, layer.stride, padding, layer.dilation, layer.groups)
 
 
@@ -65,7 +65,7 @@ _FORWARDS: dict[type[nn.Module], Callable[..., Tensor]] = {nn.Linear: _linear, n
 class FP16Forward(Precision):
     name = "fp16-forward"
     dtype = torch.float16
-    half_share = 0.2
+    low_precision_share = 0.2
     on_request = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:

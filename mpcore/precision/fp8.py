@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from mpcore.device.machine import name_and_capability
 from mpcore.precision.autocast import Autocast
-from mpcore.precision.base import Inapplicable, _capability, matching
+from mpcore.precision.base import Inapplicable, precisions
+from mpcore.precision.casting import matching
 from mpcore.records import Recipe
-from mpcore.registry import precisions
 
 MULTIPLE = 16
 """Of both sides of a weight, as the FP8 matrix units take them."""
@@ -24,7 +25,7 @@ class FP8(Autocast):
     dtype = torch.bfloat16
     on_request = True
     has_ceiling = False
-    rival = False
+    is_mixed = False
     """Scaling is many small kernels, which only a compiler makes few."""
 
     def __init__(self, *, emulate: bool = False, **options: Any) -> None:
@@ -42,7 +43,7 @@ class FP8(Autocast):
         if device.type != "cuda":
             return f"fp8 needs an NVIDIA GPU of compute capability 8.9 or later; this is a {device.type}"
         if torch.cuda.get_device_capability(device) < (8, 9):
-            return f"fp8 needs compute capability 8.9 or later; this is {_capability(device)}"
+            return f"fp8 needs compute capability 8.9 or later; this is {name_and_capability(device)}"
         return None
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:

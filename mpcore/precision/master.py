@@ -14,18 +14,18 @@ take no others. Weights that stay FP32 are their own masters.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm  # private API
 
-from mpcore.precision.base import cast_inputs, cast_model, hold_fp32, matching
+from mpcore.precision.base import precisions
+from mpcore.precision.casting import cast_inputs, cast_model, hold_fp32, matching
 from mpcore.precision.flat import FlatWeights, Group
 from mpcore.precision.scale import LossScale
 from mpcore.records import Recipe
-from mpcore.registry import precisions
 
 
 class MasterWeights(FlatWeights):
-    rival = True
-    half_share = 0.9
+    is_mixed = True
+    low_precision_share = 0.9
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         held = matching(model, self.keep_fp32)

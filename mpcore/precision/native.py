@@ -2,8 +2,8 @@
 
 import torch
 
-from mpcore.precision.base import Precision, _capability
-from mpcore.registry import precisions
+from mpcore.device.machine import name_and_capability
+from mpcore.precision.base import Precision, precisions
 
 
 @precisions.register
@@ -25,5 +25,5 @@ class TF32(Precision):
         if device.type != "cuda":
             return f"tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a {device.type}"
         if torch.cuda.get_device_capability(device) < (8, 0):
-            return f"tf32 needs compute capability 8.0 or later; this is {_capability(device)}"
+            return f"tf32 needs compute capability 8.0 or later; this is {name_and_capability(device)}"
         return None

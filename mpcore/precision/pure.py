@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from mpcore.precision.base import Precision, cast_inputs, cast_model, hold_fp32, matching
+from mpcore.precision.base import Precision, precisions
+from mpcore.precision.casting import cast_inputs, cast_model, hold_fp32, matching
 from mpcore.records import Recipe
-from mpcore.registry import precisions
 
 
 def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]) -> None:
@@ -19,7 +19,7 @@ def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]
 
 
 class Pure(Precision):
-    half_share = 0.95
+    low_precision_share = 0.95
     masters = False
     loses_updates = True
 
@@ -36,7 +36,7 @@ class FP16True(Pure):
 
     name = "fp16-true"
     dtype = torch.float16
-    control = True
+    negative_control = True
     on_request = True
     fused = False
 
@@ -54,6 +54,6 @@ class FP64(Pure):
 
     name = "fp64"
     dtype = torch.float64
-    half_share = 0.0
+    low_precision_share = 0.0
     masters = True
     loses_updates = False

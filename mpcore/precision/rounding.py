@@ -16,16 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpcore.precision.base import Inapplicable
+from mpcore.precision.base import Inapplicable, precisions
 from mpcore.precision.flat import FlatWeights, Group
 from mpcore.precision.pure import cast_wholly
 from mpcore.records import Recipe
-from mpcore.registry import precisions
 
 
 class RoundedWeights(FlatWeights):
     dtype = torch.bfloat16
-    half_share = 0.95
+    low_precision_share = 0.95
     masters = False
     """So that of twenty updates little is seen in the weights: the rest is chance, or waits in the compensations."""
     on_request = True
@@ -61,7 +60,8 @@ class StochasticRounding(RoundedWeights):
         learning_rate = torch.tensor(recipe.learning_rate, device=weights[0].device)
         if recipe.optimiser == "Adam" and recipe.weight_decay:
             raise Inapplicable(f"{self.name} has no Adam with weight decay, which torchao does not export; AdamW it has")
-        optimiser = optim._AdamW(list(weights), learning_rate, weight_decay=recipe.weight_decay, bf16_stochastic_round=True)
+        options = {"weight_decay": recipe.weight_decay, "bf16_stochastic_round": True}
+        optimiser = optim._AdamW(list(weights), learning_rate, **options)  # private API
         for weight in weights:  # before torchao does it, with a count of steps on the host
             optimiser.state[weight] = {
                 "step": torch.zeros((), device=weight.device),

@@ -27,9 +27,10 @@ class LossScale:
     def unscale_(self, gradients: Sequence[Tensor]) -> None:
         """Divides `gradients` by the scale in place and sets `found_inf` to 1 where one of them is not finite."""
         self.found_inf.zero_()
-        torch._amp_foreach_non_finite_check_and_unscale_(list(gradients), self.found_inf, self.scale.reciprocal())
+        inverse = self.scale.reciprocal()
+        torch._amp_foreach_non_finite_check_and_unscale_(list(gradients), self.found_inf, inverse)  # private API
 
     def update(self) -> None:
         self.skipped.add_(self.found_inf)
-        torch._amp_update_scale_(self.scale, self._good_steps, self.found_inf, GROWTH, BACKOFF, GROWTH_INTERVAL)
+        torch._amp_update_scale_(self.scale, self._good_steps, self.found_inf, GROWTH, BACKOFF, GROWTH_INTERVAL)  # private API
         self.scale.clamp_(min=MINIMUM)

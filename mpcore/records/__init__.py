@@ -1,39 +1,52 @@
 """Every record that crosses a border between modules: frozen, validated, with the units in the field names.
 
-What one test measured is a `Speed`, a `Quality` or a `Numerics`; with its verdicts it is a `Result`, and the results
-of one session with the machine they were measured on are a `Run`. Figures that follow from others (a throughput, a
-speed-up) are properties and are never stored. A figure that is not finite is stored as None, for JSON has no NaN.
+What one test measured is a `Measurement`: a `Speed`, a `Quality`, a `Numerics`, a `Parity`, a `Drift` or a `Work`. It holds its
+`Requirements`. With what the gate says of it, a `Check` or a `Regression` for each figure, it is a `Result`. The results of one
+session, with the machine that they were measured on, are a `Run`.
+
+Figures that follow from others (a throughput, a speed-up) are properties and are never stored. A figure that is not finite is
+stored as None, for JSON has no NaN.
 """
 
 from mpcore.records.base import Error, Finite, NonNegativeFloat, Number, PositiveFloat, Record
-from mpcore.records.case import Case, Recipe, Selection, Size
-from mpcore.records.comparison import Compared, Comparison, Contender, Pair
+from mpcore.records.case import Case, Size
+from mpcore.records.check import Check, CheckStatus
+from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
+from mpcore.records.compilation import Compilation
+from mpcore.records.drift import Drift
 from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
-from mpcore.records.numerics import Numerics
-from mpcore.records.order import Answer, Failure, Listing, Order, Ready, Timing
+from mpcore.records.numerics import Numerics, TensorErrors
 from mpcore.records.parity import Parity
-from mpcore.records.profile import Family, Kernel, Profile
+from mpcore.records.profile import REST, Family, Kernel, Profile
+from mpcore.records.protocol import Failure, Listing, Ready, Request, Response, Timing
 from mpcore.records.published import Published
-from mpcore.records.quality import Confusion, Divergence, Quality, Training
-from mpcore.records.result import SCHEMA, AnyRecord, Result
-from mpcore.records.run import Accepted, FailedTest, Run
+from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Sensitivity, Training
+from mpcore.records.rank import Rank
+from mpcore.records.recipe import Recipe
+from mpcore.records.regression import ALL_CASES, Regression, RegressionStatus
+from mpcore.records.requirements import Requirements
+from mpcore.records.result import AnyRecord, Result
+from mpcore.records.run import LAYOUT, Accepted, FailedTest, Run
+from mpcore.records.selection import Selection
 from mpcore.records.speed import GpuState, Reference, Speed
-from mpcore.records.verdict import ALL_CASES, Status, Verdict
+from mpcore.records.work import Operation, Work
 
 __all__ = [
     "ALL_CASES",
-    "SCHEMA",
+    "LAYOUT",
+    "REST",
     "Accepted",
-    "Answer",
     "AnyRecord",
     "Blocks",
     "Case",
-    "Compared",
+    "Check",
+    "CheckStatus",
     "Comparison",
+    "Compilation",
     "Confusion",
-    "Contender",
     "Divergence",
+    "Drift",
     "Error",
     "FailedTest",
     "Failure",
@@ -48,24 +61,34 @@ __all__ = [
     "NonNegativeFloat",
     "Number",
     "Numerics",
-    "Order",
+    "Operation",
     "Pair",
+    "PairedCase",
     "Parity",
     "PositiveFloat",
     "Profile",
     "Published",
     "Quality",
+    "Rank",
     "Ready",
     "Recipe",
     "Record",
     "Reference",
+    "Regression",
+    "RegressionStatus",
+    "Request",
+    "Requirements",
+    "Response",
     "Result",
+    "Revision",
     "Run",
+    "Scores",
     "Selection",
+    "Sensitivity",
     "Size",
     "Speed",
-    "Status",
+    "TensorErrors",
     "Timing",
     "Training",
-    "Verdict",
+    "Work",
 ]

@@ -1,20 +1,26 @@
-"""What is measured, and how it is trained, in names only."""
+"""What is measured, in names only."""
 
 from typing import Literal
 
 from pydantic import PositiveInt
 
-from mpcore.records.base import Number, PositiveFloat, Record
+from mpcore.records.base import Record
 
 Size = Literal["tiny", "full"]
 
 
 class Case(Record):
-    """What is measured, in names only, so that it can travel as JSON."""
+    """What is measured, in names only, so that it can travel as JSON.
+
+    trainer: who makes the step. strategy: how it is spread over `gpus` GPUs.
+    """
 
     workload: str
     precision: str
+    trainer: str = "mpcore"
     execution: str = "eager"
+    strategy: str = "single"
+    gpus: PositiveInt = 1
     size: Size
     seed: int = 0
     batch_size: PositiveInt | None = None
@@ -22,35 +28,14 @@ class Case(Record):
 
     @property
     def id(self) -> str:
-        batch = "" if self.batch_size is None else f"-b{self.batch_size}"
-        return f"{self.workload}-{self.precision}-{self.execution}-{self.size}{batch}"
+        """Its name, which shows of the fields with a default only those that differ: "bert-imdb-fp16-amp-graph-full"."""
+        others = [
+            "" if self.batch_size is None else f"-b{self.batch_size}",
+            "" if (self.strategy, self.gpus) == ("single", 1) else f"-{self.strategy}{self.gpus}",
+            "" if self.trainer == "mpcore" else f"-by-{self.trainer}",
+        ]
+        return f"{self.workload}-{self.precision}-{self.execution}-{self.size}" + "".join(others)
 
     def in_precision(self, precision: str) -> "Case":
         """The same case in another mode."""
         return self.model_copy(update={"precision": precision})
-
-
-class Recipe(Record):
-    """How a workload is trained. `optimiser` is the name of a class in torch.optim that has a fused kernel."""
-
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    optimiser: Literal["Adam", "AdamW", "SGD"] = "AdamW"
-    weight_decay: Number = 0.01
-    test_each_epoch: bool = False
-    """Whether it is tested after each epoch, and not only after the last."""
-
-
-class Selection(Record):
-    """What is to be measured, on what and with which data, in names only; where none is given, the default. load: files that
-    register workloads or modes."""
-
-    workloads: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ()
-    executions: tuple[str, ...] = ()
-    size: Size | None = None
-    batch_sizes: tuple[PositiveInt, ...] = ()
-    device: str | None = None
-    data: str | None = None
-    load: tuple[str, ...] = ()

@@ -5,18 +5,20 @@ from typing import Literal
 from pydantic import NonNegativeInt
 
 from mpcore.records.base import Number, PositiveFloat, Record
-from mpcore.records.case import Case, Selection
+from mpcore.records.case import Case
 from mpcore.records.machine import Machine
-from mpcore.records.verdict import Status, Verdict
+from mpcore.records.regression import Regression, RegressionStatus
+from mpcore.records.selection import Selection
 
 
-class Contender(Record):
-    """One of two that are compared: a tree, run by a Python. commit: None for a folder, or a working tree with changes."""
+class Revision(Record):
+    """One of two that are compared: a tree, run by a Python. commit: None for a folder, or a working tree with changes.
+    slowdown: how many times longer each of its steps was made to take."""
 
     name: str
     commit: str | None
     python: str
-    handicap: Number = 1.0
+    slowdown: Number = 1.0
     machine: Machine
 
 
@@ -28,7 +30,7 @@ class Pair(Record):
     head_first: bool
 
 
-class Compared(Record):
+class PairedCase(Record):
     """A case in base and head. confirmation: pairs that were measured because the others said `worse`. lost: why pairs are not
     whole. pool_bytes: what the graph holds, the median of the processes, of base and of head."""
 
@@ -37,7 +39,7 @@ class Compared(Record):
     confirmation: tuple[Pair, ...] = ()
     lost: tuple[str, ...] = ()
     pool_bytes: tuple[NonNegativeInt, NonNegativeInt] | None = None
-    verdicts: tuple[Verdict, ...]
+    regressions: tuple[Regression, ...]
 
 
 class Comparison(Record):
@@ -45,15 +47,15 @@ class Comparison(Record):
     neither."""
 
     kind: Literal["comparison"] = "comparison"
-    base: Contender
-    head: Contender
+    base: Revision
+    head: Revision
     selection: Selection
     seed: int
     datetime: str
-    cases: tuple[Compared, ...]
+    cases: tuple[PairedCase, ...]
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
 
     @property
-    def statuses(self) -> set[Status]:
-        return {verdict.status for compared in self.cases for verdict in compared.verdicts}
+    def statuses(self) -> set[RegressionStatus]:
+        return {regression.status for case in self.cases for regression in case.regressions}

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt
 
 from mpcore.records.base import PositiveFloat, Record
 from mpcore.records.case import Case
+from mpcore.records.requirements import Requirements
 
 
 class Blocks(Record):
@@ -22,8 +23,11 @@ class Blocks(Record):
 
 
 class Measurement(Record):
-    """What all records of a case hold. units_per_sample: where a sample of the batch is more than one of what is counted, as a
-    sequence is of tokens."""
+    """What all records of a case hold.
+
+    kind: which test measures it. units_per_sample: where a sample of the batch is more than one of what is counted, as a
+    sequence is of tokens.
+    """
 
     kind: str
     case: Case
@@ -32,6 +36,7 @@ class Measurement(Record):
     batch_size: PositiveInt
     unit: str
     units_per_sample: PositiveInt = 1
+    requirements: Requirements = Requirements()
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -39,14 +44,9 @@ class Measurement(Record):
         return self.kind, self.case.id
 
     @property
-    def test(self) -> str:
-        """The name of the tests that measure it."""
-        return self.kind
-
-    @property
     def name(self) -> str:
         """What it can be called, beside others of the same case."""
-        return f"{self.test}:{self.case.id}"
+        return f"{self.kind}:{self.case.id}"
 
     @property
     def terms(self) -> dict[str, object]:

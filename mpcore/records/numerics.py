@@ -4,8 +4,18 @@ from typing import Literal
 
 from pydantic import NonNegativeInt
 
-from mpcore.records.base import Error, Number, PositiveFloat
+from mpcore.records.base import Error, Number, PositiveFloat, Record
 from mpcore.records.measurement import Measurement
+
+
+class TensorErrors(Record):
+    """The errors of one parameter, by its qualified name. An error is None where it has no gradient but rounding.
+    norm_share: the FP64 norm of its gradient, as a share of the norm of the whole gradient."""
+
+    name: str
+    norm_share: Number
+    gradient_error: Error
+    update_error: Error
 
 
 class Numerics(Measurement):
@@ -23,4 +33,5 @@ class Numerics(Measurement):
     updates: NonNegativeInt
     update_error: Error
     skipped_steps: NonNegativeInt
-    half_flops_share: Number
+    low_precision_flops_share: Number
+    tensors: tuple[TensorErrors, ...] | None = None

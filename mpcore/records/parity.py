@@ -10,14 +10,15 @@ from mpcore.records.measurement import Blocks, Measurement
 
 
 class Parity(Measurement):
-    """Our step, or training, against that of another trainer, in turns on the same model, data, optimiser and mode.
+    """Our step, or training, against another trainer's, in turns on the same model, data, optimiser and mode.
 
-    Blocks of a training hold its steps. `scores` are the metric that counts, in 0 to 1, by "ours" and "theirs".
+    trainer: what a sentence calls the other one. Blocks of a training hold its steps. `scores` are the metric that counts, in
+    0 to 1, by "ours" and "theirs".
     """
 
     kind: Literal["parity"] = "parity"
-    rival: str
-    rival_version: str
+    trainer: str
+    trainer_version: str
     ours: Blocks
     theirs: Blocks
     dropped_blocks: NonNegativeInt = 0
@@ -31,7 +32,11 @@ class Parity(Measurement):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        return *super().identity, self.rival
+        return *super().identity, self.trainer
+
+    @property
+    def name(self) -> str:
+        return f"{super().name}:{self.trainer}"
 
     @property
     def ratio(self) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from mpcore.records.base import Finite, PositiveFloat, Record
+from mpcore.records.base import Finite, Number, PositiveFloat, Record
 from mpcore.records.measurement import Measurement
 
 Confusion = tuple[tuple[int, ...], ...]
@@ -39,30 +39,56 @@ class Training(Record):
     diverged: Divergence | None
 
 
-class Quality(Measurement):
-    """What trainings from several seeds reached. `metric` names the figure that counts: in 0 to 1 and the higher the better,
-    or, where `lower_is_better`, above 0. uninformed: what a prediction that has learnt nothing reaches, None where the workload
-    knows none. picture: a PNG, as base64, of what the first training predicts for one sample."""
+class Scores(Record):
+    """What trainings of a mode reached, in the metric that counts, by seed; None where it is no finite number."""
 
-    kind: Literal["quality"] = "quality"
+    precision: str
+    by_seed: dict[int, Finite]
+
+    @property
+    def mean(self) -> float:
+        """NaN where one of them is no finite number."""
+        return statistics.fmean(math.nan if value is None else value for value in self.by_seed.values())
+
+
+class Sensitivity(Record):
+    """Whether a lost accuracy would be seen: how far FP32 lies below the ceiling, in tolerances, and how often a planted fault
+    that costs one tolerance is found, of so many trials."""
+
+    tolerances_to_ceiling: Number
+    found: NonNegativeInt
+    trials: PositiveInt
+
+
+class Quality(Measurement):
+    """What trainings from several seeds reached.
+
+    metric: the figure that counts, in 0 to 1 and the higher the better, or, where `lower_is_better`, above 0. reference: what
+    FP32 reached from the same seeds over the same order. dummy_score: what a prediction that has learnt nothing reaches, None
+    where the workload knows none. picture: a PNG, as base64, of what the first training predicts for one sample.
+    """
+
+    kind: Literal["accuracy"] = "accuracy"
     weights: str
     data: str
     rows: dict[str, PositiveInt]
     metric: str
     lower_is_better: bool = False
-    uninformed: Finite = None
+    reference: Scores | None = None
+    dummy_score: Finite = None
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     picture: str | None = None
-
-    @property
-    def test(self) -> str:
-        return "accuracy"
+    sensitivity: Sensitivity | None = None
 
     @property
     def terms(self) -> dict[str, object]:
         rows = " and ".join(f"{number:,} to {split}" for split, number in self.rows.items())
         own = {"data": self.data, "rows": rows, "weights": self.weights, "metric": self.metric}
         return super().terms | own
+
+    @property
+    def scores(self) -> Scores:
+        return Scores(precision=self.case.precision, by_seed={t.seed: t.metrics[self.metric] for t in self.trainings})
 
     def values(self, metric: str) -> list[float]:
         """One for each training, NaN where it was not finite."""
@@ -71,18 +97,22 @@ class Quality(Measurement):
     def mean(self, metric: str) -> float:
         return statistics.fmean(self.values(metric))
 
-    def gains(self, others: Sequence["Quality"]) -> list[float]:
+    def gains(self, others: Sequence[Scores]) -> list[float]:
         """For each seed that all have, by how many points its training is better than theirs are on average: see
         `points_above`. Same seed, same order of the data."""
         scale = math.log if self.lower_is_better else float
-        ours, *theirs = (dict(zip((t.seed for t in q.trainings), q.values(q.metric), strict=True)) for q in (self, *others))
-        common = [seed for seed in ours if all(seed in q for q in theirs)]
+        ours, *theirs = (
+            {seed: math.nan if value is None else value for seed, value in scores.by_seed.items()}
+            for scores in (self.scores, *others)
+        )
+        common = [seed for seed in ours if all(seed in scores for scores in theirs)]
         sign = -1 if self.lower_is_better else 1
-        return [sign * 100 * (scale(ours[s]) - statistics.fmean(scale(q[s]) for q in theirs)) for s in common]
+        return [sign * 100 * (scale(ours[s]) - statistics.fmean(scale(scores[s]) for scores in theirs)) for s in common]
 
-    def points_over(self, reference: "Quality") -> float:
-        """How much better than `reference` on average."""
-        return self.points_above(reference.mean(self.metric))
+    @property
+    def points(self) -> float | None:
+        """How much better than its reference on average; None where it has none."""
+        return None if self.reference is None else self.points_above(self.reference.mean)
 
     def points_above(self, theirs: float) -> float:
         """How much better than `theirs` on average: in percentage points of the metric, or, where lower is better, in per cent

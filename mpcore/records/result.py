@@ -1,28 +1,38 @@
-"""A record with its verdicts."""
+"""A record with what the gate says of it."""
 
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from mpcore.records.base import Record
+from mpcore.records.check import Check
+from mpcore.records.drift import Drift
 from mpcore.records.numerics import Numerics
 from mpcore.records.parity import Parity
 from mpcore.records.quality import Quality
+from mpcore.records.regression import Regression
 from mpcore.records.speed import Speed
-from mpcore.records.verdict import Verdict
+from mpcore.records.work import Work
 
-SCHEMA = 3
-"""Version of the layout below, stored with every result. Those from 2 on are readable: what is new since has a default."""
-AnyRecord = Annotated[Speed | Quality | Numerics | Parity, Field(discriminator="kind")]
+AnyRecord = Annotated[Speed | Quality | Numerics | Parity | Drift | Work, Field(discriminator="kind")]
 
 
 class Result(Record):
-    """One record and what the gate said of it: what a benchmark carries in `extra_info["mpcore"]`."""
+    """One record, and what the gate says of it.
 
-    layout: PositiveInt = SCHEMA
+    confirmation: the same case measured again in a fresh process, because the first measurement looked worse than accepted
+    runs; or the sentence that says why it was not.
+    """
+
     record: AnyRecord
-    verdicts: tuple[Verdict, ...] = ()
+    confirmation: Speed | str | None = None
+    checks: tuple[Check, ...] = ()
+    regressions: tuple[Regression, ...] = ()
+
+    @property
+    def judgements(self) -> tuple[Check | Regression, ...]:
+        return *self.checks, *self.regressions
 
     @property
     def passed(self) -> bool:
-        return all(v.passed for v in self.verdicts)
+        return all(j.passed for j in self.judgements)

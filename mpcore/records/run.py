@@ -1,4 +1,4 @@
-"""One saved session."""
+"""One session."""
 
 from typing import Annotated
 
@@ -6,53 +6,63 @@ from pydantic import Field, NonNegativeInt
 
 from mpcore.records.base import Record
 from mpcore.records.machine import Machine
+from mpcore.records.regression import Regression
 from mpcore.records.result import Result
+
+LAYOUT = "4.0"
+"""Of what is stored: major and minor version. A minor version adds fields with defaults; readers keep what they do not know."""
 
 
 class Accepted(Record):
-    """Why and when a run became a baseline, and the tests that had failed in it and were overruled. anew: the names of records
-    of which nothing older is expected from now on."""
+    """Why and when a run became a baseline.
+
+    allowed_failures: the tests that had failed in it. reset: the names of records whose older baselines count no more.
+    """
 
     reason: Annotated[str, Field(min_length=1)]
     datetime: str
-    overruled: tuple[str, ...] = ()
-    anew: tuple[str, ...] = ()
+    allowed_failures: tuple[str, ...] = ()
+    reset: tuple[str, ...] = ()
 
 
 class FailedTest(Record):
-    """A test of a case that failed, by its node id, and why."""
+    """A test that failed, by its node id, and why. name: that of the record that it measures, "" for a test without cases.
+    strict: whether it failed for --mp-strict alone, which says nothing of what was measured."""
 
     test: str
+    name: str = ""
     sentence: str
-
-    @property
-    def case(self) -> str:
-        """What stands in brackets, "" for a test without cases."""
-        return self.test.removesuffix("]").partition("[")[2]
+    strict: bool = False
 
     @property
     def kind(self) -> str:
-        """What the test is called: "speed", "accuracy"."""
-        return self.test.partition("[")[0].split("::")[-1].removeprefix("test_")
+        return self.name.partition(":")[0]
 
     @property
-    def name(self) -> str:
-        """As that of a record, "" for a test without cases."""
-        return f"{self.kind}:{self.case}" if self.case else ""
+    def case(self) -> str:
+        """The id of its case, "" for a test without cases."""
+        return self.name.partition(":")[2]
 
 
 class Run(Record):
-    """One saved session, and the command line that made it. failed: tests that failed, whether or not they left a result.
-    missed: how many it did not reach before it was ended. accepted: where it is a baseline."""
+    """One session, and the command line that made it.
 
-    path: str
+    path: the file that it was read from. label: what tells it from runs of other machines of the same hardware. failed: all
+    tests that failed, whether or not they left a result, and `ALL_CASES` where all became slower together. missed: how many
+    tests it did not reach before it was ended. common: what all cases share. accepted: where it is a baseline.
+    """
+
+    path: Annotated[str, Field(exclude=True)] = ""
+    layout: str = LAYOUT
     command: str
     datetime: str
     commit: str | None
+    label: str | None = None
     machine: Machine
     results: tuple[Result, ...]
     failed: tuple[FailedTest, ...] = ()
     missed: NonNegativeInt = 0
+    common: Regression | None = None
     accepted: Accepted | None = None
 
     @property

@@ -6,8 +6,10 @@ from typing import Literal
 from pydantic import NonNegativeInt, model_validator
 
 from mpcore.records.base import Finite, NonNegativeFloat, Number, PositiveFloat, Record
+from mpcore.records.compilation import Compilation
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.profile import Profile
+from mpcore.records.rank import Rank
 
 
 class Reference(Record):
@@ -54,8 +56,7 @@ class Speed(Measurement):
     """Time and memory of one training step, and what it spends them on.
 
     blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
-    references: by mode; missing: by mode, why a reference could not be measured. drift: by mode, how much longer a
-    reference took at the end of its workload than at the beginning, as a share. remark: what the mode has to say of itself.
+    references: by mode; missing: by mode, why a reference could not be measured. remark: what the mode has to say of itself.
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
     dropped_blocks: in which the GPU said that it was slowed down.
@@ -67,7 +68,6 @@ class Speed(Measurement):
     eager: Blocks | None
     references: dict[str, Reference]
     missing: dict[str, str] = {}
-    drift: dict[str, Number] = {}
     peak_allocated_bytes: NonNegativeInt | None
     peak_reserved_bytes: NonNegativeInt | None
     pool_bytes: NonNegativeInt | None
@@ -76,11 +76,13 @@ class Speed(Measurement):
     loss_scale: Finite
     skipped_steps: NonNegativeInt
     flops_per_step: NonNegativeInt
-    half_flops_share: Number
+    low_precision_flops_share: Number
     ceiling_flops: PositiveFloat | None
     profile: Profile | None
     gpu: GpuState | None
     dropped_blocks: NonNegativeInt
+    compilation: Compilation | None = None
+    ranks: tuple[Rank, ...] | None = None
 
     @property
     def units_per_second(self) -> float:

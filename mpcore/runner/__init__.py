@@ -1,6 +1,6 @@
 """Cases measured in a fresh process: `python -m mpcore.runner` is it, `Runner` starts it and needs no torch itself."""
 
 from mpcore.runner.process import RunnerError
-from mpcore.runner.runner import Limits, Measured, Runner, confirm
+from mpcore.runner.runner import Measured, Runner, Timeouts, confirm
 
-__all__ = ["Limits", "Measured", "Runner", "RunnerError", "confirm"]
+__all__ = ["Measured", "Runner", "RunnerError", "Timeouts", "confirm"]

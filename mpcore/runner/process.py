@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from mpcore.records import Answer, Record
+from mpcore.records import Record, Response
 
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+RESPONSE: TypeAdapter[Response] = TypeAdapter(Response)
 LAST_BYTES = 10_000
 """Of standard error, at whose end stands what happened."""
 RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)(:|$)")
@@ -27,7 +27,11 @@ class RunnerError(RuntimeError):
 
 
 class Process:
-    """A child with its own process group, and a line of JSON for each record that goes in or out."""
+    """A child with its own process group, and a line of JSON for each record that goes in or out.
+
+    The child may be of an older commit, which knows fewer fields: it is sent none that has its default, and of its responses
+    what is not known here is left out.
+    """
 
     def __init__(self, command: Sequence[str], tree: Path, environment: dict[str, str]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
@@ -52,12 +56,12 @@ class Process:
 
     def send(self, record: Record) -> None:
         assert self._popen.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # why it has ended is said by whoever waits for its answer
-            self._popen.stdin.write(record.model_dump_json() + "\n")
+        with contextlib.suppress(BrokenPipeError):  # why it has ended is said by whoever waits for its response
+            self._popen.stdin.write(record.model_dump_json(exclude_defaults=True) + "\n")
             self._popen.stdin.flush()
 
-    def receive(self, seconds: float, purpose: str) -> Answer:
-        """Raises RunnerError."""
+    def receive(self, seconds: float, purpose: str) -> Response:
+        """The next response. Raises RunnerError where none comes within so many seconds, and where it cannot be read."""
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
@@ -66,15 +70,16 @@ class Process:
             self._lines.put(None)  # for whoever asks again
             raise RunnerError(self._end())
         try:
-            return ANSWER.validate_json(line)
+            return RESPONSE.validate_json(line, extra="ignore")
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise RunnerError(
-                f"its process answers in another layout than this version reads: {place}: {first['msg']}"
+                f"its process responds in another layout than this version reads: {place}: {first['msg']}"
             ) from error
 
     def close(self) -> None:
+        """Ends the child with all that it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()

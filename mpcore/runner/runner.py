@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mpcore.records import Answer, Case, Failure, Listing, Order, Ready, Selection, Speed, Timing
+from mpcore.records import Case, Failure, Listing, Ready, Request, Response, Selection, Speed, Timing
 from mpcore.runner.process import Process, RunnerError
 
 READY_SECONDS = 600.0
@@ -19,7 +19,7 @@ Measured = Timing | Speed | Failure
 
 
 @dataclass(frozen=True)
-class Limits:
+class Timeouts:
     """Seconds after which a process counts as hung."""
 
     ready: float = READY_SECONDS
@@ -29,23 +29,24 @@ class Limits:
 class Runner:
     """A fresh process for one tree, started at once, and killed with all that it has started once it is closed.
 
-    path: where it finds modules first, the tree itself and its `src` unless given.
+    python: what runs it, that of this process unless given. path: where it finds modules first, the tree itself and its `src`
+    unless given.
     """
 
     def __init__(
         self,
         tree: Path,
         selection: Selection,
-        python: str = sys.executable,
+        python: str | None = None,
         *,
         path: Sequence[str] | None = None,
-        limits: Limits = Limits(),
+        timeouts: Timeouts = Timeouts(),
     ) -> None:
         self._tree = tree
         self._selection = selection
-        self._python = python
+        self._python = python or sys.executable
         self._path = [str(p) for p in (tree, tree / "src") if p.is_dir()] if path is None else list(path)
-        self._limits = limits
+        self._timeouts = timeouts
         self._ready = False
         self._process: Process | None = self._start()
 
@@ -58,9 +59,9 @@ class Runner:
     def listing(self) -> Listing:
         """The cases of the selection. Raises RunnerError where the process does not live to list them, or the selection names
         what is not there."""
-        answer = self._answer(Order())
-        assert isinstance(answer, Listing)
-        return answer
+        response = self._request(Request())
+        assert isinstance(response, Listing)
+        return response
 
     def measure(
         self,
@@ -68,16 +69,20 @@ class Runner:
         *,
         kind: Literal["timing", "speed"] = "timing",
         profile: bool = False,
-        handicap: float = 1.0,
+        slowdown: float = 1.0,
     ) -> dict[Case, Measured]:
-        """One after the other. A process that does not live through a case is the failure of that case, and those after it are
-        measured in a new one; a process that does not begin is the failure of all."""
+        """What was measured of each case, one after the other, or why it was not. slowdown: how many times longer a step is
+        made to take.
+
+        A process that does not live through a case is the failure of that case, and those after it are measured in a new one.
+        A process that does not begin is the failure of all.
+        """
         found: dict[Case, Measured] = {}
         for case in cases:
             try:
-                answer = self._answer(Order(case=case, kind=kind, profile=profile, handicap=handicap))
-                assert not isinstance(answer, Ready | Listing)
-                found[case] = answer
+                response = self._request(Request(case=case, kind=kind, profile=profile, slowdown=slowdown))
+                assert not isinstance(response, Ready | Listing)
+                found[case] = response
             except RunnerError as error:
                 found[case] = Failure(case=case, sentence=str(error))
                 if not self._ready:
@@ -90,23 +95,23 @@ class Runner:
             self._process.close()
         self._process, self._ready = None, False
 
-    def _start(self) -> "Process":
+    def _start(self) -> Process:
         inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
         path = os.pathsep.join([*self._path, *(str(Path(p).resolve()) for p in inherited)])
         process = Process([self._python, "-m", "mpcore.runner"], self._tree, os.environ | {"PYTHONPATH": path})
         process.send(self._selection)
         return process
 
-    def _answer(self, order: Order) -> Answer:
+    def _request(self, request: Request) -> Response:
         """Raises RunnerError."""
         self._process = self._process or self._start()
         if not self._ready:
-            answer = self._process.receive(self._limits.ready, "to get ready")
-            if isinstance(answer, Failure):
-                raise RunnerError(answer.sentence)
+            first = self._process.receive(self._timeouts.ready, "to get ready")
+            if isinstance(first, Failure):
+                raise RunnerError(first.sentence)
             self._ready = True
-        self._process.send(order)
-        return self._process.receive(self._limits.case, "for one answer")
+        self._process.send(request)
+        return self._process.receive(self._timeouts.case, "for one response")
 
 
 def confirm(case: Case, selection: Selection) -> Speed | str:
@@ -116,8 +121,8 @@ def confirm(case: Case, selection: Selection) -> Speed | str:
     narrowed = selection.model_copy(update=names)  # or the data of all that is selected would be loaded
     try:
         with Runner(Path.cwd(), narrowed, path=[p or os.curdir for p in sys.path]) as runner:
-            answer = runner.measure([case], kind="speed")[case]
+            measured = runner.measure([case], kind="speed")[case]
     except RunnerError as error:
         return str(error)
-    assert not isinstance(answer, Timing)
-    return answer.sentence if isinstance(answer, Failure) else answer
+    assert not isinstance(measured, Timing)
+    return measured.sentence if isinstance(measured, Failure) else measured

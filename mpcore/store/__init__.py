@@ -1,22 +1,28 @@
-"""Saved runs and baselines: pytest-benchmark's own files, with our results inside. A file that cannot be used is one clear
+"""Saved runs and baselines: pytest-benchmark's own files, with a whole run in each. A file that cannot be used is one clear
 sentence, and never taken for none."""
 
-from mpcore.store.accept import KEEP, accept
+from mpcore.store.accept import KEEP, Candidate, accept, check
+from mpcore.store.atomic import write
 from mpcore.store.baselines import accepted, all_accepted, comparable
-from mpcore.store.files import KEY, LAYOUTS, RunError, load, load_either, load_published
-from mpcore.store.write import write
+from mpcore.store.convert import convert_file, converted
+from mpcore.store.error import RunError
+from mpcore.store.files import KEY, load, load_either, load_published, to_run
 
 __all__ = [
     "KEEP",
     "KEY",
-    "LAYOUTS",
+    "Candidate",
     "RunError",
     "accept",
     "accepted",
     "all_accepted",
+    "check",
     "comparable",
+    "convert_file",
+    "converted",
     "load",
     "load_either",
     "load_published",
+    "to_run",
     "write",
 ]

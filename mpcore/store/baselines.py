@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 from mpcore.records import Hardware, Run
-from mpcore.store.files import RunError, load
+from mpcore.store.error import RunError
+from mpcore.store.files import load
 
 NAME = re.compile(r"(\d{4,})_\w+\.json")
-PUBLISHED = "published"
-"""Not hardware: figures of papers stand beside the baselines."""
 MEMORY_TOLERANCE = 0.02
 """A driver keeps a little of the memory for itself, another version of it another little."""
 POWER_TOLERANCE = 0.001
@@ -23,14 +22,14 @@ def accepted(folder: Path, hardware: Hardware) -> list[Run]:
     runs = _read(folder / hardware.key)
     for run in runs:
         if reason := comparable(run.machine.hardware, hardware):
-            raise RunError(f"{run.path}, machine_info: its machine cannot be compared with this one: {reason}")
+            raise RunError(f"{run.path}: its machine cannot be compared with this one: {reason}")
     return runs
 
 
 def all_accepted(folder: Path) -> dict[str, list[Run]]:
     """The accepted runs of each machine, by its folder, oldest first. Raises RunError."""
     try:
-        folders = [path for path in _entries(folder) if path.is_dir() and path.name != PUBLISHED]
+        folders = [path for path in _entries(folder) if path.is_dir()]
     except OSError as error:
         raise RunError(f"cannot read {folder}: {error.strerror}") from error
     return {path.name: runs for path in folders if (runs := _read(path))}
@@ -61,9 +60,9 @@ def _read(folder: Path) -> list[Run]:
     for run in runs:
         key = run.machine.hardware.key
         if key != folder.name:
-            raise RunError(f"{run.path}, machine_info: a run on {key} in the folder of {folder.name}")
+            raise RunError(f"{run.path}: a run on {key} in the folder of {folder.name}")
         if reason := comparable(run.machine.hardware, runs[0].machine.hardware):
-            raise RunError(f"{run.path}, machine_info: its machine cannot be compared with that of {runs[0].path}: {reason}")
+            raise RunError(f"{run.path}: its machine cannot be compared with that of {runs[0].path}: {reason}")
         if (other := seen.setdefault((run.datetime, run.commit), run.path)) != run.path:
             raise RunError(f"{run.path} is the run that {other} is, too: remove one of them")
     return sorted(runs, key=number)

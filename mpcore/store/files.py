@@ -1,32 +1,29 @@
-"""One file in, one record out."""
+"""One file in, one record out: what pytest-benchmark wrote, with a whole run under one key."""
 
 import json
 import math
-from collections.abc import Iterable
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from mpcore.records import SCHEMA, Accepted, FailedTest, Machine, Published, Result, Run
+from mpcore.records import LAYOUT, Case, FailedTest, Published, Result, Run
+from mpcore.store.error import RunError
 
 KEY = "mpcore"
-"""Our key in the file, in its `machine_info`, and in the `extra_info` of each benchmark."""
-NO_FIGURES = (b"NaN", b"Infinity")
-LAYOUTS = range(2, SCHEMA + 1)
-
-
-class RunError(ValueError):
-    """A file that is no run of this suite, or cannot be a baseline; the message names it and the place in it."""
+"""Our key in the file."""
 
 
 def load(path: str | Path) -> Run:
-    """Raises RunError."""
-    return _at_once(path, _bytes(path)) or to_run(path, read(path))
+    """The run that is saved in a file. Raises RunError."""
+    return to_run(path, read(path))
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """What pytest-benchmark wrote. Raises RunError."""
+    """All that the file of a run holds, what pytest-benchmark keeps there included. Raises RunError."""
     content = _json(path)
     if not isinstance(content, dict):
         raise RunError(
@@ -35,34 +32,27 @@ def read(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def to_run(path: str | Path, content: dict[str, Any]) -> Run:
-    """What `path` holds. Raises RunError."""
+def to_run(path: str | Path, content: Mapping[str, Any]) -> Run:
+    """The run in `content`, which was read from `path`, with the fields that a newer minor layout adds. Raises RunError."""
+    stored = content.get(KEY)
+    if not isinstance(stored, dict):
+        raise RunError(f"{path} is no run of mpcore: expected an object under {KEY!r}, found {stored!r:.80}")
     try:
-        machine = content["machine_info"][KEY]
-        found = [(b["fullname"], b["extra_info"][KEY]) for b in content["benchmarks"] if KEY in b["extra_info"]]
-        head = {
-            "path": str(path),
-            "command": content[KEY]["command"],
-            "datetime": content["datetime"],
-            "commit": content["commit_info"]["id"],
-            "failed": content[KEY].get("failed", []),
-            "missed": content[KEY].get("missed", 0),
-        }
-        accepted = content[KEY].get("accepted")
-    except KeyError as error:
-        raise RunError(
-            f"{path} is no run of mpcore: expected pytest-benchmark's layout with {KEY!r} in it, {error} is missing"
-        ) from error
-    except TypeError as error:
-        raise RunError(f"{path} is no run of mpcore: expected pytest-benchmark's layout, {error}") from error
-    results = [_validate(Result, value, f"{path}, {name}") for name, value in found]
-    head["machine"] = _validate(Machine, machine, f"{path}, machine_info")
-    if accepted is not None:
-        head["accepted"] = _validate(Accepted, accepted, f"{path}, {KEY}.accepted")
-    run = _validate(Run, head | {"results": results}, str(path))
-    names = [name for name, _ in found]
-    _unique(names, results, path)
-    return run.model_copy(update={"failed": _failures(run.failed, names, results)})
+        run = Run.model_validate(stored, extra="allow" if _is_newer(stored, path) else "forbid")
+    except ValidationError as error:
+        match error.errors()[0]["loc"]:
+            case ("results", int(number), *_):
+                name = _name(stored["results"][number])
+            case _:
+                name = ""
+        raise RunError(f"{path}, {name or KEY}: {first_error(error)}") from error
+    _unique(run.results, path)
+    return run.model_copy(update={"path": str(path), "failed": (*run.failed, *_untold(run))})
+
+
+def text_of(content: Mapping[str, Any]) -> str:
+    """As it is written: one value a line, so that a person sees what changes."""
+    return json.dumps(content, indent=1) + "\n"
 
 
 def load_published(folder: Path) -> list[Published]:
@@ -78,7 +68,10 @@ def load_figures(path: str | Path) -> list[Published]:
     content = _json(path)
     if not isinstance(content, list):
         raise RunError(f"{path}: expected a list of figures, found {type(content).__name__}")
-    return [_validate(Published, figure, f"{path}, figure {number}") for number, figure in enumerate(content, 1)]
+    try:
+        return TypeAdapter(list[Published]).validate_python(content)
+    except ValidationError as error:
+        raise RunError(f"{path}: {first_error(error)}") from error
 
 
 def load_either(path: str | Path) -> Run | list[Published]:
@@ -86,71 +79,50 @@ def load_either(path: str | Path) -> Run | list[Published]:
     return load_figures(path) if _bytes(path).lstrip().startswith(b"[") else load(path)
 
 
-class _Part(BaseModel):
-    """What is read of an object of pytest-benchmark's."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Extra(_Part):
-    mpcore: Result | None = None
+def first_error(error: ValidationError) -> str:
+    """The place that is wrong, what was expected there, and what was found."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}, found {first['input']!r:.80}"
 
 
-class _Benchmark(_Part):
-    fullname: str
-    extra_info: _Extra
+def _is_newer(stored: Mapping[str, Any], path: str | Path) -> bool:
+    """Whether a newer version of us wrote it, of the same major layout. Raises RunError for another one."""
+    if "layout" not in stored:
+        command = f"python -m mpcore convert {shlex.quote(str(path))}"
+        raise RunError(f"{path} is of an older layout: `{command}` makes it one of layout {LAYOUT}")
+    found, (major, minor) = stored["layout"], LAYOUT.split(".")
+    version = re.fullmatch(r"(\d+)\.(\d+)", found) if isinstance(found, str) else None
+    if version is None or version[1] != major:
+        raise RunError(f"{path}: layout {found!r:.80}: this version reads {major}.{minor} and later ones of {major}")
+    return int(version[2]) > int(minor)
 
 
-class _MachineInfo(_Part):
-    mpcore: Machine
-
-
-class _CommitInfo(_Part):
-    id: str | None
-
-
-class _Session(_Part):
-    command: str
-    failed: tuple[FailedTest, ...] = ()
-    missed: NonNegativeInt = 0
-    accepted: Accepted | None = None
-
-
-class _File(_Part):
-    machine_info: _MachineInfo
-    commit_info: _CommitInfo
-    benchmarks: tuple[_Benchmark, ...]
-    datetime: str
-    mpcore: _Session
-
-
-def _at_once(path: str | Path, content: bytes) -> Run | None:
-    """From bytes to records, in half the time that it takes to look at each value; None for what that had better do: it
-    says what is wrong, and where."""
-    if any(word in content for word in NO_FIGURES):  # in what is not read here, too
-        return None
+def _name(result: Any) -> str:
+    """What a record can be called that cannot be read, "" where its case is not to be read either."""
     try:
-        file = _File.model_validate_json(content)
-    except ValidationError:
-        return None
-    if any("mpcore" in b.extra_info.model_fields_set and b.extra_info.mpcore is None for b in file.benchmarks):
-        return None
-    found = [(b.fullname, b.extra_info.mpcore) for b in file.benchmarks if b.extra_info.mpcore]
-    if any(result.layout not in LAYOUTS or "layout" not in result.model_fields_set for _, result in found):
-        return None
-    names, results = [name for name, _ in found], [result for _, result in found]
-    _unique(names, results, path)
-    return Run(
-        path=str(path),
-        command=file.mpcore.command,
-        datetime=file.datetime,
-        commit=file.commit_info.id,
-        machine=file.machine_info.mpcore,
-        results=tuple(results),
-        failed=_failures(file.mpcore.failed, names, results),
-        missed=file.mpcore.missed,
-        accepted=file.mpcore.accepted,
-    )
+        return f"{result['record']['kind']}:{Case.model_validate(result['record']['case'], extra='ignore').id}"
+    except (KeyError, TypeError, ValidationError):
+        return ""
+
+
+def _unique(results: Iterable[Result], path: str | Path) -> None:
+    """A case that is there twice has no figure."""
+    seen = set()
+    for record in (result.record for result in results):
+        if record.identity in seen:
+            raise RunError(f"{path}: {record.kind} of {record.case.id} is there twice")
+        seen.add(record.identity)
+
+
+def _untold(run: Run) -> list[FailedTest]:
+    """Of results that do not pass, and are not among what the session says failed."""
+    told = {failure.name for failure in run.failed}
+    failed = {result.record.name: result for result in run.results if not result.passed}
+    return [
+        FailedTest(test=name, name=name, sentence="; ".join(j.sentence for j in result.judgements if not j.passed))
+        for name, result in failed.items()
+        if name not in told
+    ]
 
 
 def _bytes(path: str | Path) -> bytes:
@@ -160,52 +132,35 @@ def _bytes(path: str | Path) -> bytes:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
 
 
+class _NotFinite(Exception):
+    pass
+
+
+def _finite(text: str) -> float:
+    """Python reads NaN, Infinity and 1e999, none of which is a figure."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotFinite
+    return value
+
+
 def _json(path: str | Path) -> Any:
     text = _bytes(path)
     try:
-        content: Any = json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except _NotFinite:
+        place, value = next(_not_finite(json.loads(text)))
+        raise RunError(f"{path}: {place}: expected a finite number, found {value}") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is no JSON file: {error}") from error
+
+
+def _not_finite(content: Any) -> Iterator[tuple[str, float]]:
+    """Where such values are."""
     waiting = [("", content)]
-    while waiting:  # Python reads NaN, Infinity and 1e999, none of which is a figure
+    while waiting:
         place, value = waiting.pop()
         if isinstance(value, float) and not math.isfinite(value):
-            raise RunError(f"{path}: {place.removeprefix('.')}: expected a finite number, found {value}")
-        inner: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else ()
-        waiting += [(f"{place}.{k}", v) for k, v in (enumerate(value) if isinstance(value, list) else inner)]
-    return content
-
-
-def _unique(names: list[Any], results: list[Result], path: str | Path) -> None:
-    """A case that is there twice has no figure."""
-    benchmarks, cases = set(), set()
-    for name, result in zip(names, results, strict=True):
-        record = result.record
-        if not isinstance(name, str):
-            raise RunError(f"{path}: fullname of a benchmark: expected a text, found {name!r:.80}")
-        if name in benchmarks or record.identity in cases:
-            raise RunError(f"{path}, {name}: {record.kind} of {record.case.id} is there twice")
-        benchmarks.add(name)
-        cases.add(record.identity)
-
-
-def _failures(told: tuple[FailedTest, ...], names: list[str], results: list[Result]) -> tuple[FailedTest, ...]:
-    """Those that the session told of, and those that its verdicts show, each test once."""
-    found = {f.test: f for f in told}
-    for name, result in zip(names, results, strict=True):
-        if not result.passed:
-            found.setdefault(
-                name, FailedTest(test=name, sentence="; ".join(v.sentence for v in result.verdicts if not v.passed))
-            )
-    return tuple(found.values())
-
-
-def _validate(model: Any, value: Any, where: str) -> Any:
-    if model is Result and isinstance(value, dict) and (layout := value.get("layout", 1)) not in LAYOUTS:
-        raise RunError(f"{where}: layout {layout!r}, this version reads {LAYOUTS.start} to {SCHEMA}")
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the record"
-        raise RunError(f"{where}: {place}: {first['msg']}, found {first['input']!r:.80}") from error
+            yield place.removeprefix("."), value
+        inner = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        waiting += [(f"{place}.{key}", part) for key, part in inner]

@@ -11,7 +11,8 @@ from mpcore.workloads import (
     vit_l_cifar10,
 )
 from mpcore.workloads.attention import UNMASKED
-from mpcore.workloads.base import Workload, WorkloadError, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
+from mpcore.workloads.checked import WorkloadError
 from mpcore.workloads.gpt2_text import linear
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "shapes",
     "unet_membrane",
     "vit_l_cifar10",
+    "workloads",
 ]

@@ -7,12 +7,11 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
 
 from mpcore.data import Batch, Split
-from mpcore.data.reviews import reviews
+from mpcore.data.generated.reviews import reviews
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.data.tokens import embedded_tokeniser, encoded, wordpiece_tokeniser
 from mpcore.records import Recipe, Size
-from mpcore.registry import workloads
-from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 
 GENERATED = {"train": 1600, "test": 400}
@@ -48,8 +47,9 @@ class BertImdb(Workload):
     }
     tolerances = {"tiny": 6.0, "full": 1.0}
     conditioning = 32.0
-    eager_amp_wins_over = ("fp32",)
-    why_not = (
+    reads_checkpoint = True
+    eager_amp_must_beat = ("fp32",)
+    amp_not_faster_because = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "
         "takes time to run"
     )

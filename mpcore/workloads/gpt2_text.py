@@ -10,13 +10,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
 from mpcore.data import Batch, DataError, Split
-from mpcore.data.corpus import beginning, byte_level, byte_level_of, sequences, size, word_level
-from mpcore.data.grammar import stories, vocabulary
+from mpcore.data.generated.stories import stories, vocabulary
+from mpcore.data.readers.text import beginning, sequences
 from mpcore.data.source import EMBEDDED
+from mpcore.data.vocabulary import byte_level, byte_level_of, size, word_level
 from mpcore.records import Confusion, Recipe
-from mpcore.registry import workloads
 from mpcore.workloads.attention import UNMASKED
-from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 
 ROWS = {"tiny": {"train": 800, "test": 128}, "full": {"train": 1024, "test": 128}}
@@ -55,9 +55,10 @@ class Gpt2Text(Workload):
     tolerances = {"tiny": 5.0, "full": 1.0}
     conditioning = 16.0
     numerics_rows = {"tiny": 8, "full": 2}
+    reads_checkpoint = True
     long_training = True
-    eager_amp_wins_over = ("fp32",)
-    why_not = (
+    eager_amp_must_beat = ("fp32",)
+    amp_not_faster_because = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "
         "takes time to run"
     )
@@ -91,11 +92,11 @@ class Gpt2Text(Workload):
             words = WORDS["full"] if self.size == "full" else size(self.tokeniser)
             config = GPT2Config(vocab_size=words, bos_token_id=None, eos_token_id=None, n_positions=LENGTH[self.size])
             config.update(TINY if self.size == "tiny" else {})
-            config._attn_implementation = UNMASKED
+            config._attn_implementation = UNMASKED  # private API
             return linear(GPT2LMHeadModel(config))
         sizes: Any = {"vocab_size": (size(self.tokeniser), None), "n_positions": (LENGTH[self.size], None)}
         model: Any = pretrained_model(GPT2LMHeadModel, self.checkpoint, "gpt2", **sizes)
-        model.config._attn_implementation = UNMASKED
+        model.config._attn_implementation = UNMASKED  # private API
         model.config.pad_token_id = None  # with one, each step would look for it and so wait for the device
         return linear(model)
 
@@ -115,7 +116,7 @@ class Gpt2Text(Workload):
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         return {"perplexity": predicted.double().mean().exp().item()}, None
 
-    def uninformed(self, train: Split, test: Split) -> Tensor:
+    def dummy_prediction(self, train: Split, test: Split) -> Tensor:
         """By how often a token is in the training text, one added to each."""
         counts = train.columns["input_ids"][:, 1:].flatten().bincount(minlength=size(self.tokeniser)) + 1.0
         return -(counts / counts.sum()).log()[test.columns["input_ids"][:, 1:]].mean(1)

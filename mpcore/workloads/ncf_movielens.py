@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpcore.data import Batch, Source, Split
-from mpcore.data.ratings import Interactions, Unrated, interactions, ratings
-from mpcore.metrics import ranking
+from mpcore.data.generated.ratings import ratings
+from mpcore.data.readers.ratings import Interactions, Unrated, interactions
 from mpcore.records import Confusion, Recipe, Size
-from mpcore.registry import workloads
-from mpcore.workloads.base import Workload
+from mpcore.workloads.base import Workload, workloads
+from mpcore.workloads.metrics import ranking
 
 NEGATIVES = 4
 """For each rating that is trained on."""
@@ -64,14 +64,6 @@ def interactions_of(source: Source, size: Size) -> Interactions:
     return interactions(dataset, where, CANDIDATES - 1)
 
 
-@functools.cache
-def unrated_in_training(source: Source, size: Size, device: torch.device) -> Unrated:
-    """What is not among the ratings that are trained on: to leave out what is held out for the test would tell it."""
-    found = interactions_of(source, size)
-    user, item = (torch.from_numpy(column[~found.held_out]).to(device) for column in (found.user, found.item))
-    return Unrated(user, item, found.users, found.items)
-
-
 @workloads.register
 class NcfMovieLens(Workload):
     """`full` has the widths and the dropout of NVIDIA's (DeepLearningExamples, PyTorch/Recommendation/NCF: 64 factors, an MLP
@@ -88,12 +80,16 @@ class NcfMovieLens(Workload):
     numerics_rows = {"tiny": 32, "full": 1024}
     conditioning = 32.0
     long_training = True
-    amp_wins_over = ("fp32",)
-    eager_amp_wins_over = ("fp32",)
-    why_not = (
+    amp_must_beat = ("fp32",)
+    eager_amp_must_beat = ("fp32",)
+    amp_not_faster_because = (
         "against TF32 a step is bound by memory: embeddings, their dense gradients and Adam move FP32 in every mode, and the "
         "matrix products, all that 16 bits speed up, are the smaller part"
     )
+
+    def __init__(self, size: Size, source: Source | None = None, checkpoint: str | None = None) -> None:
+        super().__init__(size, source, checkpoint)
+        self._unrated: dict[torch.device, Unrated] = {}
 
     def build_model(self) -> nn.Module:
         factors, widths = SHAPES[self.size]
@@ -111,7 +107,7 @@ class NcfMovieLens(Workload):
             unrated = Unrated(torch.from_numpy(found.user), torch.from_numpy(found.item), found.users, found.items)
             others = unrated.sample(user, CANDIDATES - 1, generator)
             return Split({"user": user, "items": torch.cat((item[:, None], others), dim=1)})
-        unrated = unrated_in_training(self.source, self.size, user.device)
+        unrated = self._unrated_in_training(user.device)
         partial = user[unrated.count[user] > 0].repeat_interleave(NEGATIVES)
         rows = {
             "user": torch.cat((user, partial)),
@@ -131,7 +127,7 @@ class NcfMovieLens(Workload):
         user = batch["user"][:, None]
         return _ranks(torch.cat([model(user.expand_as(items), items) for items in batch["items"].split(CHUNK, dim=1)], dim=1))
 
-    def uninformed(self, train: Split, test: Split) -> Tensor:
+    def dummy_prediction(self, train: Split, test: Split) -> Tensor:
         """By popularity: for all users the items that were rated most."""
         rated = train.columns["item"][train.columns["label"] == 1]
         items = test.columns["items"]
@@ -142,9 +138,16 @@ class NcfMovieLens(Workload):
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Other items in place of those that the user did not rate."""
-        unrated = unrated_in_training(self.source, self.size, batch["user"].device)
-        fresh = unrated.drawn(batch["user"], generator)
+        fresh = self._unrated_in_training(batch["user"].device).drawn(batch["user"], generator)
         return batch | {"item": torch.where(batch["label"] == 0, fresh, batch["item"])}
+
+    def _unrated_in_training(self, device: torch.device) -> Unrated:
+        """What is not among the ratings that are trained on: to leave out what is held out for the test would tell it."""
+        if device not in self._unrated:
+            found = interactions_of(self.source, self.size)
+            user, item = (torch.from_numpy(column[~found.held_out]).to(device) for column in (found.user, found.item))
+            self._unrated[device] = Unrated(user, item, found.users, found.items)
+        return self._unrated[device]
 
 
 def _ranks(scores: Tensor) -> Tensor:

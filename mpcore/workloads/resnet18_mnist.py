@@ -6,12 +6,11 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from mpcore.data import Batch, Split
-from mpcore.data.digits import digits
-from mpcore.data.images import pixels
+from mpcore.data.readers.digits import digits
+from mpcore.data.readers.images import pixels
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.records import Recipe
-from mpcore.registry import workloads
-from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
 
 ROWS = {"tiny": {"train": 1440, "test": 360}, "full": {"train": 60_000, "test": 10_000}}
@@ -34,9 +33,10 @@ class ResNet18Mnist(Workload):
     }
     tolerances = {"tiny": 2.0, "full": 0.3}
     conditioning = 512.0
+    reads_checkpoint = True
     update_noise = 0.05  # in FP32 0.0013, 0.0058 or 0.024 in nine runs of the same code, on H100 and H200
-    eager_amp_wins_over = ()
-    why_not = (
+    eager_amp_must_beat = ()
+    amp_not_faster_because = (
         "launch-bound: 64 images of 28x28 keep a GPU busy for less time than Python takes to launch the kernels of a step, "
         "and autocast launches more of them"
     )

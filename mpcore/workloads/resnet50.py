@@ -9,11 +9,11 @@ from transformers import ResNetConfig, ResNetForImageClassification
 from transformers.models.resnet.modeling_resnet import ResNetBottleNeckLayer
 
 from mpcore.data import Batch, Split
-from mpcore.data.images import gratings, pixels
+from mpcore.data.generated.gratings import gratings
+from mpcore.data.readers.images import pixels
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.records import Recipe
-from mpcore.registry import workloads
-from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
 
 ROWS = {"tiny": {"train": 640, "test": 200}, "full": {"train": 9469, "test": 3925}}
@@ -40,7 +40,8 @@ class ResNet50(Workload):
     }
     tolerances = {"tiny": 6.0, "full": 1.5}
     conditioning = 16.0
-    flips = 4.0
+    reads_checkpoint = True
+    kink_factor = 4.0
     numerics_rows = {"tiny": 16, "full": 16}
     long_training = True
     files: ClassVar[dict[str, tuple[str, ...]]] = {"train": ("train.parquet",), "test": ("test.parquet", "validation.parquet")}

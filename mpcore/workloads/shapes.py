@@ -10,9 +10,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from mpcore.data import Batch, Split
 from mpcore.records import Recipe
-from mpcore.registry import workloads
 from mpcore.workloads.attention import UNMASKED
-from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
 
 
 class Shape(Workload):
@@ -63,7 +62,7 @@ class Bert(Shape):
     def build_model(self) -> nn.Module:
         narrow = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
         config = BertConfig(num_labels=self.classes, **(narrow if self.size == "tiny" else {}))
-        config._attn_implementation = UNMASKED
+        config._attn_implementation = UNMASKED  # private API
         return BertForSequenceClassification(config)
 
     def inputs(self, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -78,8 +77,8 @@ class Bert(Shape):
 class Bert128(Bert):
     name = "bert-s128"
     length = 128
-    eager_amp_wins_over = ("fp32",)
-    why_not = "64 sequences of 128 tokens are launch-bound in eager execution"
+    eager_amp_must_beat = ("fp32",)
+    amp_not_faster_because = "64 sequences of 128 tokens are launch-bound in eager execution"
 
 
 @workloads.register

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpcore.data import Batch, DataError, Split
-from mpcore.data.cells import PIXELS, cells
-from mpcore.data.images import pixels
+from mpcore.data.generated.micrographs import PIXELS, cells
+from mpcore.data.readers.images import pixels
 from mpcore.data.source import EMBEDDED, HUB
-from mpcore.metrics import segmentation
 from mpcore.records import Confusion, Recipe
-from mpcore.registry import workloads
-from mpcore.workloads.base import Workload
+from mpcore.workloads.base import Workload, workloads
+from mpcore.workloads.metrics import segmentation
+from mpcore.workloads.unet import UNet
 
 FEATURES = {"tiny": (16, 16, 16, 16, 16, 16), "full": (64, 128, 256, 512, 1024, 64)}
 """Channels of the five levels, and after the last up-convolution."""
@@ -45,25 +45,12 @@ class UNetMembrane(Workload):
     }
     tolerances = {"tiny": 3.0, "full": 1.0}
     conditioning = 8.0
-    flips = 4.0
+    kink_factor = 4.0
     numerics_rows = {"tiny": 4, "full": 1}
     long_training = True
 
     def build_model(self) -> nn.Module:
-        from monai.networks.nets.basic_unet import BasicUNet, UpCat  # takes seconds
-
-        model = BasicUNet(
-            spatial_dims=2,
-            in_channels=1,
-            out_channels=1,
-            features=FEATURES[self.size],
-            act=("relu", {"inplace": True}),
-            norm=("batch", {}),
-            bias=False,  # which the normalisation takes away again
-        )
-        for module in model.modules():
-            if isinstance(module, UpCat):
-                module.is_pad = False  # sizes that halve four times need none, and it would copy what it leaves as it is
+        model = UNet(FEATURES[self.size])
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def data(self, split: str) -> Split:
@@ -90,7 +77,7 @@ class UNetMembrane(Workload):
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         return segmentation(truth["label"], predicted)
 
-    def uninformed(self, train: Split, test: Split) -> Tensor:
+    def dummy_prediction(self, train: Split, test: Split) -> Tensor:
         """Membrane everywhere."""
         return torch.ones_like(test.columns["label"])
 

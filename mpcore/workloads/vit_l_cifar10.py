@@ -7,12 +7,12 @@ from torch.nn import functional as F
 from transformers import ViTConfig, ViTForImageClassification
 
 from mpcore.data import Batch, Split
-from mpcore.data.images import gratings, pixels
+from mpcore.data.generated.gratings import gratings
+from mpcore.data.readers.images import pixels
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.records import Recipe
-from mpcore.registry import workloads
 from mpcore.workloads.attention import UNMASKED
-from mpcore.workloads.base import Workload, cross_entropy
+from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
 
 ROWS = {"tiny": {"train": 640, "test": 200}, "full": {"train": 50_000, "test": 10_000}}
@@ -51,6 +51,7 @@ class VitLCifar10(Workload):
     }
     tolerances = {"tiny": 3.0, "full": 1.5}
     conditioning = 64.0
+    reads_checkpoint = True
     numerics_rows = {"tiny": 16, "full": 4}
     long_training = True
 
@@ -61,7 +62,7 @@ class VitLCifar10(Workload):
                 ViTForImageClassification, self.checkpoint, "vit", self.classes, image_size=(side, side), num_channels=(3, 3)
             )
         config = ViTConfig(num_labels=self.classes, **CONFIG[self.size])
-        config._attn_implementation = UNMASKED
+        config._attn_implementation = UNMASKED  # private API
         return ViTForImageClassification(config)
 
     def data(self, split: str) -> Split:

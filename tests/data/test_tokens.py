@@ -5,7 +5,7 @@ from datasets import Dataset
 from transformers import BertTokenizer
 
 from mpcore.data import DataError
-from mpcore.data.reviews import reviews, vocabulary
+from mpcore.data.generated.reviews import reviews, vocabulary
 from mpcore.data.tokens import SPECIAL, embedded_tokeniser, encoded, wordpiece_tokeniser
 
 PAD, UNKNOWN, CLS, SEP = 0, 1, 2, 3

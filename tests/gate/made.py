@@ -1,6 +1,22 @@
 """Records as a measurement would make them."""
 
-from mpcore.records import Blocks, Case, GpuState, Numerics, Parity, Quality, Reference, Speed, Training
+from mpcore.records import (
+    Blocks,
+    Case,
+    Drift,
+    GpuState,
+    Hardware,
+    Machine,
+    Numerics,
+    Parity,
+    Quality,
+    Reference,
+    Requirements,
+    Result,
+    Run,
+    Speed,
+    Training,
+)
 
 
 def case(precision="fp16-amp"):
@@ -26,7 +42,7 @@ def speed(loss_before=0.7, loss_after=0.5, seconds=(1.0, 1.1, 0.9), fp32=(4.0, 4
         "loss_scale": None,
         "skipped_steps": 0,
         "flops_per_step": 100,
-        "half_flops_share": 0.75,
+        "low_precision_flops_share": 0.75,
         "ceiling_flops": None,
         "profile": None,
         "gpu": None,
@@ -41,10 +57,21 @@ def gpu(*limits):
     )
 
 
-def parity(ours=(1.0, 1.1, 0.9), theirs=(4.0, 4.4, 3.6), device="cuda"):
+def parity(ours=(1.0, 1.1, 0.9), theirs=(4.0, 4.4, 3.6), at_least=1.5, **changes):
     """A block is two steps of ours and four of theirs."""
-    fields = {"device": device, "rival": "Fabric", "rival_version": "2.6.1"}
-    return Parity(**shared() | fields, ours=Blocks(steps=2, seconds=ours), theirs=Blocks(steps=4, seconds=theirs))
+    fields = {
+        "device": "cuda",
+        "trainer": "Fabric",
+        "trainer_version": "2.6.1",
+        "ours": Blocks(steps=2, seconds=ours),
+        "theirs": Blocks(steps=4, seconds=theirs),
+        "requirements": Requirements(at_least=at_least),
+    }
+    return Parity(**shared() | fields | changes)
+
+
+def drift(**shares):
+    return Drift(**shared("fp32"), shares=shares)
 
 
 def training(seed, accuracy, diverged=None):
@@ -63,13 +90,51 @@ def training(seed, accuracy, diverged=None):
     )
 
 
-def quality(precision, *accuracies, diverged=()):
-    trainings = tuple(training(seed, a, dict(diverged).get(seed)) for seed, a in enumerate(accuracies))
-    kinds = {"weights": "random", "data": "embedded", "rows": {"train": 8, "test": 8}, "metric": "accuracy"}
-    return Quality(**shared(precision) | kinds, trainings=trainings)
+def quality(precision, *accuracies, fp32=None, diverged=(), **changes):
+    """fp32: what the reference reached, None where there is none."""
+    fields = {
+        "weights": "random",
+        "data": "embedded",
+        "rows": {"train": 8, "test": 8},
+        "metric": "accuracy",
+        "reference": None if fp32 is None else quality("fp32", *fp32).scores,
+        "trainings": tuple(training(seed, a, dict(diverged).get(seed)) for seed, a in enumerate(accuracies)),
+    }
+    return Quality(**shared(precision) | fields | changes)
 
 
 def numerics(**changes):
     errors = {"loss_error": 0.005, "gradient_error": 0.05, "update_error": 0.1, "flushed_share": 0.005}
-    others = {"seconds": 1.0, "updates": 20, "skipped_steps": 0, "half_flops_share": 0.75}
+    others = {"seconds": 1.0, "updates": 20, "skipped_steps": 0, "low_precision_flops_share": 0.75}
     return Numerics(**shared() | errors | others | changes)
+
+
+def step(milliseconds, precision="fp16-amp", workload="bert-imdb", **changes):
+    """A graph's blocks on a GPU."""
+    blocks = Blocks(steps=1, seconds=(milliseconds / 1e3,) * 3)
+    made = speed(blocks=blocks, references={}, device="cuda", **changes)
+    names = {"precision": precision, "workload": workload, "execution": "graph"}
+    return made.model_copy(update={"case": made.case.model_copy(update=names)})
+
+
+def run(*records, **changes):
+    hardware = Hardware(
+        device="cuda",
+        name="A",
+        count=1,
+        memory_bytes=1,
+        power_limit_watts=1,
+        mig=None,
+        uuid="u",
+        capability="9.0",
+        cpu="c",
+        cores=1,
+    )
+    fields = {
+        "command": "",
+        "datetime": "",
+        "commit": None,
+        "machine": Machine(hardware=hardware, software={}),
+        "results": tuple(Result(record=record) for record in records),
+    }
+    return Run(**fields | changes)

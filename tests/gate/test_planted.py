@@ -5,11 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mpcore import gate
-from mpcore.execution import CaptureError
-from mpcore.gate import Since
+from mpcore.execution.graph import CaptureError
+from mpcore.gate import BaselineMatch, regressions
+from mpcore.gate.margins import Margins
 from mpcore.measure import Bench
-from mpcore.policy import Margins
 from mpcore.precision.autocast import Autocast, FP16Autocast
 from mpcore.precision.base import Precision
 from mpcore.precision.master import MasterWeights
@@ -44,13 +43,13 @@ class Accepted:
         return self._found[key]
 
     def measured(self, kind, precision):
-        return {"speed": self.bench.alone, "numerics": self.bench.numerics}[kind](self.case(precision))
+        return {"speed": self.bench.speed_alone, "numerics": self.bench.numerics}[kind](self.case(precision))
 
     def failures(self, kind, precision):
         """Sentences by metric. To be called once the fault is planted, and `before` was called without."""
         accepted = self._found[kind, precision]
-        verdicts = gate.compared(Since(self.measured(kind, precision), dict(enumerate([accepted] * 3))), Margins(points=1.0))
-        return {v.metric: v.sentence for v in verdicts if not v.passed}
+        match = BaselineMatch(self.measured(kind, precision), dict(enumerate([accepted] * 3)))
+        return {r.metric: r.sentence for r in regressions(match, Margins(points=1.0)) if not r.passed}
 
 
 @pytest.fixture(scope="module")

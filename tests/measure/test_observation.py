@@ -5,10 +5,10 @@ import math
 import pytest
 
 from mpcore.measure.numerics import measure_numerics, observe
+from mpcore.measure.setup import Setup
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Recipe
-from mpcore.registry import precisions
-from mpcore.train import TrainStep
+from mpcore.records import Case, Recipe, Requirements
+from mpcore.training.step import TrainStep
 
 
 @pytest.fixture
@@ -31,9 +31,8 @@ def test_the_updates_of_sgd_are_as_large_as_adam_s(plain, cpu):
 
 @pytest.mark.parametrize(("name", "lost"), [("fp32", False), ("bf16-manual", False), ("bf16-true", True)])
 def test_of_sgd_s_updates_those_without_masters_are_lost(plain, cpu, name, lost):
-    step = TrainStep(plain, precisions[name](), cpu, dropout=False)
-    case = Case(workload="dots", precision=name, size="tiny")
-    numerics = measure_numerics(case, step, plain.split("train", cpu).rows(slice(32)), observed(plain, FP64(), cpu))
+    setup = Setup(Case(workload="dots", precision=name, size="tiny"), plain, cpu, Requirements())
+    numerics = measure_numerics(setup, plain.split("train", cpu).rows(slice(32)), observed(plain, FP64(), cpu))
     assert (numerics.update_error > 0.4) is lost
     assert (numerics.update_error < 0.05) is not lost
 
@@ -42,9 +41,6 @@ def test_what_is_zero_is_no_division_by_it(dots, cpu):
     """A model that has nothing left to learn."""
     loss = type(dots).loss
     dots.loss = lambda model, batch: 0.0 * loss(dots, model, batch)
-    case = Case(workload="dots", precision="fp32", size="tiny")
-    batch = dots.split("train", cpu).rows(slice(32))
-    numerics = measure_numerics(
-        case, TrainStep(dots, precisions["fp32"](), cpu, dropout=False), batch, observed(dots, FP64(), cpu)
-    )
+    setup = Setup(Case(workload="dots", precision="fp32", size="tiny"), dots, cpu, Requirements())
+    numerics = measure_numerics(setup, dots.split("train", cpu).rows(slice(32)), observed(dots, FP64(), cpu))
     assert (numerics.loss_error, numerics.gradient_error) == (0.0, 0.0)

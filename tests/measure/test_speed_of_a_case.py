@@ -2,23 +2,27 @@
 
 import dataclasses
 import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from mpcore import gate
-from mpcore.execution import CaptureError
-from mpcore.hardware import GpuWatch
+from mpcore.device.nvml import NvmlSampler
+from mpcore.execution.graph import CaptureError
+from mpcore.gate.checks import checks
+from mpcore.gate.intervals import ratio_interval
 from mpcore.measure import Bench, timing
 from mpcore.measure import speed as module
 from mpcore.measure.ceiling import matmul_flops
-from mpcore.measure.speed import Stand, measure_speed
-from mpcore.measure.timing import Contestant, block_seconds, take_turns
+from mpcore.measure.learning import learning_losses
+from mpcore.measure.setup import TimingSetup
+from mpcore.measure.speed import measure_speed
+from mpcore.measure.timing import TimedStep, block_seconds, interleave
+from mpcore.precision import precisions
 from mpcore.precision.native import FP32
-from mpcore.records import Blocks, Case, Reference
-from mpcore.registry import precisions
-from mpcore.stats import ratio_interval
-from mpcore.train import TrainStep
+from mpcore.records import Blocks, Case, Reference, Requirements
+from mpcore.training.step import TrainStep
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -31,55 +35,66 @@ def _briefly(monkeypatch, request):
         monkeypatch.setitem(timing.BLOCK_SECONDS, "cpu", 0.01)
 
 
-@pytest.fixture
-def stand_of(dots):
-    """stand_of(device, precision, execution): where the test workload is measured."""
+@dataclass(frozen=True, kw_only=True)
+class Built(TimingSetup):
+    """Whose steps are made by a function of a test."""
 
-    def stand_of(device, precision="bf16-amp", execution="eager"):
-        def build(case):
+    make: Callable[[Case], TrainStep]
+
+    def build(self, *, dropout=True):
+        return self.make(self.case)
+
+
+@pytest.fixture
+def setup_of(dots):
+    """setup_of(device, precision, execution): what is needed to time the test workload."""
+
+    def setup_of(device, precision="bf16-amp", execution="eager"):
+        def make(case):
             return TrainStep(dots, precisions[case.precision](), device, execution=case.execution)
 
         split = dots.split("train", device)
         case = Case(workload="dots", precision=precision, execution=execution, size="tiny")
         batches = [split.rows(slice(32)), split.rows(slice(32, 64))]
-        return Stand(case, build, batches, GpuWatch(device), target=0.5)
+        needed = {"batches": batches, "sampler": NvmlSampler(device), "target": 0.5, "make": make}
+        return Built(case, dots, device, Requirements(), **needed)
 
-    return stand_of
+    return setup_of
 
 
-def test_an_eager_case_takes_turns_with_its_references(stand_of, cpu):
-    speed = measure_speed(stand_of(cpu), {"fp32": None}, None)
+def test_an_eager_case_takes_turns_with_its_references(setup_of, cpu):
+    speed = measure_speed(setup_of(cpu), {"fp32": None}, None)
     reference = speed.references["fp32"]
     assert reference.rounds == speed.blocks
     assert len(reference.blocks.seconds) == len(speed.blocks.seconds)
     assert speed.loss_after < speed.loss_before
     assert speed.flops_per_step == 32 * 2 * (16 * 32 * 2 + 32 * 2 * 3)  # no gradient of the input
-    assert speed.half_flops_share == 1.0
+    assert speed.low_precision_flops_share == 1.0
     assert speed.profile.seconds > 0
     assert (speed.eager, speed.gpu, speed.pool_bytes, speed.peak_allocated_bytes, speed.ceiling_flops) == (None,) * 5
 
 
-def test_a_step_that_learns_only_while_python_launches_it_is_seen_not_to_learn(stand_of, cpu):
+def test_a_step_that_learns_only_while_python_launches_it_is_seen_not_to_learn(setup_of, cpu):
     """As a graph would be that replays nothing: what counts is learned by the case's own execution."""
-    stand = stand_of(cpu)
+    setup = setup_of(cpu)
 
-    def build(case, build=stand.build):
-        step = build(case)
+    def make(case):
+        step = setup.make(case)
         step._execute.function = lambda batch: step.workload.loss(step.model, batch).detach()
         return step
 
-    speed = measure_speed(dataclasses.replace(stand, build=build), {}, None)
-    assert gate.speed_verdicts(speed)[0].status == "worse"
-    assert gate.speed_verdicts(measure_speed(stand, {}, None))[0].status == "same"
+    speed = measure_speed(dataclasses.replace(setup, make=make), {}, None)
+    assert checks(speed)[0].status == "failed"
+    assert checks(measure_speed(setup, {}, None))[0].status == "passed"
 
 
-def test_it_learns_until_the_loss_has_fallen_and_from_where_it_stood_before(stand_of, cpu, monkeypatch):
+def test_it_learns_until_the_loss_has_fallen_and_from_where_it_stood_before(setup_of, cpu, monkeypatch):
     """At a constant rate a loss may rise at first, and an end that is below that is not learnt."""
-    stand, rates = stand_of(cpu), []
-    step = stand.build(stand.case)
+    setup, rates = setup_of(cpu), []
+    step = setup.build()
     set_learning_rate, own = step.set_learning_rate, step.workload.recipe.learning_rate
     monkeypatch.setattr(step, "set_learning_rate", lambda rate: (rates.append(rate / own), set_learning_rate(rate)))
-    losses = module._losses(step, stand.batches)
+    losses = learning_losses(step, setup.batches)
     assert rates[:7] == [0.0] * 5 + [pytest.approx(0.1), pytest.approx(0.2)]
     assert 20 <= len(losses) < 105
     assert statistics.fmean(losses[-5:]) < 0.8 * statistics.fmean(losses[:5])
@@ -96,55 +111,55 @@ def test_a_mode_is_emulated_where_its_fastest_step_is_slow(monkeypatch, cpu):
     assert not list(seconds)
 
 
-def test_rounds_that_were_dropped_beside_a_reference_are_counted(stand_of, cpu, monkeypatch):
+def test_rounds_that_were_dropped_beside_a_reference_are_counted(setup_of, cpu, monkeypatch):
     monkeypatch.setattr(module, "CLOSE", 1e6)
     alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None)
-    stand = stand_of(cpu)
-    monkeypatch.setattr(stand.watch, "look", lambda: True)
-    reference = measure_speed(stand, {"fp32": alone}, None).references["fp32"]
+    setup = setup_of(cpu)
+    monkeypatch.setattr(setup.sampler, "sample", lambda: True)
+    reference = measure_speed(setup, {"fp32": alone}, None).references["fp32"]
     assert reference.dropped_blocks == len(reference.blocks.seconds)
 
 
-def test_a_reference_that_was_measured_alone_is_taken_as_it_is_where_the_ratio_is_far_from_one(stand_of, cpu):
+def test_a_reference_that_was_measured_alone_is_taken_as_it_is_where_the_ratio_is_far_from_one(setup_of, cpu):
     alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None, dropped_blocks=3)
-    assert measure_speed(stand_of(cpu), {"fp32": alone}, None).references["fp32"] == alone
+    assert measure_speed(setup_of(cpu), {"fp32": alone}, None).references["fp32"] == alone
 
 
-def test_where_the_ratio_is_close_to_one_it_takes_turns_all_the_same(stand_of, cpu, monkeypatch):
+def test_where_the_ratio_is_close_to_one_it_takes_turns_all_the_same(setup_of, cpu, monkeypatch):
     monkeypatch.setattr(module, "CLOSE", 1e6)
     alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None)
-    reference = measure_speed(stand_of(cpu), {"fp32": alone}, None).references["fp32"]
+    reference = measure_speed(setup_of(cpu), {"fp32": alone}, None).references["fp32"]
     assert reference.rounds is not None
     assert reference.blocks.seconds != (10.0, 10.0)
 
 
-def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_other(stand_of, cpu, monkeypatch):
+def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_other(setup_of, cpu, monkeypatch):
     """The record says so: the reference has no rounds of the case."""
-    turns = module.take_turns
+    turns = module.interleave
 
-    def narrow(contestants, *rest):
-        if len(contestants) > 1:
+    def narrow(timed_steps, *rest):
+        if len(timed_steps) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return turns(contestants, *rest)
+        return turns(timed_steps, *rest)
 
-    monkeypatch.setattr(module, "take_turns", narrow)
+    monkeypatch.setattr("mpcore.measure.setup.interleave", narrow)
     monkeypatch.setattr(module, "CLOSE", 1e6)
     alone = Reference(blocks=Blocks(steps=1, seconds=(10.0, 10.0)), rounds=None)
     for known in (None, alone):
-        speed = measure_speed(stand_of(cpu), {"fp32": known}, None)
+        speed = measure_speed(setup_of(cpu), {"fp32": known}, None)
         assert speed.references["fp32"].rounds is None
         assert (speed.references["fp32"] == alone) is (known is not None)
 
 
-def test_a_reference_that_does_not_fit_at_all_is_left_out(stand_of, cpu, monkeypatch):
-    stand = stand_of(cpu)
+def test_a_reference_that_does_not_fit_at_all_is_left_out(setup_of, cpu, monkeypatch):
+    setup = setup_of(cpu)
 
-    def build(case, build=stand.build):
+    def make(case):
         if case.precision == "fp32":
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return build(case)
+        return setup.make(case)
 
-    speed = measure_speed(dataclasses.replace(stand, build=build), {"fp32": None}, None)
+    speed = measure_speed(dataclasses.replace(setup, make=make), {"fp32": None}, None)
     assert speed.references == {}
     assert len(speed.blocks.seconds) >= 4
 
@@ -152,13 +167,13 @@ def test_a_reference_that_does_not_fit_at_all_is_left_out(stand_of, cpu, monkeyp
 def test_a_captured_reference_that_fails_is_tried_once_and_its_own_case_still_fails(monkeypatch, cpu):
     bench, tried = Bench(cpu), []
 
-    def build(case, **_):
-        tried.append(case.precision)
-        if case.precision == "fp32":
+    def build(setup, **_):
+        tried.append(setup.case.precision)
+        if setup.case.precision == "fp32":
             raise CaptureError("the step cannot be captured")
-        return TrainStep(bench.workload(case), precisions[case.precision](), cpu)
+        return TrainStep(setup.workload, precisions[setup.case.precision](), cpu)
 
-    monkeypatch.setattr(bench, "build", build)
+    monkeypatch.setattr(TimingSetup, "build", build)
     monkeypatch.setattr(bench, "_captured", lambda _: True)
     case = Case(workload="resnet18-mnist", precision="bf16-amp", size="tiny")
     assert bench.speed(case).references == {}
@@ -179,13 +194,13 @@ class TestOnAGpu:
     device = torch.device("cuda")
 
     @pytest.mark.parametrize("execution", ["eager", "graph"])
-    def test_everything_is_measured(self, stand_of, execution):
-        watch = GpuWatch(self.device)
-        speed = measure_speed(stand_of(self.device, execution=execution), {}, matmul_flops(FP32(), self.device))
+    def test_everything_is_measured(self, setup_of, execution):
+        sampler = NvmlSampler(self.device)
+        speed = measure_speed(setup_of(self.device, execution=execution), {}, matmul_flops(FP32(), self.device))
         assert 0 < speed.ceiling_share < 1
         assert speed.peak_allocated_bytes > 0
         assert speed.peak_reserved_bytes >= 0
-        assert (speed.gpu is None) is (watch.reason is not None)
+        assert (speed.gpu is None) is (sampler.reason is not None)
         if execution == "graph":
             assert speed.pool_bytes > 0
             assert speed.launch_overhead > 1
@@ -208,8 +223,8 @@ class TestOnAGpu:
         slower.step.precision.backward = waiting
         ratios = {}
         for name, other in (("again", again), ("slower", slower)):
-            mine = Contestant(plain.step, plain.batches)
-            take_turns([mine, other], 0.0005, GpuWatch(self.device))
+            mine = TimedStep(plain.step, plain.batches)
+            interleave([mine, other], 0.0005, NvmlSampler(self.device))
             ratios[name] = other.blocks.step_seconds / mine.blocks.step_seconds
         assert ratios["again"] == pytest.approx(1.0, abs=0.003)
         assert 1.005 < ratios["slower"] < 1.02
@@ -228,9 +243,9 @@ class TestOnAGpu:
             def __call__(self, _, replay=ours_captured._graph.replay):
                 replay()
 
-        mine = Contestant(ours.step, ours.batches)
-        bare = Contestant(Bare(), ours.batches)
-        take_turns([mine, bare], 0.0003, GpuWatch(self.device))
+        mine = TimedStep(ours.step, ours.batches)
+        bare = TimedStep(Bare(), ours.batches)
+        interleave([mine, bare], 0.0003, NvmlSampler(self.device))
         slower = ratio_interval(mine.seconds, [s * mine.steps / bare.steps for s in bare.seconds])
         print(f"ours takes {slower.centre:.5f} times a bare loop ({slower.low:.5f} to {slower.high:.5f})")
         assert slower.low < 1.002
@@ -241,8 +256,8 @@ class TestOnAGpu:
         workload = ResNet18Mnist("full")
         split = workload.split("train", self.device)
         step = TrainStep(workload, precisions["fp16-amp"](), self.device, execution="graph")
-        return Contestant(step, [split.rows(slice(64)), split.rows(slice(64, 128))])
+        return TimedStep(step, [split.rows(slice(64)), split.rows(slice(64, 128))])
 
-    def _per_step(self, contestant):
-        take_turns([contestant], 0.001, GpuWatch(self.device))
-        return contestant.blocks.step_seconds
+    def _per_step(self, timed):
+        interleave([timed], 0.001, NvmlSampler(self.device))
+        return timed.blocks.step_seconds

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpcore.flops import FlopCount
+from mpcore.device.flops import FlopCount
 from mpcore.precision.autocast import BF16Autocast, FP16Autocast
 from mpcore.workloads import cross_entropy
 

@@ -1,14 +1,13 @@
-"""What the modes share: patterns of kept modules, casts, optimisers, support."""
+"""What the modes share: optimisers, support, and the base itself."""
 
 import pytest
 import torch
 from torch import nn
 
-from mpcore.precision.base import Precision, cast_floats, cast_model, hold_fp32, matching
+from mpcore.precision.base import Precision, precisions
 from mpcore.precision.native import FP32, TF32
 from mpcore.records import Recipe
-from mpcore.registry import precisions
-from mpcore.train import TrainStep
+from mpcore.training.step import TrainStep
 
 CPU = torch.device("cpu")
 
@@ -21,7 +20,7 @@ def test_the_modes_are_registered_in_the_order_of_the_tables():
 
 
 def test_only_one_mode_is_a_negative_control():
-    assert [name for name in precisions.names() if precisions[name].control] == ["fp16-true"]
+    assert [name for name in precisions.names() if precisions[name].negative_control] == ["fp16-true"]
 
 
 def test_a_cpu_runs_all_modes_but_two():
@@ -42,47 +41,6 @@ def test_bf16_by_emulation_is_not_support(name, monkeypatch):
 @pytest.mark.parametrize(("name", "roundoff"), [("fp32", 2**-24), ("tf32", 2**-11), ("fp16-amp", 2**-11), ("bf16-true", 2**-8)])
 def test_round_off_is_that_of_the_format(name, roundoff):
     assert precisions[name].roundoff() == roundoff
-
-
-def test_patterns_choose_the_outermost_modules(model):
-    assert matching(model, ["0"]) == [model[0]]
-    assert matching(model, ["*"]) == list(model)
-    assert matching(nn.Sequential(model), ["0", "0.1"]) == [model]
-    assert matching(model, []) == []
-
-
-def test_what_shares_weights_is_chosen_too():
-    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 4), nn.Linear(4, 7, bias=False))
-    model[2].weight = model[0].weight
-    assert matching(model, ["2"]) == [model[2], model[0]]
-
-
-def test_a_pattern_that_matches_nothing_is_an_error(model):
-    with pytest.raises(ValueError, match=r"keep_fp32: no module of Sequential matches 'encoder\.\*'"):
-        matching(model, ["encoder.*"])
-
-
-def test_casts_reach_into_containers_and_leave_integers_alone():
-    batch = {"x": [torch.zeros(2)], "label": torch.zeros(2, dtype=torch.long)}
-    half = cast_floats(batch, torch.float16)
-    assert half["x"][0].dtype == torch.float16
-    assert half["label"].dtype == torch.long
-
-
-def test_a_held_module_computes_in_fp32_under_autocast_and_hands_on_what_it_is_told():
-    layer = nn.Linear(4, 4)
-    hold_fp32(layer, "cpu", torch.bfloat16)
-    seen = []
-    layer.register_forward_hook(lambda _module, _args, out: seen.append(out.dtype))
-    with torch.autocast("cpu", torch.bfloat16):
-        exact = layer(torch.full((1, 4), 1 / 3))
-    assert seen == [torch.bfloat16]
-    assert torch.equal(exact, nn.functional.linear(torch.full((1, 4), 1 / 3), layer.weight, layer.bias).bfloat16())
-
-
-def test_the_model_is_cast_but_for_what_is_kept(model):
-    cast_model(model, torch.bfloat16, [model[1]])
-    assert [p.dtype for p in model.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2 + [torch.bfloat16] * 2
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
@@ -127,4 +85,4 @@ def test_the_base_is_fp32(model, batch, recipe):
     for mine, other_p in zip(model.parameters(), other, strict=True):
         torch.testing.assert_close(mine, other_p)
     assert all(p.grad is None for p in model.parameters())
-    assert Precision.half_share == 0
+    assert Precision.low_precision_share == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpcore.flops import FlopCount
+from mpcore.device.flops import FlopCount
 from mpcore.precision.forward import FP16Forward
 
 LAYERS = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpcore.flops import FlopCount
+from mpcore.device.flops import FlopCount
 from mpcore.precision import Inapplicable
 from mpcore.precision.fp8 import FP8
 from mpcore.workloads import cross_entropy

@@ -3,7 +3,9 @@ import pytest
 from mpcore.records import (
     Blocks,
     Case,
+    Check,
     Divergence,
+    Drift,
     Family,
     GpuState,
     Hardware,
@@ -14,14 +16,15 @@ from mpcore.records import (
     Profile,
     Quality,
     Reference,
+    Regression,
     Result,
     Run,
+    Scores,
     Selection,
     Speed,
     Training,
-    Verdict,
 )
-from mpcore.report.outcome import Outcome
+from mpcore.report.summary import SessionSummary
 
 UNITS = {"bert-imdb": ("reviews", 32), "resnet18-mnist": ("images", 64)}
 STEP_MS = {  # of BERT-base as a graph on an H200, as far as a report cares
@@ -62,7 +65,7 @@ def speed(workload, precision, seconds, peak=2**30, **references):
         loss_scale=None,
         skipped_steps=0,
         flops_per_step=100,
-        half_flops_share=0.5,
+        low_precision_flops_share=0.5,
         ceiling_flops=None,
         profile=None,
         gpu=None,
@@ -90,9 +93,9 @@ def on_gpu(precision):
             "peak_reserved_bytes": 12 * 2**30,
             "pool_bytes": 8 * 2**30,
             "flops_per_step": 6 * 10**12,
-            "half_flops_share": 0.98,
+            "low_precision_flops_share": 0.98,
             "ceiling_flops": 700e12,
-            "profile": Profile(kernels=kernels, rest=None, families=families),
+            "profile": Profile(kernels=kernels, families=families),
             "gpu": gpu(),
         }
     )
@@ -111,7 +114,8 @@ def gpu():
     )
 
 
-def quality(workload, precision, *accuracies, confusion=((40, 10), (5, 45)), diverged=None, **changes):
+def quality(workload, precision, *accuracies, fp32=None, confusion=((40, 10), (5, 45)), diverged=None, **changes):
+    """fp32: the accuracies that FP32 reached, from the same seeds."""
     trainings = tuple(
         Training(
             seed=seed,
@@ -129,7 +133,8 @@ def quality(workload, precision, *accuracies, confusion=((40, 10), (5, 45)), div
         for seed, accuracy in enumerate(accuracies)
     )
     others = {"weights": "random", "data": "embedded", "rows": {"train": 1600, "test": 100}, "metric": "accuracy"}
-    return Quality(**shared(workload, precision, **changes) | others, trainings=trainings)
+    reference = Scores(precision="fp32", by_seed=dict(enumerate(fp32))) if fp32 else None
+    return Quality(**shared(workload, precision, **changes) | others, trainings=trainings, reference=reference)
 
 
 def numerics(workload, precision, gradient_error, **changes):
@@ -142,31 +147,29 @@ def numerics(workload, precision, gradient_error, **changes):
         updates=20,
         update_error=0.03,
         skipped_steps=0,
-        half_flops_share=0.75,
+        low_precision_flops_share=0.75,
     )
 
 
-def parity(workload, rival, version, ours, theirs, **changes):
+def parity(workload, trainer, version, ours, theirs, **changes):
     """Of fp16-amp; one block is ten steps of ours, and twenty of theirs."""
     others = {"ours": Blocks(steps=10, seconds=ours), "theirs": Blocks(steps=20, seconds=theirs)}
-    return Parity(**shared(workload, "fp16-amp") | others | changes, rival=rival, rival_version=version)
+    return Parity(**shared(workload, "fp16-amp") | others | changes, trainer=trainer, trainer_version=version)
 
 
-def verdict(record, metric, status="same", sentence="all is well", known=False):
-    return Verdict(
-        kind=record.kind,
-        case=record.case.id,
-        metric=metric,
-        status=status,
-        value=1.0,
-        limit=1.0,
-        sentence=sentence,
-        known=known,
-    )
+def check(record, metric, status="passed", sentence="all is well"):
+    of = {"kind": record.kind, "case": record.case.id}
+    return Check(**of, metric=metric, status=status, value=1.0, limit=1.0, sentence=sentence)
 
 
-def judged(record, metric, status="same", sentence="all is well"):
-    return Result(record=record, verdicts=(verdict(record, metric, status, sentence),))
+def regression(record, metric, status):
+    sentence = f"{metric} of {record.case.precision} is {status}"
+    of = {"kind": record.kind, "case": record.case.id}
+    return Regression(**of, metric=metric, status=status, value=1.0, limit=1.0, sentence=sentence)
+
+
+def judged(record, metric, status="passed", sentence="all is well"):
+    return Result(record=record, checks=(check(record, metric, status, sentence),))
 
 
 @pytest.fixture
@@ -179,11 +182,11 @@ def results():
         judged(speed(bert, "fp32", 0.5), "learning"),
         judged(speed(bert, "fp16-amp", 0.25, fp32=0.5, tf32=0.375), "learning"),
         judged(speed(resnet, "fp32", 0.128, peak=None), "learning"),
-        judged(quality(bert, "fp32", 0.80, 0.82), "accuracy"),
-        judged(quality(bert, "fp16-amp", 0.79, 0.82), "accuracy"),
+        judged(quality(bert, "fp32", 0.80, 0.82, fp32=(0.80, 0.82)), "accuracy"),
+        judged(quality(bert, "fp16-amp", 0.79, 0.82, fp32=(0.80, 0.82)), "accuracy"),
         judged(quality(resnet, "fp16-pure", 0.1, confusion=((1, 2, 3), (4, 5, 6), (7, 8, 9)), diverged=diverged), "accuracy"),
         judged(numerics(bert, "fp32", 1e-6), "gradient error"),
-        judged(numerics(bert, "fp16-amp", 0.5), "gradient error", "worse", worse),
+        judged(numerics(bert, "fp16-amp", 0.5), "gradient error", "failed", worse),
     ]
 
 
@@ -196,7 +199,7 @@ def full():
         of = {"case": case, "device": "cuda"}
         records = {
             "learning": on_gpu(precision),
-            "accuracy": quality("bert-imdb", precision, 0.9012, 0.8907, 0.9103, **of),
+            "accuracy": quality("bert-imdb", precision, 0.9012, 0.8907, 0.9103, fp32=(0.9, 0.9, 0.9), **of),
             "gradient error": numerics("bert-imdb", precision, 2e-3, **of),
         }
         found += [judged(record, metric) for metric, record in records.items()]
@@ -204,26 +207,26 @@ def full():
 
 
 @pytest.fixture
-def rivals():
+def trainers():
     """One comparison of steps that fails, one of trainings that passes."""
     slower = parity("resnet18-mnist", "plain PyTorch", "2.11.0", ours=(0.25, 0.25), theirs=(0.25, 0.375))
     scores = {"ours": 0.9125, "theirs": 0.91}
     trained = parity("bert-imdb", "Trainer", "5.1.0", ours=(0.5, 0.5), theirs=(2.0, 2.0), scores=scores)
     return [
-        judged(slower, "speed-up over plain PyTorch", "worse", "resnet18-mnist: fp16-amp as eager is slower"),
+        judged(slower, "speed-up over plain PyTorch", "failed", "resnet18-mnist: fp16-amp as eager is slower"),
         judged(trained, "speed-up over Trainer"),
     ]
 
 
 @pytest.fixture
 def worsened():
-    """worsened(results, kind, metric, known=...): with the verdict of `kind` on fp16-amp of bert-imdb worse."""
+    """worsened(results, kind, metric, known=...): with the check of `kind` on fp16-amp of bert-imdb failed."""
 
     def worsened(results, kind, metric, *, known):
         case = ("bert-imdb", "fp16-amp", kind)
-        sentence = f"{metric} is {'known to be lost' if known else 'lost'}"
+        status, sentence = ("expected_failure", "known to be lost") if known else ("failed", "lost")
         return [
-            r.model_copy(update={"verdicts": (verdict(r.record, metric, "worse", sentence, known),)})
+            r.model_copy(update={"checks": (check(r.record, metric, status, f"{metric} is {sentence}"),)})
             if (r.record.case.workload, r.record.case.precision, r.record.kind) == case
             else r
             for r in results
@@ -279,36 +282,37 @@ def run(results):
 
 
 @pytest.fixture
-def outcome(run):
-    """outcome(results, failed=...): of a session in which all was reached."""
+def summary(run):
+    """summary(results, failed=..., common=...): of a session in which all was reached."""
 
-    def outcome(results=(), failed=(), **changes):
+    def summary(results=(), failed=(), common=None, **changes):
         told = {"selection": Selection(), "ran": len(results)} | changes
-        return Outcome(run=run.model_copy(update={"results": tuple(results), "failed": tuple(failed)}), **told)
+        made = {"results": tuple(results), "failed": tuple(failed), "common": common}
+        return SessionSummary(run=run.model_copy(update=made), **told)
 
-    return outcome
+    return summary
 
 
 @pytest.fixture
-def since():
-    """since(results, status): each with one more verdict, of that status since accepted runs."""
+def compared():
+    """compared(results, status): each with a regression of that status."""
 
-    def since(results, status, metric="step time"):
-        return [
-            r.model_copy(
-                update={
-                    "verdicts": (
-                        *r.verdicts,
-                        verdict(r.record, metric, status, f"{metric} of {r.record.case.precision} is {status}").model_copy(
-                            update={"compared": True}
-                        ),
-                    )
-                }
-            )
-            for r in results
-        ]
+    def compared(results, status, metric="step time"):
+        return [r.model_copy(update={"regressions": (*r.regressions, regression(r.record, metric, status))}) for r in results]
 
-    return since
+    return compared
+
+
+@pytest.fixture
+def drifted(full):
+    """drifted(shares): a result of how far the references of a workload drifted."""
+
+    def drifted(shares):
+        case = next(r.record.case for r in full)
+        of = {"case": case, "workload_version": 1, "device": "cuda", "batch_size": 32, "unit": "reviews"}
+        return Result(record=Drift(**of, shares=shares))
+
+    return drifted
 
 
 @pytest.fixture

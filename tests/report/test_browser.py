@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from mpcore.records import Accepted
-from mpcore.report.compare.document import Document
-from mpcore.report.compare.page import text as compared
-from mpcore.report.html import page
+from mpcore.report.document import Document
+from mpcore.report.page import page
+from mpcore.report.render import render
 
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 pytestmark = [
@@ -325,7 +325,7 @@ GROUND = "return getComputedStyle(document.body).backgroundColor"
 
 def test_a_comparison_is_as_dark_as_the_system(chromium, tmp_path):
     path = tmp_path / "comparison.html"
-    path.write_text(compared(Document(title="Two runs", sections=(), lines=())))
+    path.write_text(render(Document("Two runs", []), "html"))
     chromium.get(path.as_uri())
     light = chromium.execute_script(GROUND)
     with dark(chromium):

@@ -1,10 +1,10 @@
 import pytest
 
 from mpcore.gate import expected_seconds
-from mpcore.records import Accepted, FailedTest
-from mpcore.report.html import _cases
-from mpcore.report.html.history import history
-from mpcore.report.html.newest import groups, newest
+from mpcore.records import Accepted, FailedTest, Scores
+from mpcore.report.page.contents import cases_table
+from mpcore.report.page.history import history
+from mpcore.report.page.newest import groups, newest
 
 ON = "bert-imdb (full, graph) on some-gpu-x2"
 
@@ -25,7 +25,7 @@ def graphs(run, full):
 
 
 def test_trainings_on_other_data_stand_apart(graphs):
-    older = otherwise(graphs, "quality", data="a folder", rows={"train": 8000, "test": 2000})
+    older = otherwise(graphs, "accuracy", data="a folder", rows={"train": 8000, "test": 2000})
     found = newest([graphs, older])["some-gpu-x2"]
     assert [len(part) for part in found.comparable()] == [len(graphs.results), len(older.results)]
     labels = [group.label for group in groups({"some-gpu-x2": found.results})]
@@ -37,12 +37,11 @@ def test_trainings_on_other_data_stand_apart(graphs):
 
 
 def test_points_are_those_over_the_same_training(graphs):
-    alone = _cases(newest([graphs]))
-    older = otherwise(graphs, "quality", data="a folder")
-    older = older.model_copy(update={"results": older.results[1:]})  # without fp32
-    both = _cases(newest([graphs, older]))
-    assert both["points over fp32"][: len(graphs.results) // 3] == alone["points over fp32"]
-    assert set(both["points over fp32"][len(graphs.results) // 3 :]) == {None}
+    lower = Scores(precision="fp32", by_seed=dict.fromkeys(range(3), 0.5))
+    both = cases_table(newest([graphs, otherwise(graphs, "accuracy", data="a folder", reference=lower)]))
+    modes = len(graphs.results) // 3
+    assert both["points over fp32"][:modes] == cases_table(newest([graphs]))["points over fp32"]
+    assert both["points over fp32"][modes:] == [pytest.approx(40.07, abs=0.01)] * modes
 
 
 def test_the_band_is_that_of_comparable_runs(graphs):
@@ -56,9 +55,11 @@ def test_the_band_is_that_of_comparable_runs(graphs):
     assert f"{place} 2" in views
 
 
-def test_a_test_that_failed_without_a_verdict_is_no_pass(graphs):
-    failed = FailedTest(test="benchmarks/test_speed.py::test_speed[bert-imdb-bf16-amp-graph-full]", sentence="its GPU was slow")
-    cases = _cases(newest([graphs.model_copy(update={"failed": (failed,)})]))
+def test_a_test_that_failed_before_it_was_judged_is_no_pass(graphs):
+    failed = FailedTest(
+        test="test_speed.py::test_speed[x]", name="speed:bert-imdb-bf16-amp-graph-full", sentence="its GPU was slow"
+    )
+    cases = cases_table(newest([graphs.model_copy(update={"failed": (failed,)})]))
     gate = dict(zip(cases["mode"], cases["gate"], strict=True))
     assert gate.pop("bf16-amp") == "failed"
     assert set(gate.values()) == {"ok"}

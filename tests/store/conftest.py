@@ -3,9 +3,10 @@ import json
 
 import pytest
 
-from mpcore.records import Hardware
+from mpcore.records import LAYOUT, Hardware
 
-NAME = "benchmarks/test_numerics.py::test_numerics[bert-imdb-fp16-amp-eager-tiny]"
+TEST = "benchmarks/test_numerics.py::test_numerics[bert-imdb-fp16-amp-eager-tiny]"
+NAME = "numerics:bert-imdb-fp16-amp-eager-tiny"
 RECORD = {
     "kind": "numerics",
     "case": {"workload": "bert-imdb", "precision": "fp16-amp", "execution": "eager", "size": "tiny", "seed": 0},
@@ -20,7 +21,7 @@ RECORD = {
     "updates": 20,
     "update_error": 0.01,
     "skipped_steps": 0,
-    "half_flops_share": 0.9,
+    "low_precision_flops_share": 0.9,
 }
 HARDWARE = {
     "device": "cpu",
@@ -43,30 +44,48 @@ GPU = HARDWARE | {
     "uuid": "5462ad95-fa27-23e4-67ab-d9701e6f8105",
     "capability": "9.0",
 }
-ACCEPTED = {"reason": "the first", "datetime": "2026-01-03T00:00:00+00:00", "overruled": []}
+ACCEPTED = {"reason": "the first", "datetime": "2026-01-03T00:00:00+00:00", "allowed_failures": []}
 
 
 @pytest.fixture
 def content():
-    """What pytest-benchmark saves, as far as it is read; the second benchmark is somebody else's."""
+    """What is saved; the second benchmark is somebody else's."""
     return copy.deepcopy(
         {
-            "machine_info": {"node": "here", "mpcore": {"hardware": HARDWARE, "software": {"torch": "2.11.0"}}},
-            "mpcore": {"command": "pytest benchmarks"},
+            "machine_info": {"node": "here", "mpcore": "some-cpu-2-cores"},
             "commit_info": {"id": "0123456789abcdef", "dirty": False},
             "benchmarks": [
-                {"fullname": NAME, "extra_info": {"mpcore": {"layout": 2, "record": RECORD, "verdicts": []}}},
+                {"fullname": TEST, "extra_info": {"mpcore": NAME}},
                 {"fullname": "test_other.py::test_other", "extra_info": {}},
             ],
             "datetime": "2026-01-02T03:04:05.678901+00:00",
             "version": "5.2.0",
+            "mpcore": {
+                "layout": LAYOUT,
+                "command": "pytest benchmarks",
+                "datetime": "2026-01-02T03:04:05.678901+00:00",
+                "commit": "0123456789abcdef",
+                "machine": {"hardware": HARDWARE, "software": {"torch": "2.11.0"}},
+                "results": [{"record": RECORD}],
+            },
         }
     )
 
 
 @pytest.fixture
+def failing():
+    """Gives a result a check that failed, and says how."""
+    check = {"kind": "numerics", "case": "x", "metric": "loss error", "status": "failed", "value": 1, "limit": 0}
+
+    def failing(content, sentence="it is too large"):
+        content["mpcore"]["results"][0]["checks"] = [check | {"sentence": sentence}]
+
+    return failing
+
+
+@pytest.fixture
 def on_gpu(content):
-    content["machine_info"]["mpcore"]["hardware"] = dict(GPU)
+    content["mpcore"]["machine"]["hardware"] = dict(GPU)
     return content
 
 

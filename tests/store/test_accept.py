@@ -4,11 +4,22 @@ import os
 
 import pytest
 
-from mpcore.store import RunError, accept, accepted
+from mpcore.store import RunError, accepted, check
+from mpcore.store import accept as write_baselines
 
 TEST = "benchmarks/test_numerics.py::test_numerics[bert-imdb-fp16-amp-eager-tiny]"
 CASE = "bert-imdb-fp16-amp-eager-tiny"
+SPEED = f"benchmarks/test_speed.py::test_speed[{CASE}]"
+NAMES = {TEST: f"numerics:{CASE}", SPEED: f"speed:{CASE}", "test_speed[a]": "speed:a", "test_speed[b]": "speed:b"}
+OF_SPEED = {"kind": "speed", "blocks": {"steps": 1, "seconds": [1.0]}, "references": {}, "low_precision_flops_share": 0.9}
+COUNTS = {"skipped_steps": 0, "flops_per_step": 10, "dropped_blocks": 0}
+MISSING = ("eager", "peak_allocated_bytes", "peak_reserved_bytes", "pool_bytes", "loss_before", "loss_after", "loss_scale")
 ENOSPC = OSError(28, "No space left on device")
+
+
+def accept(files, folder, reason="a reason", keep=10, **options):
+    """As the command does it."""
+    return write_baselines(check(files, folder, reason, keep=keep, **options), folder, keep)
 
 
 def refusal(files, folder, reason="a reason", **options):
@@ -35,9 +46,9 @@ def run(content, saved):
     """Saves a run of its own time, and says where."""
 
     def run(second=0, commit="0123456789abcdef", failed=()):
-        changes = {"datetime": f"2026-01-02T03:04:{second:02}+00:00", "commit_info": {"id": commit}}
-        told = [{"test": test, "sentence": f"{test} is worse"} for test in failed]
-        return saved(content | changes | {"mpcore": content["mpcore"] | {"failed": told}}, f"run{second}.json")
+        told = [{"test": test, "name": NAMES.get(test, ""), "sentence": f"{test} is worse"} for test in failed]
+        changes = {"datetime": f"2026-01-02T03:04:{second:02}+00:00", "commit": commit, "failed": told}
+        return saved(content | {"mpcore": content["mpcore"] | changes}, f"run{second}.json")
 
     return run
 
@@ -48,7 +59,7 @@ def test_the_whole_file_is_kept_with_one_key_more(run, folder, hardware):
     written = json.loads(new[0].read_text())
     why = written["mpcore"].pop("accepted")
     assert written == json.loads(run().read_text())
-    assert (why["reason"], why["overruled"]) == ("the first", [])
+    assert (why["reason"], why["allowed_failures"], why["reset"]) == ("the first", [], [])
     assert accepted(folder, hardware)[0].accepted.model_dump(mode="json") == why
 
 
@@ -74,7 +85,7 @@ def test_several_are_accepted_in_the_order_in_which_they_were_measured(run, fold
 
 def test_each_machine_has_its_own(run, saved, folder):
     content = json.loads(run().read_text())
-    content["machine_info"]["mpcore"]["hardware"]["cores"] = 8
+    content["mpcore"]["machine"]["hardware"]["cores"] = 8
     other = saved(content, "other.json")
     accept([run(1), other], folder, "a reason")
     assert sorted(path.parent.name for path in contents(folder)) == ["some-cpu-2-cores", "some-cpu-8-cores"]
@@ -92,7 +103,7 @@ def test_a_run_that_was_ended_early_is_refused(content, saved, folder):
 
 
 def test_a_run_without_results_is_refused(content, saved, folder):
-    del content["benchmarks"][0]
+    content["mpcore"]["results"] = []
     path = saved(content)
     assert refusal([path], folder) == f"{path} has no results: nothing in it could be compared with"
 
@@ -113,7 +124,9 @@ def test_a_run_that_failed_is_refused(run, folder):
 
 
 def test_why_it_failed_is_told_on_one_line(content, saved, folder):
-    content["mpcore"]["failed"] = [{"test": TEST, "sentence": "it is worse\n  and " + "worse " * 1000}]
+    content["mpcore"]["failed"] = [
+        {"test": TEST, "name": f"numerics:{CASE}", "sentence": "it is worse\n  and " + "worse " * 1000}
+    ]
     assert "(the first: it is worse and worse worse" in (message := refusal([saved(content)], folder))
     assert len(message) < 1000
 
@@ -123,81 +136,106 @@ def test_a_reason_that_is_no_text_is_kept_as_far_as_it_is(run, folder, hardware)
     assert accepted(folder, hardware)[0].accepted.reason == "caf? au lait"
 
 
-def test_a_verdict_that_fails_is_a_failure(content, saved, folder):
-    verdict = {"kind": "numerics", "case": CASE, "metric": "loss error", "status": "worse", "value": 1, "limit": 0}
-    content["benchmarks"][0]["extra_info"]["mpcore"]["verdicts"] = [verdict | {"sentence": "it is worse"}]
+def test_a_result_that_fails_is_a_failure(content, saved, folder, failing):
+    failing(content)
     path = saved(content)
-    assert f"{CASE} (the first: it is worse)" in refusal([path], folder)
-    accept([path], folder, "a reason", overrule=[CASE])
+    assert f"{CASE} (the first: it is too large)" in refusal([path], folder)
+    accept([path], folder, "a reason", allow_failures=[CASE])
     assert len(contents(folder)) == 1
 
 
 @pytest.mark.parametrize("name", [CASE, f"numerics:{CASE}", TEST])
-def test_a_failure_is_overruled_by_its_name(run, folder, hardware, name):
-    accept([run(failed=[TEST])], folder, "a reason", overrule=[name])
+def test_a_failure_is_allowed_by_its_name(run, folder, hardware, name):
+    accept([run(failed=[TEST])], folder, "a reason", allow_failures=[name])
     (baseline,) = accepted(folder, hardware)
-    assert baseline.accepted.overruled == (TEST,)
+    assert baseline.accepted.allowed_failures == (TEST,)
 
 
 def test_each_failure_is_named(run, folder):
     path = run(failed=[TEST, "test_speed[a]", "test_speed[b]"])
-    message = refusal([path], folder, overrule=[CASE])
+    message = refusal([path], folder, allow_failures=[CASE])
     assert ": a, b (the first: test_speed[a] is worse)" in message
-    accept([path], folder, "a reason", overrule=[CASE, "a", "b"])
+    accept([path], folder, "a reason", allow_failures=[CASE, "a", "b"])
 
 
 def test_a_case_that_failed_in_two_kinds_is_told_apart(run, folder, hardware):
-    speed = f"benchmarks/test_speed.py::test_speed[{CASE}]"
-    path = run(failed=[TEST, speed])
+    path = run(failed=[TEST, SPEED])
     assert f": numerics:{CASE}, speed:{CASE} (the first" in refusal([path], folder)
-    assert refusal([path], folder, overrule=[CASE]) == f"{path}: {CASE!r} is one of numerics:{CASE}, speed:{CASE}: say which"
-    accept([path], folder, "a reason", overrule=[f"speed:{CASE}", f"numerics:{CASE}"])
-    assert accepted(folder, hardware)[0].accepted.overruled == (TEST, speed)
+    assert (
+        refusal([path], folder, allow_failures=[CASE]) == f"{path}: {CASE!r} is one of numerics:{CASE}, speed:{CASE}: say which"
+    )
+    accept([path], folder, "a reason", allow_failures=[f"speed:{CASE}", f"numerics:{CASE}"])
+    assert accepted(folder, hardware)[0].accepted.allowed_failures == (TEST, SPEED)
 
 
-def test_a_test_of_no_case_is_overruled_by_its_node_id(run, folder):
+def test_a_test_of_no_case_is_allowed_by_its_node_id(run, folder):
     accept(
-        [run(failed=["benchmarks/test_own.py::test_own"])], folder, "a reason", overrule=["benchmarks/test_own.py::test_own"]
+        [run(failed=["benchmarks/test_own.py::test_own"])],
+        folder,
+        "a reason",
+        allow_failures=["benchmarks/test_own.py::test_own"],
     )
     assert len(contents(folder)) == 1
 
 
 @pytest.mark.parametrize(("failed", "listed"), [((), "nothing"), ((TEST,), CASE)])
 def test_a_name_of_nothing_that_failed_is_refused(run, folder, failed, listed):
-    message = refusal([run(failed=failed)], folder, overrule=["bert-imbd"])
+    message = refusal([run(failed=failed)], folder, allow_failures=["bert-imbd"])
     assert message == f"nothing that failed is called 'bert-imbd'; what failed: {listed}"
 
 
+def test_what_failed_for_strictness_alone_is_no_obstacle(content, saved, folder, hardware):
+    strict = {"test": TEST, "name": f"numerics:{CASE}", "sentence": "it is undecided", "strict": True}
+    content["mpcore"]["failed"] = [strict, strict | {"test": SPEED, "name": f"speed:{CASE}", "strict": False}]
+    path = saved(content)
+    assert f"a failed run is no reference: speed:{CASE} (the first" in refusal([path], folder)
+    accept([path], folder, allow_failures=[SPEED])
+    assert accepted(folder, hardware)[0].accepted.allowed_failures == (SPEED,)
+
+
+def test_what_became_slower_in_all_cases_is_allowed_by_its_name(content, saved, folder, hardware):
+    about = ("case", "workload_version", "device", "batch_size", "unit")
+    speed = OF_SPEED | COUNTS | dict.fromkeys((*MISSING, "ceiling_flops", "profile", "gpu"))
+    speed |= {key: content["mpcore"]["results"][0]["record"][key] for key in about}
+    content["mpcore"]["results"].append({"record": speed})
+    content["mpcore"]["failed"] = [{"test": "all cases", "sentence": "all of them take longer"}]
+    path = saved(content)
+    assert "a failed run is no reference: all cases (the first" in refusal([path], folder)
+    accept([path], folder, allow_failures=["all cases"])
+    assert reset_in(folder, hardware) == [(f"speed:{CASE}",)]
+
+
 def test_a_name_may_be_of_a_failure_in_one_of_several_runs(run, folder, hardware):
-    accept([run(1), run(2, failed=[TEST])], folder, "a reason", overrule=[CASE])
-    assert [r.accepted.overruled for r in accepted(folder, hardware)] == [(), (TEST,)]
+    accept([run(1), run(2, failed=[TEST])], folder, "a reason", allow_failures=[CASE])
+    assert [r.accepted.allowed_failures for r in accepted(folder, hardware)] == [(), (TEST,)]
 
 
-def anew(folder, hardware):
-    return [r.accepted.anew for r in accepted(folder, hardware)]
+def reset_in(folder, hardware):
+    return [r.accepted.reset for r in accepted(folder, hardware)]
 
 
 @pytest.mark.parametrize("pattern", [CASE, f"numerics:{CASE}", "bert-*", "*"])
-def test_a_case_is_expected_anew_by_its_name(run, folder, hardware, pattern):
+def test_a_case_is_reset_by_its_name(run, folder, hardware, pattern):
     accept([run(1)], folder, "a reason")
-    accept([run(2), run(3)], folder, "a reason", anew=[pattern])
-    assert anew(folder, hardware) == [(), (f"numerics:{CASE}",), ()]  # of those accepted together both count
+    accept([run(2), run(3)], folder, "a reason", reset=[pattern])
+    assert reset_in(folder, hardware) == [(), (f"numerics:{CASE}",), ()]  # of those accepted together both count
 
 
 def test_a_pattern_that_fits_nothing_is_refused(run, folder):
-    message = refusal([run()], folder, anew=["bert-imbd-*"])
+    message = refusal([run()], folder, reset=["bert-imbd-*"])
     assert message == "no case is called 'bert-imbd-*': expected a case, KIND:CASE, or a pattern such as 'bert-imdb-*'"
     assert contents(folder) == {}
 
 
-def test_what_is_accepted_though_it_is_worse_is_expected_anew(content, saved, folder, hardware):
+def test_what_is_accepted_though_it_is_worse_is_reset(content, saved, folder, hardware, failing):
     """But not what failed for another reason: it would lose its history with each run."""
-    verdict = {"kind": "numerics", "case": CASE, "metric": "loss error", "status": "worse", "value": 1, "limit": 0}
-    for number, beside in enumerate(({}, {"compared": True})):
-        content["datetime"] = f"2026-01-0{number + 1}T00:00:00"
-        content["benchmarks"][0]["extra_info"]["mpcore"]["verdicts"] = [verdict | beside | {"sentence": "it is worse"}]
-        accept([saved(content)], folder, "a reason", overrule=[CASE])
-    assert anew(folder, hardware) == [(), (f"numerics:{CASE}",)]
+    failing(content)
+    (failed,) = content["mpcore"]["results"][0]["checks"]
+    for number, judgements in enumerate(({"checks": [failed]}, {"checks": [], "regressions": [failed | {"status": "worse"}]})):
+        content["mpcore"]["datetime"] = f"2026-01-0{number + 1}T00:00:00"
+        content["mpcore"]["results"][0] |= judgements
+        accept([saved(content)], folder, "a reason", allow_failures=[CASE])
+    assert reset_in(folder, hardware) == [(), (f"numerics:{CASE}",)]
 
 
 def test_a_run_is_accepted_once(run, folder):
@@ -233,25 +271,50 @@ def test_more_than_are_kept_are_not_accepted_at_once(run, folder):
     assert message == "3 runs on some-cpu-2-cores cannot be accepted at once where 2 are kept"
 
 
-def test_a_baseline_that_cannot_be_read_is_no_reason_to_begin_anew(run, stored, folder):
+def test_a_baseline_that_cannot_be_read_is_not_taken_for_none(run, stored, folder):
     bad = stored("{")
     assert str(bad) in refusal([run()], folder)
 
 
 def test_a_machine_that_differs_is_refused(on_gpu, saved, folder):
     first = saved(on_gpu)
-    on_gpu["machine_info"]["mpcore"]["hardware"]["power_limit_watts"] = 500.0
-    second = saved(on_gpu | {"datetime": "later"}, "other.json")
+    on_gpu["mpcore"]["machine"]["hardware"]["power_limit_watts"] = 500.0
+    on_gpu["mpcore"]["datetime"] = "later"
+    second = saved(on_gpu, "other.json")
     assert "500 W is not 700 W" in refusal([first, second], folder)
     accept([first], folder, "a reason")
     assert "700 W is not 500 W" in refusal([second], folder)
 
 
-def test_what_changes_is_shown_before_it_does(run, folder):
-    accept([run(1)], folder, "a reason")
-    told = []
-    accept([run(2), run(3)], folder, "a reason", announce=lambda new, before: told.append((new, before, names(folder))))
-    assert [(new.path, len(before), len(there)) for new, before, there in told] == [(str(run(2)), 1, 1), (str(run(3)), 1, 1)]
+def test_what_is_checked_is_not_written_yet(run, folder):
+    accept([run(1)], folder)
+    before = contents(folder)
+    found = check([run(2), run(3)], folder, "a reason")
+    assert [(c.run.path, len(c.baselines), c.accepted.reason) for c in found] == [
+        (str(run(2)), 1, "a reason"),
+        (str(run(3)), 1, "a reason"),
+    ]
+    assert contents(folder) == before
+
+
+def test_what_others_accept_after_a_check_is_not_lost(run, folder, hardware):
+    found = check([run(2)], folder, "a reason")
+    accept([run(1)], folder)
+    write_baselines(found, folder)
+    assert [r.datetime[17:19] for r in accepted(folder, hardware)] == ["01", "02"]
+    with pytest.raises(RunError, match="has been accepted already"):
+        write_baselines(found, folder)
+    assert len(names(folder)) == 2
+
+
+def test_what_a_newer_layout_adds_is_kept(content, saved, folder, hardware):
+    content["mpcore"] |= {"layout": "4.99", "weather": {"rain": True}}
+    content["mpcore"]["results"][0]["record"]["colour"] = "red"
+    new, _ = accept([saved(content)], folder)
+    written = json.loads(new[0].read_text())["mpcore"]
+    assert (written["weather"], written["results"][0]["record"]["colour"]) == ({"rain": True}, "red")
+    (baseline,) = accepted(folder, hardware)
+    assert (baseline.results[0].record.colour, baseline.accepted.reason) == ("red", "a reason")
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -285,10 +348,11 @@ def test_a_process_that_is_killed_before_the_file_has_its_name_leaves_nothing_th
     assert names(folder) == ["0001_01234567.json", "0002_01234567.json"]
 
 
-def test_a_folder_that_cannot_be_made_is_said(run, tmp_path):
+def test_a_folder_that_cannot_be_made_is_said(run, folder, tmp_path):
     (tmp_path / "file").write_text("")
+    assert "file/some-cpu-2-cores: Not a directory" in refusal([run()], tmp_path / "file")
     with pytest.raises(RunError, match=f"cannot write {tmp_path}/file: File exists"):
-        accept([run()], tmp_path / "file", "a reason")
+        write_baselines(check([run()], folder, "a reason"), tmp_path / "file")
 
 
 def test_a_folder_that_may_not_be_written_is_said(run, folder, monkeypatch):

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mpcore.records import SCHEMA
-from mpcore.store import LAYOUTS, RunError, accepted, all_accepted, comparable
+from mpcore.store import RunError, accepted, all_accepted, comparable
 
 
 def refusal(folder, hardware):
@@ -17,12 +16,16 @@ def refusal(folder, hardware):
     return message
 
 
-def record(content):
-    return content["benchmarks"][0]["extra_info"]["mpcore"]["record"]
+def result(content):
+    return content["mpcore"]["results"][0]
 
 
-def of_machine(content):
-    return content["machine_info"]["mpcore"]["hardware"]
+def hardware_of(content):
+    return content["mpcore"]["machine"]["hardware"]
+
+
+def of_time(content, datetime):
+    return content | {"mpcore": content["mpcore"] | {"datetime": datetime}}
 
 
 def test_without_a_folder_there_is_none(folder, hardware):
@@ -38,13 +41,14 @@ def test_a_link_to_nowhere_is_not_taken_for_none(folder, hardware):
 
 
 def test_one_without_results_is_none_to_compare_with(content, stored, folder, hardware):
-    stored(content | {"benchmarks": []})
+    content["mpcore"]["results"] = []
+    stored(content)
     assert "has no results" in refusal(folder, hardware)
 
 
 def test_the_oldest_comes_first(content, stored, folder, hardware):
     for number in ("10000", "0002", "9999"):
-        stored(content | {"datetime": number}, f"{number}_abc.json")
+        stored(of_time(content, number), f"{number}_abc.json")
     assert [run.datetime for run in accepted(folder, hardware)] == ["0002", "9999", "10000"]
 
 
@@ -61,46 +65,37 @@ def test_a_baseline_says_why(content, stored, folder, hardware):
     assert (run.path, run.accepted.reason) == (str(path), "the first")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_older_layouts_are_read(content, stored, folder, hardware, layout):
-    content["benchmarks"][0]["extra_info"]["mpcore"]["layout"] = layout
-    stored(content)
-    assert len(accepted(folder, hardware)) == 1
-
-
 BAD = {
-    "a newer layout": (
-        lambda c: c["benchmarks"][0]["extra_info"]["mpcore"].update(layout=SCHEMA + 1),
-        f"layout {SCHEMA + 1}, this version reads 2 to {SCHEMA}",
+    "an older layout": (lambda c: c["mpcore"].pop("layout"), "is of an older layout: `python -m mpcore convert "),
+    "a newer layout": (lambda c: c["mpcore"].update(layout="5.0"), "layout '5.0': this version reads 4."),
+    "a layout that is none": (lambda c: c["mpcore"].update(layout="new"), "layout 'new'"),
+    "a wrong type": (lambda c: result(c)["record"].update(updates="many"), "record.numerics.updates: "),
+    "no record": (lambda c: result(c).pop("record"), "record: Field required"),
+    "a key that is missing in a record": (lambda c: result(c)["record"].pop("update_error"), "update_error: Field required"),
+    "no run": (lambda c: c.pop("mpcore"), "expected an object under 'mpcore', found None"),
+    "no results": (lambda c: c["mpcore"].pop("results"), "results: Field required"),
+    "no machine": (lambda c: c["mpcore"].pop("machine"), "machine: Field required"),
+    "a case twice": (lambda c: c["mpcore"]["results"].append(result(c)), "is there twice"),
+    "not a number": (
+        lambda c: result(c)["record"].update(loss_error=float("nan")),
+        "record.loss_error: expected a finite number",
     ),
-    "a layout that is none": (lambda c: c["benchmarks"][0]["extra_info"]["mpcore"].update(layout="new"), "layout 'new'"),
-    "a wrong type": (lambda c: record(c).update(updates="many"), "record.numerics.updates: "),
-    "no record": (lambda c: c["benchmarks"][0]["extra_info"]["mpcore"].pop("record"), "record: Field required"),
-    "a key that is missing in a record": (lambda c: record(c).pop("update_error"), "update_error: Field required"),
-    "no benchmarks": (lambda c: c.pop("benchmarks"), "'benchmarks' is missing"),
-    "no machine": (lambda c: c["machine_info"].pop("mpcore"), "'mpcore' is missing"),
-    "a benchmark twice": (lambda c: c["benchmarks"].append(c["benchmarks"][0]), "is there twice"),
-    "a case twice": (lambda c: c["benchmarks"].append(c["benchmarks"][0] | {"fullname": "x"}), "is there twice"),
-    "not a number": (lambda c: record(c).update(loss_error=float("nan")), "record.loss_error: expected a finite number"),
     "infinity": (lambda c: c.update(version=float("-inf")), "version: expected a finite number, found -inf"),
     "nobody accepted it": (lambda c: c["mpcore"].update(accepted=None), "'mpcore.accepted' is missing"),
-    "accepted for no reason": (lambda c: c["mpcore"].update(accepted={"datetime": "x"}), "mpcore.accepted: reason: "),
+    "accepted for no reason": (lambda c: c["mpcore"].update(accepted={"datetime": "x"}), "accepted.reason: "),
     "another machine": (
-        lambda c: of_machine(c).update(name="Other CPU"),
+        lambda c: hardware_of(c).update(name="Other CPU"),
         "a run on other-cpu-2-cores in the folder of some-cpu",
     ),
-    "other cores": (
-        lambda c: of_machine(c).update(cores=64),
-        "machine_info: a run on some-cpu-64-cores in the folder of some-cpu",
-    ),
+    "other cores": (lambda c: hardware_of(c).update(cores=64), "a run on some-cpu-64-cores in the folder of some-cpu"),
 }
 
 
 @pytest.mark.parametrize(("change", "said"), BAD.values(), ids=BAD)
 def test_a_bad_one_is_named_and_not_taken_for_none(content, stored, folder, hardware, change, said):
-    stored(content, "0002_abc.json")
+    stored(of_time(content, "later"), "0002_abc.json")
     change(content)
-    path = stored(content)
+    path = stored(content if "mpcore" in content else json.dumps(content))
     message = refusal(folder, hardware)
     assert message.startswith(str(path))
     assert said in message
@@ -186,22 +181,21 @@ def test_a_baseline_from_another_machine_of_that_name_is_refused(on_gpu, stored,
     path = stored(on_gpu, key="nvidia-h200")
     assert len(accepted(folder, gpu)) == 1
     message = refusal(folder, gpu.model_copy(update={field: value}))
-    assert message.startswith(f"{path}, machine_info: its machine cannot be compared with this one: ")
+    assert message.startswith(f"{path}: its machine cannot be compared with this one: ")
 
 
 def test_baselines_of_two_machines_in_one_folder_are_refused(on_gpu, stored, folder):
     first = stored(on_gpu, key="nvidia-h200")
-    of_machine(on_gpu)["power_limit_watts"] = 500.0
+    hardware_of(on_gpu)["power_limit_watts"] = 500.0
     second = stored(on_gpu, "0002_abc.json", key="nvidia-h200")
     with pytest.raises(RunError) as caught:
         all_accepted(folder)
-    assert str(caught.value).startswith(f"{second}, machine_info: its machine cannot be compared with that of {first}: ")
+    assert str(caught.value).startswith(f"{second}: its machine cannot be compared with that of {first}: ")
 
 
 def test_all_of_them_by_machine(content, stored, folder):
     stored(content)
-    stored(content | {"datetime": "2026-02-03T04:05:06+00:00"}, "0002_abc.json")
-    stored("[]", "paper.json", key="published")
+    stored(of_time(content, "2026-02-03T04:05:06+00:00"), "0002_abc.json")
     stored("what is here", "README.md", key=".")
     (folder / "empty").mkdir()
     assert {key: len(runs) for key, runs in all_accepted(folder).items()} == {"some-cpu-2-cores": 2}

@@ -21,11 +21,13 @@ CASES = ["resnet18-mnist/tf32", "resnet18-mnist/fp16-amp", "bert-s128/bf16-amp"]
 def measure(path: Path, cases: list[str]) -> None:
     import torch
 
-    from mpcore.hardware import probe, software
+    from mpcore.device.allocator import keep_large_blocks_whole
+    from mpcore.device.machine import probe, software
     from mpcore.measure import Bench
     from mpcore.measure.speed import measure_speed
     from mpcore.records import Case
 
+    keep_large_blocks_whole()
     traces = {}
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # before anything touches the GPU
@@ -33,7 +35,7 @@ def measure(path: Path, cases: list[str]) -> None:
         for name in cases:
             workload, precision = name.split("/")
             case = Case(workload=workload, precision=precision, execution="graph", size="full")
-            speed = measure_speed(bench.stand(case), {}, None)
+            speed = measure_speed(bench.timing_setup(case), {}, None)
             traces[name] = [seconds / speed.blocks.steps for seconds in speed.blocks.seconds]
         hardware = probe(bench.device)
         line = {"gpu": hardware.name, "uuid": hardware.uuid, "software": software(), "step_seconds": traces}

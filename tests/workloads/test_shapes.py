@@ -4,7 +4,7 @@ import torch
 
 from mpcore.measure import Bench
 from mpcore.records import Case
-from mpcore.registry import workloads
+from mpcore.workloads.base import workloads
 from mpcore.workloads.shapes import Bert128
 
 

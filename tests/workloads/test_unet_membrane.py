@@ -7,14 +7,17 @@ from PIL import Image as Pillow
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
 from mpcore.data import DataError, Source
-from mpcore.data.cells import cells
-from mpcore.flops import FlopCount
+from mpcore.data.generated.micrographs import cells
+from mpcore.device.flops import FlopCount
 from mpcore.measure import Bench
-from mpcore.metrics import segmentation
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.precision.native import FP32
 from mpcore.records import Case
-from mpcore.train import TrainStep, evaluate, fit
+from mpcore.training.evaluation import evaluate
+from mpcore.training.loop import fit
+from mpcore.training.step import TrainStep
+from mpcore.workloads.checked import dummy_score
+from mpcore.workloads.metrics import segmentation
 from mpcore.workloads.unet_membrane import UNetMembrane
 
 
@@ -92,7 +95,7 @@ def test_a_tiny_training_beats_every_threshold(workload, splits, cpu, mode, seed
     truth = splits["test"].columns
     everything, _ = segmentation(truth["label"], torch.ones_like(truth["label"]))
     assert everything["iou"] == pytest.approx(truth["label"].float().mean().item())
-    assert workload.uninformed_score() == everything["iou"]
+    assert dummy_score(workload) == everything["iou"]
     assert tested.metrics["iou"] > everything["iou"] + 0.35
     assert tested.metrics["iou"] > best_threshold(truth) + 0.1
     assert sum(map(sum, tested.confusion)) == 128 * 32 * 32

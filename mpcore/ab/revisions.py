@@ -1,0 +1,115 @@
+"""The two that are compared, as trees on disk: a revision in a worktree of its own, a folder, or the working tree as it is."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mpcore.ab.signals import put_off
+from mpcore.records import Machine, Revision
+
+WORKING_TREE = "the working tree"
+
+
+class RevisionError(ValueError):
+    """A base or head that cannot be had; the message names it."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A tree on disk, run by a Python. commit: None for a folder, or a working tree with changes. slowdown: how many times
+    longer each step is made to take."""
+
+    name: str
+    tree: Path
+    python: str = sys.executable
+    commit: str | None = None
+    slowdown: float = 1.0
+
+    def revision(self, machine: Machine) -> Revision:
+        """What is recorded of it. machine: as its process found it."""
+        return Revision(name=self.name, commit=self.commit, python=self.python, slowdown=self.slowdown, machine=machine)
+
+
+@contextmanager
+def checkouts(
+    base: str | None, head: str | None, base_python: str | None, head_python: str | None
+) -> Iterator[tuple[Checkout, Checkout]]:
+    """Base and head, each a revision or a folder. Without head it is the working tree; without base it is head's own tree, in
+    another Python. What was made for them is gone afterwards. Raises RevisionError."""
+    if base is None and base_python is None and head_python is None:
+        raise RevisionError("nothing to compare with: expected BASE, or a Python of its own for base or head")
+    pythons = [_python(given) for given in (base_python, head_python)]
+    with ExitStack() as stack:
+        second = stack.enter_context(_checkout(head))
+        first = second if base in (None, head) else stack.enter_context(_checkout(base))
+        yield replace(first, python=pythons[0]), replace(second, python=pythons[1])
+
+
+def repository() -> Path:
+    """The top folder of the git repository that this is, or this folder where there is none."""
+    found = _git("rev-parse", "--show-toplevel")
+    return Path(found.stdout.strip()) if found.returncode == 0 else Path.cwd()
+
+
+def _python(given: str | None) -> str:
+    """As an absolute path, but for its links: a virtual environment is known by where its Python lies."""
+    found = shutil.which(given) if given is not None else sys.executable
+    if found is None:
+        raise RevisionError(f"no Python {given!r}: expected the path of one, such as .venv/bin/python")
+    return os.path.abspath(found)  # noqa: PTH100
+
+
+@contextmanager
+def _checkout(text: str | None) -> Iterator[Checkout]:
+    if text is None:
+        clean = _git("status", "--porcelain")
+        commit = _git("rev-parse", "HEAD").stdout.strip() if clean.returncode == 0 and not clean.stdout else None
+        yield Checkout(WORKING_TREE, repository(), commit=commit or None)
+        return
+    if not text.strip():  # as of a variable that is not set; it would be this folder
+        raise RevisionError(f"{text!r} is neither a folder nor a revision")
+    found = _git("rev-parse", "--verify", "--end-of-options", f"{text}^{{commit}}")
+    if found.returncode == 0:
+        with _worktree(found.stdout.strip()) as tree:
+            yield Checkout(text, tree, commit=found.stdout.strip())
+    elif Path(text).is_dir():
+        yield Checkout(text, Path(text).resolve())
+    else:
+        raise RevisionError(f"{text!r} is neither a folder nor a revision ({_last(found.stderr)})")
+
+
+@contextmanager
+def _worktree(commit: str) -> Iterator[Path]:
+    with ExitStack() as stack:
+        with put_off():
+            folder = Path(tempfile.mkdtemp(prefix="mpcore-ab-"))
+            tree = folder / commit[:12]
+            stack.callback(_remove, tree)
+            added = _git("worktree", "add", "--detach", str(tree), commit)
+        if added.returncode != 0:
+            raise RevisionError(f"git makes no worktree of {commit[:12]} ({_last(added.stderr)})")
+        yield tree
+
+
+def _remove(tree: Path) -> None:
+    with put_off():
+        _git("worktree", "remove", "--force", str(tree))
+        shutil.rmtree(tree.parent, ignore_errors=True)
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a session of its own, where the terminal's Ctrl-C does not reach it."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, start_new_session=True)
+    except OSError as error:
+        return subprocess.CompletedProcess(["git"], 127, "", f"git: {error.strerror}")
+
+
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["git says nothing"])[-1]

@@ -1,0 +1,111 @@
+"""Fresh processes in pairs, of base and of head, one after the other. The next get ready while one measures."""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mpcore.ab.revisions import Checkout
+from mpcore.records import Case, Listing, Selection
+from mpcore.runner import Measured, Runner, RunnerError
+
+BALANCED = 6
+"""In so many pairs in a row head comes first in half of them."""
+AHEAD = {"cuda": 2, "cpu": 1}
+"""Processes that get ready while one measures: on a GPU it takes them longer to import than to measure a few cases, and they
+disturb less."""
+
+
+class Process(Protocol):
+    """What a Runner does."""
+
+    def listing(self) -> Listing: ...
+
+    def measure(self, cases: Sequence[Case], *, profile: bool = False, slowdown: float = 1.0) -> dict[Case, Measured]: ...
+
+    def close(self) -> None: ...
+
+
+Start = Callable[[Checkout, Selection], Process]
+
+
+def start(checkout: Checkout, selection: Selection) -> Runner:
+    """A fresh process for `checkout`."""
+    return Runner(checkout.tree, selection, checkout.python)
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """What the two processes of a pair measured, by case."""
+
+    base: dict[Case, Measured]
+    head: dict[Case, Measured]
+    head_first: bool
+
+
+class Scheduler:
+    """The order within each pair is random and balanced, from a seed. Close it, or use it in a `with`."""
+
+    def __init__(self, base: Checkout, head: Checkout, selection: Selection, *, seed: int, start: Start) -> None:
+        self._checkouts = base, head
+        self._selection = selection
+        self._start = start
+        self._order = _order(seed)
+        self._ahead = AHEAD["cpu"]
+        self._waiting: deque[tuple[int, Process]] = deque()
+
+    def __enter__(self) -> "Scheduler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._waiting:
+            self._waiting.popleft()[1].close()
+
+    def listings(self) -> tuple[Listing, Listing]:
+        """Of base and head, in processes of their own. Raises RunnerError."""
+        self._fill(1)
+        processes: list[Process] = []
+        try:
+            for checkout in self._checkouts:
+                processes.append(self._start(checkout, self._selection))
+            base, head = (_listing(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
+        finally:
+            for process in processes:
+                process.close()
+        self._ahead = AHEAD[head.machine.hardware.device]
+        return base, head
+
+    def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:
+        """`cases` in a fresh process of each side."""
+        measured: dict[int, dict[Case, Measured]] = {}
+        while len(measured) < 2:
+            self._fill(1 + self._ahead)
+            number, process = self._waiting.popleft()
+            try:
+                measured[number] = process.measure(cases, profile=profile, slowdown=self._checkouts[number].slowdown)
+            finally:
+                process.close()
+        return PairResult(base=measured[0], head=measured[1], head_first=next(iter(measured)) == 1)
+
+    def _fill(self, count: int) -> None:
+        while len(self._waiting) < count:
+            number = next(self._order)
+            self._waiting.append((number, self._start(self._checkouts[number], self._selection)))
+
+
+def _order(seed: int) -> Iterator[int]:
+    """0 for base and 1 for head, without end."""
+    random_ = random.Random(seed)
+    while True:
+        firsts = [0, 1] * (BALANCED // 2)
+        random_.shuffle(firsts)
+        for first in firsts:
+            yield from (first, 1 - first)
+
+
+def _listing(name: str, checkout: Checkout, process: Process) -> Listing:
+    try:
+        return process.listing()
+    except RunnerError as error:
+        raise RunnerError(f"{name} ({checkout.name}) cannot be measured: {error}") from error

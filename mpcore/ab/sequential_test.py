@@ -1,0 +1,117 @@
+"""What has been measured of one case so far, pair by pair, and what it means."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from mpcore.ab.scheduler import PairResult
+from mpcore.ab.verdicts import judged, memory_regression, time_margin, time_regression
+from mpcore.gate.limits import LEAST_PAIRS
+from mpcore.gate.margins import Margins
+from mpcore.records import Case, Failure, Pair, PairedCase, Profile, RegressionStatus, Timing
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A pair of which both processes measured the case."""
+
+    base: Timing
+    head: Timing
+    head_first: bool
+
+    @property
+    def pair(self) -> Pair:
+        times = self.base.blocks.step_seconds, self.head.blocks.step_seconds
+        return Pair(base_seconds=times[0], head_seconds=times[1], head_first=self.head_first)
+
+
+@dataclass
+class SequentialTest:
+    """Pairs of one case, and pairs that are to confirm what those say. skipped, failure: why there is nothing to say."""
+
+    case: Case
+    margins: Margins
+    pairs: list[_Whole] = field(default_factory=list)
+    confirmation: list[_Whole] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    skipped: str | None = None
+    failure: str | None = None
+
+    @property
+    def out(self) -> bool:
+        """Whether it is measured no more."""
+        return self.skipped is not None or self.failure is not None
+
+    def add(self, result: PairResult, first_look: int) -> None:
+        """A pair counts where it is whole. Too many lost pairs before the first look, and the case has failed."""
+        self._put(result, self.pairs)
+        least = min(LEAST_PAIRS, first_look)
+        if len(self.pairs) < least and len(self.lost) > first_look - least:
+            self.failure = (
+                f"{len(self.lost)} of {len(self.pairs) + len(self.lost)} pairs are lost, the last one so: {self.lost[-1]}"
+            )
+
+    def confirm(self, result: PairResult) -> None:
+        """The same for a pair that is to confirm the others."""
+        self._put(result, self.confirmation)
+
+    def status(self, confidence: float) -> RegressionStatus:
+        """Of the time, as it is now."""
+        return judged(self._pairs, confidence, self._time_margin)[1] if len(self.pairs) > 1 else "undecided"
+
+    def paired_case(self, confidence: float) -> PairedCase:
+        """All of it as a record. Needs two pairs at least."""
+        confirmation = tuple(whole.pair for whole in self.confirmation)
+        time = time_regression(self.case, self._pairs, confirmation, confidence, self._time_margin, self._profiles())
+        pools = self._pool_bytes()
+        memory = [] if pools is None else [memory_regression(self.case, *pools, self.margins.pair_memory)]
+        return PairedCase(
+            case=self.case,
+            pairs=self._pairs,
+            confirmation=confirmation,
+            lost=tuple(self.lost),
+            pool_bytes=pools,
+            regressions=(time, *memory),
+        )
+
+    @property
+    def _pairs(self) -> tuple[Pair, ...]:
+        return tuple(whole.pair for whole in self.pairs)
+
+    @property
+    def _time_margin(self) -> float:
+        return time_margin(self.pairs[0].head, self.margins)
+
+    def _put(self, result: PairResult, where: list[_Whole]) -> None:
+        base, head = result.base[self.case], result.head[self.case]
+        if isinstance(base, Timing) and isinstance(head, Timing):
+            self.failure = _incomparable(base, head)
+            where.append(_Whole(base, head, result.head_first))
+            return
+        failures = {name: a for name, a in (("base", base), ("head", head)) if isinstance(a, Failure)}
+        if len(failures) == 2 and all(failure.skipped for failure in failures.values()):
+            self.skipped = failures["head"].sentence
+        else:
+            self.lost.append("; ".join(f"{name}: {failure.sentence}" for name, failure in failures.items()))
+
+    def _pool_bytes(self) -> tuple[int, int] | None:
+        """Of base and head: the median of the processes."""
+        pools = [(w.base.pool_bytes, w.head.pool_bytes) for w in self.pairs]
+        known = [(base, head) for base, head in pools if base and head]
+        if not known:
+            return None
+        base, head = (round(statistics.median(of)) for of in zip(*known, strict=True))
+        return base, head
+
+    def _profiles(self) -> tuple[Profile, Profile] | None:
+        """Of base and head, in the first pair that has both."""
+        found = ((w.base.profile, w.head.profile) for w in self.confirmation)
+        return next(((base, head) for base, head in found if base and head), None)
+
+
+def _incomparable(base: Timing, head: Timing) -> str | None:
+    """Why the times of two steps are not of the same thing, or None."""
+    for name in ("device", "workload_version", "batch_size"):
+        there, here = getattr(base, name), getattr(head, name)
+        if there != here:
+            return f"base and head are not comparable: {name.replace('_', ' ')} is {there} in base, {here} in head"
+    return None

@@ -1,0 +1,98 @@
+"""From the pairs of a case to its regressions. Pure functions; margins are in per cent."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from mpcore.gate.intervals import Interval, judged_pairs
+from mpcore.gate.limits import CONFIRMING_CONFIDENCE
+from mpcore.gate.margins import Margins
+from mpcore.kernels.difference import explain_difference
+from mpcore.records import Case, Pair, Profile, Regression, RegressionStatus, Timing
+
+KIND = "timing"
+
+
+def time_margin(timing: Timing, margins: Margins) -> float:
+    """What a step may take more: of a captured one less than of one that Python launches, where none is set."""
+    return margins.pair_time_percent("cpu" if timing.device == "cpu" else "eager" if timing.pool_bytes is None else "graph")
+
+
+def judged(pairs: Sequence[Pair], confidence: float, margin: float) -> tuple[Interval, RegressionStatus]:
+    """The change of a step's time from base to head, in logarithms, and what it means. Needs two pairs at least."""
+    return judged_pairs(*_seconds(pairs), confidence, math.log1p(margin / 100))
+
+
+def time_regression(
+    case: Case,
+    pairs: Sequence[Pair],
+    confirmation: Sequence[Pair],
+    confidence: float,
+    margin: float,
+    profiles: tuple[Profile, Profile] | None = None,
+) -> Regression:
+    """`worse` stands where the confirmation says so again; without two pairs of that it is `undecided`. profiles: of base and
+    head, which say why."""
+    change, status = judged(pairs, confidence, margin)
+    base, head = (f"{1000 * statistics.median(seconds):.4g} ms" for seconds in _seconds(pairs))
+    sentence = (
+        f"{case.id}: a step takes {head} in head and {base} in base, {_percent(change)} in {len(pairs)} pairs; "
+        f"more than {margin:g} % is worse"
+    )
+    if status == "worse":
+        again, said = judged(confirmation, CONFIRMING_CONFIDENCE, margin) if len(confirmation) > 1 else (None, None)
+        if again and said == "worse":
+            sentence += f"; {len(confirmation)} fresh pairs confirm it, {_percent(again)}"
+            sentence += f"; {explain_difference(*profiles)}" if profiles else ""
+        else:
+            status = "undecided"
+            found = "could not be measured" if again is None else f"do not confirm it, {_percent(again)}"
+            sentence += f"; fresh pairs {found}"
+    elif status == "undecided":
+        sentence += "; that does not decide it"
+    return Regression(
+        kind=KIND,
+        case=case.id,
+        metric="step time",
+        status=status,
+        value=100 * math.expm1(change.centre),
+        limit=margin,
+        ratio=math.exp(change.centre),
+        interval=(math.exp(change.low), math.exp(change.high)),
+        sentence=sentence,
+    )
+
+
+def memory_regression(case: Case, base_bytes: int, head_bytes: int, margin: float) -> Regression:
+    """Of what the graph holds: it repeats, and needs no statistics."""
+    ratio = head_bytes / base_bytes
+    more, mib = 100 * (ratio - 1), (head_bytes / 2**20, base_bytes / 2**20)
+    sentence = (
+        f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {more:+.1f} %; "
+        f"more than {margin:g} % is worse"
+    )
+    return Regression(
+        kind=KIND,
+        case=case.id,
+        metric="graph memory",
+        status="worse" if more > margin else "better" if more < -margin else "same",
+        value=more,
+        limit=margin,
+        ratio=ratio,
+        sentence=sentence,
+    )
+
+
+def only_in_head(case: Case) -> Regression:
+    """Of a case that base does not run."""
+    sentence = f"{case.id}: only head has it, there is nothing to compare it with"
+    return Regression(kind=KIND, case=case.id, metric="step time", status="new", value=None, limit=None, sentence=sentence)
+
+
+def _seconds(pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
+    return [pair.base_seconds for pair in pairs], [pair.head_seconds for pair in pairs]
+
+
+def _percent(change: Interval) -> str:
+    low, centre, high = (100 * math.expm1(bound) for bound in (change.low, change.centre, change.high))
+    return f"{centre:+.2f} % ({low:+.2f} to {high:+.2f})"

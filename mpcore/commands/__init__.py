@@ -1,0 +1,9 @@
+"""One file a command. Each has `add(commands)`, which adds its parser, and `run(options)`, which returns the exit code.
+
+A command imports what it needs once it runs, so that all answer at once what they are for.
+"""
+
+from mpcore.commands import ab, accept, calibrate, compare, convert, judge, published, report, show, theory
+
+COMMANDS = (report, compare, published, accept, show, judge, convert, ab, calibrate, theory)
+"""In the order in which help lists them."""

@@ -1,0 +1,108 @@
+"""Base against head, in pairs of fresh processes on this machine.
+
+Exit codes: 1 where anything is worse, whatever else happened; else 2 where something failed or nothing was compared; else 3
+where anything is undecided; else 0. An error of usage is 2, and an interruption 128 and the number of its signal.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpcore.commands.arguments import Commands, policy_of
+from mpcore.commands.output import show, tell
+from mpcore.project import ProjectError, configured_files
+from mpcore.records import Comparison, Selection
+from mpcore.selection import SelectionError, add_margin_option, add_options, selection_of
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    description = (
+        "Times each case in base and in head, in pairs of fresh processes on this machine, until it is decided whether head is "
+        "slower. BASE and HEAD are git revisions or folders (./NAME, where a folder is named like a revision). Without HEAD it "
+        "is the working tree as it is, uncommitted changes included. With a Python of its own for either side BASE may be left "
+        "out: then the same tree runs in two environments. A file of --mp-load, or of pytest's option mp_load, that lies in "
+        "the tree is each side's own. Of the margins, pair-time and pair-memory count here."
+    )
+    codes = "exit code: 0 same or better, 1 worse (whatever else happened), 2 usage or failure, 3 undecided"
+    parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
+    parser.add_argument("base", nargs="?", metavar="BASE", help="a git revision or a folder")
+    parser.add_argument("head", nargs="?", metavar="HEAD", help="the same (default: the working tree)")
+    for side in ("base", "head"):
+        runs = f"what runs {side} (default: the Python that runs this)"
+        parser.add_argument(f"--{side}-python", metavar="PYTHON", help=runs)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there as markdown, too")
+    add_margin_option(parser.add_argument)
+    add_options(parser.add_argument)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the comparison, and tells on standard error how far it is."""
+    from mpcore.ab import RevisionError
+    from mpcore.ab.signals import raising_exit
+    from mpcore.runner import RunnerError
+
+    try:
+        with raising_exit():
+            comparison = _compared(options)
+            _show(comparison, options)
+    except (RevisionError, ProjectError, SelectionError, RunnerError, OSError) as error:
+        tell(str(error))
+        return 2
+    return exit_code(comparison)
+
+
+def exit_code(comparison: Comparison) -> int:
+    """See above."""
+    if "worse" in comparison.statuses:
+        return 1
+    if comparison.failures or not comparison.statuses - {"new"}:
+        return 2
+    return 3 if "undecided" in comparison.statuses else 0
+
+
+def _compared(options: argparse.Namespace) -> Comparison:
+    from mpcore.ab import RevisionError, checkouts, compare, repository
+
+    selection, policy = selection_of(options), policy_of(options)
+    for path in (options.json, options.markdown):
+        if path is not None and not path.parent.is_dir():
+            raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")
+        if path is not None and path.is_dir():
+            raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
+    with checkouts(options.base, options.head, options.base_python, options.head_python) as (base, head):
+        placed = in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
+        return compare(base, head, placed, policy, progress=tell)
+
+
+def _show(comparison: Comparison, options: argparse.Namespace) -> None:
+    from mpcore.report.documents import pairs_document
+    from mpcore.report.render import render
+
+    document = pairs_document(comparison)
+    show(document)
+    if options.json is not None:
+        options.json.write_text(comparison.model_dump_json(indent=1) + "\n")
+    if options.markdown is not None:
+        options.markdown.write_text(render(document, "markdown"))
+
+
+def in_each_tree(selection: Selection, configured: Sequence[Path], trees: Sequence[Path]) -> Selection:
+    """The selection as the processes of both sides are told it, which run in their trees. configured: files that are loaded
+    before those of the selection.
+
+    A file in a tree is each side's own, and named from the top of its tree. Any other file, and a folder of data, is the same
+    for both.
+    """
+    files = dict.fromkeys(path.resolve() for path in (*configured, *map(Path, selection.load)))
+    data = selection.data or os.environ.get("MPCORE_DATA")
+    data = str(Path(data).resolve()) if data and Path(data).is_dir() else data
+    return selection.model_copy(update={"load": tuple(_named(file, trees) for file in files), "data": data})
+
+
+def _named(file: Path, trees: Sequence[Path]) -> str:
+    tree = next((tree for tree in trees if file.is_relative_to(tree)), None)
+    return str(file if tree is None else file.relative_to(tree))

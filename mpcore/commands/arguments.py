@@ -1,0 +1,47 @@
+"""Arguments that several commands take, and what they mean."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mpcore.project import ProjectError, project_root
+
+if TYPE_CHECKING:
+    from mpcore.gate import Policy
+
+Commands = Any
+"""What add_subparsers of argparse returns, a class that has no public name."""
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """RUN ..., as `options.runs`."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a file that --benchmark-autosave wrote")
+
+
+def add_baselines(parser: argparse.ArgumentParser) -> None:
+    """--baselines DIR, for `baselines_of`."""
+    where = "where accepted runs are (default: baselines, in the root of the project)"
+    parser.add_argument("--baselines", type=Path, metavar="DIR", help=where)
+
+
+def baselines_of(options: argparse.Namespace) -> Path:
+    """The folder of accepted runs. Raises ProjectError where the project's configuration cannot be read."""
+    given: Path | None = options.baselines
+    return project_root() / "baselines" if given is None else given
+
+
+def policy_of(options: argparse.Namespace) -> "Policy":
+    """Margins and caps of the project, under those of --mp-margin where the command has it. Raises ProjectError."""
+    from mpcore.gate import PolicyError, load_policy
+
+    try:
+        return load_policy(project_root() / "pyproject.toml", getattr(options, "mp_margin", ()))
+    except PolicyError as error:
+        raise ProjectError(str(error)) from error
+
+
+def positive(text: str) -> int:
+    """A type of argparse's."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)

@@ -1,0 +1,64 @@
+"""Judges saved runs again, by today's rules and against today's baselines. Nothing is measured."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_of, policy_of
+from mpcore.commands.output import show
+from mpcore.commands.reading import UNREADABLE, read_all
+from mpcore.records import Run, Selection
+from mpcore.selection import add_margin_option
+
+if TYPE_CHECKING:
+    from mpcore.gate import Policy
+    from mpcore.report.summary import SessionSummary
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    what = "judge saved runs again, against the baselines of their hardware"
+    description = f"{what[0].upper()}{what[1:]}. A run is not compared with itself. {UNREADABLE}"
+    codes = "exit code: 0 all passed, 1 something failed, 4 a file or an option cannot be used"
+    parser = commands.add_parser("judge", help=what, description=description, epilog=codes)
+    add_runs(parser)
+    add_baselines(parser)
+    add_margin_option(parser.add_argument)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints what each session would have said. Raises RunError for baselines that cannot be read, ProjectError for a margin
+    that cannot be used."""
+    from mpcore.report.documents import session_document
+    from mpcore.store import load
+
+    policy, folder = policy_of(options), baselines_of(options)
+    runs, unreadable = read_all(options.runs, load)
+    failed = False
+    for saved in runs:
+        summary = _judged(saved, folder / saved.machine.hardware.key, policy)
+        show(replace(session_document(summary), title=saved.path))
+        failed = failed or bool(summary.failures)
+    return 4 if unreadable else int(failed)
+
+
+def _judged(saved: Run, folder: Path, policy: "Policy") -> "SessionSummary":
+    """Against the accepted runs in `folder`. What failed for --mp-strict alone fails no more."""
+    from mpcore.gate import judge_run
+    from mpcore.report.summary import SessionSummary
+    from mpcore.store import accepted
+
+    runs = accepted(folder.parent, saved.machine.hardware)
+    baselines = [run for run in runs if (run.datetime, run.commit) != (saved.datetime, saved.commit)]
+    judged = judge_run(saved, baselines, policy)
+    return SessionSummary(
+        run=judged.model_copy(update={"failed": tuple(test for test in judged.failed if not test.strict)}),
+        selection=Selection(),
+        ran=len(judged.results),
+        missed=judged.missed,
+        saved=[saved.path],
+        accepted=baselines,
+        folder=str(folder),
+    )

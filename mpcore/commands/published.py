@@ -1,0 +1,27 @@
+"""Prints saved runs beside published figures."""
+
+import argparse
+from pathlib import Path
+
+from mpcore.commands.arguments import Commands, add_runs
+from mpcore.project import project_root
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    parser = commands.add_parser("published", help="print saved runs beside published figures, as markdown")
+    add_runs(parser)
+    figures = "where the figures are (default: published, in the root of the project)"
+    parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints markdown. Raises RunError."""
+    from mpcore.report.documents import published_document
+    from mpcore.report.render import render
+    from mpcore.store import load, load_published
+
+    figures = load_published(options.figures or project_root() / "published")
+    print(render(published_document([load(path) for path in options.runs], figures), "markdown"), end="")
+    return 0

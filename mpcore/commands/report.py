@@ -1,0 +1,47 @@
+"""Shows saved runs as a page with plots, or as markdown."""
+
+import argparse
+from pathlib import Path
+
+from mpcore.commands.arguments import Commands, add_runs
+from mpcore.commands.reading import UNREADABLE, read_all
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    what = "saved runs as a page with plots, or as markdown"
+    parser = commands.add_parser("report", help=what, description=f"{what[0].upper()}{what[1:]}. {UNREADABLE}")
+    add_runs(parser)
+    parser.add_argument("-o", "--output", type=_page, metavar="FILE.html", help="write the page there, in place of markdown")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrices and pictures there, too")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """0, or 4 where a file cannot be read. Raises RunError where nothing can be written."""
+    from mpcore.report.documents import run_document
+    from mpcore.report.render import render
+    from mpcore.store import RunError, load, write
+
+    runs, unreadable = read_all(options.runs, load)
+    if runs and options.output:
+        from mpcore.report.page import page
+
+        write({options.output: page(runs, unreadable)})
+        print(f"written: {options.output}")
+    elif runs:
+        print("\n".join(render(run_document(run), "markdown") for run in runs))
+    if runs and options.plots:
+        from mpcore.report.pictures import pictures
+
+        try:
+            print("\n".join(f"![{path.stem}]({path})\n" for run in runs for path in pictures(run, options.plots)))
+        except OSError as error:
+            raise RunError(f"cannot write {options.plots}: {error.strerror}") from error
+    return 4 if unreadable else 0
+
+
+def _page(text: str) -> Path:
+    if Path(text).suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"expected the name of an HTML file, such as report.html, found {text!r}")
+    return Path(text)

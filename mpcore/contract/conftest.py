@@ -1,0 +1,31 @@
+"""A subject for each test: every selected workload in every selected mode."""
+
+import itertools
+
+import pytest
+
+from mpcore.contract.harness import Subject
+from mpcore.matrix import precisions_of, workloads_of
+from mpcore.plugin.session import session_of
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "subject" in metafunc.fixturenames:
+        selection = session_of(metafunc.config).options.selection
+        pairs = list(itertools.product(workloads_of(selection), precisions_of(selection, on_request=True)))
+        metafunc.parametrize("subject", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
+
+
+@pytest.fixture(scope="session")
+def subjects() -> dict[tuple[str, str], Subject]:
+    """Those that there are already, by workload and mode: each reads its data once."""
+    return {}
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest, subjects: dict[tuple[str, str], Subject]) -> Subject:
+    """Skipped where the device cannot run the mode."""
+    workload, precision = request.param
+    if request.param not in subjects:
+        subjects[request.param] = Subject(workload, precision, session_of(request.config).bench)
+    return subjects[request.param]

@@ -1,0 +1,153 @@
+"""A workload in a mode, and what makes its steps tell how they compute."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode  # private API
+
+from mpcore.data import Batch
+from mpcore.errors import source_line
+from mpcore.execution import Graph
+from mpcore.measure import Bench
+from mpcore.measure.requirements import numerics_limits
+from mpcore.precision import Inapplicable, Precision, precisions
+from mpcore.training.step import TrainStep
+from mpcore.workloads import workloads
+
+ROWS = 32
+
+
+class Subject:
+    """A workload in a mode, with the data and on the device of `bench`, and the means to build steps of them."""
+
+    def __init__(self, workload: str, precision: str, bench: Bench) -> None:
+        self.device = bench.device
+        self.mode: type[Precision] = precisions[precision]
+        self.workload = workloads[workload]("tiny", bench.source)
+        if reason := self.mode.unsupported(self.device):
+            pytest.skip(reason)
+
+    def batch(self) -> Batch:
+        return self.workload.split("train", self.device).rows(slice(ROWS))
+
+    def batches(self, count: int) -> list[Batch]:
+        """As many as there are, and `count` at most."""
+        split = self.workload.split("train", self.device)
+        return [split.rows(slice(i * ROWS, (i + 1) * ROWS)) for i in range(min(count, len(split) // ROWS))]
+
+    def step(
+        self, mode: type[Precision] | None = None, *, accumulate: int = 1, execution: str = "eager", **options: Any
+    ) -> TrainStep:
+        """Of the subject's own mode, or of another that it is compared with; both clip as the own one does by itself. The test
+        is skipped where the mode has nothing to do in the model."""
+        if mode is not None:
+            options = {"max_norm": self.mode().max_norm} | options
+        precision = (mode or self.mode)(**options)
+        try:
+            return TrainStep(self.workload, precision, self.device, accumulate=accumulate, execution=execution, dropout=False)
+        except Inapplicable as reason:
+            pytest.skip(str(reason))
+
+    def graph_step(self, **options: Any) -> TrainStep:
+        """The test is skipped where there are no CUDA graphs."""
+        if reason := Graph.unsupported(self.device):
+            pytest.skip(reason)
+        return self.step(execution=Graph.name, **options)
+
+    @property
+    def gradient_error(self) -> float:
+        """How far a gradient may be from its FP64 value, relative to its norm."""
+        terms = self.mode.roundoff(), self.workload.conditioning, self.workload.kink_factor
+        return numerics_limits(*terms, masters=True, scales=True).gradient_error
+
+
+def at_the_optimiser(step: TrainStep, look: Callable[[torch.optim.Optimizer], None]) -> None:
+    """`look` is called before each update, when gradients are as the optimiser gets them."""
+    step.precision.optimiser.register_step_pre_hook(lambda optimiser, *_: look(optimiser))
+
+
+def lower_scale(step: TrainStep) -> None:
+    """So that the first step is a good one."""
+    if step.precision.loss_scale is not None:
+        step.precision.loss_scale.fill_(1024.0)
+
+
+@contextmanager
+def infinite_loss(step: TrainStep) -> Iterator[None]:
+    """Within it, the gradients of `step` are not finite."""
+    loss, own = step.workload.loss, vars(step.workload)
+    own["loss"] = lambda model, batch: loss(model, batch) * torch.inf
+    try:
+        yield
+    finally:
+        del own["loss"]
+
+
+def tf32_settings() -> tuple[str, bool]:
+    """Of matrix products and of cuDNN, as torch's legacy interface tells them."""
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+
+@contextmanager
+def process_settings(matmul: str, cudnn: bool) -> Iterator[None]:
+    """Within it, TF32 is set as a program around the suite may have set it."""
+    found = tf32_settings()
+    _set_tf32(matmul, cudnn)
+    try:
+        yield
+    finally:
+        _set_tf32(*found)
+
+
+def _set_tf32(matmul: str, cudnn: bool) -> None:
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = cudnn
+
+
+@contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    """Within it, on a GPU, an operation that waits for the device raises."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+class HostReads(TorchDispatchMode):
+    """The operations that hand a value of a tensor to Python, which on a GPU waits for all that was launched."""
+
+    READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.functions: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._schema.name in self.READS:  # private API
+            self.functions.append(f"{func}{source_line(traceback.extract_stack())}")
+        return func(*args, **(kwargs or {}))
+
+
+def weights_of(step: TrainStep) -> dict[str, Tensor]:
+    """Copies of what the optimiser updates, and of the model's parameters."""
+    parameters = {f"model.{name}": p for name, p in step.model.named_parameters()}
+    return snapshot(step.precision.weights() | parameters)
+
+
+def snapshot(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: t.detach().clone() for name, t in tensors.items()}
+
+
+def equal(these: dict[str, Tensor], those: dict[str, Tensor]) -> bool:
+    return all(torch.equal(these[name], those[name]) for name in those)
+
+
+def optimiser_state(step: TrainStep) -> list[Tensor]:
+    values: Iterator[Any] = (v for state in step.precision.optimiser.state.values() for v in state.values())
+    return [v.detach().clone() for v in values if isinstance(v, Tensor)]

@@ -1,0 +1,62 @@
+"""A step never waits for the device, can be captured, and trains the same as a graph."""
+
+import itertools
+
+import pytest
+import torch
+
+from mpcore.contract.harness import HostReads, Subject, equal, snapshot, waiting_is_an_error
+from mpcore.execution.graph import WARM_UP
+from mpcore.gate.limits import UPDATE_ERROR_CAP
+from mpcore.measure.numerics import relative_error
+
+STEPS = 50
+LEARNING_RATE = 1e-4
+
+
+def test_a_step_does_not_wait_for_the_device(subject: Subject) -> None:
+    step, batch = subject.step(max_norm=1.0), subject.batch()
+    step(batch)
+    if subject.device.type == "cuda":
+        with waiting_is_an_error():
+            step(batch)
+        return
+    if not subject.mode.fused:
+        pytest.skip("the optimiser that is not fused keeps its step count on the CPU and reads it there")
+    with HostReads() as reads:
+        step(batch)
+    assert reads.functions == []
+
+
+def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject: Subject) -> None:
+    step, batch = subject.graph_step(max_norm=1.0), subject.batch()
+    for _ in range(WARM_UP + 1):
+        step(batch)
+    assert step.captured
+    with waiting_is_an_error():
+        step.precision.set_learning_rate(0.0)
+        step(batch)
+    if subject.mode.negative_control:
+        return  # whose weights are not finite any more
+    before = snapshot(step.precision.weights())
+    step(batch)
+    assert equal(step.precision.weights(), before)
+    step.precision.set_learning_rate(1e-3)
+    step(batch)
+    assert not equal(step.precision.weights(), before)
+
+
+def test_a_graph_trains_as_eager_steps_do(subject: Subject) -> None:
+    """Fifty steps over different batches: the same scale to the letter, losses and weights as far as round-off goes."""
+    graph, eager = subject.graph_step(), subject.step()
+    start, curves = snapshot(eager.precision.weights()), []
+    for step in (graph, eager):
+        step.precision.set_learning_rate(LEARNING_RATE)
+        order = itertools.islice(itertools.cycle(subject.batches(8)), STEPS)
+        curves.append(torch.stack([step(batch).clone() for batch in order]))
+    assert graph.precision.state() == eager.precision.state()
+    moved = [{n: w.detach().double() - start[n].double() for n, w in s.precision.weights().items()} for s in (graph, eager)]
+    if subject.mode.negative_control:
+        return  # what is not finite is equal to nothing
+    torch.testing.assert_close(curves[0], curves[1], rtol=32 * subject.mode.roundoff(), atol=32 * subject.mode.roundoff())
+    assert relative_error(*moved) <= max(UPDATE_ERROR_CAP, 2 * subject.gradient_error)

@@ -1,0 +1,1 @@
+"""Data sets that exist, as tensors: one file a kind."""

@@ -1,0 +1,1 @@
+"""The device: what it is, its memory, its clocks, what runs on it."""

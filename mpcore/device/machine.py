@@ -1,0 +1,81 @@
+"""What the machine is: the device, and the versions of the software on it."""
+
+import os
+import platform
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+import pynvml
+import torch
+
+from mpcore.device.nvml import power_limits_and_mig
+from mpcore.records import Hardware
+
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done all that it was given; a CPU has done so already."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def name_and_capability(gpu: torch.device) -> str:
+    """ "Tesla T4 with 7.5", for sentences on what a GPU cannot do."""
+    major, minor = torch.cuda.get_device_capability(gpu)
+    return f"{torch.cuda.get_device_name(gpu)} with {major}.{minor}"
+
+
+def probe(device: torch.device) -> Hardware:
+    """The record of this machine, as far as it tells: what a GPU alone has is None for a CPU."""
+    cpu = _cpu_name()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if device.type != "cuda":
+        return Hardware(
+            device="cpu", name=cpu, count=1, memory_bytes=None, power_limit_watts=None, mig=None, uuid=None,
+            capability=None, cpu=cpu, cores=cores,
+        )  # fmt: skip
+    properties = torch.cuda.get_device_properties(device)
+    watts, default_watts, mig = power_limits_and_mig(str(properties.uuid))
+    return Hardware(
+        device="cuda",
+        name=properties.name,
+        count=torch.cuda.device_count(),
+        memory_bytes=properties.total_memory,
+        power_limit_watts=watts,
+        default_watts=default_watts,
+        mig=mig,
+        uuid=str(properties.uuid),
+        capability=f"{properties.major}.{properties.minor}",
+        cpu=cpu,
+        cores=cores,
+    )
+
+
+def software() -> dict[str, str]:
+    """Versions by name; what is not installed is left out."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    versions["torch"] = torch.__version__
+    if torch.cuda.is_available():
+        versions["cuda"] = torch.version.cuda or "none"
+        versions["cudnn"] = str(torch.backends.cudnn.version())
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            versions["driver"] = pynvml.nvmlSystemGetDriverVersion()
+    return versions
+
+
+def _cpu_name() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

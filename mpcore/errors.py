@@ -1,0 +1,59 @@
+"""An exception as part of a sentence: what came first, and the line that did it."""
+
+import sysconfig
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+PACKAGE = Path(__file__).parent
+STANDARD = Path(sysconfig.get_paths()["stdlib"])
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What the end of a chain of exceptions hides, but for what it hides on purpose (`from None`)."""
+    while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = before
+    return error
+
+
+@contextmanager
+def reraised_as(kind: type[Exception], what: str, *others: type[BaseException]) -> Iterator[None]:
+    """Within it whatever is raised, but for `kind` itself and `others`, becomes a `kind` that says what failed, and why."""
+    try:
+        yield
+    except (kind, *others):
+        raise
+    except Exception as error:
+        raise kind(f"{what} failed: {cause(error)}") from error
+
+
+def cause(error: BaseException) -> str:
+    """The first line of what came first, and the line that did it."""
+    error = root_cause(error)
+    return _reason(error) + source_line(traceback.extract_tb(error.__traceback__))
+
+
+def source_line(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Of these the last line of a user's own code, or else of mpcore's, in parentheses; "" where there is none."""
+    frames = [f for f in frames if not (f.filename.startswith("<") or _of_library(Path(f.filename)))]
+    frames = [f for f in frames if not Path(f.filename).is_relative_to(PACKAGE)] or frames
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        wrong = error.errors()[0]
+        return f"{error.title}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}, found {wrong['input']!r:.80}"
+    text = str(error).strip()
+    reason = text.splitlines()[0] if text else type(error).__name__
+    if isinstance(error, RuntimeError | ValueError):
+        return reason
+    return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key
+
+
+def _of_library(file: Path) -> bool:
+    return not file.is_relative_to(PACKAGE) and (file.is_relative_to(STANDARD) or not INSTALLED.isdisjoint(file.parts))

@@ -1,0 +1,59 @@
+"""`compile`: the model through torch.compile."""
+
+import importlib.util
+import shutil
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.data import Batch
+from mpcore.execution.eager import Eager, Function, executions
+from mpcore.execution.graph import Graph
+
+
+@executions.register
+class Compile(Eager):
+    """The model through torch.compile; on a GPU then captured as a graph.
+
+    Compiled for the shape of the first batch. Batches of other shapes, such as the last of an epoch, run the model as it
+    is: to compile it once more for one batch would take longer than the epoch.
+    """
+
+    name = "compile"
+
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        super().__init__(function, model)
+        on_gpu = next(model.parameters()).device.type == "cuda"
+        self._run: Eager = Graph(self._compiled_first, model) if on_gpu else Eager(self._compiled_first, model)
+        self._first: list[torch.Size] | None = None
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+            return "compile needs triton, which is not installed"
+        if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
+            return "compile needs a C++ compiler, and none is on the path"
+        return None
+
+    @classmethod
+    def prepare(cls, model: nn.Module) -> None:
+        # Dynamo counts the models that went through one forward function, and compiles no more after the eighth.
+        torch.compiler.reset()
+        model.compile(dynamic=False)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return self._run(batch)
+
+    @property
+    def captured(self) -> bool:
+        return self._run.captured
+
+    @property
+    def pool_bytes(self) -> int | None:
+        return self._run.pool_bytes
+
+    def _compiled_first(self, batch: Batch) -> Tensor:
+        shapes = [column.shape for column in batch.values()]
+        self._first = self._first or shapes
+        with torch.compiler.set_stance("default" if shapes == self._first else "force_eager"):
+            return self.function(batch)

@@ -1,0 +1,52 @@
+"""`eager`: one operation after the other. The base of all executions.
+
+An execution is made from a function of a batch, and the model inside it, and is called in its place.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.data import Batch
+from mpcore.registry import Registry
+
+Function = Callable[[Batch], Tensor]
+
+
+class Eager:
+    """One operation after the other, each launched by Python."""
+
+    name: ClassVar[str] = "eager"
+
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        self.function = function
+        self.model = model
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        """Why it cannot be had on `device`, or None."""
+        return None
+
+    @classmethod
+    def prepare(cls, model: nn.Module) -> None:
+        """Called once with a new model, before any function of it is executed."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """What the function returns of `batch`. A graph writes it to the same place at every call."""
+        return self.function(batch)
+
+    @property
+    def captured(self) -> bool:
+        """Whether there is a graph, which the host only has to start."""
+        return False
+
+    @property
+    def pool_bytes(self) -> int | None:
+        """Device memory that belongs to graphs, None where none was captured."""
+        return None
+
+
+executions = Registry("execution", Eager)
+executions.register(Eager)

@@ -1,0 +1,139 @@
+"""`graph`: the function is captured once as a CUDA graph and replayed.
+
+One launch a step in place of hundreds: what is timed is the GPU and not the Python in front of it. A step that is captured
+must not wait for the device, and must not depend on values that the host knows. It finds its input where it was when it was
+captured, so that batches are copied there.
+"""
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.data import Batch
+from mpcore.device.allocator import large_blocks_split
+from mpcore.errors import cause, root_cause
+from mpcore.execution.eager import Eager, Function, executions
+
+WARM_UP = 3
+"""Calls with batches of one shape before it is captured: cuDNN has chosen its algorithms then, cuBLAS has its workspace."""
+
+
+class CaptureError(RuntimeError):
+    """A step that cannot be captured as a CUDA graph: the operation that forbids it, and where it is."""
+
+
+@executions.register
+class Graph(Eager):
+    """Captured as a CUDA graph, once for each shape of batch, and replayed.
+
+    The first `WARM_UP` calls with a shape are eager ones, on a stream of their own as capturing demands. They are calls
+    like all others: nothing is run for the sake of warming up, and no batch is lost. Raises CaptureError.
+    """
+
+    name = "graph"
+
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        super().__init__(function, model)
+        self._stream = _side_stream(next(model.parameters()).device)
+        self._calls: Counter[Hashable] = Counter()
+        self._captured: dict[Hashable, _Captured] = {}
+
+    @classmethod
+    def unsupported(cls, device: torch.device) -> str | None:
+        if device.type == "cuda":
+            return None
+        return f"{cls.name} needs an NVIDIA GPU, for its CUDA graphs; this is a {device.type}"
+
+    def __call__(self, batch: Batch) -> Tensor:
+        shape = self._shape(batch)
+        if shape not in self._captured:
+            self._calls[shape] += 1
+            if self._calls[shape] <= WARM_UP:
+                return self._launch(batch)
+            self._captured[shape] = _Captured(self.function, batch, self._stream)
+        return self._captured[shape](batch)
+
+    @property
+    def captured(self) -> bool:
+        return bool(self._captured)
+
+    @property
+    def pool_bytes(self) -> int | None:
+        if not self.captured:
+            return None
+        pools = {tuple(captured.pool) for captured in self._captured.values()}
+        return sum(s["total_size"] for s in torch.cuda.memory_snapshot() if tuple(s["segment_pool_id"]) in pools)
+
+    def _shape(self, batch: Batch) -> Hashable:
+        """Evaluation is another computation than training, whatever the batch."""
+        return self.model.training, *((name, column.shape, column.dtype) for name, column in batch.items())
+
+    def _launch(self, batch: Batch) -> Tensor:
+        current = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            output = self.function(batch)
+        current.wait_stream(self._stream)
+        output.record_stream(current)
+        return output
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The one that all graphs are captured on: cuBLAS keeps a workspace for every stream that it has ever seen."""
+    return torch.cuda.Stream(device)
+
+
+class _Captured:
+    """One graph, with the places that it reads its input from and writes its output to."""
+
+    def __init__(self, function: Function, batch: Batch, stream: torch.cuda.Stream) -> None:
+        self.pool = torch.cuda.graph_pool_handle()
+        self._graph = torch.cuda.CUDAGraph()
+        self._input = {name: column.clone() for name, column in batch.items()}
+        self._loaded: list[tuple[Tensor, int]] = []
+        current = torch.cuda.current_stream(stream.device)
+        try:
+            with large_blocks_split(), torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
+                self._output = function(self._input)
+        except Exception as error:
+            torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind
+            _abandon(self._graph, self.pool, stream.device)
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            if isinstance(root_cause(error), KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise CaptureError(f"the step cannot be captured as a CUDA graph: {cause(error)}") from error
+
+    def __call__(self, batch: Batch) -> Tensor:
+        self._load(batch)
+        self._graph.replay()
+        return self._output
+
+    def _load(self, batch: Batch) -> None:
+        """A batch that lies there already is not copied again, as when a step is repeated; a change in place is seen."""
+        same = len(self._loaded) == len(batch) and all(
+            column is loaded and column._version == version  # private API
+            for column, (loaded, version) in zip(batch.values(), self._loaded, strict=True)
+        )
+        if not same:
+            for name, column in batch.items():
+                self._input[name].copy_(column, non_blocking=True)
+            self._loaded = [(column, column._version) for column in batch.values()]  # private API
+
+
+def _abandon(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:
+    """Puts the allocator and the random numbers of `device` back to work after a capture that failed. CUDAGraph does so
+    itself where only Python failed and the capture came to its end."""
+    with contextlib.suppress(RuntimeError):
+        graph.pool()  # raises unless it did
+        return
+    torch._C._cuda_endAllocateToPool(device.index, pool)  # private API
+    torch._C._cuda_releasePool(device.index, pool)  # private API
+    generator = torch.cuda.default_generators[device.index]
+    fresh = torch.Generator(device).manual_seed(generator.initial_seed())
+    generator.graphsafe_set_state(fresh.graphsafe_get_state())

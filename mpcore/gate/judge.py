@@ -1,0 +1,95 @@
+"""From measurements to judgements, of one record or of a whole run. Nothing is measured, and no file is read."""
+
+from collections.abc import Sequence
+
+from mpcore.gate.checks import checks
+from mpcore.gate.common_change import common_change
+from mpcore.gate.confirmation import confirmed
+from mpcore.gate.margins import Policy
+from mpcore.gate.matching import match_baselines
+from mpcore.gate.regressions import regressions
+from mpcore.records import ALL_CASES, AnyRecord, Check, FailedTest, Regression, Result, Run, Speed
+
+Judgements = dict[str, list[Check | Regression]]
+"""By the name of a record, or `ALL_CASES`."""
+
+
+class Judge:
+    """Judges records by what they require, against accepted runs, with the margins and caps of a policy."""
+
+    def __init__(self, baselines: Sequence[Run], policy: Policy) -> None:
+        self.baselines = tuple(baselines)
+        self.policy = policy
+
+    def judge(self, record: AnyRecord, before: Sequence[Result] = (), confirmation: Speed | str | None = None) -> Result:
+        """before: the results of the same run that were measured earlier. confirmation: a second measurement of the case, or
+        why there is none."""
+        caps = self.policy.caps(record.case.id)
+        capped = record.model_copy(update={"requirements": caps.over(record.requirements)})
+        found = self._regressions(record)
+        if confirmation is not None:
+            again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation)
+            found = confirmed(found, again)
+        return Result(
+            record=record,
+            confirmation=confirmation,
+            checks=tuple(checks(capped, before)),
+            regressions=tuple(found),
+        )
+
+    def common(self, results: Sequence[Result]) -> Regression | None:
+        """What all cases of a run share; None where they are too few."""
+        matches = [match_baselines(r.record, self.baselines) for r in results if isinstance(r.record, Speed)]
+        return common_change(matches, self.policy.margins(ALL_CASES))
+
+    def _regressions(self, record: AnyRecord) -> list[Regression]:
+        return regressions(match_baselines(record, self.baselines), self.policy.margins(record.case.id))
+
+
+def judge_run(run: Run, baselines: Sequence[Run], policy: Policy) -> Run:
+    """A saved run, judged again from its measurements. It is not compared with itself, if it is among the baselines."""
+    others = [other for other in baselines if (other.datetime, other.commit) != (run.datetime, run.commit)]
+    judge = Judge(others, policy)
+    results: list[Result] = []
+    for result in run.results:  # in their order: each with those before it
+        results.append(judge.judge(result.record, results, result.confirmation))
+    judged = run.model_copy(update={"results": tuple(results), "common": judge.common(results)})
+    return judged.model_copy(update={"failed": _failed(run, judged)})
+
+
+def _failed(before: Run, after: Run) -> tuple[FailedTest, ...]:
+    """Tests whose judgements are as they were stay as they are: those without a result, and those that failed for another
+    reason. The others fail where a judgement does now."""
+    then, now = _judgements(before), _judgements(after)
+    kept = [_again(test, then, now) for test in before.failed]
+    known = {test.name or test.test for test in before.failed}
+    added = [
+        FailedTest(test=name, name="" if name == ALL_CASES else name, sentence=sentence)
+        for name, found in now.items()
+        if name not in known and (sentence := _sentence(found)) and not _sentence(then.get(name, []))
+    ]
+    return (*filter(None, kept), *added)
+
+
+def _again(test: FailedTest, then: Judgements, now: Judgements) -> FailedTest | None:
+    """The failure of a test as it is now; None where it fails no more."""
+    name = test.name or test.test
+    before, after = (_sentence(found.get(name, []), strict=test.strict) for found in (then, now))
+    if before == after:
+        return test
+    if not after:
+        return None
+    strict = test.strict and not _sentence(now[name])
+    return test.model_copy(update={"sentence": after, "strict": strict})
+
+
+def _judgements(run: Run) -> Judgements:
+    found: Judgements = {}
+    for result in run.results:
+        found.setdefault(result.record.name, []).extend(result.judgements)
+    return found | ({ALL_CASES: [run.common]} if run.common else {})
+
+
+def _sentence(judgements: Sequence[Check | Regression], *, strict: bool = False) -> str:
+    """Those of the judgements that fail. strict: also what is open."""
+    return " ".join(j.sentence for j in judgements if not j.passed or (strict and isinstance(j, Regression) and j.open))

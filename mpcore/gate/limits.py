@@ -1,0 +1,75 @@
+"""Every threshold of the gate, with its unit and its reason.
+
+Margins and caps can be set by the user. Confidences, priors, looks and numbers of pairs are constants, for the published error
+rates hang on them.
+"""
+
+ERROR_CAP = 0.5
+"""Relative error. A gradient that is off by half its length is of no use, whatever the format."""
+LOSS_ERROR_ROUNDOFFS = 16.0
+"""Round-offs of the format that the loss may be off by."""
+UPDATE_ERROR_CAP = 0.05
+"""Relative error that updates may always have. Adam divides by the size of a gradient, so that entries which are nothing but
+noise count like the others. In FP32 that made 0.0013 to 0.024 of the update, from process to process (ResNet-18 on H100 and
+H200). Without masters it is 0.4 and more."""
+FLUSHED_SHARE_CAP = 0.01
+"""Share of gradient entries that a scaled loss may leave at zero."""
+LEARNED_SHARE = 0.2
+"""What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
+losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
+DROPPED_BLOCKS_SHARE = 0.25
+"""Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
+LEAST_SEEDS = 3
+"""Trainings. From fewer nothing follows of the spread."""
+
+TIME_MARGIN_PERCENT = {"graph": 1.25, "eager": 50.0}
+"""What a step may take more than in accepted runs. What Python launches spreads by a tenth from process to process, and was
+seen to take half as long again beside a busy neighbour. A CPU is shared with others: its times are judged only where a margin
+is given."""
+MEMORY_MARGIN_PERCENT = 1.0
+"""What a step may hold more than in the last accepted run: memory repeats."""
+ERROR_MARGIN_FACTOR = 1.5
+"""Times the accepted error against FP64. Errors of one code spread by less from GPU to GPU."""
+MACHINE_PRIOR_LOG_SD = {"graph": 0.005, "eager": 0.1, "cpu": 0.15}
+"""Standard deviation between runs, of logarithms, that is assumed before any is seen: the same product has run at 769 to 798
+TFLOP/s on an H200, from one machine start to another."""
+PRIOR_RUNS = 10
+"""Observations that the prior counts for: three runs say little of the spread between runs, thirty say more."""
+COMMON_CHANGE_CASES = 4
+"""Cases from which on it is worth a word what all of them share."""
+EAGER_MEMORY_NOISE_BYTES = 8 * 2**20
+"""torch's allocator gives the last MiB of a block away with what precedes it, and counts it as allocated. How many times it
+does hangs on what was freed before. Peaks of the same code differed by up to 3.4 MiB where 1 % is less (a ResNet-18)."""
+FLUSHED_SHARE_NOISE = 1e-4
+"""So small a share of gradient entries is a handful of them, by chance the one or the other."""
+
+PAIR_TIME_MARGIN_PERCENT = {"graph": 0.5, "eager": 1.0, "cpu": 1.0}
+"""What a step may take more in head than in base, measured in pairs of fresh processes. A graph's time spreads by a tenth of
+that. Python's spreads by ten times its margin, so that it is mostly undecided: but what is wide there is the interval, and not
+what matters. The same on a CPU."""
+PAIR_MEMORY_MARGIN_PERCENT = 1.0
+"""What a graph may hold more in head than in base."""
+PAIR_LOOKS = (6, 12)
+"""Pairs after which the verdicts are looked at. Looking after every pair would turn one false alarm in a hundred into four."""
+PAIR_ERROR_RATE = 0.01
+"""False alarms of a case, over all looks."""
+LEAST_PAIRS = 3
+"""Whole pairs of a case: fewer decide nothing."""
+CONFIRMING_PAIRS = 6
+"""Fresh pairs that must say again that a case is worse."""
+CONFIRMING_CONFIDENCE = 0.99
+"""Of these pairs."""
+
+WORSE_CONFIDENCE = 0.99
+"""One-sided, of `worse` and `better` since accepted runs."""
+SAME_CONFIDENCE = 0.95
+"""One-sided, of `same`. It stops no merge, and what a machine adds by itself is nearly as large as the margin."""
+NON_INFERIORITY_CONFIDENCE = 0.95
+"""One-sided, that no more accuracy is lost than the tolerance."""
+FASTER_CONFIDENCE = 0.99
+"""Two-sided, that a step is faster than another."""
+
+
+def has_learnt(before: float, after: float) -> bool:
+    """Whether a loss, which may be negative, has fallen as far as it must."""
+    return after < before - LEARNED_SHARE * abs(before)

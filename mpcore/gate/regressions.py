@@ -1,0 +1,203 @@
+"""Did it get worse since runs that were accepted? Each figure against a margin: times by a prediction interval, for each run
+has a machine's effect of its own; memory as it is, for it repeats; accuracy seed by seed; errors against FP64 by a factor."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from mpcore.gate.intervals import Interval, change_since, judged_since, mean_interval, pooled_deviation
+from mpcore.gate.limits import (
+    EAGER_MEMORY_NOISE_BYTES,
+    FLUSHED_SHARE_NOISE,
+    LEAST_SEEDS,
+    MACHINE_PRIOR_LOG_SD,
+    WORSE_CONFIDENCE,
+)
+from mpcore.gate.margins import Margins
+from mpcore.gate.matching import BaselineMatch
+from mpcore.kernels.bound import bound
+from mpcore.kernels.difference import explain_difference
+from mpcore.records import AnyRecord, Numerics, Quality, Regression, RegressionStatus, Speed
+
+ACCEPT = "python -m mpcore accept FILE --reason TEXT"
+GIB = 2**30
+Kind = TypeVar("Kind", Speed, Quality, Numerics)
+
+
+def regressions(match: BaselineMatch, margins: Margins) -> list[Regression]:
+    """One for each figure; a single `new` or `incomparable` where there is nothing to compare with. None for a kind of record
+    that is not compared with accepted runs."""
+    record = match.record
+    if not isinstance(record, Speed | Quality | Numerics):
+        return []
+    if not match.accepted:
+        return [_unmatched(match)]
+    if isinstance(record, Speed):
+        return _speed(record, _of(match, Speed), margins)
+    if isinstance(record, Quality):
+        return [_quality(record, _of(match, Quality), margins)]
+    return _numerics(record, _of(match, Numerics), margins)
+
+
+def expected_seconds(accepted: Sequence[Speed]) -> Interval:
+    """Where the time of a step of the next run lies: the prediction interval of 99 % to each side that it is judged by."""
+    seconds = [s.blocks.step_seconds for s in accepted]
+    centre = statistics.geometric_mean(seconds)
+    change = change_since(seconds, centre, MACHINE_PRIOR_LOG_SD[how_run(accepted[-1])])
+    return Interval(*(centre * math.exp(c) for c in (change.low, change.centre, change.high)))
+
+
+def how_run(speed: Speed, field: str = "blocks") -> str:
+    """Who sets the pace: "cpu", Python ("eager"), or the GPU ("graph"). field: "eager" for the eager step beside a graph."""
+    return "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+
+
+def _of(match: BaselineMatch, kind: type[Kind]) -> list[Kind]:
+    return [record for record in match.accepted.values() if isinstance(record, kind)]
+
+
+def _unmatched(match: BaselineMatch) -> Regression:
+    why = f"accepted runs have it otherwise ({match.other})" if match.other else "no accepted run has it"
+    sentence = f"{match.record.case.precision}: {why}; {ACCEPT} makes it one"
+    status: RegressionStatus = "incomparable" if match.other else "new"
+    return _regression(match.record, match.record.kind, status, None, None, None, sentence)
+
+
+def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Regression]:
+    fields = {"step time": "blocks"} | ({"eager time": "eager"} if speed.eager and all(s.eager for s in accepted) else {})
+    found = []
+    for metric, field in fields.items():
+        how = how_run(speed, field)
+        if (margin := margins.time(metric, how)) is not None:
+            found.append(_time(speed, accepted, metric, field, how, margin))
+    for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
+        before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
+        if before and now:  # it repeats: the last run says it all
+            found.append(_memory(speed, metric, before[-1], now, margins.memory))
+    return found
+
+
+def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Regression:
+    *before, now = (1e3 * getattr(s, field).step_seconds for s in (*accepted, speed))
+    change, status = judged_since(before, now, MACHINE_PRIOR_LOG_SD[how], margin)
+    sentence = (
+        f"{'an eager step' if field == 'eager' else 'a step'} of {speed.case.precision} takes {now:.4g} ms, "
+        f"{percent(change.centre)} from {runs(len(before))}, {bounds(change, margin)}"
+    )
+    if status == "worse" and speed.profile and accepted[-1].profile:
+        sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
+    if status == "worse" and how == "eager":
+        sentence += f"; {bound(speed)}"
+    limit = statistics.geometric_mean(before) * math.exp(margin)
+    return _regression(speed, metric, status, change, now, limit, sentence)
+
+
+def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Regression:
+    change = Interval(*[math.log(now / before)] * 3)
+    allowed, said = before * margin / 100, f"{margin:g} %"
+    if metric == "memory" and allowed < EAGER_MEMORY_NOISE_BYTES:
+        allowed, said = EAGER_MEMORY_NOISE_BYTES, f"{EAGER_MEMORY_NOISE_BYTES / 2**20:g} MiB"
+    status = Interval(*[float(now - before)] * 3).judged(allowed)
+    where = "an eager step takes" if metric == "memory" else "the graph holds"
+    sentence = (
+        f"{where} {now / GIB:.3f} GiB in {speed.case.precision}, {percent(change.centre)} from the {before / GIB:.3f} of "
+        f"the last accepted run; {said} is the margin"
+    )
+    return _regression(speed, metric, status, change, now / GIB, (before + allowed) / GIB, sentence)
+
+
+def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Regression:
+    enough = [old for old in accepted if len(quality.gains([old.scores])) >= LEAST_SEEDS]
+    accepted = enough or accepted[-1:]  # the seeds that all have are compared, and one run of few would leave few
+    points = quality.gains([old.scores for old in accepted])
+    given = quality.requirements.tolerance_points if margins.points is None else margins.points
+    margin = given or 0.0
+    unit = "% of it" if quality.lower_is_better else "points"
+    name = f"{quality.metric} of {quality.case.precision}"
+    if len(points) < LEAST_SEEDS:
+        sentence = f"{name} was measured from {len(points)} seeds that accepted runs have too; {LEAST_SEEDS} are needed"
+        return _regression(quality, quality.metric, "undecided", None, None, None, sentence)
+    if not all(map(math.isfinite, points)):
+        return _diverged(quality, accepted[-1])
+    lost = mean_interval([-p for p in points], pooled_deviation([points]), WORSE_CONFIDENCE)
+    sentence = (
+        f"{name} is {-lost.centre:+.2f} {unit} from {runs(len(accepted))}, over {len(points)} seeds "
+        f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}); {margin:g} may be lost"
+    )
+    return _regression(quality, quality.metric, lost.judged(margin), None, -lost.centre, -margin, sentence)
+
+
+def _diverged(quality: Quality, accepted: Quality) -> Regression:
+    """A negative control diverges in accepted runs, too."""
+    counts = [sum(not math.isfinite(v) for v in q.values(q.metric)) for q in (quality, accepted)]
+    status: RegressionStatus = "worse" if counts[0] > counts[1] else "same"
+    sentence = f"{counts[0]} trainings of {quality.case.precision} ended in no number, {counts[1]} in the last accepted run"
+    return _regression(quality, quality.metric, status, None, counts[0], counts[1], sentence)
+
+
+def _numerics(numerics: Numerics, accepted: list[Numerics], margins: Margins) -> list[Regression]:
+    """The error of the loss is one number, which may be small by chance: only its cap says something of it."""
+    noise = numerics.requirements.update_noise if margins.updates is None else margins.updates
+    found = []
+    for metric, floor in (("gradient error", 0.0), ("update error", noise), ("flushed share", FLUSHED_SHARE_NOISE)):
+        field = metric.replace(" ", "_")
+        before = [v for n in accepted if (v := getattr(n, field)) is not None]
+        if before:
+            now = getattr(numerics, field)
+            found.append(_error(numerics, metric, statistics.median(before), now, margins.errors, floor))
+    return found
+
+
+def _error(numerics: Numerics, metric: str, before: float, now: float | None, factor: float, floor: float) -> Regression:
+    """An error up to `floor` says nothing."""
+    limit = max(factor * before, floor)
+    smaller = now is not None and now * factor < before
+    status: RegressionStatus = "worse" if now is None or now > limit else "better" if smaller and before > floor else "same"
+    figure = "not finite" if now is None else f"{now:.2g}"
+    allowed = f"{floor:g}" if limit == floor else f"{factor:g} times that"
+    sentence = f"{metric} of {numerics.case.precision} is {figure}, {before:.2g} in accepted runs; {allowed} may be"
+    return _regression(numerics, metric, status, None, now, limit, sentence)
+
+
+def percent(change: float) -> str:
+    """A change of a logarithm: "+1.2 %"."""
+    return f"{100 * math.expm1(change):+.1f} %"
+
+
+def runs(count: int) -> str:
+    return "the accepted run" if count == 1 else f"{count} accepted runs"
+
+
+def bounds(change: Interval, margin: float) -> str:
+    return (
+        f"between {percent(change.low)} and {percent(change.high)} (99 % each); {100 * math.expm1(margin):.3g} % is the margin"
+    )
+
+
+def as_ratio(change: Interval | None) -> dict[str, Any]:
+    """The fields of a regression that hold a change, given in logarithms."""
+    if change is None:
+        return {}
+    return {"ratio": math.exp(change.centre), "interval": (math.exp(change.low), math.exp(change.high))}
+
+
+def _regression(
+    record: AnyRecord,
+    metric: str,
+    status: RegressionStatus,
+    change: Interval | None,
+    value: float | None,
+    limit: float | None,
+    sentence: str,
+) -> Regression:
+    return Regression(
+        kind=record.kind,
+        case=record.case.id,
+        metric=metric,
+        status=status,
+        value=value,
+        limit=limit,
+        sentence=f"{record.case.workload}: {sentence}",
+        **as_ratio(change),
+    )

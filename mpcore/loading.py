@@ -1,0 +1,42 @@
+"""Files of a user's own, that register workloads or modes."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from mpcore.selection import SelectionError
+
+
+class NoFile(SelectionError):
+    """A file to load that is not there."""
+
+
+def load(path: Path) -> None:
+    """Imports a file, once. Raises NoFile where there is none, SelectionError where it cannot be imported or registers
+    nothing."""
+    from mpcore.errors import cause
+    from mpcore.precision import precisions  # with its modes: a name that is taken is taken by one of these
+    from mpcore.workloads import workloads
+
+    name = f"mp_load_{path.stem}"
+    if str(path) == getattr(sys.modules.get(name), "__file__", None):
+        return
+    if not path.is_file() or path.suffix != ".py":
+        what = "expected" if path.exists() else "there is no such file; expected"
+        raise NoFile(f"--mp-load {str(path)!r}: {what} a Python file that registers a workload or a mode")
+    if name in sys.modules:
+        raise SelectionError(f"--mp-load {str(path)!r}: {sys.modules[name].__file__} has the same name; rename one of them")
+    before = len(workloads.names()) + len(precisions.names())
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: a dataclass in it looks itself up there
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise SelectionError(f"--mp-load {path.name}, line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        raise SelectionError(f"--mp-load {path.name}: {cause(error)}") from error
+    if len(workloads.names()) + len(precisions.names()) == before:
+        raise SelectionError(f"--mp-load {path.name} registers nothing: expected @workloads.register or @precisions.register")

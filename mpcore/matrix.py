@@ -1,0 +1,130 @@
+"""The matrix of cases that a selection names, and where they are measured. Imports torch only once it is asked."""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from mpcore.loading import NoFile, load
+from mpcore.records import Case, Selection, Size
+from mpcore.selection import ALL, SelectionError
+
+if TYPE_CHECKING:
+    import torch
+
+    from mpcore.data import Source
+
+
+def resolve(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
+    """What is there of the selection once its files are loaded, None where nothing is; and a sentence for each file or name
+    that is not, by what the selection calls it. Raises SelectionError for a file that cannot be imported."""
+    from mpcore.registry import UnknownName
+
+    unknown = {}
+    for path in selection.load:
+        try:
+            load(Path(path).resolve())
+        except NoFile as error:
+            unknown[f"load {path}"] = str(error)
+    kept: dict[str, tuple[str, ...]] = {}
+    for axis, registry in _registries().items():
+        kept[axis] = ()
+        for name in getattr(selection, axis):
+            try:
+                registry.check([name] if name != ALL or axis != "precisions" else [])
+                kept[axis] += (name,)
+            except UnknownName as error:
+                unknown[f"{axis} {name}"] = str(error)
+    emptied = any(getattr(selection, axis) and not names for axis, names in kept.items())
+    return None if emptied else selection.model_copy(update=kept), unknown
+
+
+def check(selection: Selection) -> None:
+    """Loads the files of the selection; then all its names must be registered. Raises SelectionError."""
+    _, unknown = resolve(selection)
+    if unknown:
+        raise SelectionError(next(iter(unknown.values())))
+
+
+def cases(
+    selection: Selection, device: "torch.device", workloads: Sequence[str] | None = None
+) -> Iterator[tuple[Case, str | None]]:
+    """Every selected case, with the reason where `device` cannot run it; of `workloads`, where they are given."""
+    registries = _registries()
+    axes = itertools.product(
+        workloads_of(selection) if workloads is None else workloads,
+        selection.batch_sizes or (None,),
+        selection.executions or ("graph" if device.type == "cuda" else "eager",),
+        precisions_of(selection),
+    )
+    size = size_of(selection, device)
+    for workload, batch_size, execution, precision in axes:
+        case = Case(workload=workload, precision=precision, execution=execution, size=size, batch_size=batch_size)
+        reasons = (registries["executions"][execution], registries["precisions"][precision])
+        yield case, next((reason for each in reasons if (reason := each.unsupported(device))), None)
+
+
+def possible() -> Iterator[str]:
+    """The names of all cases that can be selected, in batches of the workload's own size."""
+    names = [registry.names() for registry in _registries().values()]
+    for workload, precision, execution, size in itertools.product(*names, get_args(Size)):
+        yield Case(workload=workload, precision=precision, execution=execution, size=size).id
+
+
+def workloads_of(selection: Selection) -> list[str]:
+    """Those that are named, or all that are not synthetic."""
+    workloads = _registries()["workloads"]
+    return list(selection.workloads) or [name for name in workloads.names() if not workloads[name].synthetic]
+
+
+def precisions_of(selection: Selection, *, on_request: bool = False) -> list[str]:
+    """Those that are named, or all that are not `on_request` unless these are wanted too."""
+    precisions = _registries()["precisions"]
+    if ALL in selection.precisions:
+        return precisions.names()
+    default = (name for name in precisions.names() if on_request or not precisions[name].on_request)
+    return list(selection.precisions or default)
+
+
+def size_of(selection: Selection, device: "torch.device") -> Size:
+    return selection.size or ("full" if device.type == "cuda" else "tiny")
+
+
+def source_of(selection: Selection) -> "Source":
+    """Where data come from. Raises SelectionError."""
+    from mpcore.data import DataError, Source
+
+    try:
+        return Source(selection.data or os.environ.get("MPCORE_DATA") or "embedded")
+    except DataError as error:
+        raise SelectionError(str(error)) from error
+
+
+def device_of(selection: Selection) -> "torch.device":
+    """Raises SelectionError for a device that this machine does not have."""
+    import torch
+
+    from mpcore.device.machine import default_device
+
+    name = selection.device
+    if not name:
+        return default_device()
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SelectionError(f"--mp-device {name!r}: expected cpu, cuda or cuda:<number>") from error
+    if device.type not in ("cpu", "cuda"):
+        raise SelectionError(f"--mp-device {name!r}: expected cpu, cuda or cuda:<number>")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SelectionError(f"--mp-device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def _registries() -> dict[str, Any]:
+    """By the field of a Selection that names what is in it."""
+    from mpcore.execution import executions
+    from mpcore.precision import precisions
+    from mpcore.workloads import workloads
+
+    return {"workloads": workloads, "precisions": precisions, "executions": executions}

@@ -1,0 +1,112 @@
+"""Whole trainings, and what they reached."""
+
+import base64
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from PIL.Image import fromarray
+
+from mpcore.data import Split
+from mpcore.data.source import resolved
+from mpcore.measure.memory import free_memory
+from mpcore.measure.setup import Setup
+from mpcore.records import Quality, Scores, Training
+from mpcore.training.evaluation import evaluate
+from mpcore.training.loop import Diverged, Progress, fit
+from mpcore.training.step import TrainStep
+from mpcore.workloads.checked import checked_picture, dummy_score
+
+CURVE_POINTS = 100
+"""Points that a loss curve is stored with, at most."""
+
+
+def measure_accuracy(
+    setup: Setup,
+    seeds: Sequence[int],
+    splits: Mapping[str, Split],
+    reference: Scores | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> Quality:
+    """Trains once from each seed, by the recipe, and tests.
+
+    reference: what FP32 reached, None for FP32 itself, which is its own. progress: makes the reporter of one training from its
+    title. Raises Diverged, unless the mode is a negative control: its divergence is recorded.
+    """
+    warm_up(setup.build(), splits)
+    trainings: list[Training] = []
+    picture: str | None = None
+    step: TrainStep | None
+    for number, seed in enumerate(seeds, 1):
+        step = None  # or it would stand beside the next
+        free_memory()
+        step = setup.of_seed(seed).build()
+        reporter = progress(f"{setup.case.id}, training {number} of {len(seeds)}") if progress else None
+        trainings.append(_train(step, splits, seed, reporter))
+        if number == 1:
+            picture = _picture(step, splits["test"])
+    workload = setup.workload
+    quality = Quality(
+        **setup.fields,
+        weights=resolved(workload.checkpoint) if workload.checkpoint else "random",
+        data=workload.source.name,
+        rows={name: len(split) for name, split in splits.items()},
+        metric=workload.metric,
+        lower_is_better=workload.lower_is_better,
+        reference=reference,
+        dummy_score=dummy_score(workload),
+        trainings=tuple(trainings),
+        picture=picture,
+    )
+    return quality if reference else quality.model_copy(update={"reference": quality.scores})
+
+
+def warm_up(step: TrainStep, splits: Mapping[str, Split]) -> None:
+    """Loads every kernel once, so that the first training is timed like the others; its step is thrown away."""
+    size = step.workload.recipe.batch_size
+    for _ in range(2):
+        step(splits["train"].rows(slice(size)))
+    evaluate(step, splits["test"])
+
+
+def _train(step: TrainStep, splits: Mapping[str, Split], seed: int, progress: Progress | None) -> Training:
+    try:
+        trained = fit(step, splits["train"], splits["test"], seed=seed, progress=progress)
+    except Diverged as diverged:
+        if not step.precision.negative_control:
+            raise
+        trained = diverged.fit
+    tested = evaluate(step, splits["test"])
+    per_point = max(1, math.ceil(len(trained.losses) / CURVE_POINTS))
+    return Training(
+        seed=seed,
+        steps=len(trained.losses),
+        train_seconds=trained.seconds,
+        evaluation_seconds=tested.seconds,
+        metrics={**tested.metrics},
+        epochs=tuple({**test.metrics} for test in trained.tests),
+        confusion=tested.confusion,
+        steps_per_point=per_point,
+        losses=_means(trained.losses, per_point),
+        loss_scales=_means(trained.loss_scales, per_point) if step.precision.loss_scale is not None else (),
+        skipped_steps=trained.skipped_steps,
+        diverged=trained.diverged,
+    )
+
+
+def _picture(step: TrainStep, split: Split) -> str | None:
+    """A PNG as base64, of the first sample of `split`."""
+    batch = next(split.batches(step.workload.recipe.batch_size))
+    step.model.eval()
+    grey = checked_picture(step.workload, batch, step.predict(batch))
+    step.train_mode()
+    if grey is None:
+        return None
+    file = io.BytesIO()
+    fromarray(grey.cpu().numpy()).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _means(curve: Sequence[float], per_point: int) -> tuple[float, ...]:
+    parts = (curve[i : i + per_point] for i in range(0, len(curve), per_point))
+    return tuple(sum(part) / len(part) for part in parts)

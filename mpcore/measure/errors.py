@@ -1,0 +1,26 @@
+"""What can happen to a case that is no fault of the suite's: it diverges, cannot be captured, or finds no memory."""
+
+import traceback
+
+import torch
+
+from mpcore.execution.graph import CaptureError
+from mpcore.measure.memory import free_memory
+from mpcore.precision import PrecisionError
+from mpcore.training.loop import Diverged
+from mpcore.workloads import WorkloadError
+
+CASE_ERRORS = (CaptureError, Diverged, PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError)
+
+
+def one_sentence(failed: BaseException) -> str:
+    """One sentence; and the memory that the failed case held is given back."""
+    error: BaseException | None = failed
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+    first = " ".join(str(failed).split())
+    if isinstance(failed, torch.cuda.OutOfMemoryError):
+        first = first.split(" See documentation")[0].split(" If reserved but")[0]
+    free_memory()
+    return first

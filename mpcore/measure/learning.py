@@ -1,0 +1,31 @@
+"""Whether a step learns: a step that is fast because it does nothing is found out."""
+
+import statistics
+from collections.abc import Sequence
+from itertools import cycle, islice
+
+from mpcore.data import Batch
+from mpcore.gate.limits import has_learnt
+from mpcore.training.schedule import schedule
+from mpcore.training.step import TrainStep
+
+LEARNING_STEPS, LEAST_STEPS = 100, 15
+"""At most, and at least where the loss has fallen as far as it must."""
+EDGE = 5
+"""Losses before and at the end of the learning steps, that are averaged."""
+
+
+def learning_losses(step: TrainStep, batches: Sequence[Batch]) -> list[float]:
+    """First of steps at learning rate 0, then of learning steps, which begin as a training does: with an optimiser that
+    remembers nothing, and a rate that rises and falls. At a constant rate BERT swings up before it learns, and an end below
+    that is not learnt; after many gradients from the same place Adam moves as far."""
+    losses: list[float] = []
+    for number, batch in enumerate(islice(cycle(batches), EDGE + LEARNING_STEPS), 1):
+        if number == EDGE + 1:
+            step.precision.forget()
+        share = schedule(max(number - EDGE, 0), LEARNING_STEPS)
+        step.set_learning_rate(step.workload.recipe.learning_rate * share)
+        losses.append(step(batch).item())
+        if number >= EDGE + LEAST_STEPS and has_learnt(statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:])):
+            break
+    return losses

@@ -1,0 +1,67 @@
+"""What a case must reach: looked up once, from its mode and its workload."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from mpcore.execution import Eager
+from mpcore.gate.limits import ERROR_CAP, FLUSHED_SHARE_CAP, LOSS_ERROR_ROUNDOFFS, UPDATE_ERROR_CAP
+from mpcore.precision import Precision, precisions
+from mpcore.records import Case, Requirements
+from mpcore.workloads import Workload
+
+
+def requirements_of(
+    case: Case, workload: Workload, device: torch.device, tolerance_points: float | None = None
+) -> Requirements:
+    """tolerance_points: what a training may lose, in place of the workload's own."""
+    mode = precisions[case.precision]
+    terms = {"masters": mode.masters, "scales": mode.scales}
+    limits = numerics_limits(mode.roundoff(), workload.conditioning, workload.kink_factor, **terms)
+    return Requirements(
+        negative_control=mode.negative_control,
+        loses_updates=mode.loses_updates,
+        must_beat=must_beat(case, mode, workload, device),
+        low_precision_share=(mode.low_precision_share, 1.0 if mode.low_precision_share else 0.0),
+        tolerance_points=workload.tolerance if tolerance_points is None else tolerance_points,
+        update_noise=workload.update_noise,
+        **vars(limits),
+    )
+
+
+def must_beat(case: Case, mode: type[Precision], workload: Workload, device: torch.device) -> tuple[str, ...]:
+    """On a GPU the modes that the workload names, for a mode that is mixed precision; none on a CPU."""
+    if device.type != "cuda" or not mode.is_mixed:
+        return ()
+    names = workload.eager_amp_must_beat if case.execution == Eager.name else workload.amp_must_beat
+    return tuple(name for name in names if not precisions[name].unsupported(device))
+
+
+@dataclass(frozen=True)
+class NumericsLimits:
+    """Upper limits of the relative errors in `Numerics`, None where there is none."""
+
+    loss_error: float
+    gradient_error: float
+    update_error: float | None
+    flushed_share: float | None
+
+
+def numerics_limits(
+    roundoff: float, conditioning: float, kink_factor: float = 0.0, *, masters: bool, scales: bool
+) -> NumericsLimits:
+    """Caps by the round-off of the format and the conditioning of the workload; `kink_factor`, by the root of the round-off:
+
+        gradient error <= min(0.5, conditioning * roundoff + kink_factor * sqrt(roundoff))
+
+    Without FP32 masters updates are known to be lost, and without a scale gradients are known to be flushed: there is no limit
+    then.
+    """
+    gradient = min(ERROR_CAP, conditioning * roundoff + kink_factor * math.sqrt(roundoff))
+    return NumericsLimits(
+        loss_error=min(ERROR_CAP, LOSS_ERROR_ROUNDOFFS * roundoff),
+        gradient_error=gradient,
+        update_error=min(ERROR_CAP, max(UPDATE_ERROR_CAP, 2 * gradient)) if masters else None,
+        flushed_share=FLUSHED_SHARE_CAP if scales else None,
+    )

@@ -1,0 +1,57 @@
+"""The tests of a session that measure a case: what kind they are, and what each is given."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mpcore import matrix
+
+if TYPE_CHECKING:
+    from mpcore.plugin.session import Session
+    from mpcore.records import Case
+
+FIXTURES = "mpcore.plugin.fixtures"
+KINDS = {
+    "speed": "times a training step of every case",
+    "accuracy": "trains every case to the end of its recipe",
+    "numerics": "compares a step of every case with FP64",
+    "parity": "compares with other trainers; run on request, by -m parity or by its file",
+}
+
+
+def kind_of(item: Any) -> str:
+    """Of a test, by its marker; "other" where it has none of ours."""
+    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "other")
+
+
+def case_of(item: pytest.Item | None) -> "Case | None":
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get("case") if callspec else None
+    if "mpcore.records" not in sys.modules:  # which no case of ours can be without
+        return None
+    from mpcore.records import Case
+
+    return value if isinstance(value, Case) else None
+
+
+def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
+    """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A test's marker
+    `workloads` says which it may have; any other measures those that are named, or all that are not synthetic."""
+    named, marker = session.options.selection, definition.get_closest_marker("workloads")
+    own = [name for name in marker.args if not named.workloads or name in named.workloads] if marker else None
+    for case, reason in matrix.cases(named, session.device, own):
+        yield pytest.param(case, marks=[pytest.mark.skip(reason=reason)] if reason else [], id=case.id)
+
+
+def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether the test itself says what `name` is: this plugin is loaded beside tests of all kinds."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    names = [n for mark in marks for n in _argument_names(mark.args[0] if mark.args else mark.kwargs["argnames"])]
+    definitions = metafunc._arg2fixturedefs.get(name, ())  # private API of pytest: it has no public one
+    return name in names or not definitions or definitions[-1].func.__module__ != FIXTURES
+
+
+def _argument_names(names: str | Sequence[str]) -> list[str]:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)

@@ -1,0 +1,39 @@
+"""What accepted runs have, and a session has not."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mpcore.selection import ALL
+
+if TYPE_CHECKING:
+    from mpcore.records import Run, Selection
+
+CHOSEN_BY_HAND = ("keyword", "deselect", "ignore", "ignore_glob", "lf")
+"""Options of pytest that choose tests by other names than ours: nothing is missed then."""
+
+
+def gone(
+    config: pytest.Config,
+    selection: "Selection",
+    accepted: "Sequence[Run]",
+    here: Mapping[str, str | None],
+    kinds: Collection[str],
+    sizes: Collection[str],
+) -> list[str]:
+    """The cases of the last accepted run that are no longer there, or are skipped now: of the kinds of tests and the names that
+    were chosen. here: for each test of a case, by the name of its record, why it was skipped, None where it was not."""
+    by_hand = any(getattr(config.option, name, None) for name in CHOSEN_BY_HAND) or any("::" in a for a in config.args)
+    if not accepted or by_hand:
+        return []
+    chosen = (selection.workloads, selection.precisions, selection.executions, selection.batch_sizes)
+    found = []
+    for record in (result.record for result in accepted[-1].results):
+        case = record.case
+        names = (case.workload, case.precision, case.execution, case.batch_size)
+        looked_for = all(name in some or not some or ALL in some for name, some in zip(names, chosen, strict=True))
+        why = here.get(record.name, "there is no such test")
+        if looked_for and record.kind in kinds and case.size in sizes and why is not None:
+            found.append(f"{record.kind} of {case.id}: {why}")
+    return found

@@ -1,0 +1,210 @@
+"""What pytest calls. Each hook hands on to what knows: the cases, the session, pytest-benchmark's adapter."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpcore.plugin import job_page, pytest_benchmark
+from mpcore.plugin.cases import KINDS, case_of, kind_of, own_parameter, parameters
+from mpcore.plugin.options import add_options, given
+from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, Session, session_of, shortened
+
+CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
+REFUSED = pytest.StashKey[pytest.UsageError]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for kind, meaning in KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {meaning}")
+    config.addinivalue_line("markers", "cuda: needs an NVIDIA GPU")
+    config.addinivalue_line(
+        "markers", "workloads(*names): what a test measures where no workload is named (default: all real ones)"
+    )
+    if given(config):
+        session_of(config)  # a wrong option is said before anything is collected
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames or own_parameter(metafunc, "case"):
+        return
+    try:
+        session = session_of(metafunc.config)
+    except pytest.UsageError as error:  # raised here it would be an error of each file; `pytest_collection_modifyitems` does
+        metafunc.config.stash[REFUSED] = error
+        metafunc.parametrize("case", [])
+        return
+    metafunc.parametrize("case", list(parameters(metafunc.definition, session)), indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    case = case_of(item)
+    if case is not None:
+        pytest_benchmark.mark(item, f"{kind_of(item)}: {case.workload} ({case.size}, {case.execution})")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Other trainers are compared with on request: by a marker or a word with "parity" in it, or by the file."""
+    if REFUSED in config.stash:
+        raise config.stash[REFUSED]
+    files = [Path(argument.split("::")[0]).name for argument in config.args]
+    if any("parity" in text for text in (config.option.markexpr, config.option.keyword, *files)):
+        return
+    others = [item for item in items if kind_of(item) == "parity" and "case" in getattr(item, "fixturenames", ())]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is wrong with data, weights or accepted runs is said before the first test, so that it costs no training."""
+    tests = {item.nodeid: CaseTest(kind_of(item), case) for item in session.items if (case := case_of(item)) is not None}
+    if tests and not session.config.option.collectonly:
+        job_page.check_files(session.config)
+        session_of(session.config).start(tests)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Processes that share a device disturb each other's times, and pytest-benchmark saves nothing of theirs."""
+    if any(CASE_ID.search(name) for name in ids):
+        raise pytest.UsageError("benchmarks of mpcore cannot be spread over processes: run them without -n")
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    count = sum(case_of(item) is not None for item in items)
+    if not count:
+        return []
+    from mpcore.matrix import possible
+    from mpcore.records import ALL_CASES
+
+    session = session_of(config)
+    hardware = session.machine.hardware
+    weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
+    unused = session.options.policy.unused_patterns([*possible(), ALL_CASES])
+    return [
+        f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
+        f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
+        *(f"mpcore: a margin is for {pattern!r}, and no case has such a name" for pattern in unused),
+    ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What can happen to a case is one sentence, and its memory is given back for the cases that follow: a traceback
+    would hold every tensor of the frames that it names."""
+    case = case_of(item)
+    if case is None:
+        return (yield)
+    from mpcore.measure import CASE_ERRORS, one_sentence
+    from mpcore.precision import Inapplicable
+
+    try:
+        return (yield)
+    except Inapplicable as reason:
+        pytest.skip(f"{case.workload}: {reason}")
+    except CASE_ERRORS as error:
+        sentence = f"{case.id}: {one_sentence(error)}"
+    pytest.fail(sentence, pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last case of a workload its references are timed once more: how far did the machine drift?"""
+    case, following = (case_of(i) if i and kind_of(i) == "speed" else None for i in (item, nextitem))
+    if case and (following is None or following.in_precision("") != case.in_precision("")):
+        failing = session_of(item.config).measure_drift(case)
+        if failing:
+            pytest.fail("\n".join(failing), pytrace=False)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    if case_of(item) is None:
+        return
+    report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+    session = session_of(item.config)
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
+    elif report.failed:
+        session.failures[item.nodeid] = _sentence(report, call)
+    if report.when == "call" and not report.skipped:
+        session.ran.add(item.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A session in which no case ran has shown nothing, and does not pass."""
+    current = _finished(session.config, exitstatus)
+    if current is None:
+        return
+    if exitstatus == pytest.ExitCode.OK:
+        if not current.ran:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        if current.run.failed:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if job_page.wanted(session.config):
+        from mpcore.report.documents import job_document
+        from mpcore.report.render import render
+
+        job_page.write(session.config, render(job_document(current.summary), "markdown"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    current = _finished(config, exitstatus)
+    if current is None:
+        return
+    from mpcore.report.documents import session_document
+    from mpcore.report.render import render
+
+    terminalreporter.section("mixed precision")
+    terminalreporter.write_line(render(session_document(current.summary), "terminal", colour=terminalreporter.hasmarkup))
+    if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SESSION in config.stash:
+        config.stash[SESSION].close()
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """For pytest-benchmark's own comparison: another GPU is another machine."""
+    if SESSION in config.stash:
+        machine_info["mpcore"] = config.stash[SESSION].machine.hardware.key
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    if SESSION in config.stash and config.stash[SESSION].tests:
+        pytest_benchmark.store(output_json, config.stash[SESSION].run)
+
+
+def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
+    pytest_benchmark.name_commit(commit_info)
+
+
+def _finished(config: pytest.Config, exitstatus: int) -> Session | None:
+    """None where there is nothing to tell: without cases, where they were only collected, and where they were refused."""
+    current = config.stash.get(SESSION, None)
+    refused = exitstatus == pytest.ExitCode.USAGE_ERROR
+    return None if current is None or not current.tests or refused else current
+
+
+def _sentence(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    """Why a test failed: what it says itself, or what was raised and where."""
+    from mpcore.errors import cause
+
+    error = call.excinfo.value if call.excinfo else None
+    if error is None or isinstance(error, pytest.fail.Exception):
+        return shortened([str(error or report.longreprtext)])
+    return f"{report.nodeid.split('::')[-1]}: {' '.join(cause(error).split())}"[:FAILURE_CHARACTERS]

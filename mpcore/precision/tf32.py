@@ -1,0 +1,47 @@
+"""The process-wide TF32 switches: set while a step runs, and put back whatever happens.
+
+They are set by torch's legacy setters. After one of the newer `fp32_precision` attributes is written for matrix products,
+reading a legacy one raises, and inductor reads them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def tf32_switches(on: bool) -> Iterator[None]:
+    """Within it, matrix products, convolutions and recurrent layers round their inputs to TF32, or compute in IEEE FP32."""
+    cudnn: Any = torch.backends.cudnn  # whose newer attributes type checkers do not know
+    put_back = _as_they_are()
+    try:
+        torch.set_float32_matmul_precision("high" if on else "highest")
+        cudnn.allow_tf32 = on
+        if not on:  # off means "as all of torch", for which a program may have TF32 on
+            cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
+        yield
+    finally:
+        put_back()
+
+
+def _as_they_are() -> Callable[[], None]:
+    """A function that puts the switches back as they are now, by whichever of torch's two interfaces set them."""
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    try:
+        legacy = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    except RuntimeError:  # the newer attributes were written
+        newer = matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+
+        def put_back_newer() -> None:
+            matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = newer
+
+        return put_back_newer
+
+    def put_back_legacy() -> None:
+        torch.set_float32_matmul_precision(legacy[0])
+        cudnn.allow_tf32 = legacy[1]
+
+    return put_back_legacy

@@ -1,0 +1,63 @@
+"""What is said to a process that measures, and what it answers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt
+
+from mpcore.records.base import Number, Record
+from mpcore.records.case import Case
+from mpcore.records.machine import Machine
+from mpcore.records.measurement import Blocks, Measurement
+from mpcore.records.profile import Profile
+from mpcore.records.speed import Speed
+
+
+class Request(Record):
+    """What a process is to do: to measure a `Timing` of a case, or a `Speed`; or, with no case, to list those of its selection.
+    slowdown: how many times longer a step is made to take, by a wait on the device."""
+
+    case: Case | None = None
+    kind: Literal["timing", "speed"] = "timing"
+    profile: bool = False
+    slowdown: Annotated[Number, Field(ge=1)] = 1.0
+
+
+class Ready(Record):
+    """What a process says that waits for its first request."""
+
+    kind: Literal["ready"] = "ready"
+
+
+class Timing(Measurement):
+    """The time of a training step and nothing else. pool_bytes: what its graph holds beside weights and optimiser, None where
+    none was captured. dropped_blocks: in which the GPU said that it was slowed down. profile: where it was asked for."""
+
+    kind: Literal["timing"] = "timing"
+    blocks: Blocks
+    pool_bytes: NonNegativeInt | None
+    dropped_blocks: NonNegativeInt = 0
+    profile: Profile | None = None
+
+
+class Failure(Record):
+    """Why a case was not measured, or with no case, why nothing was. skipped: whether this machine cannot run it, which is no
+    fault."""
+
+    kind: Literal["failure"] = "failure"
+    case: Case | None
+    sentence: str
+    skipped: bool = False
+
+
+class Listing(Record):
+    """The cases of a selection, each with the reason where the machine cannot run it. unknown: what the selection names and is
+    not there, each with a sentence. own: whether anything was imported from the tree that the process runs in."""
+
+    kind: Literal["listing"] = "listing"
+    machine: "Machine"
+    cases: tuple[tuple[Case, str | None], ...]
+    unknown: tuple[tuple[str, str], ...] = ()
+    own: bool = True
+
+
+Response = Annotated[Ready | Listing | Timing | Speed | Failure, Field(discriminator="kind")]

@@ -1,0 +1,22 @@
+"""What is to be measured, as the options name it."""
+
+from pydantic import PositiveInt
+
+from mpcore.records.base import Record
+from mpcore.records.case import Size
+
+
+class Selection(Record):
+    """What is to be measured, on what and with which data, in names only. A field that is empty means the default.
+
+    load: files that register workloads or modes.
+    """
+
+    workloads: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    executions: tuple[str, ...] = ()
+    size: Size | None = None
+    batch_sizes: tuple[PositiveInt, ...] = ()
+    device: str | None = None
+    data: str | None = None
+    load: tuple[str, ...] = ()

@@ -1,0 +1,30 @@
+"""One figure of one case on one hardware: a line of a CSV file, and what the tables across hardware are made of."""
+
+from dataclasses import dataclass
+
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """batch: samples of a batch. value: None where it was measured and is no finite number. setting: what else it depends on,
+    which is the version of the workload, how much is trained on, and from which weights. source: its file, or how many runs
+    it is the median of; of what was published who says so, of what."""
+
+    workload: str
+    size: str
+    execution: str
+    batch: str
+    precision: str
+    hardware: str
+    figure: str
+    unit: str
+    value: float | None
+    published: bool
+    setting: str
+    source: str
+
+    @property
+    def case(self) -> Place:
+        """All but the mode of what has to be the same for two figures to stand in one row."""
+        return self.workload, self.size, self.execution, self.batch, self.setting, self.unit

@@ -1,0 +1,56 @@
+"""The figures of saved runs, a line each."""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from mpcore.records import Run
+from mpcore.report.figure import FIGURES, SCORE, Figure
+from mpcore.report.line import Line
+from mpcore.report.rows import Row, how, parity_rows, rows
+
+
+def measured(runs: Sequence[Run]) -> list[Line]:
+    """Where there are several runs of one hardware, the median."""
+    found: dict[Line, list[tuple[float | None, str]]] = {}
+    for row in _rows(runs):
+        for figure in FIGURES:
+            value = row.get(figure.column)
+            if value is not None:
+                found.setdefault(_place(row, figure), []).append((value if math.isfinite(value) else None, row["run"]))
+    return [_filled(line, values) for line, values in found.items()]
+
+
+def _rows(runs: Sequence[Run]) -> Iterator[Row]:
+    """Each with its run, and the version of its workload."""
+    for run in runs:
+        versions = {result.record.case.workload: result.record.workload_version for result in run.results}
+        for row in (*rows(run.results), *parity_rows(run.results)):
+            place = {"run": run.path, "hardware": run.machine.hardware.key, "version": versions[row["workload"]]}
+            yield {**row, **place}
+
+
+def _place(row: Row, figure: Figure) -> Line:
+    """What no value is in yet."""
+    trained = f", {row['rows']:,} rows, {row['weights']}" if figure is SCORE else ""
+    return Line(
+        workload=row["workload"],
+        size=row["size"],
+        execution=how(row),
+        batch=str(row["batch_size"] or row["batch"]),
+        precision=row["precision"],
+        hardware=row["hardware"],
+        figure=figure.name,
+        unit=figure.unit.format(**row),
+        value=None,
+        published=False,
+        setting=f"v{row['version']}{trained}",
+        source="",
+    )
+
+
+def _filled(line: Line, found: Sequence[tuple[float | None, str]]) -> Line:
+    values = [value for value, _ in found if value is not None]
+    source = found[0][1] if len(found) == 1 else f"median of {len(found)} runs"
+    return replace(line, value=statistics.median(values) if values else None, source=source)

@@ -1,0 +1,81 @@
+"""Pictures of a run: speed-ups, confusion matrices, and what a segmentation looks like. They need matplotlib."""
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mpcore.records import Confusion, Quality, Run
+from mpcore.report.page.panels import speedups
+from mpcore.report.page.views import View
+from mpcore.store import RunError
+
+
+def pictures(run: Run, folder: Path) -> Iterator[Path]:
+    """Writes a PNG for the speed-ups over each reference, each confusion matrix and each picture of the trainings. Yields their
+    paths. Raises RunError without matplotlib, and OSError where the folder cannot be written to."""
+    figure = _figure_class()
+    folder.mkdir(parents=True, exist_ok=True)
+    for view in speedups({run.machine.hardware.key: run.results}).views:
+        assert isinstance(view, View)
+        yield _speedups(figure, view, _file(folder, view.label))
+    for result in run.results:
+        if isinstance(result.record, Quality):
+            yield from _trained(figure, result.record, folder)
+
+
+def _figure_class() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise RunError("pictures are drawn by matplotlib, which is not installed: pip install 'mpcore[plots]'") from error
+    return Figure
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Whatever the name holds, a file of this folder."""
+    return folder / (re.sub(r"[^\w.-]+", "-", name) + ".png")
+
+
+def _speedups(figure_class: Any, view: View, path: Path) -> Path:
+    """Bars of the modes side by side for each workload, with their intervals."""
+    frame = pd.DataFrame(view.columns)
+    wide = {name: frame.pivot(index="workload", columns="mode", values=name) for name in ("times as fast", "low", "high")}
+    middle, low, high = (wide[name].loc[frame.workload.unique(), frame["mode"].unique()] for name in wide)
+    figure = figure_class(figsize=(10, 4), layout="constrained")
+    axes = figure.add_subplot()
+    bounds = [[middle[mode] - low[mode], high[mode] - middle[mode]] for mode in middle]
+    middle.plot.bar(ax=axes, yerr=bounds, width=0.8, rot=0, error_kw={"elinewidth": 0.8})
+    axes.axhline(1, color="grey", linestyle=":", linewidth=1)
+    axes.set(title=f"speed-up {view.label}", xlabel="", ylabel="")
+    axes.legend(title="", ncols=3)
+    figure.savefig(path, dpi=100)
+    return path
+
+
+def _trained(figure_class: Any, quality: Quality, folder: Path) -> Iterator[Path]:
+    confusion = quality.trainings[0].confusion
+    if confusion is not None:
+        yield _confusion(figure_class, confusion, quality.case.id, _file(folder, f"{quality.case.id}-confusion"))
+    if quality.picture is not None:
+        path = _file(folder, f"{quality.case.id}-picture")
+        path.write_bytes(base64.b64decode(quality.picture))
+        yield path
+
+
+def _confusion(figure_class: Any, matrix: Confusion, title: str, path: Path) -> Path:
+    figure = figure_class(figsize=(4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(matrix, cmap="Blues")
+    most = max(max(row) for row in matrix)
+    for true, row in enumerate(matrix):
+        for predicted, count in enumerate(row):
+            colour = "white" if count > most / 2 else "black"
+            axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=8)
+    axes.set(title=title, xlabel="predicted", ylabel="true", xticks=range(len(matrix)), yticks=range(len(matrix)))
+    axes.title.set_fontsize(8)
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,94 @@
+"""A table for each figure: cases down, hardware across. Published figures have columns of their own, and stand in the row of
+ours in the same mode, or in one of their own where there is none."""
+
+from collections.abc import Mapping, Sequence
+
+from mpcore.records import Run
+from mpcore.report.document import Section, Table
+from mpcore.report.figure import ACROSS, Figure
+from mpcore.report.line import Line, Place
+from mpcore.report.text import measured_at, short_commit
+
+NAMES = ("workload", "as", "mode", "in", "setting")
+NOTE = (
+    "Columns marked (published) are of papers and articles: other software, mostly another model or recipe. Nothing is judged "
+    "by them. Their sources:"
+)
+
+
+def across(lines: Sequence[Line]) -> list[Section]:
+    """A section for each figure that any line has."""
+    marks = _marks(lines)
+    return [_section(figure, of, marks) for figure in ACROSS if (of := [x for x in lines if x.figure == figure.name])]
+
+
+def runs_shown(runs: Sequence[Run]) -> Section:
+    """Which runs the figures are of."""
+    rows = [
+        [run.machine.hardware.key, run.path, measured_at(run), short_commit(run), run.machine.software.get("torch", "-")]
+        for run in runs
+    ]
+    several = len({run.machine.hardware.key for run in runs}) < len(runs)
+    said = ["Where there are several runs of one hardware, figures are the median."] if several else []
+    return Section("Runs", tables=[Table(["hardware", "file", "measured", "commit", "torch"], rows, "lllll")], sentences=said)
+
+
+def sources(lines: Sequence[Line]) -> list[Section]:
+    """Whose the published figures are."""
+    said = [f"{mark} {source}" for source, mark in _marks(lines).items()]
+    return [Section("Published figures", sentences=[NOTE, *said])] if said else []
+
+
+def _marks(lines: Sequence[Line]) -> Mapping[str, str]:
+    """By source, what stands beside its figures."""
+    named = dict.fromkeys(line.source for line in lines if line.published)
+    return {source: f"[{number}]" for number, source in enumerate(named, 1)}
+
+
+def _section(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> Section:
+    units = list(dict.fromkeys(line.unit for line in lines))
+    return Section(figure.title + (f", {units[0]}" if len(units) == 1 else ""), tables=[_table(figure, lines, marks)])
+
+
+def _table(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> Table:
+    hardware = list(dict.fromkeys(line.hardware for line in lines))
+    shown = [True, True, True, len({line.unit for line in lines}) > 1, _varies(lines)]
+    cells = []
+    for (case, mode), members in _rows(lines).items():
+        workload, size, execution, batch, setting, unit = case
+        leading = (workload, ", ".join(filter(None, (size, execution, batch))) or "-", mode, unit, setting or "-")
+        texts = [_cell(figure, [line for line in members if line.hardware == name], marks) for name in hardware]
+        cells.append([text for text, show in zip(leading, shown, strict=True) if show] + texts)
+    headings = [name for name, show in zip(NAMES, shown, strict=True) if show]
+    return Table([*headings, *hardware], cells, "l" * sum(shown) + "r" * len(hardware))
+
+
+def _rows(lines: Sequence[Line]) -> Mapping[tuple[Place, str], list[Line]]:
+    """By case and mode: workloads, their cases, and modes in the order in which they were measured."""
+    rows: dict[tuple[Place, str], list[Line]] = {}
+    first: dict[tuple[str, str], tuple[Place, str]] = {}
+    for line in lines:
+        own = (line.case, line.precision)
+        if line.published:
+            own = first.get((line.workload, line.precision), own)
+        elif line.size == "full":
+            first.setdefault((line.workload, line.precision), own)
+        rows.setdefault(own, []).append(line)
+    workloads, cases, modes = (
+        {name: place for place, name in enumerate(dict.fromkeys(names))}
+        for names in ((x.workload for x in lines), (x.case for x in lines), (x.precision for x in lines))
+    )
+    order = sorted(rows, key=lambda row: (workloads[row[0][0]], cases[row[0]], modes[row[1]]))
+    return {row: rows[row] for row in order}
+
+
+def _varies(lines: Sequence[Line]) -> bool:
+    """Whether cases of ours are alike but for their setting: the version of the workload, or what was trained on."""
+    ours = {line.case for line in lines if not line.published}
+    return len({(*case[:4], case[5]) for case in ours}) < len(ours)
+
+
+def _cell(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> str:
+    values = ["diverged" if line.value is None else figure.text(line.value) for line in lines]
+    marked = [f"{value} {marks.get(line.source, '')}".rstrip() for value, line in zip(values, lines, strict=True)]
+    return ", ".join(marked) or "-"

@@ -1,0 +1,69 @@
+"""Base against head: which they are, a row for each case, and a sentence for all that is not the same."""
+
+import math
+import statistics
+
+from mpcore.records import Comparison, PairedCase, Regression, Revision
+from mpcore.report.document import Section, Table
+from mpcore.report.text import software_changes
+
+HEADINGS = ("case", "base ms", "head ms", "change %", "mem. %", "status")
+
+
+def base_and_head(comparison: Comparison) -> list[Section]:
+    """What was compared, a table of the cases, and what is not the same."""
+    base, head = comparison.base, comparison.head
+    software = software_changes(base.machine.software, head.machine.software)
+    where = f"on {head.machine.hardware.name}, order of seed {comparison.seed}"
+    sides = [f"base: {_revision(base)}", f"head: {_revision(head)}", where, *([f"software: {software}"] if software else [])]
+    table = Table(HEADINGS, [_row(case) for case in comparison.cases], "lrrrrl")
+    found = [
+        Section(sentences=sides),
+        Section(tables=[table] if comparison.cases else []),
+        Section(sentences=_told(comparison)),
+    ]
+    return [section for section in found if section.tables or section.sentences]
+
+
+def _row(case: PairedCase) -> list[str]:
+    time, *memory = case.regressions
+    statuses = ", ".join([time.status, *(f"{r.metric} {r.status}" for r in memory if r.status != "same")])
+    if not case.pairs:
+        return [case.case.id, "-", "-", "-", "-", statuses]
+    seconds = ([pair.base_seconds for pair in case.pairs], [pair.head_seconds for pair in case.pairs])
+    base, head = (f"{1000 * statistics.median(side):.4g}" for side in seconds)
+    return [case.case.id, base, head, _change(time), _per_cent(memory[0].ratio) if memory else "-", statuses]
+
+
+def _change(time: Regression) -> str:
+    """With half the width of its interval, which is symmetric in logarithms."""
+    low, high = time.interval or (None, None)
+    if time.ratio is None or not low or not high:
+        return "-"
+    return f"{_per_cent(time.ratio)} ± {100 * math.log(high / low) / 2:.2f}"
+
+
+def _per_cent(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{100 * (ratio - 1):+.2f}"
+
+
+def _revision(revision: Revision) -> str:
+    commit = f" at {revision.commit[:12]}" if revision.commit else ""
+    slowdown = f", steps made {revision.slowdown:g} times as long" if revision.slowdown != 1 else ""
+    return f"{revision.name}{commit}, {revision.python}{slowdown}"
+
+
+def _told(comparison: Comparison) -> list[str]:
+    """What is not the same, pairs that were lost, and cases of which nothing is known."""
+    found = [regression for case in comparison.cases for regression in case.regressions]
+    return [
+        *(f"{regression.status}: {regression.sentence}" for regression in found if regression.status != "same"),
+        *(f"lost: {_lost(case)}" for case in comparison.cases if case.lost),
+        *(f"failed: {case}: {sentence}" for case, sentence in comparison.failures.items()),
+        *(f"not run: {case}: {sentence}" for case, sentence in comparison.skipped.items()),
+    ]
+
+
+def _lost(case: PairedCase) -> str:
+    pairs = "a pair is" if len(case.lost) == 1 else f"{len(case.lost)} pairs are"
+    return f"{case.case.id}: {pairs} not whole, {case.lost[-1]}"

@@ -1,0 +1,72 @@
+"""Where a session was saved, and what to type next."""
+
+import re
+import shlex
+from pathlib import PurePath
+
+from mpcore.records import Case, Selection, Speed
+from mpcore.report.document import Section
+from mpcore.report.summary import SessionSummary
+
+NUMBERED = re.compile(r"(\d{4,}_)[\w.+-]+\.json")
+TIMED = ("step time", "eager time", "graph memory")
+"""What pairs of processes measure."""
+UNSAVED = "nothing was saved: --benchmark-autosave saves a run in .benchmarks, --benchmark-json FILE where you like"
+
+
+def next_steps(summary: SessionSummary) -> list[Section]:
+    """Empty where nothing was measured."""
+    if not summary.run.results:
+        return []
+    saved = [f"saved: {path}" for path in summary.saved] or [UNSAVED]
+    commands = _commands(summary)
+    return [Section(sentences=[*saved, *(["next:"] if commands else [])], commands=commands)]
+
+
+def _commands(summary: SessionSummary) -> list[str]:
+    found = []
+    if summary.saved:
+        file = _typed(summary.saved[0])
+        found.append(f"python -m mpcore report {file} -o report.html")
+        if _acceptable(summary):
+            found.append(f"python -m mpcore accept {file} --reason TEXT")
+    if cases := _doubtful(summary):
+        base = next((run.commit[:12] for run in summary.accepted[-1:] if run.commit), "BASE")
+        found.append(" ".join(["python -m mpcore ab", base, *_options(cases, summary.selection)]))
+    return found
+
+
+def _typed(path: str) -> str:
+    """As short as a shell lets it be: the names in pytest-benchmark's folders begin with numbers of their own."""
+    name = NUMBERED.fullmatch(PurePath(path).name)
+    return f"{shlex.quote(str(PurePath(path).parent))}/{name[1]}*.json" if name else shlex.quote(path)
+
+
+def _acceptable(summary: SessionSummary) -> bool:
+    """A whole session without a failure, in which something is better or new."""
+    statuses = {regression.status for regression in summary.regressions}
+    return not summary.failures and not summary.missed and bool({"better", "new", "incomparable"} & statuses)
+
+
+def _doubtful(summary: SessionSummary) -> list[Case]:
+    """What pairs of processes would see sharper: what got worse, or else may have; all graphs, where they did together."""
+    speeds = [(r.record.case, r.regressions) for r in summary.run.results if isinstance(r.record, Speed)]
+    if summary.run.common and summary.run.common.status == "worse":
+        return [case for case, _ in speeds if case.execution == "graph"]
+    timed = [(case, r) for case, regressions in speeds for r in regressions if r.metric in TIMED]
+    found = [(case, r) for case, r in timed if r.status == "worse"] or [(c, r) for c, r in timed if r.status == "undecided"]
+    return [case.model_copy(update={"execution": "eager"}) if r.metric == "eager time" else case for case, r in found]
+
+
+def _options(cases: list[Case], selection: Selection) -> list[str]:
+    """That name the cases, with what else the session was told of where they come from."""
+    named = {
+        "workload": [case.workload for case in cases],
+        "precision": [case.precision for case in cases],
+        "execution": [case.execution for case in cases],
+        "batch": [str(case.batch_size) for case in cases if case.batch_size],
+    }
+    values: list[tuple[str, str | None]] = [(name, ",".join(dict.fromkeys(texts))) for name, texts in named.items()]
+    values += [("size", selection.size), ("device", selection.device), ("data", selection.data)]
+    values += [("load", path) for path in selection.load]
+    return [f"--mp-{name} {shlex.quote(value)}" for name, value in values if value]

@@ -1,0 +1,56 @@
+"""What to know of a session's figures: what was trained, how the machine behaved, what is known of a mode, what was not run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mpcore.records import Case, Drift, Quality, Result, Speed
+from mpcore.report.document import Section
+from mpcore.report.text import counted, tally
+
+
+def notes(results: Sequence[Result]) -> list[Section]:
+    """What was trained from what, and what the machine did meanwhile."""
+    return [Section(sentences=said) for of in (_trained, _machine) if (said := list(dict.fromkeys(of(results))))]
+
+
+def known(results: Sequence[Result], *, folded: bool = False) -> list[Section]:
+    """The losses that a mode is known for, which are no faults."""
+    said = [check.sentence for r in results for check in r.checks if check.status == "expected_failure"]
+    return [Section(f"Known: {len(said)}" if folded else "known:", sentences=said, folded=folded)] if said else []
+
+
+def not_run(reasons: Sequence[str], *, folded: bool = False) -> list[Section]:
+    """Why cases were not run, each reason once."""
+    title = f"Not run: {counted(len(reasons), 'case')}" if folded else "not run:"
+    return [Section(title, sentences=tally(reasons), folded=folded)] if reasons else []
+
+
+def drifted(shares: Mapping[str, float], took: str = "") -> str:
+    """By mode, how much longer a reference took in the end."""
+    return ", ".join(f"{mode} {took}{100 * share:+.2f} %" for mode, share in shares.items())
+
+
+def _trained(results: Iterable[Result]) -> Iterable[str]:
+    """An accuracy means little without."""
+    for result in results:
+        record = result.record
+        if isinstance(record, Quality):
+            weights = "random weights" if record.weights == "random" else f"weights of {record.weights}"
+            samples = f"{record.rows['train']:,} {record.samples} ({record.data} data)"
+            yield f"{record.case.workload}: trained from {weights} on {samples}"
+
+
+def _machine(results: Iterable[Result]) -> Iterable[str]:
+    """How far it drifted while a workload was timed, what it could not measure, and who else was on it."""
+    speeds = [r.record for r in results if isinstance(r.record, Speed)]
+    for drift in (r.record for r in results if isinstance(r.record, Drift)):
+        yield f"{_where(drift.case)}: from its beginning to its end {drifted(drift.shares, 'took ')}"
+    for speed in speeds:
+        yield from (f"{_where(speed.case)}: no {mode} to compare with: {why}" for mode, why in speed.missing.items())
+    if any(s.gpu and s.gpu.other_processes for s in speeds):
+        yield "other processes were on the GPU while it was timed"
+    if any(s.device == "cuda" and s.gpu is None for s in speeds):
+        yield "NVML does not answer: clocks, power and throttling of the GPU are not known"
+
+
+def _where(case: Case) -> str:
+    return f"{case.workload} ({case.execution})"

@@ -1,0 +1,73 @@
+"""What a session came to: what all that is said at its end draws from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpcore.records import Check, Regression, RegressionStatus, Run, Selection
+from mpcore.report.text import counted
+
+COUNTED: tuple[RegressionStatus, ...] = ("same", "better", "worse", "changed", "undecided")
+
+
+@dataclass(frozen=True)
+class SessionSummary:
+    """run: as it is saved. ran: tests of cases that ran or failed before; missed: that were not reached. skipped: the reason
+    of each case that was not run. saved: files that hold the run, as a person would name them.
+
+    accepted: the runs that it was compared with, oldest first, which are in `folder`. gone: what the last accepted run has and
+    this one has not. strict: whether what is undecided, new or gone fails.
+    """
+
+    run: Run
+    selection: Selection
+    ran: int = 0
+    missed: int = 0
+    skipped: Sequence[str] = ()
+    saved: Sequence[str] = ()
+    accepted: Sequence[Run] = ()
+    folder: str = ""
+    gone: Sequence[str] = ()
+    strict: bool = False
+
+    @property
+    def judgements(self) -> list[Check | Regression]:
+        """Those of the cases, then that of what they share."""
+        return [*(j for result in self.run.results for j in result.judgements), *([self.run.common] if self.run.common else [])]
+
+    @property
+    def regressions(self) -> list[Regression]:
+        """Those of the cases."""
+        return [regression for result in self.run.results for regression in result.regressions]
+
+    @property
+    def counts(self) -> str:
+        """How many figures are same, better and so on since the accepted runs; empty where all is new."""
+        found = [regression.status for regression in self.regressions]
+        return ", ".join(f"{found.count(status)} {status}" for status in COUNTED if status in found)
+
+    @property
+    def headline(self) -> str:
+        """Whether it passed, in a few words. Of what failed, tests are counted, which have a node id."""
+        cases, failed = counted(self.ran, "case"), sum("::" in test.test for test in self.run.failed)
+        missed = f", {self.missed:,} more were not reached" if self.missed else ""
+        if not self.ran:
+            return f"no case was run{missed}"
+        if failed:
+            return f"{failed:,} of {cases} failed{missed}"
+        if self.failures:
+            return f"the session failed, though none of its {cases} did{missed}"
+        if self.missed:
+            return f"not finished: {cases} passed{missed}"
+        return f"nothing got worse: {self.counts}" if self.counts else f"{cases} passed, compared with no accepted run"
+
+    def fails(self, judgement: Check | Regression) -> bool:
+        return not judgement.passed or (self.strict and isinstance(judgement, Regression) and judgement.open)
+
+    @property
+    def failures(self) -> list[str]:
+        """A sentence each, with its cause: what was judged, the other tests that failed, and what is gone where that fails."""
+        judged = [" ".join(j.sentence.split()) for j in self.judgements if self.fails(j)]
+        gone = [f"gone, though the last accepted run has it: {name}" for name in self.gone] if self.strict else []
+        said = [*judged, *gone]  # which the sentence of a test holds, on one line
+        others = [test.sentence for test in self.run.failed if not any(each in test.sentence for each in said)]
+        return [*judged, *others, *gone]

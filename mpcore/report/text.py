@@ -1,0 +1,57 @@
+"""Words that several sections share."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mpcore.records import AnyRecord, FailedTest, Parity, Run
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def tally(reasons: Iterable[str]) -> list[str]:
+    """Each reason once, with how many cases have it."""
+    return [f"{reason} ({counted(count, 'case')})" for reason, count in Counter(reasons).items()]
+
+
+def named(record: AnyRecord) -> str:
+    """What a sentence calls a record."""
+    against = f" against {record.trainer}" if isinstance(record, Parity) else ""
+    return f"{record.kind} of {record.case.id}{against}"
+
+
+def short_test(failed: FailedTest) -> str:
+    """Without its file."""
+    return failed.test.split("::")[-1]
+
+
+def file_name(run: Run) -> str:
+    """Without its folder."""
+    return run.path.rsplit("/", 1)[-1]
+
+
+def measured_at(run: Run) -> str:
+    """To the minute, in UTC."""
+    return run.datetime[:16].replace("T", " ")
+
+
+def short_commit(run: Run, unknown: str = "-") -> str:
+    return (run.commit or unknown)[:8]
+
+
+def provenance(run: Run) -> str:
+    """On what a run was measured, of what, and when."""
+    hardware = run.machine.hardware
+    memory = f", {hardware.memory_bytes / 2**30:.0f} GiB" if hardware.memory_bytes else ""
+    versions = ", ".join(f"{name} {version}" for name, version in run.machine.software.items())
+    return (
+        f"{hardware.count} x {hardware.name}{memory}, {hardware.cores} CPU cores ({hardware.cpu}); {versions}; "
+        f"commit {(run.commit or 'unknown')[:12]}; {measured_at(run)} UTC"
+    )
+
+
+def software_changes(before: dict[str, str], now: dict[str, str]) -> str:
+    """In words, "" where it is the same."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names)

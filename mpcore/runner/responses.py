@@ -1,0 +1,64 @@
+"""What a process responds: the cases that there are, and what is measured of one."""
+
+import contextlib
+import gc
+import sys
+from pathlib import Path
+
+import torch
+
+from mpcore.data import DataError
+from mpcore.device.allocator import keep_large_blocks_whole
+from mpcore.device.machine import probe, software
+from mpcore.matrix import cases, device_of, resolve, source_of
+from mpcore.measure import CASE_ERRORS, Bench, one_sentence
+from mpcore.precision import Inapplicable
+from mpcore.records import Case, Failure, Listing, Machine, Request, Selection
+from mpcore.runner.runner import Measured
+from mpcore.workloads import WorkloadError
+
+
+class Responder:
+    """Of one selection. Once it is made, all data are loaded. Raises SelectionError."""
+
+    def __init__(self, selection: Selection) -> None:
+        there, self._unknown = resolve(selection)
+        device = device_of(selection)
+        keep_large_blocks_whole()
+        self._bench = Bench(device, source_of(selection))
+        self._cases = [] if there is None else list(cases(there, device))
+        for case, _ in self._cases:
+            with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured
+                self._bench.workload(case).split("train", torch.device("cpu"))
+        gc.collect()
+        gc.freeze()  # what is there stays to the end, and is not looked through between cases
+
+    def response(self, request: Request) -> Listing | Measured:
+        """What is measured of the case of a request, or a listing where it has none."""
+        return self._listing() if request.case is None else self._measured(request.case, request)
+
+    def _listing(self) -> Listing:
+        return Listing(
+            machine=Machine(hardware=probe(self._bench.device), software=software()),
+            cases=tuple(self._cases),
+            unknown=tuple(self._unknown.items()),
+            own=_imports_of(Path.cwd().resolve()),
+        )
+
+    def _measured(self, case: Case, request: Request) -> Measured:
+        try:
+            if request.kind == "speed":
+                return self._bench.speed_alone(case)
+            return self._bench.time(case, profile=request.profile, slowdown=request.slowdown)
+        except Inapplicable as error:
+            return Failure(case=case, sentence=str(error), skipped=True)
+        except DataError as error:
+            return Failure(case=case, sentence=str(error))
+        except CASE_ERRORS as error:
+            return Failure(case=case, sentence=one_sentence(error))
+
+
+def _imports_of(tree: Path) -> bool:
+    """Whether a module is from there, and not from an environment that lies in it."""
+    files = (Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None)))
+    return any(file.is_relative_to(tree) and "site-packages" not in file.parts for file in files)

@@ -1,0 +1,65 @@
+"""Files that are there whole or not at all, and one writer at a time."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from mpcore.store.error import RunError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process holds `folder`, which is made where there is none. Raises RunError."""
+    import fcntl  # here, because Windows has none, and reads like others
+
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)  # which unlocks it, as the end of the process does
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise RunError(f"cannot write {folder}: {error.strerror}") from error
+        yield
+
+
+def write(contents: Mapping[Path, str]) -> None:
+    """All of them are on the disk before the first has its name. Where others may write the same files, to be called with the
+    folder locked. Raises RunError."""
+    drafts = {path: path.with_name(f".{path.name}.tmp") for path in contents}
+    try:
+        for path, draft in drafts.items():
+            path.parent.mkdir(exist_ok=True)
+            with draft.open("w", encoding="utf-8", errors="replace") as file:
+                file.write(contents[path])
+                file.flush()
+                os.fsync(file.fileno())
+        for path, draft in drafts.items():
+            draft.replace(path)
+        for folder in {folder for path in contents for folder in (path.parent, path.parent.parent)}:
+            _synchronise(folder)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        for draft in drafts.values():
+            with suppress(OSError):  # the first error is the one to tell
+                draft.unlink()
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Raises RunError."""
+    for path in paths:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise RunError(f"cannot remove {path}: {error.strerror}") from error
+
+
+def _synchronise(folder: Path) -> None:
+    """A name is on the disk once its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,118 @@
+"""One training step: a workload bound to a precision."""
+
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpcore.data import Batch, Split
+from mpcore.execution.eager import Eager, executions
+from mpcore.precision import Precision, PrecisionError
+from mpcore.training.dropout import disable_dropout
+from mpcore.workloads import Workload
+from mpcore.workloads.checked import checked_loss, checked_model, checked_prediction
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+class TrainStep:
+    """One training step of `workload` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
+
+    The model is built from `seed`. With `accumulate` = n, a batch goes through in n parts whose gradients are added
+    up to those of the whole batch. The precision's process-wide settings hold inside a call and nowhere else. A step that
+    was captured writes its loss, and its predictions, to the same place at every call: what is to be kept is copied.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        precision: Precision,
+        device: torch.device,
+        *,
+        seed: int = 0,
+        execution: str = Eager.name,
+        accumulate: int = 1,
+        dropout: bool = True,
+    ) -> None:
+        self.workload = workload
+        self.precision = precision
+        self.device = device
+        self.accumulate = accumulate
+        seed_everything(seed)
+        with torch.device(device):
+            model = checked_model(workload)
+        self.dropout = dropout
+        self.model = model.to(device)
+        self.train_mode()
+        self._prepare(precision, workload)
+        how = executions[execution]
+        how.prepare(self.model)
+        self._execute = how(self._step, self.model)
+        self._execute_prediction = how(self._predict, self.model)
+
+    def _prepare(self, precision: Precision, workload: Workload) -> None:
+        with precision.reraised("prepare"):
+            precision.prepare(self.model, workload.recipe)
+        if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
+            missing = "a model, and an optimiser of torch.optim"
+            raise PrecisionError(f"{precision.name}: prepare() did not set {missing}: expected it to call super().prepare()")
+
+    def train_mode(self) -> None:
+        self.model.train()
+        if not self.dropout:
+            disable_dropout(self.model)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        with self.precision.settings():
+            return self._execute(batch)
+
+    def launch(self, batch: Batch) -> Tensor:
+        """The same step, launched by Python one operation after the other."""
+        with self.precision.settings():
+            return self._step(batch)
+
+    def predict(self, batch: Batch) -> Tensor:
+        with self.precision.settings():
+            return self._execute_prediction(batch)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        self.precision.set_learning_rate(learning_rate)
+
+    @property
+    def captured(self) -> bool:
+        """Whether the host only starts a graph, and has nothing to do while the device works."""
+        return self._execute.captured
+
+    @property
+    def pool_bytes(self) -> int | None:
+        """Device memory that the captured step holds, beside weights and optimiser; None where it is not captured."""
+        return self._execute.pool_bytes
+
+    def _predict(self, batch: Batch) -> Tensor:
+        with torch.no_grad(), self.precision.forward():
+            return checked_prediction(self.workload, self.model, batch)
+
+    def _step(self, batch: Batch) -> Tensor:
+        total: Tensor | None = None
+        for part, share in self._parts(batch):
+            with self.precision.forward():
+                loss = checked_loss(self.workload, self.model, part) * share
+            with self.precision.reraised("backward"):
+                self.precision.backward(loss)
+            total = loss.detach() if total is None else total + loss.detach()
+        with self.precision.reraised("update"):
+            self.precision.update()
+        assert total is not None  # a batch has at least one part
+        return total
+
+    def _parts(self, batch: Batch) -> list[tuple[Batch, float]]:
+        """The batch in `accumulate` parts, fewer where it has fewer samples, each with its share of the samples."""
+        rows = len(next(iter(batch.values())))
+        size = -(-rows // self.accumulate)
+        parts = Split(batch).batches(size)
+        return [(part, len(next(iter(part.values()))) / rows) for part in parts]

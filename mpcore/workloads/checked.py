@@ -1,0 +1,151 @@
+"""What checks a workload: each of its methods is called here, and what it returns is seen to be what it must be.
+
+Every function raises WorkloadError: one sentence that names the workload, the method, what it returned and what was expected.
+"""
+
+import math
+from contextlib import AbstractContextManager
+from typing import ClassVar, Protocol, SupportsFloat
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.data import Batch, DataError, Split
+from mpcore.errors import reraised_as
+from mpcore.records import Confusion
+
+
+class WorkloadError(RuntimeError):
+    """A workload whose methods fail, or return what they must not: one sentence that names the workload and the method."""
+
+
+class Authored(Protocol):
+    """The methods and attributes that the author of a workload has written."""
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    lower_is_better: ClassVar[bool]
+
+    def build_model(self) -> nn.Module: ...
+    def data(self, split: str) -> Split: ...
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor: ...
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor: ...
+    def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]: ...
+    def dummy_prediction(self, train: Split, test: Split) -> Tensor | None: ...
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch: ...
+    def picture(self, batch: Batch, predicted: Tensor) -> Tensor | None: ...
+    def split(self, name: str, device: torch.device) -> Split: ...
+
+
+def checked_model(workload: Authored) -> nn.Module:
+    """`build_model`, once it is seen to be something that can be trained. Raises WorkloadError."""
+    with reraised(workload, "build_model"):
+        model = workload.build_model()
+    if not isinstance(model, nn.Module):
+        raise WorkloadError(f"{workload.name}: build_model() returned {described(model)}: expected an nn.Module")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise WorkloadError(f"{workload.name}: build_model() returned a model without weights that require a gradient")
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and weight.dtype is not torch.float32:
+            raise WorkloadError(
+                f"{workload.name}: build_model() returned {name} in {weight.dtype}: expected all weights in FP32"
+            )
+    return model
+
+
+def checked_data(workload: Authored, name: str) -> Split:
+    with reraised(workload, "data"):
+        split = workload.data(name)
+    if not isinstance(split, Split) or not len(split):
+        raise WorkloadError(f"{workload.name}: data({name!r}) returned {described(split)}: expected a Split with samples")
+    for column, values in split.columns.items():
+        if values.device.type != "cpu":
+            where = f"column {column!r} of data({name!r})"
+            raise WorkloadError(f"{workload.name}: {where} is on {values.device}: expected it on the CPU")
+    return split
+
+
+def checked_loss(workload: Authored, model: nn.Module, batch: Batch) -> Tensor:
+    """`loss`, once it is seen to be one. Raises WorkloadError."""
+    with reraised(workload, "loss"):
+        loss = workload.loss(model, batch)
+    if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point() or loss.element_size() < 4:
+        expected = "the batch's mean, a 0-dim tensor in FP32 or wider"
+        raise WorkloadError(f"{workload.name}: loss() returned {described(loss)}: expected {expected}")
+    if not loss.requires_grad:
+        raise WorkloadError(f"{workload.name}: loss() returned a tensor that does not depend on the model's weights")
+    return loss
+
+
+def checked_prediction(workload: Authored, model: nn.Module, batch: Batch) -> Tensor:
+    """`predict`, once it is seen to have a row for each sample. Raises WorkloadError."""
+    with reraised(workload, "predict"):
+        predicted = workload.predict(model, batch)
+    rows = len(next(iter(batch.values())))
+    if not isinstance(predicted, Tensor) or not predicted.dim() or len(predicted) != rows:
+        raise WorkloadError(
+            f"{workload.name}: predict() returned {described(predicted)}: expected a tensor of {rows} rows, one a sample"
+        )
+    return predicted
+
+
+def checked_batch(workload: Authored, batch: Batch, generator: torch.Generator) -> Batch:
+    """`augment`, once it is seen to be a batch. Raises WorkloadError."""
+    with reraised(workload, "augment"):
+        found = workload.augment(batch, generator)
+    if not isinstance(found, dict) or not all(isinstance(column, Tensor) for column in found.values()):
+        raise WorkloadError(f"{workload.name}: augment() returned {described(found)}: expected a batch, tensors by name")
+    return found
+
+
+def checked_picture(workload: Authored, batch: Batch, predicted: Tensor) -> Tensor | None:
+    """`picture`, once it is seen to be one. Raises WorkloadError."""
+    with reraised(workload, "picture"):
+        grey = workload.picture(batch, predicted)
+    if grey is not None and not (isinstance(grey, Tensor) and grey.dim() == 2 and grey.dtype is torch.uint8):
+        raise WorkloadError(
+            f"{workload.name}: picture() returned {described(grey)}: expected bytes, in two dimensions, or None"
+        )
+    return grey
+
+
+def checked_score(workload: Authored, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
+    """`score`, once `metric` is seen to be in it, and above 0 where ratios of it are compared. Raises WorkloadError."""
+    with reraised(workload, "score"):
+        found = workload.score(truth, predicted)
+    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], dict):
+        expected = "the metrics by name, and a confusion matrix or None"
+        raise WorkloadError(f"{workload.name}: score() returned {described(found)}: expected {expected}")
+    if workload.metric not in found[0]:
+        names = ", ".join(found[0]) or "no metrics"
+        raise WorkloadError(f"{workload.name}: score() returned {names}: expected {workload.metric!r} among them")
+    for name, value in found[0].items():
+        if not isinstance(value, SupportsFloat):
+            raise WorkloadError(f"{workload.name}: score() returned {name} {value!r:.60}: expected a number")
+    with reraised(workload, "score"):
+        value = float(found[0][workload.metric])
+    if not (math.isnan(value) or (value > 0 if workload.lower_is_better else value <= 1)):
+        expected = (
+            "above 0, for where lower is better ratios are compared" if workload.lower_is_better else "a share, at most 1"
+        )
+        raise WorkloadError(f"{workload.name}: score() returned {workload.metric} {value:g}: expected {expected}")
+    return found
+
+
+def dummy_score(workload: Authored) -> float | None:
+    """The metric of `dummy_prediction`; None where there is none. Raises WorkloadError."""
+    train, test = (workload.split(name, torch.device("cpu")) for name in ("train", "test"))
+    with reraised(workload, "dummy_prediction"):
+        predicted = workload.dummy_prediction(train, test)
+    return None if predicted is None else checked_score(workload, test.columns, predicted)[0][workload.metric]
+
+
+def reraised(workload: Authored, method: str) -> AbstractContextManager[None]:
+    """Within it, what `method` raises becomes a WorkloadError. Memory that runs out is no mistake of its author's."""
+    return reraised_as(WorkloadError, f"{workload.name}: {method}()", DataError, torch.cuda.OutOfMemoryError)
+
+
+def described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    return "an empty Split" if isinstance(value, Split) else f"{type(value).__name__} {value!r:.60}"

@@ -1,0 +1,99 @@
+"""Processes that answer from a script, in place of those that measure."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import stub
+
+from mpcore.ab import Checkout, compare
+from mpcore.gate import Policy
+from mpcore.kernels.profile import profile_of
+from mpcore.records import Failure, Selection
+
+BASE, HEAD = Checkout("main", Path("base")), Checkout("the working tree", Path("head"))
+NOISE = 5e-4
+"""Standard deviation between processes, as an H200 has it."""
+
+
+class Script:
+    """Processes that answer from a script: by side and workload, the seconds of a step in process after process, or another
+    answer."""
+
+    def __init__(self, base, head):
+        self.answers = {"base": base, "head": head}
+        self.listings = {"base": stub.listing(*base), "head": stub.listing(*head)}
+        self.log = []
+        self.open = Counter()
+        self._processes = Counter()
+
+    def start(self, checkout, _):
+        name = checkout.tree.name
+        self.open[name] += 1
+        return Scripted(self, name)
+
+    def next(self, name):
+        self._processes[name] += 1
+        return self._processes[name] - 1
+
+    @property
+    def pairs(self):
+        """By pair, the workloads and the side that was first."""
+        return [(self.log[i][1], self.log[i][0]) for i in range(0, len(self.log), 2)]
+
+
+class Scripted:
+    def __init__(self, script, name):
+        self.script, self.name = script, name
+
+    def listing(self):
+        return self.script.listings[self.name]
+
+    def measure(self, cases, *, profile=False, slowdown=1.0):
+        number = self.script.next(self.name)
+        self.script.log.append((self.name, [case.workload for case in cases]))
+        return {case: self._answer(case, number, profile, slowdown) for case in cases}
+
+    def _answer(self, case, number, profile, slowdown):
+        answers = self.script.answers[self.name][case.workload]
+        answer = answers(number) if callable(answers) else answers
+        if isinstance(answer, str):
+            return Failure(case=case, sentence=answer)
+        if isinstance(answer, float):
+            kernels = profile_of({"gemm": (1, answer)}) if profile else None
+            return stub.timing(case.workload, answer * slowdown, profile=kernels)
+        return answer
+
+    def close(self):
+        self.script.open[self.name] -= 1
+
+
+def noisy(seconds, seed, spread=NOISE, then=None, after=None):
+    """`seconds` with the noise of a process each time; `then` from the process `after` on."""
+    random_ = random.Random(seed)
+
+    def answer(number):
+        return random_.gauss(1, spread) * (then if after is not None and number >= after else seconds)
+
+    return answer
+
+
+DEFAULTS = Policy()
+
+
+def compared(script, policy=DEFAULTS, **sides):
+    lines = []
+    found = compare(
+        sides.get("base", BASE), sides.get("head", HEAD), Selection(), policy, progress=lines.append, start=script.start
+    )
+    assert set(script.open.values()) == {0}
+    return found, lines
+
+
+def statuses(comparison):
+    return {case.case.workload: [r.status for r in case.regressions] for case in comparison.cases}
+
+
+def only(comparison):
+    (case,) = comparison.cases
+    return case

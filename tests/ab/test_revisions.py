@@ -1,0 +1,79 @@
+"""The trees that are compared, and what is left of them."""
+
+import os
+import sys
+
+import pytest
+from repositories import git, left_behind
+
+from mpcore.ab import RevisionError, checkouts
+
+
+def test_a_revision_is_a_worktree_and_the_head_is_what_lies_there(repository):
+    first = git(repository, "rev-parse", "HEAD")
+    (repository / "new.py").write_text("")
+    (repository / "inside").mkdir()
+    os.chdir(repository / "inside")
+    with checkouts("main", None, None, None) as (base, head):
+        assert (base.name, base.commit) == ("main", first)
+        assert (base.tree / "plan.json").is_file()
+        assert not (base.tree / "new.py").exists()
+        assert (head.tree, head.commit) == (repository, None)
+        assert len(left_behind(repository)) == 2
+    assert left_behind(repository) == []
+
+
+def test_a_working_tree_without_changes_is_its_commit(repository):
+    with checkouts(str(repository.parent), None, None, None) as (base, head):
+        assert base.tree == repository.parent
+        assert base.commit is None
+        assert head.commit == git(repository, "rev-parse", "HEAD")
+
+
+def test_two_revisions(repository):
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    with checkouts("HEAD~1", "HEAD", None, None) as (base, head):
+        assert base.commit != head.commit
+        assert base.tree != head.tree
+    assert left_behind(repository) == []
+
+
+def test_two_pythons_run_the_same_tree(repository, tmp_path):
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    for base_text in (None, "main"):
+        with checkouts(base_text, base_text, str(python), None) as (base, head):
+            assert base.tree == head.tree
+            assert (base.python, head.python) == (str(python), sys.executable)
+    assert left_behind(repository) == []
+
+
+def test_folders_are_compared_where_there_is_no_git(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "old").mkdir()
+    with checkouts("old", None, None, None) as (base, head):
+        assert (base.tree, head.tree) == (tmp_path / "old", tmp_path)
+    with pytest.raises(RevisionError, match=r"'older' is neither a folder nor a revision \(fatal: not a git repository"):
+        checkouts("older", None, None, None).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("nowhere", None, None, None), "'nowhere' is neither a folder nor a revision (fatal: Needed a single revision)"),
+        (("--all", None, None, None), "'--all' is neither a folder nor a revision"),
+        (("", None, None, None), "'' is neither a folder nor a revision"),
+        (("main", " ", None, None), "' ' is neither a folder nor a revision"),
+        (
+            ("main", None, "nowhere/python", None),
+            "no Python 'nowhere/python': expected the path of one, such as .venv/bin/python",
+        ),
+        ((None, None, None, None), "nothing to compare with: expected BASE, or a Python of its own for base or head"),
+    ],
+)
+def test_a_side_that_cannot_be_had_is_named(repository, arguments, sentence):
+    with pytest.raises(RevisionError) as refused:
+        checkouts(*arguments).__enter__()
+    assert sentence in str(refused.value)
+    assert left_behind(repository) == []

@@ -1,0 +1,103 @@
+"""A saved run, judged again."""
+
+import shutil
+
+import pytest
+
+from mpcore.__main__ import main
+
+
+@pytest.fixture
+def judge(baselines, capsys):
+    """Returns the exit code, and what is printed on one line."""
+    baselines.mkdir()
+
+    def judge(*arguments):
+        code = main(["judge", *map(str, arguments), "--baselines", str(baselines)])
+        return code, " ".join(capsys.readouterr().out.split())
+
+    return judge
+
+
+@pytest.fixture
+def accepted(save, baselines, judge, capsys):
+    """The path of the one baseline there is."""
+    path = save("accepted.json")
+    main(["accept", str(path), "--reason", "x", "--baselines", str(baselines)])
+    capsys.readouterr()
+    return path
+
+
+def test_a_run_that_reaches_what_it_must_passes(run_file, judge):
+    code, out = judge(run_file)
+    assert code == 0
+    assert out.startswith(f"{run_file} bert-imdb")
+    assert "failed:" not in out
+
+
+def test_a_run_that_does_not_fails(save, judge):
+    code, out = judge(save(gradient_error=0.6))
+    assert code == 1
+    assert "gradient error" in out[out.index("failed:") :]
+
+
+def test_a_run_is_compared_with_the_accepted_ones(accepted, save, judge):
+    code, out = judge(save("new.json", gradient_error=0.02, datetime="2026-02-02"))
+    assert code == 1
+    assert "worse" in out
+
+
+def test_a_margin_can_be_given(accepted, save, judge):
+    new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
+    assert judge(new, "--mp-margin", "errors=3")[0] == 0
+    assert judge(new, "--mp-margin", "nothing-*:errors=3")[0] == 1
+
+
+def test_margins_and_caps_are_those_of_the_project(accepted, save, judge, tmp_path, monkeypatch):
+    new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.mpcore.margins]\nerrors = 3\n")
+    assert judge(new)[0] == 0
+    (tmp_path / "pyproject.toml").write_text("[tool.mpcore.margins]\nerrors = 3\n[tool.mpcore.caps]\ngradient-error = 0.015\n")
+    assert judge(new)[0] == 1
+
+
+def test_a_run_is_not_compared_with_itself(accepted, judge):
+    code, out = judge(accepted)
+    assert code == 0
+    assert "1 accepted run" not in out
+
+
+def test_what_failed_without_a_result_still_fails_unless_that_was_for_strictness_alone(save, judge):
+    path = save(failed=("a",))
+    assert judge(path)[0] == 1
+    path.write_text(path.read_text().replace('"strict": false', '"strict": true'))
+    assert judge(path)[0] == 0
+
+
+def test_what_can_be_read_is_judged(run_file, tmp_path, judge):
+    code, out = judge(tmp_path / "nowhere.json", run_file)
+    assert code == 4
+    assert str(run_file) in out
+
+
+def test_several_runs_fail_where_one_does(save, judge):
+    good, bad = save("good.json"), save("bad.json", gradient_error=0.6)
+    code, out = judge(bad, good)
+    assert code == 1
+    assert str(good) in out
+
+
+@pytest.mark.parametrize("margin", ["errors", "error=2", "errors=0.5"])
+def test_a_margin_that_is_not_one_is_one_sentence(run_file, capsys, margin):
+    assert main(["judge", str(run_file), "--mp-margin", margin]) == 4
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"mpcore: --mp-margin '{margin}': ")
+
+
+def test_baselines_that_cannot_be_read_are_one_sentence(accepted, run_file, baselines, capsys):
+    (path,) = baselines.glob("*/*.json")
+    shutil.copy(path, path.with_name("0002_copy.json"))
+    assert main(["judge", str(run_file), "--baselines", str(baselines)]) == 4
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,55 @@
+"""What the machine says of itself."""
+
+import os
+import platform
+
+import pytest
+import torch
+
+from mpcore.device.machine import default_device, probe, software, synchronise
+
+CPU = torch.device("cpu")
+
+
+def test_a_cpu_has_a_name_and_cores_and_nothing_of_a_gpu():
+    hardware = probe(CPU)
+    assert (hardware.device, hardware.count) == ("cpu", 1)
+    assert hardware.name
+    assert hardware.name == hardware.cpu
+    assert 1 <= hardware.cores <= (os.cpu_count() or 1)
+    gpu = (hardware.memory_bytes, hardware.power_limit_watts, hardware.mig, hardware.uuid, hardware.capability)
+    assert gpu == (None,) * 5
+
+
+def test_software_names_torch_as_it_was_built():
+    versions = software()
+    assert versions["torch"] == torch.__version__
+    assert versions["python"] == platform.python_version()
+    assert {"transformers", "datasets", "pytest-benchmark"} <= versions.keys()
+
+
+def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
+    monkeypatch.setattr("mpcore.device.machine.PACKAGES", ("torch", "no-such-package-at-all"))
+    assert "no-such-package-at-all" not in software()
+
+
+@pytest.mark.parametrize(("available", "device"), [(True, "cuda"), (False, "cpu")])
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch, available, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert default_device() == torch.device(device)
+
+
+def test_a_cpu_has_nothing_to_wait_for(monkeypatch):
+    waits = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    synchronise(CPU)
+    assert waits == []
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_tells_its_memory_and_capability():
+    hardware = probe(torch.device("cuda"))
+    assert hardware.device == "cuda"
+    assert hardware.memory_bytes > 2**30
+    assert float(hardware.capability) >= 5

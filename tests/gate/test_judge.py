@@ -1,0 +1,199 @@
+"""One record, and a saved run."""
+
+import pytest
+from made import drift, numerics, quality, run, speed, step
+
+from mpcore.gate import Judge, Policy, judge_run
+from mpcore.records import ALL_CASES, FailedTest, Requirements, Run
+
+ERRORS = Requirements(loss_error=0.01, gradient_error=0.1, update_error=0.2, low_precision_share=(0.5, 1.0))
+ACCEPTED = [run(step(ms), numerics(), datetime=str(ms)) for ms in (10.0, 10.02, 9.98)]
+DEFAULT = Policy()
+WORKLOADS = [f"w{i}" for i in range(5)]
+
+
+def loose(**margins):
+    """A policy with these margins for all cases."""
+    return Policy(margin_settings=[("*", margins)])
+
+
+def made(*records, baselines=ACCEPTED, policy=DEFAULT, confirmations=(), strict=False):
+    """A run as a session makes it. confirmations: by the name of a record."""
+    judge, results = Judge(baselines, policy), []
+    for record in records:
+        results.append(judge.judge(record, results, dict(confirmations).get(record.name)))
+    common = judge.common(results)
+    failed = [failure(r.record.name, j, strict) for r in results for j in r.judgements if fails(j, strict)]
+    if common and fails(common, strict):
+        failed.append(FailedTest(test=ALL_CASES, sentence=common.sentence, strict=common.passed))
+    return run(datetime="now", results=tuple(results), failed=tuple(failed), common=common)
+
+
+def fails(judgement, strict):
+    return not judgement.passed or (strict and getattr(judgement, "open", False))
+
+
+def failure(name, judgement, strict):
+    return FailedTest(test=f"test.py::test[{name}]", name=name, sentence=judgement.sentence, strict=judgement.passed)
+
+
+def statuses(result):
+    return {judgement.metric: judgement.status for judgement in result.judgements}
+
+
+def everything():
+    """A run with one of each kind of trouble."""
+    trained = quality("fp16-amp", 0.8, 0.81, 0.79, fp32=[0.9] * 3, requirements=Requirements(tolerance_points=1.0))
+    beats = Requirements(must_beat=("fp32",))
+    return made(
+        step(10.5),
+        step(10.0, precision="bf16-amp"),
+        trained,
+        numerics(gradient_error=0.2, requirements=ERRORS),
+        speed(fp32=(2.02, 2.03, 2.01), requirements=beats),
+        drift(fp32=0.5),
+        confirmations={step(10.5).name: step(10.4)},
+    )
+
+
+def test_a_record_is_judged_by_what_it_requires_and_against_accepted_runs():
+    result = Judge(ACCEPTED, DEFAULT).judge(numerics(gradient_error=0.2, requirements=ERRORS))
+    assert {check.metric: check.status for check in result.checks} == {
+        "loss error": "passed",
+        "gradient error": "failed",
+        "update error": "passed",
+        "16-bit share": "passed",
+    }
+    assert {r.metric: r.status for r in result.regressions}["gradient error"] == "worse"
+    assert not result.passed
+
+
+def test_margins_are_those_of_the_policy():
+    record = step(10.5)
+    assert statuses(Judge(ACCEPTED, DEFAULT).judge(record))["step time"] == "worse"
+    assert statuses(Judge(ACCEPTED, loose(step_time=20)).judge(record))["step time"] == "same"
+    assert statuses(Judge(ACCEPTED, Policy([("resnet*", {"step_time": 20})])).judge(record))["step time"] == "worse"
+
+
+def test_caps_of_the_policy_decide_and_the_record_keeps_what_was_computed():
+    policy = Policy(cap_settings=[("*", {"gradient_error": 0.3, "flushed_share": 0.0})])
+    record = numerics(gradient_error=0.2, flushed_share=0.5, requirements=ERRORS)
+    result = Judge([], policy).judge(record)
+    assert {check.metric: check.limit for check in result.checks if check.metric != "16-bit share"} == {
+        "loss error": 0.01,
+        "gradient error": 0.3,
+        "update error": 0.2,
+    }
+    assert all(check.passed for check in result.checks)
+    assert result.record == record
+
+
+def test_a_second_measurement_decides_and_is_kept():
+    judge = Judge(ACCEPTED, DEFAULT)
+    slow, again, chance = step(10.5), step(10.4), step(10.0)
+    assert statuses(judge.judge(slow, confirmation=again))["step time"] == "worse"
+    result = judge.judge(slow, confirmation=chance)
+    assert (statuses(result)["step time"], result.confirmation, result.record) == ("undecided", chance, slow)
+    failed = judge.judge(slow, confirmation="it finds no memory")
+    assert "it could not be measured again: it finds no memory" in failed.regressions[0].sentence
+
+
+def test_records_before_it_say_more_of_a_record():
+    judge = Judge([], DEFAULT)
+    faster = judge.judge(speed(requirements=Requirements(must_beat=("fp32",))))
+    assert statuses(judge.judge(drift(fp32=0.6), [faster])) == {"drift": "failed"}
+    assert statuses(judge.judge(drift(fp32=0.6), [])) == {"drift": "passed"}
+
+
+def shared(factor):
+    """A run in which all cases take that much longer, and the runs it is compared with."""
+    baselines = [run(*(step(10.0 + r / 100, workload=w) for w in WORKLOADS), datetime=str(r)) for r in range(3)]
+    return made(*(step(10.0 * factor, workload=w) for w in WORKLOADS), baselines=baselines), baselines
+
+
+def test_what_all_cases_share_is_judged_over_the_results():
+    slow, baselines = shared(1.05)
+    judge = Judge(baselines, DEFAULT)
+    assert judge.common(slow.results).status == "worse"
+    assert judge.common(slow.results[:3]) is None
+    assert Judge(baselines, loose(step_time=20)).common(slow.results).status == "same"
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_run_that_is_judged_again_by_the_same_is_the_same(stored):
+    before = everything()
+    if stored:
+        before = Run.model_validate_json(before.model_dump_json())
+    assert {j.status for result in before.results for j in result.judgements} > {"failed", "worse", "new", "passed"}
+    assert judge_run(before, ACCEPTED, DEFAULT) == before
+    slow, baselines = shared(1.05)
+    assert slow.common.status == "worse"
+    assert judge_run(slow, baselines, DEFAULT) == slow
+
+
+def test_a_run_is_not_compared_with_itself():
+    before = everything()
+    assert judge_run(before, [*ACCEPTED, before], DEFAULT) == before
+
+
+def test_other_baselines_are_another_judgement():
+    before = everything()
+    after = judge_run(before, [], DEFAULT)
+    assert [statuses(run.results[0]).get("speed") for run in (before, after)] == [None, "new"]
+    assert [step(10.5).name in {test.name for test in run.failed} for run in (before, after)] == [True, False]
+
+
+def test_a_failure_goes_with_its_cause():
+    before = made(step(10.5))
+    assert [test.name for test in before.failed] == [step(10.5).name]
+    after = judge_run(before, ACCEPTED, loose(step_time=20))
+    assert (after.failed, after.results[0].passed) == ((), True)
+
+
+def test_a_new_failure_is_called_by_its_record():
+    before = made(step(10.5), policy=loose(step_time=20))
+    assert before.failed == ()
+    (failed,) = judge_run(before, ACCEPTED, DEFAULT).failed
+    assert (failed.test, failed.name, failed.strict) == (step(10.5).name, step(10.5).name, False)
+    assert "a step of fp16-amp takes 10.5 ms" in failed.sentence
+
+
+def test_a_failure_that_stays_keeps_its_test_and_says_what_is_so_now():
+    before = made(step(12.0))
+    (failed,) = judge_run(before, ACCEPTED, loose(step_time=3)).failed
+    assert failed.test == before.failed[0].test
+    assert "3 % is the margin" in failed.sentence
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FailedTest(test="test.py::test[gone]", name="speed:gone", sentence="it finds no memory"),
+        FailedTest(test="test.py::test_of_no_case", sentence="AssertionError"),
+        FailedTest(test="test.py::test[x]", name=step(10.5).name, sentence="its teardown failed"),
+    ],
+)
+def test_what_failed_for_another_reason_stays(other):
+    before = made(step(10.5), policy=loose(step_time=20)).model_copy(update={"failed": (other,)})
+    assert judge_run(before, ACCEPTED, loose(step_time=30)).failed == (other,)
+
+
+def test_a_strict_failure_goes_where_nothing_is_open():
+    before = made(step(10.2), strict=True)
+    assert [test.strict for test in before.failed] == [True]
+    assert judge_run(before, ACCEPTED, DEFAULT) == before
+    assert judge_run(before, ACCEPTED, loose(step_time=20)).failed == ()
+    (failed,) = judge_run(before, ACCEPTED, loose(step_time=0.1)).failed
+    assert (failed.strict, failed.test) == (False, before.failed[0].test)
+
+
+def test_all_cases_fail_and_pass_like_a_test():
+    slow, baselines = shared(1.05)
+    assert ALL_CASES in [test.test for test in slow.failed]
+    relaxed = judge_run(slow, baselines, loose(step_time=20))
+    assert (relaxed.failed, relaxed.common.status) == ((), "same")
+    tight = judge_run(relaxed, baselines, DEFAULT)
+    assert (tight.common, tight.results) == (slow.common, slow.results)
+    assert {(test.test, test.name) for test in tight.failed} == {(ALL_CASES, "")} | {
+        (r.record.name, r.record.name) for r in slow.results
+    }

@@ -1,0 +1,315 @@
+"""What got worse since accepted runs, and what all cases share."""
+
+import math
+
+import pytest
+from made import drift, numerics, parity, quality, run, step
+
+from mpcore.gate import (
+    BaselineMatch,
+    Margins,
+    common_change,
+    confirmed,
+    expected_seconds,
+    match_baselines,
+    needs_confirmation,
+    regressions,
+)
+from mpcore.kernels.profile import profile_of
+from mpcore.records import Accepted, Blocks, Requirements, Result
+
+GIB = 2**30
+SGEMM, HALF_GEMM = "sm80_xmma_gemm_f32f32_f32f32_f32", "sm90_xmma_gemm_f16f16_f16f32_f32"
+
+
+def against(record, *accepted, margins=None):
+    return regressions(match_baselines(record, [run(old) for old in accepted]), margins or Margins(points=1.0))
+
+
+def by_metric(found):
+    return {regression.metric: regression for regression in found}
+
+
+THREE = [step(10.0), step(10.02), step(9.98)]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "status"), [(10.0, "same"), (10.2, "undecided"), (10.5, "worse"), (9.5, "better"), (9.9, "same")]
+)
+def test_a_step_is_judged_by_a_prediction_interval_against_a_margin(milliseconds, status):
+    (regression,) = against(step(milliseconds), *THREE)
+    assert (regression.metric, regression.status) == ("step time", status)
+    assert regression.ratio == pytest.approx(milliseconds / 10, rel=1e-4)
+    low, high = regression.interval
+    assert low < regression.ratio < high
+
+
+def test_the_sentence_says_by_how_much_and_what_the_margin_is():
+    (regression,) = against(step(10.5), *THREE)
+    assert regression.sentence == (
+        "bert-imdb: a step of fp16-amp takes 10.5 ms, +5.0 % from 3 accepted runs, between +3.5 % and +6.5 % (99 % each); "
+        "1.25 % is the margin"
+    )
+
+
+def test_fewer_accepted_runs_say_less():
+    assert against(step(10.4), *THREE)[0].status == "worse"
+    assert against(step(10.3), step(10.0))[0].status == "undecided"
+
+
+def test_runs_that_differ_more_than_assumed_widen_the_interval():
+    assert against(step(10.4), step(10.0), step(10.5), step(9.5))[0].status == "undecided"
+
+
+def test_what_got_slower_is_explained_by_its_kernels():
+    before = step(10.0, profile=profile_of({HALF_GEMM: (10, 0.008), "elementwise_kernel": (10, 0.002)}))
+    after = step(14.0, profile=profile_of({SGEMM: (10, 0.012), "elementwise_kernel": (10, 0.002)}))
+    (regression,) = against(after, before, before, before)
+    assert regression.status == "worse"
+    assert "14.00 ms of device time, 4.00 ms (40.0 %) more" in regression.sentence
+    assert "matrix product" in regression.sentence
+
+
+def test_the_eager_time_beside_a_graph_has_a_margin_of_its_own():
+    def eager(ms):
+        return step(10.0, eager=Blocks(steps=1, seconds=(ms / 1e3,)))
+
+    def status(ms):
+        return by_metric(against(eager(ms), eager(20.0), eager(20.0), eager(20.0)))["eager time"].status
+
+    assert [status(ms) for ms in (20.0, 21.0, 26.0, 50.0)] == ["same", "same", "undecided", "worse"]
+
+
+def test_a_cpu_is_judged_only_where_a_margin_is_given():
+    slow, fast = (step(ms).model_copy(update={"device": "cpu"}) for ms in (100.0, 10.0))
+    assert against(slow, fast) == []
+    (regression,) = against(slow, fast, margins=Margins(step_time=20.0))
+    assert regression.status == "worse"
+
+
+@pytest.mark.parametrize(("now", "status"), [(10.05, "same"), (10.2, "worse"), (9.8, "better")])
+@pytest.mark.parametrize(("metric", "field"), [("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")])
+def test_memory_repeats_and_has_a_tight_margin(metric, field, now, status):
+    old, new = (step(10.0, **{field: int(gib * GIB)}) for gib in (10.0, now))
+    regression = by_metric(against(new, old, old))[metric]
+    assert regression.status == status
+    assert f"{now:.3f} GiB" in regression.sentence
+
+
+@pytest.mark.parametrize(("more", "status"), [(7.9, "same"), (8.1, "worse"), (-7.9, "same"), (-8.1, "better")])
+def test_rests_of_blocks_are_no_change_of_a_small_peak(more, status):
+    old, new = (step(10.0, peak_allocated_bytes=int(mib * 2**20)) for mib in (100, 100 + more))
+    regression = by_metric(against(new, old, old))["memory"]
+    assert (regression.status, regression.limit) == (status, pytest.approx(108 / 1024))
+    assert regression.sentence.endswith("; 8 MiB is the margin")
+
+
+def test_a_margin_given_for_it_decides():
+    loose = Margins(step_time=10.0, memory=50.0)
+    old, new = (step(ms, pool_bytes=int(gib * GIB)) for ms, gib in ((10.0, 1.0), (10.6, 1.4)))
+    assert [v.status for v in against(new, old, old, old, margins=loose)] == ["same", "same"]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status"),
+    [
+        ((0.90, 0.91, 0.92), "same"),
+        ((0.80, 0.81, 0.82), "worse"),
+        ((0.96, 0.97, 0.98), "better"),
+        ((0.85, 0.92, 0.95), "undecided"),
+    ],
+)
+def test_accuracy_is_compared_seed_by_seed(accuracies, status):
+    old = quality("fp16-amp", 0.90, 0.91, 0.92)
+    (regression,) = against(quality("fp16-amp", *accuracies), old, old)
+    assert (regression.metric, regression.status) == ("accuracy", status)
+
+
+def test_two_seeds_decide_nothing():
+    (regression,) = against(quality("fp16-amp", 0.5, 0.5), quality("fp16-amp", 0.9, 0.9))
+    assert regression.status == "undecided"
+    assert "2 seeds" in regression.sentence
+
+
+def test_a_control_may_diverge_as_it_did():
+    diverged = quality("fp16-true", math.nan, math.nan, 0.5)
+    assert against(diverged, diverged)[0].status == "same"
+    assert against(diverged, quality("fp16-true", 0.5, 0.5, 0.5))[0].status == "worse"
+
+
+@pytest.mark.parametrize(("error", "status"), [(0.05, "same"), (0.074, "same"), (0.076, "worse"), (0.03, "better")])
+def test_errors_may_grow_by_half(error, status):
+    assert by_metric(against(numerics(gradient_error=error), numerics()))["gradient error"].status == status
+
+
+def test_an_error_that_is_no_number_is_worse():
+    assert by_metric(against(numerics(update_error=math.nan), numerics()))["update error"].status == "worse"
+
+
+def test_a_handful_of_flushed_entries_is_chance():
+    found = against(numerics(flushed_share=9e-5), numerics(flushed_share=1e-6))
+    assert by_metric(found)["flushed share"].status == "same"
+
+
+def test_what_rounding_makes_of_updates_is_chance():
+    one, other, margins = numerics(update_error=0.0013), numerics(update_error=0.024), Margins(updates=0.05)
+    assert by_metric(against(one, other, margins=margins))["update error"].status == "same"
+    regression = by_metric(against(other, one, margins=margins))["update error"]
+    assert regression.status == "same"
+    assert regression.sentence.endswith("is 0.024, 0.0013 in accepted runs; 0.05 may be")
+    assert by_metric(against(numerics(update_error=0.06), one, margins=margins))["update error"].status == "worse"
+    assert by_metric(against(other, one, margins=Margins(updates=0.01)))["update error"].status == "worse"
+
+
+@pytest.mark.parametrize("change", [{"workload_version": 2}, {"batch_size": 64}, {"device": "cpu"}])
+def test_what_was_measured_otherwise_is_not_regressions(change):
+    (regression,) = against(step(20.0).model_copy(update=change), *THREE)
+    assert (regression.status, regression.passed, regression.open) == ("incomparable", True, True)
+    (name, value), *_ = change.items()
+    assert f"{name.split('_')[-1] if name == 'workload_version' else name.split('_')[0]} " in regression.sentence
+    assert f"{value} here" in regression.sentence
+
+
+def test_trainings_on_other_data_are_not_regressions():
+    other = quality("fp16-amp", 0.1, 0.1, 0.1).model_copy(update={"data": "hub"})
+    (regression,) = against(other, quality("fp16-amp", 0.9, 0.9, 0.9))
+    assert regression.status == "incomparable"
+    assert "data embedded there, hub here" in regression.sentence
+
+
+def test_a_case_that_no_run_has_is_new():
+    (regression,) = against(step(10.0, precision="bf16-amp"), *THREE)
+    assert (regression.status, regression.metric, regression.open) == ("new", "speed", True)
+    assert "no accepted run has it" in regression.sentence
+
+
+def test_worse_stands_only_where_a_fresh_process_says_so_again():
+    first = against(step(10.5), *THREE)
+    (again,) = confirmed(first, against(step(10.4), *THREE))
+    assert (again.status, again.passed) == ("worse", False)
+    assert again.sentence.endswith("measured again in a fresh process, it is so again")
+    (chance,) = confirmed(first, against(step(10.0), *THREE))
+    assert (chance.status, chance.passed, chance.open) == ("undecided", True, True)
+    assert "a step of fp16-amp takes 10 ms" in chance.sentence
+
+
+def test_worse_stands_where_it_cannot_be_measured_again():
+    (regression,) = confirmed(against(step(10.5), *THREE), "it finds no memory")
+    assert regression.status == "worse"
+    assert regression.sentence.endswith("it could not be measured again: it finds no memory")
+
+
+def everything(factor, count=6, runs=3):
+    """Cases that all take `factor` times as long as accepted, one of them much longer."""
+    workloads = [f"w{i}" for i in range(count)]
+    accepted = [run(*(step(10.0 + r / 100, workload=w) for w in workloads)) for r in range(runs)]
+    slow = [step(10.0 * factor * (1.5 if w == "w0" else 1), workload=w) for w in workloads]
+    return [match_baselines(record, accepted) for record in slow]
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, "same"), (1.05, "worse"), (0.95, "better"), (1.02, "undecided")])
+def test_what_all_cases_share_is_a_regression_of_its_own(factor, status):
+    regression = common_change(everything(factor), Margins())
+    assert (regression.case, regression.status) == ("all cases", status)
+    assert ("the machine, the driver, or a change to all" in regression.sentence) == (status in ("worse", "better"))
+
+
+def test_what_python_launches_shares_nothing():
+    """Its spread is not that of graphs."""
+    graphs = everything(1.1)
+    eager = graphs[0].record.case.model_copy(update={"execution": "eager"})
+    launched = [BaselineMatch(of.record.model_copy(update={"case": eager}), of.accepted) for of in graphs]
+    assert common_change(graphs, Margins()).status == "worse"
+    assert common_change(launched, Margins()) is None
+
+
+def test_a_few_cases_share_nothing():
+    assert common_change(everything(1.1, count=3), Margins()) is None
+    assert common_change([], Margins()) is None
+    assert common_change([BaselineMatch(step(10.0), {})], Margins()) is None
+
+
+def test_a_case_with_more_accepted_runs_does_not_hide_what_all_share():
+    cases = everything(1.1)
+    one = cases[-1]
+    longer = BaselineMatch(one.record, {0: step(10.0, workload="w5"), **{n + 1: old for n, old in one.accepted.items()}})
+    assert common_change([*cases[:-1], longer], Margins()).status == "worse"
+
+
+def accepted_run(*records, reset=()):
+    return run(*records, accepted=Accepted(reason="x", datetime="", reset=tuple(reset)))
+
+
+def test_what_is_older_than_a_reset_counts_no_more():
+    old, new = step(10.0, pool_bytes=GIB), step(11.0, pool_bytes=GIB)
+    runs = [accepted_run(old), accepted_run(old), accepted_run(old), accepted_run(new, reset=[new.name])]
+    assert list(match_baselines(new, runs).accepted) == [3]
+    found = by_metric(regressions(match_baselines(new, runs), Margins()))
+    assert (found["step time"].ratio, found["graph memory"].status) == (1.0, "same")
+    assert by_metric(regressions(match_baselines(old, runs), Margins()))["step time"].status == "better"
+    other = step(10.0, workload="resnet50")
+    assert len(match_baselines(other, [accepted_run(other), accepted_run(other, new, reset=[new.name])]).accepted) == 2
+
+
+def test_memory_repeats_so_that_the_last_accepted_run_says_it_all():
+    old, less = step(10.0, pool_bytes=10 * GIB), step(10.0, pool_bytes=9 * GIB)
+    regression = by_metric(against(old, old, old, old, less))["graph memory"]
+    assert (regression.status, regression.value, regression.limit) == ("worse", 10.0, pytest.approx(9.09))
+    assert "from the 9.000 of the last accepted run" in regression.sentence
+
+
+def test_the_limit_of_a_time_is_in_milliseconds():
+    (regression,) = against(step(10.5), *THREE)
+    assert (regression.value, regression.limit) == (pytest.approx(10.5), pytest.approx(10.125, rel=1e-4))
+
+
+def test_an_accepted_run_of_one_seed_does_not_hide_the_others():
+    good = quality("fp16-amp", 0.90, 0.91, 0.92)
+    worse = quality("fp16-amp", 0.50, 0.51, 0.52)
+    assert against(worse, good, good, good, quality("fp16-amp", 0.9))[0].status == "worse"
+
+
+def test_what_is_equal_is_the_same_though_nothing_may_be_lost():
+    old, found = step(10.0, pool_bytes=GIB), quality("fp16-amp", 0.90, 0.91, 0.92)
+    assert by_metric(against(old, old, margins=Margins(memory=0)))["graph memory"].status == "same"
+    assert against(found, found, margins=Margins(points=0))[0].status == "same"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("record", [parity(), drift(fp32=0.1)])
+def test_what_is_no_figure_of_a_case_is_not_compared(record, accepted):
+    assert against(record, *([record] if accepted else [])) == []
+
+
+def test_margins_that_are_not_given_are_what_the_record_requires():
+    required = Requirements(tolerance_points=2.0, update_noise=0.05)
+    scores = quality("fp16-amp", 0.90, 0.91, 0.92), quality("fp16-amp", 0.885, 0.895, 0.905)
+    old, new = (record.model_copy(update={"requirements": required}) for record in scores)
+    (regression,) = against(new, old, margins=Margins())
+    assert (regression.status, regression.limit) == ("same", -2.0)
+    assert against(new, old, margins=Margins(points=1.0))[0].status == "worse"
+    errors = numerics(update_error=0.04, requirements=required), numerics(update_error=0.001, requirements=required)
+    assert by_metric(against(*errors, margins=Margins()))["update error"].limit == 0.05
+    assert by_metric(against(*errors, margins=Margins(updates=0.01)))["update error"].status == "worse"
+
+
+def test_the_next_run_is_expected_where_it_would_be_the_same_for_certain():
+    expected = expected_seconds(THREE)
+    assert expected.centre == pytest.approx(0.010, rel=1e-4)
+    (slow,) = against(step(1e3 * expected.high), *THREE)
+    assert slow.interval[0] == pytest.approx(1.0, rel=1e-4)
+
+
+def judged(record, *accepted, **changes):
+    return Result(record=record, regressions=tuple(against(record, *accepted)), **changes)
+
+
+def test_only_what_is_worse_and_can_be_measured_again_needs_confirmation():
+    assert needs_confirmation(judged(step(10.5), *THREE))
+    assert not needs_confirmation(judged(step(10.5), *THREE, confirmation="it finds no memory"))
+    assert not needs_confirmation(judged(step(10.2), *THREE))
+    assert not needs_confirmation(judged(quality("fp16-amp", 0.5, 0.5, 0.5), quality("fp16-amp", 0.9, 0.9, 0.9)))
+
+
+def test_what_all_share_has_the_margin_that_is_given():
+    assert common_change(everything(1.05), Margins(step_time=10.0)).status == "same"

@@ -1,0 +1,225 @@
+"""Sessions against accepted runs, as their users see them."""
+
+import json
+
+import pytest
+
+import mpcore.gate
+import mpcore.report.documents
+import mpcore.report.render
+import mpcore.runner  # all before pytester, which unloads what it sees loaded first
+from mpcore.__main__ import main
+from mpcore.gate import Judge
+from mpcore.measure import Bench
+from mpcore.precision.autocast import BF16Autocast
+from mpcore.records import ALL_CASES, Blocks, Regression
+from mpcore.store import load
+
+CASES = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp")
+
+
+@pytest.fixture
+def accepted(run, pytester, capsys):
+    """accepted("-m", "numerics"): a run of that is accepted."""
+
+    def accepted(*arguments):
+        assert run(*CASES, *arguments, "--benchmark-json", "run.json").ret == 0
+        assert main(["accept", str(pytester.path / "run.json"), *BASELINES(pytester), "--reason", "the first"]) == 0
+        capsys.readouterr()
+        (path,) = (pytester.path / "baselines").glob("*/*.json")
+        return path
+
+    return accepted
+
+
+def BASELINES(pytester):
+    return "--baselines", str(pytester.path / "baselines")
+
+
+def scaled(method, field, factor, mode="bf16-amp"):
+    """The measurement, with one figure of one mode that many times as large."""
+
+    def measured(self, case):
+        record = method(self, case)
+        if case.precision != mode:
+            return record
+        value = getattr(record, field)
+        if isinstance(value, Blocks):
+            return record.model_copy(
+                update={field: Blocks(steps=value.steps, seconds=tuple(factor * s for s in value.seconds))}
+            )
+        return record.model_copy(update={field: factor * value})
+
+    return measured
+
+
+def test_without_an_accepted_run_all_is_new(run):
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["new: nothing is compared, baselines/* holds no accepted run"])
+    strict = run(*CASES, "-m", "numerics", "--mp-strict")
+    strict.assert_outcomes(failed=2)
+    strict.stdout.fnmatch_lines(["*ncf-movielens: fp32: no accepted run has it; python -m mpcore accept *"])
+
+
+def test_what_failed_for_being_new_only_can_be_accepted(run, pytester):
+    run(*CASES, "-m", "numerics", "--mp-strict", "--benchmark-json", "new.json").assert_outcomes(failed=2)
+    assert [failed.strict for failed in load(pytester.path / "new.json").failed] == [True, True]
+    assert main(["accept", str(pytester.path / "new.json"), *BASELINES(pytester), "--reason", "the first"]) == 0
+    run(*CASES, "-m", "numerics", "--mp-strict").assert_outcomes(passed=2)
+
+
+def test_the_same_again_is_the_same(run, accepted):
+    accepted("-m", "numerics or speed")
+    result = run(*CASES, "-m", "numerics or speed", "--mp-strict")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["against 1 accepted run of baselines/*: 6 same"])
+
+
+def test_a_regression_fails_as_often_as_it_is_measured(run, accepted, pytester, monkeypatch):
+    accepted("-m", "numerics")
+    monkeypatch.setattr(Bench, "numerics", scaled(Bench.numerics, "gradient_error", 1.6))
+    for _ in range(2):
+        result = run(*CASES, "-m", "numerics", "--benchmark-json", "worse.json")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(["*gradient error of bf16-amp is *, * in accepted runs; 1.5 times that may be"])
+        result.stdout.fnmatch_lines(["fp32 * ok * same", "bf16-amp * failed * worse", "against 1 accepted run of *, 1 worse"])
+    saved = load(pytester.path / "worse.json")
+    assert [(f.name, f.strict) for f in saved.failed] == [("numerics:ncf-movielens-bf16-amp-eager-tiny", False)]
+    assert main(["accept", str(pytester.path / "worse.json"), *BASELINES(pytester), "--reason", "x"]) == 4
+
+
+def test_what_fails_for_all_together_is_no_baseline_unless_it_is_allowed(run, accepted, pytester, monkeypatch, capsys):
+    accepted("-m", "numerics")
+    shared = {"kind": "speed", "case": ALL_CASES, "metric": "step time", "status": "worse", "value": 1.1, "limit": 1.0125}
+    regression = Regression(**shared, sentence="steps of all 6 cases take +10.0 %")
+    monkeypatch.setattr(Judge, "common", lambda self, results: regression)
+    assert run(*CASES, "-m", "numerics", "--benchmark-json", "slow.json").ret == 1
+    accept = ["accept", str(pytester.path / "slow.json"), *BASELINES(pytester), "--reason", "a new driver"]
+    assert main(accept) == 4
+    assert "failed run is no reference: all cases (the first: steps of all 6 cases take +10.0 %)" in capsys.readouterr().err
+    assert main([*accept, "--allow-failure", ALL_CASES]) == 0
+
+
+def test_a_margin_of_its_own_lets_it_pass(run, accepted, pytester, monkeypatch):
+    accepted("-m", "numerics")
+    monkeypatch.setattr(Bench, "numerics", scaled(Bench.numerics, "gradient_error", 1.6))
+    assert run(*CASES, "-m", "numerics", "--mp-margin", "*-bf16-*:errors=2").ret == 0
+    (pytester.path / "pyproject.toml").write_text("[tool.mpcore.margins]\nerrors = 2.0")
+    assert run(*CASES, "-m", "numerics").ret == 0
+    refused = run(*CASES, "-m", "numerics", "--mp-margin", "errors=much")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --mp-margin 'errors=much': errors is 'much'" in refused.stderr.str()
+
+
+def test_a_margin_that_is_for_no_case_is_named(run, pytester):
+    (pytester.path / "pyproject.toml").write_text(
+        '[tool.mpcore.margins]\nerrors = 2.0\n[tool.mpcore.margins."ncf-*"]\nerrors = 1.6\n'
+        '[tool.mpcore.margins."bert-imbd-*"]\npoints = 0.5\n[tool.mpcore.margins."resnet50-*-full-b128"]\nmemory = 2\n'
+    )
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    told = [line for line in result.outlines if "a margin is for" in line]
+    assert told == ["mpcore: a margin is for 'bert-imbd-*', and no case has such a name"]
+
+
+@pytest.mark.parametrize(("again", "failed"), [(30.0, 1), (1.0, 0)])
+def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted, monkeypatch, again, failed):
+    measure = Bench.speed
+
+    def taking(seconds):
+        """A step that takes so long, whatever else this CPU does."""
+        blocks = Blocks(steps=10, seconds=(10 * seconds,) * 5)
+        return lambda self, case: measure(self, case).model_copy(update={"blocks": blocks})
+
+    monkeypatch.setattr(Bench, "_emulated", lambda self, case: None)
+    monkeypatch.setattr(Bench, "speed", taking(0.01))
+    path = accepted("-m", "speed")
+    (old,) = (r.record for r in load(path).results if r.record.case.precision == "bf16-amp")
+    asked = []
+
+    def confirm(case, selection):
+        asked.append((case, selection.workloads))
+        return scaled(lambda self, case: old, "blocks", again)(None, case)
+
+    monkeypatch.setattr(mpcore.runner, "confirm", confirm)
+    monkeypatch.setattr(Bench, "speed", lambda self, case: taking(0.5 if case.precision == "bf16-amp" else 0.01)(self, case))
+    result = run(*CASES, "-m", "speed", "--mp-margin", "step-time=200")
+    result.assert_outcomes(passed=2 - failed, failed=failed)
+    assert asked == [(old.case, ("ncf-movielens",))]
+    said = "it is so again" if failed else "it is not so: ncf-movielens: a step of bf16-amp takes *"
+    text = " ".join(result.stdout.str().split())
+    assert said.rstrip("*") in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "is no JSON file"),
+        (lambda text: text.replace('"gradient_error": ', '"gradient_error": "a", "was": '), "gradient_error"),
+        (lambda text: text.replace('"layout": "4.0"', '"layout": "99.0"'), "layout"),
+    ],
+    ids=["truncated", "of a wrong type", "newer"],
+)
+def test_a_baseline_that_cannot_be_read_is_no_missing_one(run, accepted, damage, said):
+    path = accepted("-m", "numerics")
+    path.write_text(damage(json.dumps(json.loads(path.read_text()))))
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in result.stderr.str().splitlines() if line.startswith("ERROR:")]
+    assert str(path) in line
+    assert said in line
+
+
+def test_what_got_better_is_said_with_the_command_that_accepts_it(run, accepted, monkeypatch):
+    accepted("-m", "numerics")
+    monkeypatch.setattr(Bench, "numerics", scaled(Bench.numerics, "gradient_error", 0.5))
+    result = run(*CASES, "-m", "numerics", "--benchmark-json", "better.json")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["bf16-amp * ok * better"])
+    result.stdout.fnmatch_lines(
+        ["better than accepted runs, which accept --reset CASES would hold:", "*gradient error of bf16-amp *"]
+    )
+    result.stdout.fnmatch_lines(["saved: better.json", "next:", "*", "  python -m mpcore accept better.json --reason TEXT"])
+
+
+def test_what_is_gone_is_said(run, accepted):
+    path = accepted("-m", "numerics")
+    path.write_text(path.read_text().replace("bf16-amp", "bf16-old"))
+    result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "-k", "fp32 or bf16")
+    assert "gone, though" not in result.stdout.str()  # of what was chosen by a word nothing is missed
+    result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "--deselect", "benchmarks/test_numerics.py::nothing")
+    assert "gone, though" not in result.stdout.str()
+    result = run("--mp-workload", "ncf-movielens", "-m", "numerics")
+    title = "gone, though the last accepted run has it, which passes unless --mp-strict is given:"
+    result.stdout.fnmatch_lines([title, "  numerics of ncf-movielens-bf16-old-eager-tiny: there is no such test"])
+    result.stdout.fnmatch_lines(["new, and compared with nothing:", "  numerics of ncf-movielens-bf16-amp-eager-tiny"])
+
+
+def test_other_software_is_shown_and_compared(run, accepted):
+    path = accepted("-m", "numerics")
+    content = json.loads(path.read_text())
+    content["mpcore"]["machine"]["software"]["torch"] = "1.0"
+    path.write_text(json.dumps(content))
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "  software: torch 1.0 -> *",
+        ]
+    )
+
+
+def test_a_case_that_is_skipped_now_is_gone(run, accepted, monkeypatch):
+    accepted("-m", "numerics")
+    monkeypatch.setattr(BF16Autocast, "unsupported", classmethod(lambda _cls, _device: "no bf16 today"))
+    result = run(*CASES, "-m", "numerics")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  numerics of ncf-movielens-bf16-amp-eager-tiny: no bf16 today"])
+    assert run(*CASES, "-m", "numerics", "--mp-strict").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_folder_of_baselines_that_is_none_is_not_taken_for_an_empty_one(run):
+    result = run(*CASES, "-m", "numerics", "--mp-baselines", "nowhere")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --mp-baselines 'nowhere': expected a folder" in result.stderr.str()

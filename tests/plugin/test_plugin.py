@@ -1,0 +1,568 @@
+"""The suite as its users call it, on the real workloads at their tiny size."""
+
+import json
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import mpcore.contract
+import mpcore.gate
+import mpcore.report.documents
+import mpcore.report.render  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
+from mpcore.measure import Bench
+from mpcore.plugin.pytest_benchmark import saved_files
+from mpcore.precision.fp8 import FP8
+from mpcore.records import Blocks, Drift, Numerics, Quality, Reference, Speed
+from mpcore.store import load
+
+
+def errors(result):
+    return [line for line in (result.stderr.str() + result.stdout.str()).splitlines() if line.startswith("ERROR:")]
+
+
+def test_all_three_kinds_are_measured_shown_and_saved_without_a_history(run, pytester):
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32,bf16-amp", "--benchmark-autosave", "-v")
+    assert result.ret == 0
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["*test_accuracy?resnet18-mnist-bf16-amp-eager-tiny? PASSED*"])
+    result.stdout.fnmatch_lines(["mpcore: 6 cases on *(cpu), size tiny, data embedded, weights random"])
+    result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny, eager)': 2 tests*"])
+    result.stdout.fnmatch_lines(["mode * step ms * gate", "*", "fp32 * ok", "bf16-amp * ok"])
+    result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,437 images (embedded data)"])
+    (path,) = pytester.path.glob(".benchmarks/*/*.json")
+    saved = load(path)
+    assert saved.commit is None
+    assert saved.machine.hardware.device == "cpu"
+    assert "torch" in saved.machine.software
+    assert saved.command.startswith("pytest --mp-size tiny")
+    assert [type(r.record) for r in saved.results] == [Quality, Quality, Numerics, Numerics, Speed, Speed]
+    assert all(r.passed and r.checks and r.record.requirements.tolerance_points for r in saved.results)
+    content = json.loads(path.read_bytes())
+    assert content["machine_info"]["mpcore"] == saved.machine.hardware.key
+    assert [b["extra_info"]["mpcore"] for b in content["benchmarks"]] == [r.record.name for r in saved.results]
+    stats = {b["name"]: b["stats"] for b in content["benchmarks"]}
+    speed, quality = saved.results[-1].record, saved.results[0].record
+    median = stats["test_speed[resnet18-mnist-bf16-amp-eager-tiny]"]["median"]
+    assert median == pytest.approx(speed.blocks.step_seconds)
+    rounds = stats["test_accuracy[resnet18-mnist-fp32-eager-tiny]"]
+    assert (rounds["rounds"], rounds["min"]) == (3, min(t.train_seconds for t in quality.trainings))
+
+
+def test_the_commit_is_the_one_that_the_ci_names(run, pytester, monkeypatch):
+    monkeypatch.setenv("GITHUB_SHA", "c0ffee")
+    run("-m", "numerics", "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--benchmark-json", "run.json")
+    assert load(pytester.path / "run.json").commit == "c0ffee"
+
+
+def test_selection_by_marker_and_keyword(run):
+    result = run(
+        "--collect-only", "-q", "-m", "numerics", "-k", "resnet18 and not manual", "--mp-precision", "fp32,fp16-amp,fp16-manual"
+    )
+    names = [line for line in result.stdout.lines if "::" in line]
+    assert names == [f"test_numerics.py::test_numerics[resnet18-mnist-{mode}-eager-tiny]" for mode in ("fp32", "fp16-amp")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--mp-workload", "bert"), "ERROR: unknown workload 'bert'; known are bert-imdb, bert-imdb-1k"),
+        (("--mp-precision", "fp32,half"), "ERROR: unknown precision 'half'; known are fp32, tf32, fp16-amp"),
+        (("--mp-execution", "lazy"), "ERROR: unknown execution 'lazy'; known are eager, graph, compile"),
+        (
+            ("--mp-precision-target", "0"),
+            "ERROR: --mp-precision-target 0.0: expected per cent of the ratio, above 0 and at most",
+        ),
+        (("--mp-device", "tpu"), "ERROR: --mp-device 'tpu': expected cpu, cuda or cuda:<number>"),
+        (("--mp-device", "cuda:99"), "ERROR: --mp-device 'cuda:99': this machine has "),
+        (("--mp-data", "nowhere"), "ERROR: no data folder 'nowhere': expected 'embedded', 'hub' or an existing folder"),
+        (("--mp-checkpoint", "weights"), "ERROR: --mp-checkpoint 'weights': expected WORKLOAD=WEIGHTS"),
+        (("--mp-checkpoint", "bert-imdb=./nowhere"), "ERROR: no checkpoint folder './nowhere': expected a folder"),
+        (("--mp-tolerance", "-1"), "ERROR: --mp-tolerance -1.0: expected points of the metric, 0 to 100"),
+        (("--mp-tolerance", "nan"), "ERROR: --mp-tolerance nan: expected points of the metric, 0 to 100"),
+        (("--mp-workload", ","), "ERROR: --mp-workload ',': expected names separated by commas"),
+        (
+            ("--mp-checkpoint", "bert-imdb=a", "--mp-checkpoint", "bert-imdb=b"),
+            "ERROR: --mp-checkpoint 'bert-imdb=b': bert-imdb has 'a' already",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_sentence_and_a_usage_error(run, arguments, message):
+    result = run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert line.startswith(message)
+
+
+def test_a_data_folder_that_the_environment_names_is_checked_too(run, monkeypatch):
+    monkeypatch.setenv("MPCORE_DATA", "nowhere")
+    result = run(options=("-p", "no:cacheprovider"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors(result) == ["ERROR: no data folder 'nowhere': expected 'embedded', 'hub' or an existing folder"]
+
+
+def test_data_are_checked_before_anything_is_trained(run, pytester):
+    (pytester.path / "folder" / "imdb").mkdir(parents=True)
+    result = run("--mp-data", "folder", "--mp-workload", "bert-imdb", "--mp-precision", "fp32")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert "folder/" in line
+    assert "expected" in line
+
+
+def test_a_session_in_which_every_case_is_skipped_does_not_pass(run):
+    result = run("--mp-precision", "tf32")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        ["not run:", "  tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu (24 cases)"]
+    )
+    result.stdout.fnmatch_lines(["mpcore: no case was run, which is not a pass"])
+
+
+def test_a_session_in_which_nothing_is_selected_does_not_pass(run):
+    assert run("-k", "nonsense").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize("chosen", [(), ("-k", "not parity"), ("-m", "not parity")], ids=["all", "a word", "a marker"])
+def test_a_test_of_a_users_own_may_have_a_mark_for_the_benchmark(run, pytester, chosen):
+    """Whatever is chosen: a word or a marker with "parity" in it chooses the tests of parity, too."""
+    pytester.makepyfile(
+        test_own="""
+        import pytest
+
+        @pytest.mark.speed
+        @pytest.mark.benchmark(group="my own")
+        def test_own(case, measure, judge):
+            judge(measure.speed(case))
+    """
+    )
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--benchmark-json", "run.json")
+    run("test_own.py", *arguments, *chosen).assert_outcomes(passed=1)
+    (benchmark,) = json.loads((pytester.path / "run.json").read_bytes())["benchmarks"]
+    (result,) = load(pytester.path / "run.json").results
+    assert benchmark["group"] == "my own"
+    assert benchmark["stats"]["rounds"] == len(result.record.blocks.seconds)
+
+
+@pytest.mark.parametrize("marker", ["numerics", "parity"])
+def test_processes_side_by_side_are_a_usage_error(run, marker):
+    result = run("-n2", "-m", marker, "--mp-precision", "fp32", isolated=True)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors(result) == ["ERROR: benchmarks of mpcore cannot be spread over processes: run them without -n"]
+
+
+def test_a_case_that_fails_says_why_in_one_sentence_and_is_saved_as_failed(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        import contextlib
+        from mpcore.precision.autocast import Autocast
+        Autocast.forward = lambda self: contextlib.nullcontext()
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32,bf16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-json", "run.json", "--junitxml", "junit.xml", isolated=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["bert-imdb: bf16-amp does 0 % of its FLOPs in 16 bits, expected 90 to 100 %"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    good, bad = load(pytester.path / "run.json").results
+    assert (good.passed, bad.passed) == (True, False)
+    assert 'failures="1"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        def pytest_runtest_setup(item):
+            if "bf16" in item.name:
+                raise KeyboardInterrupt
+    """)
+    run(
+        "--mp-workload",
+        "bert-imdb",
+        "--mp-precision",
+        "fp32,bf16-amp",
+        "-m",
+        "numerics",
+        "--benchmark-json",
+        "run.json",
+        isolated=True,
+    )
+    saved = load(pytester.path / "run.json")
+    assert [r.record.case.precision for r in saved.results] == ["fp32"]
+    assert saved.missed == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            "torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free. "
+            "If reserved but unallocated memory is large try this')",
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free.",
+        ),
+        ("CaptureError('the step cannot be captured')", "the step cannot be captured"),
+    ],
+)
+def test_what_befalls_a_case_is_one_sentence_and_the_others_go_on(run, pytester, error, sentence):
+    pytester.makeconftest(f"""
+        pytest_plugins = ["mpcore.plugin"]
+        import torch
+        from mpcore.execution import CaptureError
+        from mpcore.precision.autocast import BF16Autocast
+        def set_learning_rate(self, learning_rate):
+            raise {error}
+        BF16Autocast.set_learning_rate = set_learning_rate
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"bert-imdb-bf16-amp-eager-tiny: {sentence}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    assert [r.record.case.precision for r in load(pytester.path / "run.json").results] == ["fp16-amp"]
+
+
+def drifting(share):
+    """In place of Bench.drift."""
+    return lambda self, case: Drift(**self.setup(case.in_precision("fp32")).fields, shares={"fp32": share})
+
+
+def test_the_drift_of_the_references_is_a_record_of_its_workload(run, pytester, monkeypatch):
+    monkeypatch.setattr(Bench, "drift", drifting(0.0125))
+    arguments = ("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32,bf16-amp", "-m", "speed or numerics")
+    result = run(*arguments, "--benchmark-json", "run.json")
+    assert result.ret == 0
+    records = [r.record for r in load(pytester.path / "run.json").results]
+    assert [type(r) for r in records] == [Numerics, Numerics, Speed, Speed, Drift]
+    assert records[-1].shares == {"fp32": 0.0125}
+    result.stdout.fnmatch_lines(["resnet18-mnist (eager): from its beginning to its end fp32 took +1.25 %"])
+
+
+def test_references_of_captured_steps_are_measured_once_and_again_at_the_end(run, pytester):
+    """As on a GPU, but that a CPU captures nothing: the case is compared with what the session measured before."""
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.measure import Bench
+        import mpcore.measure.bench as bench
+        Bench._captured = lambda self, case: True
+        measure, measured = bench.measure_speed, []
+        def counting(setup, references, ceiling):
+            measured.append(setup.case.precision)
+            return measure(setup, references, ceiling)
+        bench.measure_speed = counting
+        def pytest_terminal_summary(terminalreporter):
+            terminalreporter.write_line("measured: " + " ".join(measured))
+    """)
+    arguments = ("--mp-workload", "resnet18-mnist", "--mp-precision", "bf16-amp,bf16-true", "-m", "speed")
+    result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
+    result.stdout.fnmatch_lines(["measured: fp32 bf16-amp bf16-true"])
+    *speeds, drift = (r.record for r in load(pytester.path / "run.json").results)
+    assert [list(r.references) for r in speeds] == [["fp32"]] * 2
+    assert drift.case.precision == "fp32"
+    assert -1 < drift.shares["fp32"] < 10
+
+
+@pytest.mark.parametrize(("drift", "failed"), [(-0.06, 0), (-0.6, 1)])
+def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, monkeypatch, drift, failed):
+    """Of a mode that is shown to be twice as fast."""
+    measure = Bench.speed
+
+    def twice_as_fast(self, case):
+        speed = measure(self, case)
+        if case.precision == "fp32":
+            return speed
+        slow = Blocks(steps=speed.blocks.steps, seconds=tuple(2 * s for s in speed.blocks.seconds))
+        required = speed.requirements.model_copy(update={"must_beat": ("fp32",)})
+        references = {"fp32": Reference(blocks=slow, rounds=speed.blocks)}
+        return speed.model_copy(update={"references": references, "requirements": required})
+
+    monkeypatch.setattr(Bench, "speed", twice_as_fast)
+    monkeypatch.setattr(Bench, "drift", drifting(drift))
+    result = run("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp", "-m", "speed")
+    result.assert_outcomes(passed=2, errors=failed)
+    said = "ncf-movielens: a step of fp32 took 60.0 % less time at the end of the workload than at its beginning, so that *"
+    result.stdout.fnmatch_lines(
+        [said] if failed else ["ncf-movielens (eager): from its beginning to its end fp32 took -6.00 %"]
+    )
+
+
+def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
+    result = run("--mp-execution", "graph", "--mp-precision", "fp32")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (24 cases)"])
+
+
+def test_synthetic_workloads_are_measured_where_they_are_named(run):
+    names = run("--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32").stdout
+    names.no_fnmatch_line("*bert-s128*")
+    named = run("--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "bert-s128").stdout
+    named.fnmatch_lines(["test_speed.py::test_speed?bert-s128-fp32-eager-tiny?"])
+    accuracy = run("-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "bert-s128")
+    accuracy.stdout.fnmatch_lines(["  the inputs of bert-s128 are random: there is nothing to be accurate about (1 case)"])
+
+
+def test_other_trainers_are_compared_with_on_request(run):
+    result = run("--mp-workload", "bert-s128,bert-imdb", "--mp-precision", "fp32", "--collect-only", "-q")
+    result.stdout.no_fnmatch_line("*test_parity*")
+    assert run("--mp-precision", "fp32", "--collect-only", "-q", "--junitxml=parity.xml").parseoutcomes()["deselected"] == 13
+    result.stdout.fnmatch_lines(["*4 deselected*"])
+    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,bf16-manual", "-m", "parity", "-k", "plain", "-v")
+    result.assert_outcomes(passed=1, skipped=1, deselected=11)
+    result.stdout.fnmatch_lines(["bert-s128 * fp32 * eager * plain PyTorch*", "  plain PyTorch has no bf16-manual (1 case)"])
+
+
+def test_a_library_that_is_not_installed_is_named(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.trainers.fabric import Fabric
+        Fabric.packages = ("no_such_library",)
+    """)
+    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32", "-m", "parity", "-k", "fabric", isolated=True)
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["  no_such_library is not installed: pip install 'mpcore[[]parity[]]' (1 case)"])
+
+
+@pytest.mark.parametrize("option", ["--benchmark-disable", "--benchmark-only"])
+def test_pytest_benchmark_s_own_switches_work(run, option):
+    result = run(option, "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["fp32 * ok"])
+
+
+def test_skipped_benchmarks_do_not_pass(run):
+    assert run("--benchmark-skip", "--mp-precision", "fp32").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_saved_runs_are_compared_by_pytest_benchmark(run, pytester):
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics", "--benchmark-autosave")
+    run(*arguments)
+    result = run(*arguments, "--benchmark-compare")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*test_numerics?bert-imdb-fp32-eager-tiny? (0001_*"])
+
+
+def test_other_people_s_tests_are_left_alone(pytester, monkeypatch):
+    """An installed plugin must cost a project that has no cases nothing: no torch, no exit code, no section."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    pytester.makepyfile("""
+        import sys
+        def test_nothing_heavy_is_loaded():
+            assert "mpcore.plugin" in sys.modules
+            assert "torch" not in sys.modules
+    """)
+    result = pytester.runpytest_subprocess("-p", "mpcore.plugin")
+    result.assert_outcomes(passed=1)
+    assert "mixed precision" not in result.stdout.str()
+
+
+def test_progress_of_a_training_is_shown(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        import mpcore.plugin.progress
+        mpcore.plugin.progress.SECONDS_ELSEWHERE = 0.0
+    """)
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32", "-m", "accuracy")
+    result.stdout.fnmatch_lines(["  resnet18-mnist-fp32-eager-tiny, training 1 of 3: step 46 of 46, loss *, * s left"])
+
+
+def test_the_command_line_is_documented():
+    text = subprocess.run([sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, check=True).stdout
+    for option in (
+        "workload",
+        "precision",
+        "execution",
+        "precision-target",
+        "size",
+        "device",
+        "data",
+        "checkpoint",
+        "tolerance",
+    ):
+        assert f"--mp-{option}=" in text
+
+
+def test_trainings_that_take_long_are_made_on_request(run):
+    skipped = run("-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens")
+    skipped.stdout.fnmatch_lines(["  ncf-movielens is trained on request: --mp-accuracy ncf-movielens, or all (1 case)"])
+    trained = run(
+        "-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens", "--mp-accuracy", "all", "--mp-seeds", "1"
+    )
+    trained.assert_outcomes(passed=1)
+
+
+def test_modes_on_request_are_left_out_where_none_is_named(run):
+    names = run("--collect-only", "-q", "-m", "speed", "--mp-workload", "gpt2-text").stdout
+    names.no_fnmatch_line("*fp16-true*")
+    everything = run("--collect-only", "-q", "-m", "speed", "--mp-workload", "gpt2-text", "--mp-precision", "all").stdout
+    everything.fnmatch_lines(["*gpt2-text-fp16-true-eager-tiny*", "*gpt2-text-bf16-kahan-eager-tiny*"])
+
+
+def test_a_mode_that_has_nothing_to_do_is_skipped_with_its_reason(run, monkeypatch):
+    monkeypatch.setattr(FP8, "unsupported", classmethod(lambda cls, device: None))
+    result = run("-m", "numerics", "--mp-precision", "fp8", "--mp-workload", "resnet18-mnist")
+    result.stdout.fnmatch_lines(["*resnet18-mnist: fp8 has nothing to do in ResNetForImageClassification: of its 1 linear*"])
+    result.assert_outcomes(skipped=1)
+
+
+def test_sizes_of_a_batch_are_cases_of_their_own(run):
+    names = run(
+        "--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "gpt2-text", "--mp-batch", "4,8"
+    ).stdout
+    names.fnmatch_lines(["*gpt2-text-fp32-eager-tiny-b4*", "*gpt2-text-fp32-eager-tiny-b8*"])
+
+
+def test_a_test_of_somebody_else_s_may_have_a_case_of_its_own(pytester):
+    pytester.makepyfile(
+        test_other="""
+        import pytest
+
+        @pytest.mark.parametrize("case", [1, 2])
+        def test_parametrised(case):
+            assert case in (1, 2)
+
+        @pytest.fixture(name="case")
+        def own():
+            return 3
+
+        def test_fixture(case):
+            assert case == 3
+        """
+    )
+    pytester.runpytest("-p", "mpcore.plugin").assert_outcomes(passed=3)
+
+
+TERMINAL = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider", "--color=auto")
+ONE = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
+NONE_ACCEPTED = "## 1 case passed, compared with no accepted run"
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        (("--benchmark-autosave",), ".benchmarks/*/0002_*.json"),
+        (("--benchmark-save", "a [b]"), ".benchmarks/*/0002_a [b].json"),
+        (("--benchmark-storage", "elsewhere", "--benchmark-autosave"), "elsewhere/*/0002_*.json"),
+        (("--benchmark-json", "run.json"), "run.json"),
+    ],
+)
+def test_where_the_run_was_saved_is_said_with_what_to_type_next(run, pytester, options, pattern):
+    run(*ONE, *options)
+    result = run(*ONE, *options)
+    (said,) = [line.removeprefix("saved: ") for line in result.stdout.lines if line.startswith("saved: ")]
+    assert [r.record.case.precision for r in load(pytester.path / said).results] == ["fp32"]
+    assert fnmatch(said, pattern.replace("[", "[[]"))
+    result.stdout.fnmatch_lines(
+        ["next:", "  python -m mpcore report * -o report.html", "  python -m mpcore accept * --reason TEXT"]
+    )
+    result.stdout.no_fnmatch_line("nothing was saved*")
+
+
+def test_two_files_are_both_named(run):
+    result = run(*ONE, "--benchmark-autosave", "--benchmark-json", "run.json")
+    result.stdout.fnmatch_lines(["saved: .benchmarks/*/0001_*.json", "saved: run.json"])
+
+
+def test_a_file_that_pytest_benchmark_holds_open_is_named(tmp_path):
+    """As its versions before 5.3 do."""
+    with (tmp_path / "run.json").open("wb") as file:
+        benchmark = SimpleNamespace(benchmarks=[1], save=None, autosave=None, json=file)
+        plugins = SimpleNamespace(get_plugin={"pytest-benchmark": benchmark}.get)
+        config = SimpleNamespace(pluginmanager=plugins, invocation_params=SimpleNamespace(dir=tmp_path))
+        assert saved_files(config) == ["run.json"]
+
+
+@pytest.mark.parametrize("options", [(), ("--benchmark-disable", "--benchmark-autosave")])
+def test_a_run_that_was_not_saved_is_said(run, options):
+    result = run(*ONE, *options)
+    result.stdout.fnmatch_lines(["nothing was saved: --benchmark-autosave saves a run *"])
+    result.stdout.no_fnmatch_line("saved: *")
+
+
+def test_failures_come_last_in_one_sentence_each(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        from mpcore.precision.autocast import BF16Autocast
+        def set_learning_rate(self, learning_rate):
+            raise KeyError("no such layer")
+        BF16Autocast.set_learning_rate = set_learning_rate
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-autosave", isolated=True)
+    sentence = "  test_numerics?bert-imdb-bf16-amp-eager-tiny?: KeyError: 'no such layer' (conftest.py, line 4:"
+    result.stdout.fnmatch_lines(["failed:", sentence, "    raise *", "", "saved: *", "next:"])
+    result.stdout.no_fnmatch_line("  python -m mpcore accept *")
+
+
+def test_the_session_is_written_as_markdown(run, pytester):
+    (pytester.path / "out.md").write_text("of another session")
+    result = run(*ONE, "--mp-markdown", "out.md")
+    assert result.ret == 0
+    text = (pytester.path / "out.md").read_text()
+    assert text.startswith(f"{NONE_ACCEPTED}\n\n<details><summary>bert-imdb (tiny, eager, on ")
+    assert "another session" not in text
+    assert text.endswith("--mp-markdown out.md`\n")
+
+
+def test_the_page_of_a_job_gets_it_too(run, pytester, monkeypatch):
+    page = pytester.path / "page.md"
+    page.write_text("of another step\n\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    run(*ONE, "--collect-only")
+    assert page.read_text() == "of another step\n\n"
+    for _ in range(2):
+        run(*ONE)
+    assert page.read_text().startswith(f"of another step\n\n{NONE_ACCEPTED}\n")
+    assert page.read_text().count(f"\n{NONE_ACCEPTED}\n") == 2
+
+
+@pytest.mark.parametrize("file", ["nowhere/out.md", "."])
+def test_markdown_that_cannot_be_written_is_said_before_anything_is_measured(run, file):
+    result = run(*ONE, "--mp-markdown", file)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert line.startswith(f"ERROR: --mp-markdown {file!r}: cannot write ")
+    result.stdout.no_fnmatch_line("*1 passed*")
+
+
+def test_a_page_of_a_job_that_cannot_be_written_is_said_too(run, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/page.md")
+    result = run(*ONE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert errors(result) == ["ERROR: $GITHUB_STEP_SUMMARY: cannot write /nowhere/page.md: No such file or directory"]
+
+
+def test_a_session_that_is_refused_leaves_no_markdown(run, pytester):
+    run(*ONE, "--mp-margin", "errors=much", "--mp-markdown", "out.md")
+    run(*ONE, "--mp-markdown", "out.md", "--collect-only")
+    assert not (pytester.path / "out.md").exists()
+
+
+def test_markdown_is_written_where_a_session_is_interrupted(run, pytester):
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        def pytest_runtest_setup(item):
+            if "bf16" in item.name:
+                raise KeyboardInterrupt
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32,bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--mp-markdown", "out.md", "--benchmark-autosave", isolated=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    text = (pytester.path / "out.md").read_text()
+    assert text.startswith("## not finished: 1 case passed, 2 more were not reached\n")
+    assert "| fp32 " in text
+    result.stdout.fnmatch_lines(["saved: *", "next:", "  python -m mpcore report *"])
+    result.stdout.no_fnmatch_line("  python -m mpcore accept *")
+
+
+def test_verdicts_have_colours_where_pytest_has(run, monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    assert "\x1b[32mok\x1b[0m" in run(*ONE, "--color=yes").stdout.str()
+    assert "\x1b" not in run(*ONE).stdout.str()  # no terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32mok\x1b[0m" in run(*ONE, options=TERMINAL).stdout.str()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run(*ONE, options=TERMINAL).stdout.str()

@@ -1,0 +1,82 @@
+import pytest
+from reading import section, sentences, titles
+
+from mpcore.report.document import Document
+from mpcore.report.render import render
+from mpcore.report.sections.regressions import regressions
+
+
+@pytest.fixture
+def shown(summary, run, many, compared):
+    """shown(status, ...): of two cases, compared with one accepted run."""
+
+    def shown(status, **changes):
+        told = {"accepted": [run], "folder": "baselines/some"} | changes
+        return Document("", regressions(summary(compared(many(2), status), **told)))
+
+    return shown
+
+
+def test_without_accepted_runs_it_is_said_where_they_would_be(shown):
+    assert sentences(shown("new", accepted=[])) == ["new: nothing is compared, baselines/some holds no accepted run"]
+
+
+def test_where_nothing_was_to_be_compared_nothing_is_said(shown):
+    assert shown("new", folder="").sections == []
+
+
+def test_figures_are_counted_by_status(shown):
+    assert titles(shown("same")) == ["against 1 accepted run of baselines/some: 2 same"]
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        ("better", "better than accepted runs, which accept --reset CASES would hold:"),
+        ("changed", "changed since accepted runs, which passes unless --mp-strict is given:"),
+        ("undecided", "undecided against accepted runs, which passes unless --mp-strict is given:"),
+    ],
+)
+def test_what_changed_is_listed_by_status(shown, status, title):
+    document = shown(status)
+    assert titles(document) == [f"against 1 accepted run of baselines/some: 2 {status}", title]
+    assert section(document, title).sentences == [f"step time of mode-0 is {status}", f"step time of mode-1 is {status}"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_fails_is_counted_here_and_told_elsewhere(shown, strict):
+    assert titles(shown("worse")) == ["against 1 accepted run of baselines/some: 2 worse"]
+    assert (len(titles(shown("undecided", strict=strict))) == 1) is strict
+
+
+def test_what_is_new_is_named_once(shown):
+    document = shown("new")
+    assert titles(document)[0].endswith("baselines/some: nothing")
+    assert section(document, "new, and compared with nothing:").sentences == [
+        "speed of bert-imdb-mode-0-eager-tiny",
+        "speed of bert-imdb-mode-1-eager-tiny",
+    ]
+
+
+def test_what_cannot_be_compared_says_why(shown):
+    document = shown("incomparable")
+    assert section(document, "not comparable with accepted runs:").sentences[0] == "step time of mode-0 is incomparable"
+
+
+def test_what_is_gone_is_named_unless_it_fails(shown):
+    document = shown("same", gone=["speed of x: there is no such test"])
+    gone = section(document, "gone, though the last accepted run has it, which passes unless --mp-strict is given:")
+    assert gone.sentences == ["speed of x: there is no such test"]
+    assert "gone" not in render(shown("same", gone=["speed of x"], strict=True), "terminal")
+
+
+def test_what_all_cases_share_is_told_where_it_is_the_same(shown, many, compared):
+    common = compared(many(1), "same", "all steps")[0].regressions[0]
+    assert section(shown("same", common=common), "all cases together:").sentences == [common.sentence]
+
+
+def test_software_that_differs_is_named(shown, run):
+    software = {"python": "3.12.1", "torch": "2.10"}
+    older = run.model_copy(update={"machine": run.machine.model_copy(update={"software": software})})
+    assert sentences(shown("same", accepted=[run, older])) == ["software: torch 2.10 -> 2.11.0"]
+    assert sentences(shown("same")) == []

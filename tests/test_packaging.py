@@ -1,0 +1,76 @@
+"""What is installed: the wheel holds the whole package, its suite and its contract, and runs in an empty folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_listed_and_so_is_the_suite():
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "mpcore").rglob("__init__.py")}
+    assert set(SETTINGS["tool"]["setuptools"]["packages"]) == folders | {"mpcore.suite"}
+
+
+def test_every_file_that_is_not_python_is_package_data():
+    data = SETTINGS["tool"]["setuptools"]["package-data"]
+    listed = {
+        path for package, patterns in data.items() for p in patterns for path in (ROOT / package.replace(".", "/")).glob(p)
+    }
+    others = {path for path in (ROOT / "mpcore").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert listed == others
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The wheel, unpacked where nothing else of the project is."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"  # a copy: to build leaves files behind
+    for name in ("mpcore", "benchmarks"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    built = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder / "wheel"), str(source)]
+    subprocess.run(built, check=True, capture_output=True)
+    (wheel,) = (folder / "wheel").glob("*.whl")
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True, capture_output=True
+    )
+    return folder / "site"
+
+
+def run(installed, folder, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    environment.pop("MPCORE_DATA", None)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--mp-device", "cpu", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_suite_of_the_wheel_runs_in_an_empty_folder(installed, tmp_path):
+    chosen = ("-m", "numerics", "--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp")
+    done = run(installed, tmp_path, "--pyargs", "mpcore.suite", *chosen, "--benchmark-json", "run.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    assert (tmp_path / "run.json").is_file()
+
+
+def test_the_contract_of_the_wheel_runs_in_an_empty_folder(installed, tmp_path):
+    chosen = ("--mp-workload", "ncf-movielens", "--mp-precision", "bf16-amp", "-k", "storage or settings")
+    done = run(installed, tmp_path, "--pyargs", "mpcore.contract", *chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+    assert "failed" not in done.stdout
+
+
+def test_the_page_of_the_wheel_has_its_files(installed, tmp_path):
+    saved = next((ROOT / "docs" / "runs").glob("imdb.json"))
+    command = [sys.executable, "-m", "mpcore", "report", str(saved), "-o", "page.html"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)}, check=True, capture_output=True)
+    assert "plotly" in (tmp_path / "page.html").read_text()

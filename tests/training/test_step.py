@@ -1,0 +1,86 @@
+"""One training step."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mpcore.precision import PrecisionError
+from mpcore.precision.native import FP32
+from mpcore.registry import UnknownName
+from mpcore.training.step import TrainStep
+
+
+def parameters(step):
+    return [p.detach().clone() for p in step.model.parameters()]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7])
+def test_accumulated_parts_are_the_whole(dots, cpu, parts):
+    batch = dots.split("train", cpu).rows(slice(32))
+    whole, split = (TrainStep(dots, FP32(), cpu, accumulate=n, dropout=False) for n in (1, parts))
+    assert split(batch).item() == pytest.approx(whole(batch).item(), rel=1e-5)
+    for a, b in zip(parameters(whole), parameters(split), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_batch_smaller_than_its_parts_still_counts(dots, cpu):
+    step = TrainStep(dots, FP32(), cpu, accumulate=8)
+    assert step(dots.split("train", cpu).rows(slice(3))).isfinite()
+
+
+class Bare(FP32):
+    """Forgets what its base does."""
+
+    name = "bare"
+
+    def prepare(self, model, recipe):
+        pass
+
+
+class Wrapped(FP32):
+    name = "wrapped"
+
+    def build_optimiser(self, weights, recipe):
+        return SimpleNamespace(inner=super().build_optimiser(weights, recipe))
+
+
+class Broken(FP32):
+    name = "broken"
+
+    def update(self):
+        raise KeyError("masters")
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        (Bare, "bare: prepare() did not set a model, and an optimiser of torch.optim: expected it to call super().prepare()"),
+        (Wrapped, "wrapped: prepare() did not set a model, and an optimiser of torch.optim"),
+        (Broken, "broken: update() failed: KeyError: 'masters' (test_step.py, line "),
+    ],
+)
+def test_a_mistake_in_a_mode_is_one_sentence(dots, cpu, mode, sentence):
+    with pytest.raises(PrecisionError) as refused:
+        TrainStep(dots, mode(), cpu)(dots.split("train", cpu).rows(slice(8)))
+    assert str(refused.value).startswith(sentence)
+
+
+def test_what_an_optimiser_keeps_beside_moments_is_not_forgotten(dots, cpu):
+    step = TrainStep(dots, FP32(), cpu)
+    step(dots.split("train", cpu).rows(slice(8)))
+    state = next(iter(step.precision.optimiser.state.values()))
+    state["master"] = torch.ones(3)
+    step.precision.forget()
+    assert [float(state[name].abs().sum()) for name in ("step", "exp_avg", "exp_avg_sq", "master")] == [0, 0, 0, 3]
+
+
+def test_dropout_is_on_unless_told_otherwise(dots, cpu):
+    batch = dots.split("train", cpu).rows(slice(32))
+    with_dropout, without = TrainStep(dots, FP32(), cpu), TrainStep(dots, FP32(), cpu, dropout=False)
+    assert with_dropout(batch) != without(batch)
+
+
+def test_an_unknown_execution_is_named(dots, cpu):
+    with pytest.raises(UnknownName, match="unknown execution 'lazy'; known are eager"):
+        TrainStep(dots, FP32(), cpu, execution="lazy")
