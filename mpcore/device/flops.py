@@ -2,7 +2,7 @@
 a mode really computes in, whatever its name says. Formulas: torch.utils.flop_counter."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +30,21 @@ FORMULAS: dict[Any, Callable[..., int]] = {
 }
 
 
+def flops_of(func: Any, args: Any, kwargs: Any, out: Any) -> tuple[torch.dtype, int] | None:
+    """The format that an operation computes in, and its FLOPs; None where it is not counted."""
+    formula = FORMULAS.get(getattr(func, "_overloadpacket", func))  # an operator of higher order has none
+    if formula is None:
+        return None
+    first = next(x for x in tree_leaves(args) if isinstance(x, Tensor))
+    dtype = getattr(first, "_data", first).dtype  # torchao's FP8 tensors give out the dtype that they stand for
+    return dtype, formula(*args, **kwargs, out_val=out)
+
+
+def low_precision_share(by_dtype: Mapping[torch.dtype, int]) -> float:
+    """The share of FLOPs in 16 bits or fewer, 0 where there was nothing to count."""
+    return sum(by_dtype.get(dtype, 0) for dtype in LOW_PRECISION) / max(sum(by_dtype.values()), 1)
+
+
 class FlopCount(TorchDispatchMode):
     """with FlopCount() as flops: step.launch(batch)
 
@@ -54,11 +69,8 @@ class FlopCount(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = FORMULAS.get(getattr(func, "_overloadpacket", func))  # an operator of higher order has none
-        if formula is not None:
-            first = next(x for x in tree_leaves(args) if isinstance(x, Tensor))
-            dtype = getattr(first, "_data", first).dtype  # torchao's FP8 tensors give out the dtype that they stand for
-            self.by_dtype[dtype] += formula(*args, **kwargs, out_val=out)
+        if counted := flops_of(func, args, kwargs, out):
+            self.by_dtype[counted[0]] += counted[1]
         return out
 
     @property
@@ -67,5 +79,4 @@ class FlopCount(TorchDispatchMode):
 
     @property
     def low_precision_share(self) -> float:
-        """The share done in 16 bits or fewer, 0 where there was nothing to count."""
-        return sum(self.by_dtype[dtype] for dtype in LOW_PRECISION) / max(self.total, 1)
+        return low_precision_share(self.by_dtype)

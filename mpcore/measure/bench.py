@@ -25,9 +25,10 @@ from mpcore.measure.requirements import requirements_of
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
+from mpcore.measure.work import measure_work
 from mpcore.precision import Precision, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing
+from mpcore.records import Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
 from mpcore.trainers import HuggingFace, StepTrainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
@@ -74,6 +75,7 @@ class Bench:
         self._target = target
         self._seeds = tuple(seeds)
         self._speeds: dict[Case, Speed] = {}
+        self._works: dict[Case, Work] = {}
         self._failed: dict[Case, str] = {}
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._trainings: dict[Case, Quality] = {}
@@ -110,14 +112,21 @@ class Bench:
             if self._captured(case):
                 alone = {name: self._reference(case.in_precision(name)) for name in names}
                 references = {name: reference for name, reference in alone.items() if reference is not None}
-            speed = measure_speed(self.timing_setup(case), references, self._ceiling(precisions[case.precision]()))
+            ceiling = self._ceiling(precisions[case.precision]())
+            speed, self._works[case] = measure_speed(self.timing_setup(case), references, ceiling)
             missing = {n: self._failed.get(case.in_precision(n), NO_MEMORY) for n in names if n not in speed.references}
             self._speeds[case] = speed.model_copy(update={"missing": missing})
         return self._speeds[case]
 
     def speed_alone(self, case: Case) -> Speed:
         """`case` without references, as it is measured once more in a fresh process where it seems to have got worse."""
-        return measure_speed(self.timing_setup(case), {}, self._ceiling(precisions[case.precision]()))
+        return measure_speed(self.timing_setup(case), {}, self._ceiling(precisions[case.precision]()))[0]
+
+    def work(self, case: Case) -> Work:
+        """What a step of `case` does, once a session; where its speed is measured, it was counted then."""
+        if case not in self._works:
+            self._works[case] = measure_work(self.timing_setup(case))
+        return self._works[case]
 
     def time(self, case: Case, *, profile: bool = False, slowdown: float = 1.0) -> Timing:
         """The time of a step and nothing else, as soon as it can be had: nothing is learnt, counted or compared with. slowdown:

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 
 from mpcore.data import Batch
-from mpcore.device.flops import FlopCount
 from mpcore.device.profiler import profiled
 from mpcore.execution.eager import Eager
 from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
-from mpcore.records import Blocks, Reference, Speed
+from mpcore.measure.work import dispatched, work_of
+from mpcore.records import Blocks, Reference, Speed, Work
 from mpcore.training.step import TrainStep
 
 BATCHES = 2
@@ -35,13 +35,18 @@ CLOSE = 0.05
 """Within this of 1 a ratio is measured in turns, though both steps are captured."""
 
 
-def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None], ceiling: float | None) -> Speed:
-    """`references`: by mode how it was measured alone, None where it is to take turns with the case. ceiling: FLOP/s of
-    the mode's format."""
+def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None], ceiling: float | None) -> tuple[Speed, Work]:
+    """The time of a step, and what it does, which is counted on the way.
+
+    references: by mode how it was measured alone, None where it is to take turns with the case. ceiling: FLOP/s of the mode's
+    format.
+    """
     free_memory()
     device = setup.device
     occupied = occupied_memory(device)
     step = setup.build()
+    step.set_learning_rate(0.0)
+    counted = dispatched(step, setup.batches[0])
     learned = _learn(step, setup.batches, occupied, launches=setup.case.execution == Eager.name or device.type != "cuda")
     scale = step.precision.state()
     own = TimedStep(step, setup.batches)
@@ -53,6 +58,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     gpu = setup.sampler.summary()
     remark = step.precision.remark
     pool_bytes, profile = step.pool_bytes, profiled(partial(step, setup.batches[0]), device)
+    work = work_of(setup, step, counted, profile if device.type == "cuda" else None)
     for name, alone in references.items():
         if alone is not None:
             found[name] = _apart(setup, own, name, alone)
@@ -60,7 +66,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     for name in together:
         if name not in found and (reference := _afterwards(setup, name)):
             found[name] = reference
-    return Speed(
+    speed = Speed(
         **setup.fields,
         remark=remark,
         blocks=blocks,
@@ -72,22 +78,20 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
         profile=profile,
         gpu=gpu,
         dropped_blocks=dropped,
+        flops_per_step=sum(counted.flops.values()),
+        low_precision_flops_share=counted.low_precision_share,
         **learned,
     )
+    return speed, work
 
 
 def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
-    """At learning rate 0, eager steps are counted, weighed and, unless Python `launches` all steps, timed; then it learns, by
-    the case's own execution."""
-    step.set_learning_rate(0.0)
-    with FlopCount() as flops:
-        step.launch(batches[0])
+    """At learning rate 0, eager steps are weighed and, unless Python `launches` all steps, timed; then it learns, by the case's
+    own execution."""
     allocated, reserved = peak_memory(step, batches, occupied)
     eager = None if launches else _eager_blocks(step, batches)
     losses = learning_losses(step, batches)
     return {
-        "flops_per_step": flops.total,
-        "low_precision_flops_share": flops.low_precision_share,
         "peak_allocated_bytes": allocated,
         "peak_reserved_bytes": reserved,
         "eager": eager,

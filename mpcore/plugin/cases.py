@@ -17,6 +17,7 @@ KINDS = {
     "speed": "times a training step of every case",
     "accuracy": "trains every case to the end of its recipe",
     "numerics": "compares a step of every case with FP64",
+    "work": "counts what a step of every case does",
     "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
 

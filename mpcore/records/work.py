@@ -1,36 +1,132 @@
 """What a training step does, counted: counts repeat exactly, and need no statistics."""
 
-from typing import Literal
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from mpcore.records.base import Record
 from mpcore.records.measurement import Measurement
 
+RANGE = re.compile(r"\[(\d+)-(\d+)\]")
 
-class Operation(Record):
-    """One operation of a step. module: the qualified name of the module that it came from, "" for the model itself."""
+
+class Operation(NamedTuple):
+    """One operation of a step, as torch dispatches it.
+
+    dtype: of its first result, "tf32" for a product of FP32 that may round its inputs. shapes: of tensors that it is called with,
+    such as "64x768 768x768". module: the qualified name of the module that it came from, "" for what is in none, as a loss and
+    the optimiser are. phase: "forward", "backward" or "update".
+    """
 
     name: str
     dtype: str
-    shapes: tuple[tuple[NonNegativeInt, ...], ...]
-    module: str = ""
-    count: PositiveInt
+    shapes: str
+    module: str
+    phase: str
+
+    @property
+    def text(self) -> str:
+        return " | ".join(self)
+
+    @classmethod
+    def parsed(cls, text: str) -> "Operation":
+        """Raises ValueError for what is no text of an operation."""
+        parts = text.split(" | ")
+        if len(parts) != len(cls._fields):
+            raise ValueError(f"{text!r:.80} is no operation: expected {' | '.join(cls._fields)}")
+        return cls(*parts)
 
 
 class Work(Measurement):
-    """What one eager step dispatches, and what it moves. kernels: launches by name, on a GPU. graph_signature: of its graph,
-    where one was captured."""
+    """What one step launched by Python dispatches, and what it moves.
+
+    software: versions of what counts: another torch is another count. operations: how often each runs in each module, by its
+    text; modules that differ by a number and are alike stand together, "layer.[0-11].output". casts, cast_bytes: copies into
+    another floating-point format, and the bytes that they read and write. saved_bytes: what is kept for the backward pass,
+    weights left out. synchronisations: operations that hand a value to Python, which waits for the device, each with its line.
+    kernels: launches of a step by name, as its execution runs it, None on a CPU. graph_signature: a hash of the nodes and edges
+    of its CUDA graph.
+    """
 
     kind: Literal["work"] = "work"
-    operations: tuple[Operation, ...]
+    software: dict[str, str]
+    operations: dict[str, PositiveInt]
     flops_by_dtype: dict[str, NonNegativeInt]
     casts: NonNegativeInt
     cast_bytes: NonNegativeInt
     saved_bytes: NonNegativeInt
-    synchronisations: NonNegativeInt
+    synchronisations: tuple[str, ...]
     parameter_bytes: NonNegativeInt
     gradient_bytes: NonNegativeInt
     optimiser_bytes: NonNegativeInt
     kernels: dict[str, NonNegativeInt] | None = None
     graph_signature: str | None = None
+
+    @property
+    def terms(self) -> dict[str, object]:
+        return super().terms | self.software
+
+    @property
+    def counts(self) -> Counter[Operation]:
+        """Of all operations, each module by itself."""
+        return expanded(self.operations)
+
+    @property
+    def launches(self) -> int | None:
+        """Kernels of a step, None on a CPU."""
+        return None if self.kernels is None else sum(self.kernels.values())
+
+    @property
+    def state_bytes(self) -> int:
+        """Of weights, gradients and optimiser together."""
+        return self.parameter_bytes + self.gradient_bytes + self.optimiser_bytes
+
+
+def compressed(counts: Mapping[Operation, int]) -> dict[str, int]:
+    """By text, modules that differ by a number and are alike in all else together: what a deep model repeats is stored once."""
+    found = dict(counts)
+    for place in range(max((op.module.count(".") + 1 for op in found), default=0)):
+        groups: dict[tuple[Operation, int], dict[int, Operation]] = {}
+        for op, count in found.items():
+            parts = op.module.split(".")
+            if place < len(parts) and parts[place].isdecimal():
+                groups.setdefault((_at(op, place, ""), count), {})[int(parts[place])] = op
+        for (blank, count), members in groups.items():
+            for first, last in _runs(sorted(members)):
+                if last > first:
+                    for number in range(first, last + 1):
+                        del found[members[number]]
+                    found[_at(blank, place, f"[{first}-{last}]")] = count
+    return {op.text: count for op, count in sorted(found.items())}
+
+
+def expanded(operations: Mapping[str, int]) -> Counter[Operation]:
+    """The inverse of `compressed`."""
+    counts: Counter[Operation] = Counter()
+    for text, count in operations.items():
+        op = Operation.parsed(text)
+        for module in _modules(op.module):
+            counts[op._replace(module=module)] += count
+    return counts
+
+
+def _at(op: Operation, place: int, name: str) -> Operation:
+    """With another name at a place of its module's path."""
+    parts = op.module.split(".")
+    return op._replace(module=".".join([*parts[:place], name, *parts[place + 1 :]]))
+
+
+def _modules(pattern: str) -> Iterator[str]:
+    numbers = [range(int(a), int(b) + 1) for a, b in RANGE.findall(pattern)]
+    form = RANGE.sub("{}", pattern)
+    return (form.format(*chosen) for chosen in itertools.product(*numbers))
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last of numbers that follow each other."""
+    for _, group in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in group]
+        yield members[0], members[-1]
