@@ -32,7 +32,7 @@ def resolve(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
         kept[axis] = ()
         for name in getattr(selection, axis):
             try:
-                registry.check([name] if name != ALL or axis != "precisions" else [])
+                registry.check([name] if name != ALL or axis == "executions" else [])
                 kept[axis] += (name,)
             except UnknownName as error:
                 unknown[f"{axis} {name}"] = str(error)
@@ -75,6 +75,8 @@ def possible() -> Iterator[str]:
 def workloads_of(selection: Selection) -> list[str]:
     """Those that are named, or all that are not synthetic."""
     workloads = _registries()["workloads"]
+    if ALL in selection.workloads:
+        return workloads.names()
     return list(selection.workloads) or [name for name in workloads.names() if not workloads[name].synthetic]
 
 

@@ -15,7 +15,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "help": "a Python file that registers workloads or modes of your own; may be repeated",
     },
-    "--mp-workload": {"metavar": "NAMES", "help": "workloads, separated by commas (default: all)"},
+    "--mp-workload": {
+        "metavar": "NAMES",
+        "help": "workloads, separated by commas, or all (default: all that are not synthetic)",
+    },
     "--mp-precision": {
         "metavar": "NAMES",
         "help": "precision modes, separated by commas, or all (default: fp32, tf32, fp16-amp, bf16-amp, fp16-manual, "
@@ -56,7 +59,7 @@ def add_margin_option(add: Callable[..., object]) -> None:
         metavar="[CASES:]METRIC=VALUE",
         action="append",
         default=[],
-        help="what may get worse: step-time, eager-time, memory, pair-time and pair-memory in per cent, points of accuracy, "
+        help="what may get worse: step-time, memory, pair-time and pair-memory in per cent, points of accuracy, "
         "errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, or all; may "
         "be repeated; before [tool.mpcore.margins] in pyproject.toml",
     )

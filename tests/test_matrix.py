@@ -43,3 +43,10 @@ def test_without_names_random_inputs_are_left_out():
     found = {case.workload for case, _ in cases(Selection(), CPU)}
     assert "bert-imdb" in found
     assert "bert-s128" not in found
+
+
+def test_all_of_them_have_random_inputs_among_them():
+    there, unknown = resolve(Selection(workloads=("all",), precisions=("fp32",)))
+    assert unknown == {}
+    found = {case.workload for case, _ in cases(there, CPU)}
+    assert {"bert-imdb", "bert-s128"} <= found

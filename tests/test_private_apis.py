@@ -10,6 +10,8 @@ from torch import nn
 
 PACKAGE = Path(__file__).parent.parent / "mpcore"
 MARK = "# private API"
+NAMED_TUPLE = ("_replace", "_fields")
+"""Public, though they begin with an underscore."""
 NO_GPU = not torch.cuda.is_available()
 
 
@@ -52,6 +54,12 @@ def fixture_definitions():
 SCALER = torch.amp.GradScaler("cpu")
 APIS = {
     "_C": lambda: torch._C,
+    "_demangle": lambda: torch._C._demangle("_Z1fv") == "f()",
+    "_autograd": lambda: torch._C._autograd,
+    "_get_sequence_nr": lambda: torch._C._autograd._get_sequence_nr,
+    "_sequence_nr": lambda: torch.ones(1, requires_grad=True).sum().grad_fn._sequence_nr,
+    "_current_autograd_node": lambda: torch._C._current_autograd_node,
+    "_current_graph_task_id": lambda: torch._C._current_graph_task_id() == -1,
     "_cuda_endAllocateToPool": lambda: NO_GPU or torch._C._cuda_endAllocateToPool,
     "_cuda_releasePool": lambda: NO_GPU or torch._C._cuda_releasePool,
     "_accelerator_setAllocatorSettings": lambda: torch._C._accelerator_setAllocatorSettings,
@@ -81,7 +89,7 @@ APIS = {
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.endswith("__") and len(name) > 1
+    return name.startswith("_") and not name.endswith("__") and len(name) > 1 and name not in NAMED_TUPLE
 
 
 def defined(tree: ast.Module) -> set[str]:

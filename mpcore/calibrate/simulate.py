@@ -20,7 +20,7 @@ from mpcore.gate.limits import (
     PAIR_TIME_MARGIN_PERCENT,
     PRIOR_RUNS,
     SAME_CONFIDENCE,
-    TIME_MARGIN_PERCENT,
+    STEP_TIME_MARGIN_PERCENT,
     WORSE_CONFIDENCE,
 )
 
@@ -121,7 +121,7 @@ class Stored:
     """A run against accepted ones, each from a machine start of its own."""
 
     runs: int
-    margin: float = math.log1p(TIME_MARGIN_PERCENT["graph"] / 100)
+    margin: float = math.log1p(STEP_TIME_MARGIN_PERCENT / 100)
     prior: float = MACHINE_PRIOR_LOG_SD["graph"]
 
     @property

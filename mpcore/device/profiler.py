@@ -23,6 +23,8 @@ def profiled(step: Callable[[], object], device: torch.device) -> Profile:
         synchronise(device)
     launches: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for event in recorded.events():
+        if on_gpu and event.device_type.name != "CUDA":  # what the host calls to launch them is told, too
+            continue
         microseconds = event.self_device_time_total if on_gpu else event.self_cpu_time_total
         count, seconds = launches[event.name]
         launches[event.name] = count + 1 / STEPS, seconds + microseconds / 1e6 / STEPS

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
 
@@ -47,6 +48,10 @@ class Compile(Eager):
     @property
     def captured(self) -> bool:
         return self._run.captured
+
+    @property
+    def contents(self) -> GraphContents | None:
+        return self._run.contents
 
     @property
     def pool_bytes(self) -> int | None:

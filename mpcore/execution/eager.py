@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.device.graph_contents import GraphContents
 from mpcore.registry import Registry
 
 Function = Callable[[Batch], Tensor]
@@ -41,6 +42,11 @@ class Eager:
     def captured(self) -> bool:
         """Whether there is a graph, which the host only has to start."""
         return False
+
+    @property
+    def contents(self) -> GraphContents | None:
+        """What the graph is made of that was captured first. None where none was, or it cannot be read."""
+        return None
 
     @property
     def pool_bytes(self) -> int | None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mpcore.data import Batch
 from mpcore.device.allocator import large_blocks_split
+from mpcore.device.graph_contents import GraphContents, contents_of
 from mpcore.errors import cause, root_cause
 from mpcore.execution.eager import Eager, Function, executions
 
@@ -68,6 +69,10 @@ class Graph(Eager):
         pools = {tuple(captured.pool) for captured in self._captured.values()}
         return sum(s["total_size"] for s in torch.cuda.memory_snapshot() if tuple(s["segment_pool_id"]) in pools)
 
+    @property
+    def contents(self) -> GraphContents | None:
+        return next((captured.contents for captured in self._captured.values()), None)
+
     def _shape(self, batch: Batch) -> Hashable:
         """Evaluation is another computation than training, whatever the batch."""
         return self.model.training, *((name, column.shape, column.dtype) for name, column in batch.items())
@@ -93,13 +98,14 @@ class _Captured:
 
     def __init__(self, function: Function, batch: Batch, stream: torch.cuda.Stream) -> None:
         self.pool = torch.cuda.graph_pool_handle()
-        self._graph = torch.cuda.CUDAGraph()
+        self._graph = torch.cuda.CUDAGraph(keep_graph=True)  # whose contents can be read then
         self._input = {name: column.clone() for name, column in batch.items()}
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
         try:
             with large_blocks_split(), torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
                 self._output = function(self._input)
+            self._graph.instantiate()
         except Exception as error:
             torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind
             _abandon(self._graph, self.pool, stream.device)
@@ -108,6 +114,10 @@ class _Captured:
             if isinstance(root_cause(error), KeyboardInterrupt):
                 raise KeyboardInterrupt from error
             raise CaptureError(f"the step cannot be captured as a CUDA graph: {cause(error)}") from error
+
+    @property
+    def contents(self) -> GraphContents | None:
+        return contents_of(self._graph)
 
     def __call__(self, batch: Batch) -> Tensor:
         self._load(batch)

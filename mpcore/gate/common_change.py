@@ -20,7 +20,7 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins) -> Regress
         for number, found in _changes(match).items():
             changes.setdefault(number, []).append(found)
     of_runs = [of_run for of_run in changes.values() if len(of_run) >= COMMON_CHANGE_CASES]
-    margin = margins.time("step time", "graph")
+    margin = margins.time("graph")
     if not of_runs or margin is None:
         return None
     shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs]

@@ -16,7 +16,7 @@ from mpcore.gate.limits import (
     MEMORY_MARGIN_PERCENT,
     PAIR_MEMORY_MARGIN_PERCENT,
     PAIR_TIME_MARGIN_PERCENT,
-    TIME_MARGIN_PERCENT,
+    STEP_TIME_MARGIN_PERCENT,
 )
 from mpcore.records import Record, Requirements
 
@@ -37,13 +37,12 @@ class _Settings(Record):
 class Margins(_Settings):
     """What may get worse since accepted runs, and in `ab` from base to head.
 
-    step_time, eager_time, memory: per cent; a time's default is that of how it is run. points: of the metric that counts, by
-    default the tolerance that the record requires. errors: times the accepted error against FP64. updates: an error of theirs
-    that says nothing yet, by default the record's noise. pair_time, pair_memory: per cent, in `ab`.
+    step_time, memory: per cent. points: of the metric that counts, by default the tolerance that the record requires. errors:
+    times the accepted error against FP64. updates: an error of theirs that says nothing yet, by default the record's noise.
+    pair_time, pair_memory: per cent, in `ab`.
     """
 
     step_time: PositiveFloat | None = None
-    eager_time: PositiveFloat | None = None
     memory: NonNegativeFloat = MEMORY_MARGIN_PERCENT
     points: NonNegativeFloat | None = None
     errors: float = Field(default=ERROR_MARGIN_FACTOR, gt=1)
@@ -51,10 +50,10 @@ class Margins(_Settings):
     pair_time: PositiveFloat | None = None
     pair_memory: NonNegativeFloat = PAIR_MEMORY_MARGIN_PERCENT
 
-    def time(self, metric: str, how: str) -> float | None:
-        """Of "step time" or "eager time", run as "graph", "eager" or "cpu": a margin of the logarithm, or None."""
-        given = self.step_time if metric == "step time" else self.eager_time
-        percent = TIME_MARGIN_PERCENT.get(how) if given is None else given
+    def time(self, how: str) -> float | None:
+        """Of a step that is run as "graph", "eager" or "cpu": a margin of the logarithm, or None where it is not judged."""
+        default = STEP_TIME_MARGIN_PERCENT if how == "graph" else None
+        percent = None if how == "eager" else default if self.step_time is None else self.step_time
         return None if percent is None else math.log1p(percent / 100)
 
     def pair_time_percent(self, how: str) -> float:

@@ -10,11 +10,12 @@ from mpcore.records import AnyRecord, Run
 class BaselineMatch:
     """A record, and what accepted runs have of the same case, by the number of the run, oldest first.
 
-    other: in words, what they have of it that cannot be compared.
+    last: the newest of it that they have, comparable or not. other: in words, why none can be compared.
     """
 
     record: AnyRecord
     accepted: Mapping[int, AnyRecord]
+    last: AnyRecord | None = None
     other: str | None = None
 
 
@@ -29,8 +30,11 @@ def match_baselines(record: AnyRecord, runs: Sequence[Run]) -> BaselineMatch:
         if (result.record.kind, result.record.case) == (record.kind, record.case) and number >= max(resets, default=0)
     }
     accepted = {number: old for number, old in of_case.items() if old.terms == record.terms}
-    other = None
-    if of_case and not accepted:
-        now, then = record.terms, of_case[max(of_case)].terms
-        other = ", ".join(f"{name} {then[name]} there, {value} here" for name, value in now.items() if value != then.get(name))
-    return BaselineMatch(record, accepted, other)
+    last = of_case[max(of_case)] if of_case else None
+    return BaselineMatch(record, accepted, last, None if accepted or last is None else differing(last.terms, record.terms))
+
+
+def differing(then: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """The terms that are not the same there and here, in words."""
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return ", ".join(f"{name} {then.get(name, 'none')} there, {now.get(name, 'none')} here" for name in names)

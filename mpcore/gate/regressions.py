@@ -1,5 +1,6 @@
 """Did it get worse since runs that were accepted? Each figure against a margin: times by a prediction interval, for each run
-has a machine's effect of its own; memory as it is, for it repeats; accuracy seed by seed; errors against FP64 by a factor."""
+has a machine's effect of its own; memory as it is, for it repeats; accuracy seed by seed; errors against FP64 by a factor. Work
+has no margin."""
 
 import math
 import statistics
@@ -16,23 +17,26 @@ from mpcore.gate.limits import (
 )
 from mpcore.gate.margins import Margins
 from mpcore.gate.matching import BaselineMatch
-from mpcore.kernels.bound import bound
+from mpcore.gate.work import shown, work_regressions
 from mpcore.kernels.difference import explain_difference
-from mpcore.records import AnyRecord, Numerics, Quality, Regression, RegressionStatus, Speed
+from mpcore.records import AnyRecord, Numerics, Quality, Regression, RegressionStatus, Speed, Work
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 GIB = 2**30
-Kind = TypeVar("Kind", Speed, Quality, Numerics)
+Kind = TypeVar("Kind", Speed, Quality, Numerics, Work)
 
 
 def regressions(match: BaselineMatch, margins: Margins) -> list[Regression]:
     """One for each figure; a single `new` or `incomparable` where there is nothing to compare with. None for a kind of record
     that is not compared with accepted runs."""
     record = match.record
-    if not isinstance(record, Speed | Quality | Numerics):
+    if not isinstance(record, Speed | Quality | Numerics | Work):
         return []
     if not match.accepted:
         return [_unmatched(match)]
+    if isinstance(record, Work):
+        accepted = _of(match, Work)
+        return work_regressions(accepted[-1], record, accepted)
     if isinstance(record, Speed):
         return _speed(record, _of(match, Speed), margins)
     if isinstance(record, Quality):
@@ -40,17 +44,21 @@ def regressions(match: BaselineMatch, margins: Margins) -> list[Regression]:
     return _numerics(record, _of(match, Numerics), margins)
 
 
-def expected_seconds(accepted: Sequence[Speed]) -> Interval:
-    """Where the time of a step of the next run lies: the prediction interval of 99 % to each side that it is judged by."""
+def expected_seconds(accepted: Sequence[Speed]) -> Interval | None:
+    """Where the time of a step of the next run lies: the prediction interval of 99 % to each side that it is judged by. None
+    where it is launched by Python on a GPU."""
+    prior = MACHINE_PRIOR_LOG_SD.get(how_run(accepted[-1]))
+    if prior is None:
+        return None
     seconds = [s.blocks.step_seconds for s in accepted]
     centre = statistics.geometric_mean(seconds)
-    change = change_since(seconds, centre, MACHINE_PRIOR_LOG_SD[how_run(accepted[-1])])
+    change = change_since(seconds, centre, prior)
     return Interval(*(centre * math.exp(c) for c in (change.low, change.centre, change.high)))
 
 
-def how_run(speed: Speed, field: str = "blocks") -> str:
-    """Who sets the pace: "cpu", Python ("eager"), or the GPU ("graph"). field: "eager" for the eager step beside a graph."""
-    return "cpu" if speed.device == "cpu" else "eager" if "eager" in (field, speed.case.execution) else "graph"
+def how_run(speed: Speed) -> str:
+    """Who sets the pace: "cpu", Python ("eager"), or the GPU ("graph")."""
+    return "cpu" if speed.device == "cpu" else "eager" if speed.case.execution == "eager" else "graph"
 
 
 def _of(match: BaselineMatch, kind: type[Kind]) -> list[Kind]:
@@ -59,18 +67,17 @@ def _of(match: BaselineMatch, kind: type[Kind]) -> list[Kind]:
 
 def _unmatched(match: BaselineMatch) -> Regression:
     why = f"accepted runs have it otherwise ({match.other})" if match.other else "no accepted run has it"
-    sentence = f"{match.record.case.precision}: {why}; {ACCEPT} makes it one"
+    now, last = match.record, match.last
+    counted = shown(last, now) if isinstance(now, Work) and isinstance(last, Work) else ""
+    sentence = "; ".join(filter(None, [f"{now.case.precision}: {why}", counted, f"{ACCEPT} makes it one"]))
     status: RegressionStatus = "incomparable" if match.other else "new"
-    return _regression(match.record, match.record.kind, status, None, None, None, sentence)
+    return _regression(now, now.kind, status, None, None, None, sentence)
 
 
 def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Regression]:
-    fields = {"step time": "blocks"} | ({"eager time": "eager"} if speed.eager and all(s.eager for s in accepted) else {})
-    found = []
-    for metric, field in fields.items():
-        how = how_run(speed, field)
-        if (margin := margins.time(metric, how)) is not None:
-            found.append(_time(speed, accepted, metric, field, how, margin))
+    how = how_run(speed)
+    margin = margins.time(how)
+    found = [] if margin is None else [_time(speed, accepted, how, margin)]
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
         if before and now:  # it repeats: the last run says it all
@@ -78,19 +85,17 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Regres
     return found
 
 
-def _time(speed: Speed, accepted: list[Speed], metric: str, field: str, how: str, margin: float) -> Regression:
-    *before, now = (1e3 * getattr(s, field).step_seconds for s in (*accepted, speed))
+def _time(speed: Speed, accepted: list[Speed], how: str, margin: float) -> Regression:
+    *before, now = (1e3 * s.blocks.step_seconds for s in (*accepted, speed))
     change, status = judged_since(before, now, MACHINE_PRIOR_LOG_SD[how], margin)
     sentence = (
-        f"{'an eager step' if field == 'eager' else 'a step'} of {speed.case.precision} takes {now:.4g} ms, "
-        f"{percent(change.centre)} from {runs(len(before))}, {bounds(change, margin)}"
+        f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)} from {runs(len(before))}, "
+        f"{bounds(change, margin)}"
     )
     if status == "worse" and speed.profile and accepted[-1].profile:
         sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
-    if status == "worse" and how == "eager":
-        sentence += f"; {bound(speed)}"
     limit = statistics.geometric_mean(before) * math.exp(margin)
-    return _regression(speed, metric, status, change, now, limit, sentence)
+    return _regression(speed, "step time", status, change, now, limit, sentence)
 
 
 def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Regression:

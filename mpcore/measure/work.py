@@ -1,16 +1,19 @@
 """What a step does, counted in one eager step at learning rate 0, and the kernels that its execution launches."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
 from functools import partial
 from importlib import metadata
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.data import Batch
-from mpcore.device.dispatch import Dispatch, short
+from mpcore.device.dispatch import Dispatch
 from mpcore.device.profiler import profiled
+from mpcore.device.storage import bytes_of
 from mpcore.execution.graph import WARM_UP
+from mpcore.kernels.names import short as short_kernel
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.records import Profile, Work
@@ -28,47 +31,48 @@ def measure_work(setup: TimingSetup) -> Work:
         return work_of(setup, step, found, None)
     for _ in range(WARM_UP + 1):  # a graph has been captured then
         step(batch)
-    return work_of(setup, step, found, profiled(partial(step, batch), setup.device))
+    profile = None if step.graph_contents else profiled(partial(step, batch), setup.device)
+    return work_of(setup, step, found, profile)
 
 
 def dispatched(step: TrainStep, batch: Batch) -> Dispatch:
     """What the second of two eager steps dispatches: the first makes the optimiser's state."""
+    batch = {name: column.clone() for name, column in batch.items()}  # on a CPU a view, which would keep the whole data set
     step.launch(batch)
     with Dispatch(step.model) as found:
         step.launch(batch)
     return found
 
 
-def work_of(setup: Setup, step: TrainStep, found: Dispatch, profile: Profile | None, signature: str | None = None) -> Work:
-    """profile: of a step on a GPU, as its execution runs it."""
-    optimiser = step.precision.optimiser
-    state = [value for of in optimiser.state.values() for value in of.values() if isinstance(value, Tensor)]
-    counts = profile.counts if profile is not None else None
+def work_of(setup: Setup, step: TrainStep, found: Dispatch, profile: Profile | None) -> Work:
+    """profile: of a step on a GPU, as its execution runs it, for where no graph can be read."""
+    contents, optimiser = step.graph_contents, step.precision.optimiser
+    state = [value for value in tree_leaves(list(optimiser.state.values())) if isinstance(value, Tensor)]
     return Work(
         **setup.fields,
         software=_software(setup.device),
         operations=compressed(found.operations),
-        flops_by_dtype={short(dtype): count for dtype, count in found.flops.items()},
+        flops_by_dtype=dict(found.flops),
         casts=found.casts,
         cast_bytes=found.cast_bytes,
         saved_bytes=found.saved_bytes,
         synchronisations=tuple(found.synchronisations),
-        parameter_bytes=_bytes(step.model.parameters()),
-        gradient_bytes=_bytes(step.precision.gradients().values()),
-        optimiser_bytes=_bytes(state),
-        kernels=_whole(counts) if counts is not None else None,
-        graph_signature=signature,
+        parameter_bytes=bytes_of(step.model.parameters()),
+        gradient_bytes=bytes_of(step.precision.gradients().values()),
+        optimiser_bytes=bytes_of(state),
+        kernels=contents.kernels if contents else _launches(profile),
+        graph_signature=contents.signature if contents else None,
     )
 
 
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    """Of different storages."""
-    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
-
-
-def _whole(counts: Mapping[str, float]) -> dict[str, int]:
-    """Launches of one step, from means over several."""
-    return {name: round(count) for name, count in sorted(counts.items()) if round(count)}
+def _launches(profile: Profile | None) -> dict[str, int] | None:
+    """Of one step, from means over several; by short names."""
+    if profile is None or profile.counts is None:
+        return None
+    launches: Counter[str] = Counter()
+    for name, count in profile.counts.items():
+        launches[short_kernel(name)] += round(count)
+    return {name: count for name, count in sorted(launches.items()) if count}
 
 
 def _software(device: torch.device) -> dict[str, str]:

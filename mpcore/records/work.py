@@ -11,14 +11,17 @@ from pydantic import NonNegativeInt, PositiveInt
 from mpcore.records.measurement import Measurement
 
 RANGE = re.compile(r"\[(\d+)-(\d+)\]")
+"""A part of a module's path that stands for several numbers."""
+TEXT = re.compile(r"(.*?) \| (.*?) \| (.*?) \| (.*) \| (\w*)", re.DOTALL)
+"""Of an operation: what a module is called may have bars in it, too."""
 
 
 class Operation(NamedTuple):
     """One operation of a step, as torch dispatches it.
 
-    dtype: of its first result, "tf32" for a product of FP32 that may round its inputs. shapes: of tensors that it is called with,
-    such as "64x768 768x768". module: the qualified name of the module that it came from, "" for what is in none, as a loss and
-    the optimiser are. phase: "forward", "backward" or "update".
+    dtype: of its first result, "tf32" for a product of FP32 that may round its inputs. shapes: of tensors it is called with,
+    such as "64x768 768x768", or "32x3x48x48:nhwc" where channels are last. module: the qualified name of the module that it
+    came from, "" for what is in none, as the loss and the optimiser are. phase: "forward", "backward" or "update".
     """
 
     name: str
@@ -34,10 +37,10 @@ class Operation(NamedTuple):
     @classmethod
     def parsed(cls, text: str) -> "Operation":
         """Raises ValueError for what is no text of an operation."""
-        parts = text.split(" | ")
-        if len(parts) != len(cls._fields):
+        match = TEXT.fullmatch(text)
+        if match is None:
             raise ValueError(f"{text!r:.80} is no operation: expected {' | '.join(cls._fields)}")
-        return cls(*parts)
+        return cls(*match.groups())
 
 
 class Work(Measurement):
@@ -46,7 +49,7 @@ class Work(Measurement):
     software: versions of what counts: another torch is another count. operations: how often each runs in each module, by its
     text; modules that differ by a number and are alike stand together, "layer.[0-11].output". casts, cast_bytes: copies into
     another floating-point format, and the bytes that they read and write. saved_bytes: what is kept for the backward pass,
-    weights left out. synchronisations: operations that hand a value to Python, which waits for the device, each with its line.
+    weights left out. synchronisations: operations that wait for the device, or would on a GPU, each with its line.
     kernels: launches of a step by name, as its execution runs it, None on a CPU. graph_signature: a hash of the nodes and edges
     of its CUDA graph.
     """
@@ -92,7 +95,7 @@ def compressed(counts: Mapping[Operation, int]) -> dict[str, int]:
         groups: dict[tuple[Operation, int], dict[int, Operation]] = {}
         for op, count in found.items():
             parts = op.module.split(".")
-            if place < len(parts) and parts[place].isdecimal():
+            if place < len(parts) and _is_number(parts[place]):
                 groups.setdefault((_at(op, place, ""), count), {})[int(parts[place])] = op
         for (blank, count), members in groups.items():
             for first, last in _runs(sorted(members)):
@@ -120,9 +123,18 @@ def _at(op: Operation, place: int, name: str) -> Operation:
 
 
 def _modules(pattern: str) -> Iterator[str]:
-    numbers = [range(int(a), int(b) + 1) for a, b in RANGE.findall(pattern)]
-    form = RANGE.sub("{}", pattern)
-    return (form.format(*chosen) for chosen in itertools.product(*numbers))
+    names = [_numbers(part) or [part] for part in pattern.split(".")]
+    return (".".join(chosen) for chosen in itertools.product(*names))
+
+
+def _numbers(part: str) -> list[str]:
+    match = RANGE.fullmatch(part)
+    return [str(number) for number in range(int(match[1]), int(match[2]) + 1)] if match else []
+
+
+def _is_number(part: str) -> bool:
+    """As a list of modules counts its own: "01" is a name."""
+    return part.isdecimal() and str(int(part)) == part
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

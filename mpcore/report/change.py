@@ -36,7 +36,7 @@ class Change:
 
     @property
     def listed(self) -> bool:
-        return abs(self.size) >= self.figure.listed
+        return self.size != 0 and abs(self.size) >= self.figure.listed
 
     @property
     def cells(self) -> list[str]:

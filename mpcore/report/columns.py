@@ -37,6 +37,9 @@ COLUMNS: Mapping[str, Column] = {
     "peak_gib": Column("GiB", "{:.2f}"),
     "reserved_gib": Column("reserved", "{:.2f}"),
     "pool_gib": Column("graph's pool", "{:.2f}"),
+    "casts": Column("casts", "{:,.0f}"),
+    "launches": Column("launches", "{:,.0f}"),
+    "saved_gib": Column("saved GiB", "{:.3f}"),
     "train_s": Column("train s", "{:.2f}", ("train", "{:.1f}")),
     "trained_per_second": Column("{unit}/s", "{:,.0f}"),
     "evaluation_s": Column("evaluation s", "{:.2f}"),
@@ -59,7 +62,11 @@ COLUMNS: Mapping[str, Column] = {
     "failed": Column("what failed"),
 }
 STEP = ("precision", "step_ms", "per_second", "over_fp32", "over_tf32")
-SUMMARY = (*STEP, "peak_gib", "train_s", "score", "points", "gradient_error", "update_error", "verdict")
+WORK = ("casts", "launches", "saved_gib")
+SUMMARY = (
+    *("precision", "step_ms", "eager_ms", *STEP[2:], "peak_gib", *WORK, "train_s", "score", "points", "gradient_error"),
+    *("update_error", "verdict"),
+)
 MEMORY = ("peak_gib", "reserved_gib", "pool_gib")
 SPEED = ("precision", "step_ms", "eager_ms", *STEP[2:], "tflops", "ceiling_pct", "joules", *MEMORY)
 TRAININGS = ("precision", "train_s", "trained_per_second", "evaluation_s", "score", "score_sd", "points")

@@ -30,7 +30,7 @@ def session_document(summary: SessionSummary) -> Document:
     run = summary.run
     device = run.machine.hardware.name
     sections = [
-        *cases(run.results, run.failed, device),
+        *cases(run.results, run.failed, device, summary.accepted),
         *against_trainers(run.results, f"against other trainers, on {device}"),
         *notes(run.results),
         *known(run.results),
@@ -51,7 +51,7 @@ def job_document(summary: SessionSummary) -> Document:
         *([Section(lead=f"Software: {software}")] if software else []),
         *known(run.results, folded=True),
         *not_run(summary.skipped, folded=True),
-        *cases(run.results, run.failed, run.machine.hardware.name, folded=True),
+        *cases(run.results, run.failed, run.machine.hardware.name, summary.accepted, folded=True),
         *against_trainers(run.results, OTHERS, folded=True),
         _made(run),
     ]

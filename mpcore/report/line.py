@@ -9,7 +9,8 @@ Place = tuple[str, ...]
 class Line:
     """batch: samples of a batch. value: None where it was measured and is no finite number. setting: what else it depends on,
     which is the version of the workload, how much is trained on, and from which weights. source: its file, or how many runs
-    it is the median of; of what was published who says so, of what."""
+    it is the median of; of what was published who says so, of what. highest: of the eager times of several runs, whose lowest
+    is the value."""
 
     workload: str
     size: str
@@ -23,6 +24,7 @@ class Line:
     published: bool
     setting: str
     source: str
+    highest: float | None = None
 
     @property
     def case(self) -> Place:

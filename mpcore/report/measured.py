@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mpcore.records import Run
-from mpcore.report.figure import FIGURES, SCORE, Figure
+from mpcore.report.figure import EAGER, FIGURES, SCORE, Figure
 from mpcore.report.line import Line
 from mpcore.report.rows import Row, how, parity_rows, rows
 
 
 def measured(runs: Sequence[Run]) -> list[Line]:
-    """Where there are several runs of one hardware, the median."""
+    """Where there are several runs of one hardware, the median, and of eager times the range."""
     found: dict[Line, list[tuple[float | None, str]]] = {}
     for row in _rows(runs):
         for figure in FIGURES:
@@ -52,5 +52,7 @@ def _place(row: Row, figure: Figure) -> Line:
 
 def _filled(line: Line, found: Sequence[tuple[float | None, str]]) -> Line:
     values = [value for value, _ in found if value is not None]
+    if line.figure == EAGER.name and len(values) > 1:
+        return replace(line, value=min(values), highest=max(values), source=f"range of {len(found)} runs")
     source = found[0][1] if len(found) == 1 else f"median of {len(found)} runs"
     return replace(line, value=statistics.median(values) if values else None, source=source)

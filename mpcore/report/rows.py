@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mpcore.kernels.bound import explain
-from mpcore.records import Case, FailedTest, Numerics, Parity, Quality, RegressionStatus, Result, Speed
+from mpcore.records import Case, FailedTest, Numerics, Parity, Quality, RegressionStatus, Result, Speed, Work
 
 Row = dict[str, Any]
 """By the name of the column. None where something was not measured, inf where it is no finite number."""
@@ -17,7 +17,20 @@ SEVERITY: Sequence[RegressionStatus] = ("worse", "changed", "undecided", "better
 COLUMNS = (
     *KEYS,
     *("batch_size", "unit", "step_ms", "eager_ms", "per_second", "over_fp32", "over_tf32", "tflops", "ceiling_pct", "joules"),
-    *("peak_gib", "reserved_gib", "pool_gib", "why", "remark", "train_s", "trained_per_second", "evaluation_s", "seeds"),
+    *(
+        "peak_gib",
+        "reserved_gib",
+        "pool_gib",
+        "why",
+        "remark",
+        "casts",
+        "launches",
+        "saved_gib",
+        "train_s",
+        "trained_per_second",
+        "evaluation_s",
+        "seeds",
+    ),
     *("diverged", "rows", "weights", "metric", "score", "score_sd", "points", "loss_error", "gradient_error", "update_error"),
     *("flushed_share", "low_precision_share", "verdict", "regression", "failed"),
 )
@@ -28,7 +41,7 @@ def rows(results: Iterable[Result], failed: Sequence[FailedTest] = ()) -> list[R
     cases: dict[str, list[Result]] = {}
     others: dict[str, list[Result]] = {}
     for result in results:
-        group = cases if isinstance(result.record, Speed | Quality | Numerics) else others
+        group = cases if isinstance(result.record, Speed | Quality | Numerics | Work) else others
         group.setdefault(result.record.case.id, []).append(result)
     return [_row(of, others.get(case, []), [f for f in failed if f.case == case]) for case, of in cases.items()]
 
@@ -75,6 +88,8 @@ def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[Failed
             row |= _quality(record)
         elif isinstance(record, Numerics):
             row |= _numerics(record)
+        elif isinstance(record, Work):
+            row |= _work(record)
     judged = [*of, *others]
     lost = [metric for result in judged for metric in _lost(result, failed)]
     lost += sorted({f.kind for f in failed} - {result.record.kind for result in judged})
@@ -158,6 +173,15 @@ def _numerics(numerics: Numerics) -> dict[str, Any]:
     names = ("loss_error", "gradient_error", "update_error", "flushed_share")
     return {name: _finite(getattr(numerics, name)) for name in names} | {
         "low_precision_share": numerics.low_precision_flops_share
+    }
+
+
+def _work(work: Work) -> dict[str, Any]:
+    return {
+        "batch_size": work.batch_size,
+        "casts": work.casts,
+        "launches": work.launches,
+        "saved_gib": _gib(work.saved_bytes),
     }
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mpcore.data import Batch, Split
+from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, executions
 from mpcore.precision import Precision, PrecisionError
 from mpcore.training.dropout import disable_dropout
@@ -87,6 +88,11 @@ class TrainStep:
     def captured(self) -> bool:
         """Whether the host only starts a graph, and has nothing to do while the device works."""
         return self._execute.captured
+
+    @property
+    def graph_contents(self) -> GraphContents | None:
+        """What the captured step is made of; None where it is not captured, or cannot be read."""
+        return self._execute.contents
 
     @property
     def pool_bytes(self) -> int | None:

@@ -8,6 +8,7 @@ from mpcore.records import (
     Hardware,
     Machine,
     Numerics,
+    Operation,
     Parity,
     Quality,
     Reference,
@@ -16,7 +17,9 @@ from mpcore.records import (
     Run,
     Speed,
     Training,
+    Work,
 )
+from mpcore.records.work import compressed
 
 
 def case(precision="fp16-amp"):
@@ -109,6 +112,39 @@ def numerics(**changes):
     return Numerics(**shared() | errors | others | changes)
 
 
+def operations():
+    """Of three layers and a classifier in 16 bits: what an operation is, and how often it runs."""
+    modules = [*(f"layer.{number}.dense" for number in range(3)), "classifier"]
+    counts = {Operation("_fused_adamw_", "float32", "8x8 8", "", "update"): 1}
+    for module in modules:
+        counts |= {
+            Operation("_to_copy", "bfloat16", "8x8", module, "forward"): 1,
+            Operation("addmm", "bfloat16", "8 4x8 8x8", module, "forward"): 1,
+            Operation("t", "bfloat16", "8x8", module, "forward"): 1,
+            Operation("mm", "bfloat16", "8x4 4x8", module, "backward"): 2,
+            Operation("t", "bfloat16", "8x8", module, "backward"): 2,
+        }
+    return counts
+
+
+def work(counts=None, **changes):
+    """On a CPU, unless it has kernels."""
+    fields = {
+        "device": "cuda" if "kernels" in changes else "cpu",
+        "software": {"torch": "2.11.0"},
+        "operations": compressed(operations() if counts is None else counts),
+        "flops_by_dtype": {"bfloat16": 1000, "float32": 200},
+        "casts": 4,
+        "cast_bytes": 1536,
+        "saved_bytes": 4096,
+        "synchronisations": (),
+        "parameter_bytes": 1000,
+        "gradient_bytes": 1000,
+        "optimiser_bytes": 2000,
+    }
+    return Work(**shared("bf16-amp") | fields | changes)
+
+
 def step(milliseconds, precision="fp16-amp", workload="bert-imdb", **changes):
     """A graph's blocks on a GPU."""
     blocks = Blocks(steps=1, seconds=(milliseconds / 1e3,) * 3)
@@ -132,7 +168,7 @@ def run(*records, **changes):
     )
     fields = {
         "command": "",
-        "datetime": "",
+        "datetime": "2026-01-02T03:04:05+00:00",
         "commit": None,
         "machine": Machine(hardware=hardware, software={}),
         "results": tuple(Result(record=record) for record in records),

@@ -7,7 +7,7 @@ from mpcore.gate import Judge, Policy, judge_run
 from mpcore.records import ALL_CASES, FailedTest, Requirements, Run
 
 ERRORS = Requirements(loss_error=0.01, gradient_error=0.1, update_error=0.2, low_precision_share=(0.5, 1.0))
-ACCEPTED = [run(step(ms), numerics(), datetime=str(ms)) for ms in (10.0, 10.02, 9.98)]
+ACCEPTED = [run(step(ms), numerics(), datetime=f"2026-01-0{day}") for day, ms in enumerate((10.0, 10.02, 9.98), 1)]
 DEFAULT = Policy()
 WORKLOADS = [f"w{i}" for i in range(5)]
 
@@ -26,7 +26,7 @@ def made(*records, baselines=ACCEPTED, policy=DEFAULT, confirmations=(), strict=
     failed = [failure(r.record.name, j, strict) for r in results for j in r.judgements if fails(j, strict)]
     if common and fails(common, strict):
         failed.append(FailedTest(test=ALL_CASES, sentence=common.sentence, strict=common.passed))
-    return run(datetime="now", results=tuple(results), failed=tuple(failed), common=common)
+    return run(datetime="2026-02-03T04:05:06+00:00", results=tuple(results), failed=tuple(failed), common=common)
 
 
 def fails(judgement, strict):
@@ -107,7 +107,7 @@ def test_records_before_it_say_more_of_a_record():
 
 def shared(factor):
     """A run in which all cases take that much longer, and the runs it is compared with."""
-    baselines = [run(*(step(10.0 + r / 100, workload=w) for w in WORKLOADS), datetime=str(r)) for r in range(3)]
+    baselines = [run(*(step(10.0 + r / 100, workload=w) for w in WORKLOADS), datetime=f"2026-01-0{r + 1}") for r in range(3)]
     return made(*(step(10.0 * factor, workload=w) for w in WORKLOADS), baselines=baselines), baselines
 
 

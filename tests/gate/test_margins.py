@@ -69,12 +69,18 @@ def pyproject(tmp_path):
     return pyproject
 
 
-def test_without_settings_graphs_and_eager_steps_have_margins_and_cpus_none(tmp_path):
+def test_without_settings_graphs_have_a_margin_and_cpus_none(tmp_path):
     margins = load_policy(tmp_path / "pyproject.toml").margins("bert-imdb-fp32-graph-full")
-    assert margins.time("step time", "graph") == pytest.approx(math.log(1.0125))
-    assert margins.time("eager time", "eager") == pytest.approx(math.log(1.5))
-    assert margins.time("step time", "cpu") is None
+    assert margins.time("graph") == pytest.approx(math.log(1.0125))
+    assert margins.time("cpu") is None
     assert (margins.memory, margins.points, margins.errors) == (1.0, None, 1.5)
+
+
+@pytest.mark.parametrize("how", ["graph", "cpu"])
+def test_a_margin_for_steps_is_for_all_but_eager_ones(tmp_path, how):
+    margins = load_policy(tmp_path / "pyproject.toml", ["step-time=5"]).margins("bert-imdb-fp32-eager-full")
+    assert margins.time(how) == pytest.approx(math.log(1.05))
+    assert margins.time("eager") is None
 
 
 def test_margins_are_those_of_the_table_and_of_the_cases_that_fit(pyproject):
@@ -160,9 +166,9 @@ def test_options_go_before_the_table(pyproject):
         ("=3", "expected METRIC=VALUE or CASES:METRIC=VALUE"),
         (
             "speed=3",
-            "there is no margin 'speed': expected one of step-time, eager-time, memory, points, errors, updates, pair-time, "
-            "pair-memory",
+            "there is no margin 'speed': expected one of step-time, memory, points, errors, updates, pair-time, pair-memory",
         ),
+        ("eager-time=50", "there is no margin 'eager-time'"),
         ("pair-time=0", "greater than 0"),
         ("step-time=fast", "step-time is 'fast'"),
         ("step-time=-1", "greater than 0"),

@@ -70,14 +70,18 @@ def test_what_got_slower_is_explained_by_its_kernels():
     assert "matrix product" in regression.sentence
 
 
-def test_the_eager_time_beside_a_graph_has_a_margin_of_its_own():
-    def eager(ms):
+def test_no_time_of_what_python_launches_on_a_gpu_is_judged():
+    def beside(ms):
         return step(10.0, eager=Blocks(steps=1, seconds=(ms / 1e3,)))
 
-    def status(ms):
-        return by_metric(against(eager(ms), eager(20.0), eager(20.0), eager(20.0)))["eager time"].status
+    assert [found.metric for found in against(beside(90.0), beside(20.0))] == ["step time"]
+    slow, fast = (launched(step(ms, peak_allocated_bytes=GIB)) for ms in (90.0, 20.0))
+    assert [found.metric for found in against(slow, fast, margins=Margins(step_time=1.0))] == ["memory"]
+    assert expected_seconds([fast]) is None
 
-    assert [status(ms) for ms in (20.0, 21.0, 26.0, 50.0)] == ["same", "same", "undecided", "worse"]
+
+def launched(record):
+    return record.model_copy(update={"case": record.case.model_copy(update={"execution": "eager"})})
 
 
 def test_a_cpu_is_judged_only_where_a_margin_is_given():
@@ -217,10 +221,9 @@ def test_what_all_cases_share_is_a_regression_of_its_own(factor, status):
 def test_what_python_launches_shares_nothing():
     """Its spread is not that of graphs."""
     graphs = everything(1.1)
-    eager = graphs[0].record.case.model_copy(update={"execution": "eager"})
-    launched = [BaselineMatch(of.record.model_copy(update={"case": eager}), of.accepted) for of in graphs]
+    eager = [BaselineMatch(launched(of.record), of.accepted) for of in graphs]
     assert common_change(graphs, Margins()).status == "worse"
-    assert common_change(launched, Margins()) is None
+    assert common_change(eager, Margins()) is None
 
 
 def test_a_few_cases_share_nothing():

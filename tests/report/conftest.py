@@ -23,6 +23,7 @@ from mpcore.records import (
     Selection,
     Speed,
     Training,
+    Work,
 )
 from mpcore.report.summary import SessionSummary
 
@@ -151,6 +152,24 @@ def numerics(workload, precision, gradient_error, **changes):
     )
 
 
+def work(workload, precision, casts=98, kernels=None, **changes):
+    """Of a step that keeps a quarter of a GiB."""
+    return Work(
+        **shared(workload, precision, **changes),
+        software={"torch": "2.11.0"},
+        operations={"_to_copy | bfloat16 | 8x8 | layer.[0-11] | forward": 1},
+        flops_by_dtype={"bfloat16": 100},
+        casts=casts,
+        cast_bytes=10,
+        saved_bytes=2**28,
+        synchronisations=(),
+        parameter_bytes=1,
+        gradient_bytes=1,
+        optimiser_bytes=2,
+        kernels=kernels,
+    )
+
+
 def parity(workload, trainer, version, ours, theirs, **changes):
     """Of fp16-amp; one block is ten steps of ours, and twenty of theirs."""
     others = {"ours": Blocks(steps=10, seconds=ours), "theirs": Blocks(steps=20, seconds=theirs)}
@@ -204,6 +223,24 @@ def full():
         }
         found += [judged(record, metric) for metric, record in records.items()]
     return found
+
+
+@pytest.fixture
+def counted():
+    """counted(results, casts=98): with what a step of each case that was timed does."""
+
+    def counted(results, casts=98):
+        timed = [result.record for result in results if isinstance(result.record, Speed)]
+        kernels = {"gemm": 1200, "relu": 34}
+        found = [
+            work(
+                s.case.workload, s.case.precision, casts, kernels if s.device == "cuda" else None, case=s.case, device=s.device
+            )
+            for s in timed
+        ]
+        return [*results, *(Result(record=record) for record in found)]
+
+    return counted
 
 
 @pytest.fixture

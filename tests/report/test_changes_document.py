@@ -75,6 +75,15 @@ def test_errors_stand_beside_what_was_accepted(full_run):
     assert cells(document, GRAPHS, "bf16-amp", 1)[:3] == ["2.0e-03", "1.0e-03", "-50.0 %"]
 
 
+def test_what_a_step_does_stands_beside_what_it_did(run, full, counted):
+    before, after = (run.model_copy(update={"results": tuple(counted(full, casts))}) for casts in (98, 99))
+    assert cells(changes_document(after, [before]), GRAPHS, "bf16-amp", 1) == [
+        "98", "99", "+1.0 %", "1,234", "1,234", "+0.0 %", "0.250", "0.250", "+0.0 %",
+    ]  # fmt: skip
+    alone = [each.model_copy(update={"results": each.results[len(full) :]}) for each in (before, after)]
+    assert cells(changes_document(alone[1], alone[:1]), GRAPHS, "bf16-amp")[:3] == ["98", "99", "+1.0 %"]
+
+
 def test_of_several_it_is_the_median(full_run):
     document = changes_document(full_run, timed(full_run, 1.0, 2.0, 50.0))
     assert document.title.endswith("beside 3 accepted runs")

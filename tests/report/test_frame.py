@@ -80,6 +80,22 @@ def test_a_figure_of_a_graph_is_in_the_unit_of_its_column(graphs, column, value)
     assert graphs["fp16-amp"][column] == pytest.approx(value)
 
 
+@pytest.mark.parametrize(("column", "value"), [("casts", 98), ("launches", 1234), ("saved_gib", 0.25)])
+def test_what_a_step_does_stands_in_the_row_of_its_case(run, full, counted, column, value):
+    of = {row["precision"]: row for row in rows(counted(full))}
+    assert (len(of), of["fp16-amp"][column], of["fp16-amp"]["step_ms"]) == (9, value, pytest.approx(19.214))
+    assert frame([run.model_copy(update={"results": tuple(counted(full))})])[column].tolist() == [value] * 9
+
+
+def test_a_case_that_was_only_counted_has_a_row(results, counted):
+    alone = rows(counted(results)[len(results) :])
+    assert [(row["workload"], row["casts"], row["launches"], row["step_ms"], row["batch_size"]) for row in alone] == [
+        ("bert-imdb", 98, None, None, 32),
+        ("bert-imdb", 98, None, None, 32),
+        ("resnet18-mnist", 98, None, None, 64),
+    ]
+
+
 def test_each_row_of_a_speed_says_why(full, graphs):
     speeds = {r.record.case.precision: r.record for r in full if r.record.kind == "speed"}
     assert {mode: row["why"] for mode, row in graphs.items()} == {mode: explain(speed) for mode, speed in speeds.items()}

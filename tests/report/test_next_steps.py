@@ -89,12 +89,9 @@ def test_the_pairs_are_of_what_the_session_measured(summary, run, full, compared
     )
 
 
-def test_an_eager_time_is_measured_as_eager(summary, run, full, compared):
-    assert sharpened(summary(compared(full[:1], "worse", "eager time"), accepted=[run])).endswith("--mp-execution eager")
-
-
-def test_pairs_say_nothing_of_errors_or_memory(summary, run, full, compared):
+def test_pairs_say_nothing_of_errors_or_memory_or_work(summary, run, full, compared, counted):
     others = [*compared(full[:1], "worse", "memory"), *compared(full[2:3], "worse", "gradient error")]
+    others += compared(counted(full)[-1:], "worse", "launches")
     assert commands(summary(others, accepted=[run])) == []
 
 

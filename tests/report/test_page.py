@@ -142,6 +142,17 @@ def test_history_without_accepted_runs_has_no_band(graphs):
     assert len(view.traces) == 1
 
 
+def test_history_has_no_band_for_what_python_launches_on_a_gpu(graphs):
+    def launched(record):
+        return record.model_copy(update={"case": record.case.model_copy(update={"execution": "eager"})})
+
+    results = tuple(r.model_copy(update={"record": launched(r.record)}) for r in graphs.results)
+    run = graphs.model_copy(update={"results": results, "accepted": Accepted(reason="first", datetime="2026-01-03")})
+    view = next(v for v in history([run]).views if v.label.startswith("step time of bert-imdb-fp16-amp-eager-full"))
+    assert view.columns["accepted"] == ["yes"]
+    assert "expected from" not in view.columns
+
+
 def test_every_trace_names_columns_that_are_there(graphs):
     of = list(groups(results_of(graphs)))
     panels = [panel(of) for panel in (memory, launches, kernels, curves, errors)]
@@ -198,6 +209,13 @@ def test_cases_of_the_table_are_those_of_the_frame(graphs):
     ]
     assert cases["step ms"][2] == 19.214
     assert cases["hardware"] == ["some-gpu-x2"] * 9
+    assert "casts" not in cases
+
+
+def test_the_table_of_cases_has_what_a_step_does(run, full, counted):
+    cases = embedded(page([run.model_copy(update={"results": tuple(counted(full))})]))["tables"]["cases"]
+    assert (cases["casts"], cases["launches"], cases["saved GiB"]) == ([98] * 9, [1234] * 9, [0.25] * 9)
+    assert cases["step ms"][2] == 19.214
 
 
 @pytest.mark.parametrize("count", [1, 500])

@@ -134,6 +134,12 @@ def test_the_table_of_a_graph_has_its_eager_step_its_ceiling_its_energy_and_its_
     }
 
 
+def test_what_a_step_does_has_a_table_of_its_own(run, full, counted):
+    found = section(run_document(run.model_copy(update={"results": tuple(counted(full))})), "What a step does")
+    assert row(found, "fp16-amp") == {"mode": "fp16-amp", "casts": "98", "launches": "1,234", "saved GiB": "0.250"}
+    assert len(found.tables[0].rows) == 9
+
+
 def test_how_far_references_drifted_is_said_with_its_sign(graphs, drifted):
     lead = graphs(others=[drifted({"fp32": 0.0012, "tf32": -0.0345})]).lead
     assert lead.endswith("of each mode. From the beginning to the end of the workload: fp32 +0.12 %, tf32 -3.45 %.")

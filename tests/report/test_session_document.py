@@ -44,7 +44,7 @@ def test_a_table_of_all_columns_fits_a_hundred(shown, results):
 def test_all_that_is_measured_of_nine_modes_on_a_gpu_fits_a_hundred(shown, full, worsened, status):
     document = shown(worsened(full, "accuracy", "accuracy", known=False) if status == "worse" else full)
     found = cells(document, "bert-imdb", "fp16-amp")
-    assert list(found) == ["mode", *FIGURES]
+    assert list(found) == ["mode", FIGURES[0], "eager ms", *FIGURES[1:]]
     assert found["gate"] == ("ok" if status == "same" else "failed")
     assert len(rows(section(document, "bert-imdb"))) == 9
     assert render(document, "terminal").splitlines()[1].split() == ["mode", *" ".join(FIGURES).split()]
@@ -170,6 +170,16 @@ def test_each_workload_has_a_titled_table(shown, results):
     ]
 
 
+def test_a_batch_that_is_asked_for_stands_in_the_title_though_no_speed_is_measured(shown, results):
+    numerics = next(result for result in results if result.record.kind == "numerics")
+    asked = numerics.record.case.model_copy(update={"batch_size": 64})
+    other = numerics.model_copy(update={"record": numerics.record.model_copy(update={"case": asked})})
+    assert titles(shown([numerics, other]))[:2] == [
+        "bert-imdb (tiny, eager, on Some GPU)",
+        "bert-imdb (tiny, eager, batch of 64, on Some GPU)",
+    ]
+
+
 def test_how_a_step_is_spread_stands_in_the_title(shown, many):
     (result,) = many(1)
     case = result.record.case.model_copy(update={"strategy": "ddp", "gpus": 2, "trainer": "fabric"})
@@ -251,8 +261,50 @@ def test_what_a_terminal_has_no_room_for_is_left_out_beginning_with_what_counts_
     document = shown(compared(wide, "undecided"))
     headings = re.split(" {2,}", render(document, "terminal").splitlines()[1])
     assert headings == ["mode", "step ms", "reviews/s", "x fp32", "x tf32", "GiB", "acc. %", "pts", "upd.", "gate", "since"]
-    assert SPARE[:2] == ("train_s", "gradient_error")
+    assert SPARE[-4:-2] == ("train_s", "gradient_error")
     assert widest(document) <= 100
+
+
+def test_what_a_step_does_is_shown_and_a_narrow_terminal_leaves_it_out_first(shown, full, counted):
+    document = shown(counted(full))
+    found = cells(document, "bert-imdb", "fp16-amp")
+    assert (found["casts"], found["launches"], found["saved GiB"]) == ("98", "1,234", "0.250")
+    assert any("casts, launches, saved GiB: of one step, counted." in said for said in sentences(document))
+    assert render(document, "terminal").splitlines()[1].split() == ["mode", *" ".join(FIGURES).split()]
+    assert not any("saved GiB" in said for said in sentences(shown(full)))
+
+
+def test_a_session_that_only_counts_shows_what_it_counted(shown, results, counted):
+    document = shown(counted(results)[len(results) :])
+    assert cells(document, "bert-imdb", "fp32") == {"mode": "fp32", "casts": "98", "saved GiB": "0.250", "gate": "ok"}
+    assert sentences(document)[0] == "casts, launches, saved GiB: of one step, counted."
+
+
+def eager(run, results, seconds):
+    """A run in which all graphs took so long when Python launched them."""
+    changed = [
+        r.model_copy(update={"record": r.record.model_copy(update={"eager": Blocks(steps=1, seconds=(seconds,))})})
+        for r in results
+        if r.record.kind == "speed"
+    ]
+    return run.model_copy(update={"results": tuple(changed)})
+
+
+@pytest.mark.parametrize(
+    ("accepted", "text"),
+    [((), "29.7"), ((0.0297,), "29.7"), ((0.0565, 0.0344), "29.7-56.5"), ((0.0201,), "20.1-29.7")],
+)
+def test_an_eager_time_is_a_range_over_all_that_is_known_of_it(shown, run, full, accepted, text):
+    document = shown(full, accepted=[eager(run, full, seconds) for seconds in accepted], folder="baselines/x")
+    assert cells(document, "bert-imdb", "fp16-amp")["eager ms"] == text
+    assert any("eager ms: of the same step launched by Python" in said for said in sentences(document))
+
+
+def test_a_run_on_other_terms_says_nothing_of_an_eager_time(shown, run, full):
+    other = eager(run, full, 0.0565)
+    results = [r.model_copy(update={"record": r.record.model_copy(update={"batch_size": 64})}) for r in other.results]
+    document = shown(full, accepted=[other.model_copy(update={"results": tuple(results)})], folder="baselines/x")
+    assert cells(document, "bert-imdb", "fp16-amp")["eager ms"] == "29.7"
 
 
 @pytest.mark.parametrize(

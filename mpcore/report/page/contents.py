@@ -25,7 +25,21 @@ HERE = Path(__file__).parent
 SCRIPTS = ("plotly-basic.min.js", "page.js")
 CASES = (
     *("workload", "precision", "hardware", "execution", "size", "batch_size", "step_ms", "per_second", "unit", "over_fp32"),
-    *("over_tf32", "peak_gib", "ceiling_pct", "eager_ms", "joules", "train_s", "metric", "score", "points", "gradient_error"),
+    *(
+        "over_tf32",
+        "peak_gib",
+        "ceiling_pct",
+        "eager_ms",
+        "joules",
+        "casts",
+        "launches",
+        "saved_gib",
+        "train_s",
+        "metric",
+        "score",
+        "points",
+        "gradient_error",
+    ),
     *("update_error", "verdict", "regression", "why"),
 )
 """The figures of the table of all cases."""

@@ -25,7 +25,8 @@ def history(runs: Sequence[Run]) -> Panel:
     views += [_score(where, found) for where, found in _labelled(kinds[Quality])]
     note = (
         "Run by run, not from zero. Diamonds are accepted runs. The band is where the next run is expected, 99 % "
-        "to each side, by these and by how far machine starts are known to differ. Without accepted runs there is none."
+        "to each side, by these and by how far machine starts are known to differ. There is none without accepted runs, and "
+        "none for what Python launches on a GPU."
     )
     return Panel("history", "History", note, views)
 

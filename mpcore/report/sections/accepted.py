@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mpcore.gate import BaselineMatch
 from mpcore.records import AnyRecord, Result, Run
-from mpcore.report.columns import Column, columns, table
+from mpcore.report.columns import WORK, Column, columns, table
 from mpcore.report.document import Section, Table
 from mpcore.report.rows import Row, grouped, how, rows
 from mpcore.report.text import counted, file_name, measured_at, named, short_commit, software_changes
 
-TIMES, ERRORS = ("step_ms", "peak_gib", "score"), ("gradient_error", "update_error")
-"""The figures of the two tables of a workload."""
+TABLES = (("step_ms", "peak_gib", "score"), WORK, ("gradient_error", "update_error"))
+"""The figures of a workload's tables."""
+FIGURES = tuple(figure for figures in TABLES for figure in figures)
 LISTED = ("file", "measured", "commit", "torch", "GPU", "cases", "reason")
 SHOWN = 4
 """Names in a line, of what may be all cases."""
@@ -24,8 +25,7 @@ def changed_figures(run: Run, matches: Sequence[BaselineMatch]) -> list[Section]
     medians = _medians(record for match in matches for record in match.accepted.values())
     found = [_beside(row, medians) for row in rows(run.results)]
     return [
-        Section(_title(group[0]), tables=[t for figures in (TIMES, ERRORS) if (t := _table(group, figures))])
-        for group in grouped(found)
+        Section(_title(group[0]), tables=[t for figures in TABLES if (t := _table(group, figures))]) for group in grouped(found)
     ]
 
 
@@ -61,14 +61,14 @@ def _medians(accepted: Iterable[AnyRecord]) -> dict[tuple[str, str], float]:
     """By case and figure."""
     found: dict[tuple[str, str], list[float]] = {}
     for row in (row for record in accepted for row in rows([Result(record=record)])):
-        for figure in (*TIMES, *ERRORS):
+        for figure in FIGURES:
             if row[figure] is not None:
                 found.setdefault((row["case"], figure), []).append(row[figure])
     return {place: statistics.median(values) for place, values in found.items()}
 
 
 def _beside(row: Row, medians: Mapping[tuple[str, str], float]) -> Row:
-    for figure in (*TIMES, *ERRORS):
+    for figure in FIGURES:
         before = medians.get((row["case"], figure))
         row |= {f"{figure} before": before, f"{figure} change": _change(row[figure], before)}
     return row

@@ -29,7 +29,9 @@ def runs_shown(runs: Sequence[Run]) -> Section:
         for run in runs
     ]
     several = len({run.machine.hardware.key for run in runs}) < len(runs)
-    said = ["Where there are several runs of one hardware, figures are the median."] if several else []
+    said = (
+        ["Where there are several runs of one hardware, figures are the median, and eager times the range."] if several else []
+    )
     return Section("Runs", tables=[Table(["hardware", "file", "measured", "commit", "torch"], rows, "lllll")], sentences=said)
 
 
@@ -88,7 +90,13 @@ def _varies(lines: Sequence[Line]) -> bool:
     return len({(*case[:4], case[5]) for case in ours}) < len(ours)
 
 
+def _text(figure: Figure, line: Line) -> str:
+    if line.value is None:
+        return "diverged"
+    return figure.text(line.value) + ("" if line.highest is None else f"-{figure.text(line.highest)}")
+
+
 def _cell(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> str:
-    values = ["diverged" if line.value is None else figure.text(line.value) for line in lines]
+    values = [_text(figure, line) for line in lines]
     marked = [f"{value} {marks.get(line.source, '')}".rstrip() for value, line in zip(values, lines, strict=True)]
     return ", ".join(marked) or "-"

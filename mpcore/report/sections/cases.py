@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from mpcore.records import FailedTest, Result
-from mpcore.report.columns import PARITY, SUMMARY, columns, table
+from mpcore.records import FailedTest, Result, Run
+from mpcore.report.columns import PARITY, SUMMARY, WORK, columns, table
 from mpcore.report.document import Section
+from mpcore.report.eager import eager_ranges
 from mpcore.report.rows import Row, grouped, how, parity_rows, rows
 
-SPARE = ("train_s", "gradient_error", "update_error", "score")
+SPARE = (*reversed(WORK), "eager_ms", "train_s", "gradient_error", "update_error", "score")
 """What a terminal leaves out first where it is too narrow: reports have it."""
 LEGEND = (
     "x fp32, x tf32: times as fast as that mode; an eager step in blocks beside that mode's, which its step ms, a median of "
@@ -15,19 +16,29 @@ LEGEND = (
     "perplexity per cent, by which it is better than fp32, same seeds. grad., upd.: relative errors of a gradient and of 20 "
     'updates against FP64. "-": not measured.'
 )
+MEASURED = ("step_ms", "train_s", "gradient_error")
+"""What the legend is about."""
+LAUNCHED = " eager ms: of the same step launched by Python, from the lowest to the highest of this and accepted runs."
+COUNTED = " casts, launches, saved GiB: of one step, counted."
 SINCE = " since: the gravest of what changed since accepted runs."
 
 
-def cases(results: Sequence[Result], failed: Sequence[FailedTest], device: str, *, folded: bool = False) -> list[Section]:
-    """A section for each workload, and, unless they are folded, one that explains the headings."""
-    found = rows(results, failed)
+def cases(
+    results: Sequence[Result], failed: Sequence[FailedTest], device: str, accepted: Sequence[Run] = (), *, folded: bool = False
+) -> list[Section]:
+    """A section for each workload, and, unless they are folded, one that explains the headings. accepted: runs whose eager
+    times are shown together with these."""
+    ranges = eager_ranges(results, accepted)
+    found = [row | {"eager_ms": ranges.get(row["case"])} for row in rows(results, failed)]
     since = any(row["regression"] not in (None, "new") for row in found)
     shown = columns([*SUMMARY, *(["regression"] if since else [])], brief=True)
     sections = [
         Section(_title(group, device), tables=[table(group, shown, SPARE)], sentences=_reasons(group), folded=folded)
         for group in grouped(found)
     ]
-    legend = Section(lead=LEGEND + SINCE * since)
+    measured = any(row[name] is not None for row in found for name in MEASURED)
+    counted = any(row["casts"] is not None for row in found)
+    legend = Section(lead=(LEGEND * measured + LAUNCHED * bool(ranges) + COUNTED * counted + SINCE * since).strip())
     return sections if folded or not sections else [*sections, legend]
 
 
@@ -40,7 +51,7 @@ def against_trainers(results: Sequence[Result], title: str, *, folded: bool = Fa
 
 def _title(group: Sequence[Row], device: str) -> str:
     first = group[0]
-    batch = next((f", batch of {row['batch_size']}" for row in group if row["batch_size"]), "")
+    batch = next((f", batch of {found}" for row in group if (found := row["batch_size"] or row["batch"])), "")
     return f"{first['workload']} ({first['size']}, {how(first)}{batch}, on {device})"
 
 

@@ -9,7 +9,7 @@ from mpcore.kernels.difference import explain_difference
 from mpcore.records import AnyRecord, Result, Run, Speed
 from mpcore.report.change import Change, changes_of
 from mpcore.report.document import Section, Table
-from mpcore.report.figure import CHANGES, PARITY, SCORE, STEP
+from mpcore.report.figure import CHANGES, EAGER, PARITY, SCORE, STEP
 from mpcore.report.rows import parity_rows, rows
 from mpcore.report.text import measured_at, named
 from mpcore.store import comparable
@@ -86,6 +86,8 @@ def _rest(found: Sequence[Sequence[Change]]) -> Section:
     """How many cases are not worth a line."""
     counts = [f"{of[0].figure.name} {sum(not c.listed for c in of)} of {len(of)}" for of in found]
     limits = f"less than {STEP.listed:g} %, a score that is a percentage by less than {SCORE.listed:g} points"
+    if any(of[0].figure is EAGER for of in found):
+        limits += f", an eager time by less than the {EAGER.listed:g} % that machine starts differ by"
     return Section("Not listed", sentences=[f"Cases that changed by {limits}: {', '.join(counts)}."])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from mpcore.records import Drift, Numerics, Quality, Result, Run, Speed
-from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, Column, columns, table
+from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, WORK, Column, columns, table
 from mpcore.report.document import Section
 from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, rows
 from mpcore.report.sections.notes import drifted
@@ -23,7 +23,7 @@ def _group(part: Sequence[Row], results: Sequence[Result]) -> Section:
     own = [result for result in results if group_of(keys(result.record.case)) == group]
     batch = f", batches of {first['batch']}" if first["batch"] else ""
     title = f"{first['workload']}, {first['size']}, {how(first)}{batch}"
-    sections = [*_speed(part, own), *_trainings(part, _of(Quality, own)), *_errors(part, _of(Numerics, own))]
+    sections = [*_speed(part, own), *_work(part), *_trainings(part, _of(Quality, own)), *_errors(part, _of(Numerics, own))]
     return Section(title, sections=[*sections, Section("Verdicts", tables=[table(part, columns(VERDICTS))])])
 
 
@@ -46,6 +46,12 @@ def _speed(part: Sequence[Row], own: Sequence[Result]) -> list[Section]:
     )
     reasons = [f"{row['precision']}: {'; '.join(filter(None, [row['why'], row['remark']]))}." for row in timed]
     return [Section("Speed", lead, [table(timed, columns(SPEED))], reasons)]
+
+
+def _work(part: Sequence[Row]) -> list[Section]:
+    counted = [row for row in part if row["casts"] is not None]
+    lead = "Counted in one step that Python launches, and kernels as it is executed."
+    return [Section("What a step does", lead, [table(counted, columns(("precision", *WORK)))])] if counted else []
 
 
 def _trainings(part: Sequence[Row], trained: Sequence[Quality]) -> list[Section]:

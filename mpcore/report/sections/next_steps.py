@@ -9,7 +9,7 @@ from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 
 NUMBERED = re.compile(r"(\d{4,}_)[\w.+-]+\.json")
-TIMED = ("step time", "eager time", "graph memory")
+TIMED = ("step time", "graph memory")
 """What pairs of processes measure."""
 UNSAVED = "nothing was saved: --benchmark-autosave saves a run in .benchmarks, --benchmark-json FILE where you like"
 
@@ -53,9 +53,9 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
     speeds = [(r.record.case, r.regressions) for r in summary.run.results if isinstance(r.record, Speed)]
     if summary.run.common and summary.run.common.status == "worse":
         return [case for case, _ in speeds if case.execution == "graph"]
-    timed = [(case, r) for case, regressions in speeds for r in regressions if r.metric in TIMED]
-    found = [(case, r) for case, r in timed if r.status == "worse"] or [(c, r) for c, r in timed if r.status == "undecided"]
-    return [case.model_copy(update={"execution": "eager"}) if r.metric == "eager time" else case for case, r in found]
+    timed = [(case, r.status) for case, regressions in speeds for r in regressions if r.metric in TIMED]
+    found = {status: [case for case, of in timed if of == status] for status in ("worse", "undecided")}
+    return found["worse"] or found["undecided"]
 
 
 def _options(cases: list[Case], selection: Selection) -> list[str]:
