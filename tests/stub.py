@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from mpcore.kernels.profile import profile_of
-from mpcore.records import Blocks, Case, Hardware, Listing, Machine, Timing
+from mpcore.records import Blocks, Case, Hardware, Listing, Machine, Operation, Timing, Work
+from mpcore.records.protocol import KINDS
 
 SCRIPT = """
 import json, os, random, signal, sys, time
@@ -56,9 +57,18 @@ def timing(workload: str, step_seconds: float = 0.001, **changed) -> Timing:
     return Timing(case=case(workload), blocks=Blocks(steps=10, seconds=(10 * step_seconds,) * 3), **(terms | changed))
 
 
-def listing(*workloads: str, unknown=(), torch="2.11.0") -> Listing:
+def work(workload: str, casts: int = 1, **changed) -> Work:
+    """Of a step with so many casts in its module `layer`, and nothing else."""
+    terms = {"workload_version": 1, "device": "cpu", "batch_size": 32, "unit": "rows", "software": {"torch": "2.11.0"}}
+    none = dict.fromkeys(("saved_bytes", "parameter_bytes", "gradient_bytes", "optimiser_bytes"), 0)
+    operations = {Operation("_to_copy", "bfloat16", "8", "layer", "forward").text: casts}
+    counts = {"casts": casts, "cast_bytes": 6 * casts, "operations": operations, "flops_by_dtype": {}, "synchronisations": ()}
+    return Work(case=case(workload), **(terms | none | counts | changed))
+
+
+def listing(*workloads: str, unknown=(), torch="2.11.0", kinds=KINDS) -> Listing:
     machine = Machine(hardware=HARDWARE, software={"torch": torch})
-    return Listing(machine=machine, cases=tuple((case(name), None) for name in workloads), unknown=unknown)
+    return Listing(machine=machine, cases=tuple((case(name), None) for name in workloads), unknown=unknown, kinds=kinds)
 
 
 def tree(folder: Path, seconds: dict[str, float], **plan) -> Path:

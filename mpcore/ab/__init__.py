@@ -1,6 +1,7 @@
-"""Base against head, in pairs of fresh processes. Without torch, which only those processes import."""
+"""Base against head, by time in pairs of fresh processes, or by work. Without torch, which only those processes import."""
 
 from mpcore.ab.compare import compare
 from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
+from mpcore.ab.work import all_work, compare_work
 
-__all__ = ["Checkout", "RevisionError", "checkouts", "compare", "repository"]
+__all__ = ["Checkout", "RevisionError", "all_work", "checkouts", "compare", "compare_work", "repository"]

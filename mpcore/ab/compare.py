@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from mpcore.ab.listings import matched
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import Scheduler, Start, start
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_ERROR_RATE, PAIR_LOOKS
 from mpcore.gate.margins import Policy
-from mpcore.records import Case, Comparison, Listing, PairedCase, Selection
-from mpcore.selection import SelectionError
+from mpcore.records import Comparison, PairedCase, Selection
 
 Progress = Callable[[str], None]
 
@@ -39,9 +39,8 @@ def compare(
     with Scheduler(base, head, selection, seed=seed, start=start) as scheduler:
         progress("base and head list their cases")
         listings = scheduler.listings()
-        _check((base, head), listings)
-        common, new, failures, skipped = _matched(*listings)
-        tests = [SequentialTest(case, policy.margins(case.id)) for case in common]
+        found = matched((base, head), listings)
+        tests = [SequentialTest(case, policy.margins(case.id)) for case in found.common]
         confidence = 1 - PAIR_ERROR_RATE / len(looks)
         _measure(scheduler, tests, looks, confidence, progress)
         worse = [test for test in tests if not test.out and test.status(confidence) == "worse"]
@@ -55,10 +54,10 @@ def compare(
         datetime=datetime.now(UTC).isoformat(timespec="seconds"),
         cases=(
             *(test.paired_case(confidence) for test in tests if not test.out),
-            *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in new),
+            *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in found.new),
         ),
-        failures=failures | {test.case.id: test.failure for test in tests if test.failure is not None},
-        skipped=skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
+        failures=found.failures | {test.case.id: test.failure for test in tests if test.failure is not None},
+        skipped=found.skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
     )
 
 
@@ -98,38 +97,3 @@ def _timed(numbers: range, progress: Progress) -> Iterator[int]:
         yield number
         seconds = round((time.monotonic() - begin) * (numbers.stop - number - 1))
         left = f", about {seconds // 60} min {seconds % 60:02d} s left"
-
-
-def _check(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listing]) -> None:
-    """What neither has is a mistake in the selection, and a tree that nothing is imported from is another's code."""
-    base, head = (dict(listing.unknown) for listing in listings)
-    mistakes = [sentence for name, sentence in head.items() if name in base]
-    if mistakes:
-        raise SelectionError("; ".join(mistakes))
-    if not any(listing.cases for listing in listings):
-        raise SelectionError("; ".join([*base.values(), *head.values()]) or "nothing is selected")
-    if len({checkout.tree for checkout in checkouts}) > 1 and len({checkout.python for checkout in checkouts}) == 1:
-        for checkout, listing in zip(checkouts, listings, strict=True):
-            if not listing.own:
-                raise SelectionError(
-                    f"{checkout.name}: nothing is imported from {checkout.tree}, so that it would be measured with the code "
-                    "that is installed: expected a tree with the package mpcore, or with a file of --mp-load"
-                )
-
-
-def _matched(base: Listing, head: Listing) -> tuple[list[Case], list[Case], dict[str, str], dict[str, str]]:
-    """Cases that both can run; those that only head has; by case, why it fails; and why it cannot be run here."""
-    before, after = dict(base.cases), dict(head.cases)
-    common: list[Case] = []
-    new: list[Case] = []
-    failures = {case.id: "base has it and head does not" for case in before if case not in after}
-    skipped: dict[str, str] = {}
-    for case, reason in after.items():
-        runs_in_base = case in before and before[case] is None
-        if reason is None:
-            (common if runs_in_base else new).append(case)
-        elif runs_in_base:
-            failures[case.id] = f"base runs it and head does not: {reason}"
-        else:
-            skipped[case.id] = reason
-    return common, new, failures, skipped

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Listing, Selection
-from mpcore.runner import Measured, Runner, RunnerError
+from mpcore.runner import Measured, Runner
 
 BALANCED = 6
 """In so many pairs in a row head comes first in half of them."""
@@ -69,7 +70,7 @@ class Scheduler:
         try:
             for checkout in self._checkouts:
                 processes.append(self._start(checkout, self._selection))
-            base, head = (_listing(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
+            base, head = (listed(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
         finally:
             for process in processes:
                 process.close()
@@ -102,10 +103,3 @@ def _order(seed: int) -> Iterator[int]:
         random_.shuffle(firsts)
         for first in firsts:
             yield from (first, 1 - first)
-
-
-def _listing(name: str, checkout: Checkout, process: Process) -> Listing:
-    try:
-        return process.listing()
-    except RunnerError as error:
-        raise RunnerError(f"{name} ({checkout.name}) cannot be measured: {error}") from error

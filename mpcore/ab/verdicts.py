@@ -83,10 +83,10 @@ def memory_regression(case: Case, base_bytes: int, head_bytes: int, margin: floa
     )
 
 
-def only_in_head(case: Case) -> Regression:
+def only_in_head(case: Case, kind: str = KIND, metric: str = "step time") -> Regression:
     """Of a case that base does not run."""
     sentence = f"{case.id}: only head has it, there is nothing to compare it with"
-    return Regression(kind=KIND, case=case.id, metric="step time", status="new", value=None, limit=None, sentence=sentence)
+    return Regression(kind=kind, case=case.id, metric=metric, status="new", value=None, limit=None, sentence=sentence)
 
 
 def _seconds(pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:

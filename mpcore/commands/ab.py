@@ -1,7 +1,8 @@
-"""Base against head, in pairs of fresh processes on this machine.
+"""Base against head, in pairs of fresh processes on this machine, or by work alone.
 
 Exit codes: 1 where anything is worse, whatever else happened; else 2 where something failed or nothing was compared; else 3
-where anything is undecided; else 0. An error of usage is 2, and an interruption 128 and the number of its signal.
+where anything is undecided; else 0, also where work is changed in a direction that is neither better nor worse. An error of
+usage is 2, and an interruption 128 and the number of its signal.
 """
 
 import argparse
@@ -23,15 +24,25 @@ def add(commands: Commands) -> None:
         "slower. BASE and HEAD are git revisions or folders (./NAME, where a folder is named like a revision). Without HEAD it "
         "is the working tree as it is, uncommitted changes included. With a Python of its own for either side BASE may be left "
         "out: then the same tree runs in two environments. A file of --mp-load, or of pytest's option mp_load, that lies in "
-        "the tree is each side's own. Of the margins, pair-time and pair-memory count here."
+        "the tree is each side's own. Of the margins, pair-time and pair-memory count here. With --work-only nothing is timed: "
+        "what a step does is counted and has to be the same, on a CPU too, in a minute."
     )
-    codes = "exit code: 0 same or better, 1 worse (whatever else happened), 2 usage or failure, 3 undecided"
+    codes = (
+        "exit code: 0 same, better, or work that is changed in no known direction, which is shown; 1 worse (whatever else "
+        "happened); 2 usage or failure; 3 undecided"
+    )
     parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
     parser.add_argument("base", nargs="?", metavar="BASE", help="a git revision or a folder")
     parser.add_argument("head", nargs="?", metavar="HEAD", help="the same (default: the working tree)")
     for side in ("base", "head"):
         runs = f"what runs {side} (default: the Python that runs this)"
         parser.add_argument(f"--{side}-python", metavar="PYTHON", help=runs)
+    parser.add_argument(
+        "--work-only",
+        action="store_true",
+        help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options of all "
+        "workloads, synthetic ones too, in all modes, also those on request, in size tiny, on the CPU",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there as markdown, too")
     add_margin_option(parser.add_argument)
@@ -59,13 +70,13 @@ def exit_code(comparison: Comparison) -> int:
     """See above."""
     if "worse" in comparison.statuses:
         return 1
-    if comparison.failures or not comparison.statuses - {"new"}:
+    if comparison.failures or not comparison.statuses - {"new", "incomparable"}:
         return 2
     return 3 if "undecided" in comparison.statuses else 0
 
 
 def _compared(options: argparse.Namespace) -> Comparison:
-    from mpcore.ab import RevisionError, checkouts, compare, repository
+    from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, repository
 
     selection, policy = selection_of(options), policy_of(options)
     for path in (options.json, options.markdown):
@@ -75,6 +86,8 @@ def _compared(options: argparse.Namespace) -> Comparison:
             raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
     with checkouts(options.base, options.head, options.base_python, options.head_python) as (base, head):
         placed = in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
+        if options.work_only:
+            return compare_work(base, head, all_work(placed), progress=tell)
         return compare(base, head, placed, policy, progress=tell)
 
 

@@ -31,8 +31,9 @@ class Pair(Record):
 
 
 class PairedCase(Record):
-    """A case in base and head. confirmation: pairs that were measured because the others said `worse`. lost: why pairs are not
-    whole. pool_bytes: what the graph holds, the median of the processes, of base and of head."""
+    """A case in base and head. pairs: none where work was compared, which repeats. confirmation: pairs that were measured
+    because the others said `worse`. lost: why pairs are not whole. pool_bytes: what the graph holds, the median of the
+    processes, of base and of head."""
 
     case: Case
     pairs: tuple[Pair, ...]
@@ -43,14 +44,15 @@ class PairedCase(Record):
 
 
 class Comparison(Record):
-    """Base against head. failures and skipped: by case, why nothing can be said of it; skipped where this machine runs it in
-    neither."""
+    """Base against head. by: what was compared, times or work. seed: of the order within pairs, None where there are none.
+    failures and skipped: by case, why nothing can be said of it; skipped where this machine runs it in neither."""
 
     kind: Literal["comparison"] = "comparison"
+    by: Literal["time", "work"] = "time"
     base: Revision
     head: Revision
     selection: Selection
-    seed: int
+    seed: int | None = None
     datetime: str
     cases: tuple[PairedCase, ...]
     failures: dict[str, str] = {}

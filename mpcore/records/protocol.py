@@ -1,6 +1,6 @@
 """What is said to a process that measures, and what it answers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt
 
@@ -10,14 +10,17 @@ from mpcore.records.machine import Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.profile import Profile
 from mpcore.records.speed import Speed
+from mpcore.records.work import Work
+
+RequestKind = Literal["timing", "speed", "work"]
 
 
 class Request(Record):
-    """What a process is to do: to measure a `Timing` of a case, or a `Speed`; or, with no case, to list those of its selection.
-    slowdown: how many times longer a step is made to take, by a wait on the device."""
+    """What a process is to do: to measure a `Timing` of a case, a `Speed` or its `Work`; or, with no case, to list those of its
+    selection. slowdown: how many times longer a step is made to take, by a wait on the device."""
 
     case: Case | None = None
-    kind: Literal["timing", "speed"] = "timing"
+    kind: RequestKind = "timing"
     profile: bool = False
     slowdown: Annotated[Number, Field(ge=1)] = 1.0
 
@@ -51,13 +54,17 @@ class Failure(Record):
 
 class Listing(Record):
     """The cases of a selection, each with the reason where the machine cannot run it. unknown: what the selection names and is
-    not there, each with a sentence. own: whether anything was imported from the tree that the process runs in."""
+    not there, each with a sentence. own: whether anything was imported from the tree that the process runs in. kinds: of
+    requests that the process understands; one of an older commit does not say, and understands these two."""
 
     kind: Literal["listing"] = "listing"
     machine: "Machine"
     cases: tuple[tuple[Case, str | None], ...]
     unknown: tuple[tuple[str, str], ...] = ()
     own: bool = True
+    kinds: tuple[str, ...] = ("timing", "speed")
 
 
-Response = Annotated[Ready | Listing | Timing | Speed | Failure, Field(discriminator="kind")]
+KINDS: tuple[str, ...] = get_args(RequestKind)
+"""What a process of this version understands."""
+Response = Annotated[Ready | Listing | Timing | Speed | Work | Failure, Field(discriminator="kind")]

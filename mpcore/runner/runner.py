@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from mpcore.records import Case, Failure, Listing, Ready, Request, Response, Selection, Speed, Timing
+from mpcore.records import Case, Failure, Listing, Ready, Request, Response, Selection, Speed, Timing, Work
+from mpcore.records.protocol import RequestKind
 from mpcore.runner.process import Process, RunnerError
 
 READY_SECONDS = 600.0
@@ -15,7 +15,7 @@ READY_SECONDS = 600.0
 CASE_SECONDS = 900.0
 """For a case: compilation is the slowest."""
 
-Measured = Timing | Speed | Failure
+Measured = Timing | Speed | Work | Failure
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Timeouts:
 class Runner:
     """A fresh process for one tree, started at once, and killed with all that it has started once it is closed.
 
-    python: what runs it, that of this process unless given. path: where it finds modules first, the tree itself and its `src`
-    unless given.
+    python: what runs it, the one of this process unless given. path: where it finds modules first, the tree and its `src`
+    unless given. environment: variables of its own, where this process has none of that name.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class Runner:
         python: str | None = None,
         *,
         path: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
         timeouts: Timeouts = Timeouts(),
     ) -> None:
         self._tree = tree
         self._selection = selection
         self._python = python or sys.executable
         self._path = [str(p) for p in (tree, tree / "src") if p.is_dir()] if path is None else list(path)
+        self._environment = dict(environment or {}) | os.environ
         self._timeouts = timeouts
         self._ready = False
         self._process: Process | None = self._start()
@@ -59,7 +61,9 @@ class Runner:
     def listing(self) -> Listing:
         """The cases of the selection. Raises RunnerError where the process does not live to list them, or the selection names
         what is not there."""
-        response = self._request(Request())
+        requests = [Request()]
+        self._send(requests)
+        response = self._response(requests)
         assert isinstance(response, Listing)
         return response
 
@@ -67,7 +71,7 @@ class Runner:
         self,
         cases: Sequence[Case],
         *,
-        kind: Literal["timing", "speed"] = "timing",
+        kind: RequestKind = "timing",
         profile: bool = False,
         slowdown: float = 1.0,
     ) -> dict[Case, Measured]:
@@ -77,18 +81,21 @@ class Runner:
         A process that does not live through a case is the failure of that case, and those after it are measured in a new one.
         A process that does not begin is the failure of all.
         """
-        found: dict[Case, Measured] = {}
-        for case in cases:
-            try:
-                response = self._request(Request(case=case, kind=kind, profile=profile, slowdown=slowdown))
-                assert not isinstance(response, Ready | Listing)
-                found[case] = response
-            except RunnerError as error:
-                found[case] = Failure(case=case, sentence=str(error))
-                if not self._ready:
-                    return found | {c: Failure(case=c, sentence=str(error)) for c in cases if c not in found}
-                self.close()
-        return found
+        return dict(self.measuring(cases, kind=kind, profile=profile, slowdown=slowdown))
+
+    def measuring(
+        self,
+        cases: Sequence[Case],
+        *,
+        kind: RequestKind = "timing",
+        profile: bool = False,
+        slowdown: float = 1.0,
+    ) -> Iterator[tuple[Case, Measured]]:
+        """The same, case by case, to be taken to the end. The process begins before the first is taken, so that two can
+        measure at once."""
+        requests = [Request(case=case, kind=kind, profile=profile, slowdown=slowdown) for case in cases]
+        self._send(requests)
+        return self._measured(requests)
 
     def close(self) -> None:
         if self._process is not None:
@@ -98,19 +105,40 @@ class Runner:
     def _start(self) -> Process:
         inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
         path = os.pathsep.join([*self._path, *(str(Path(p).resolve()) for p in inherited)])
-        process = Process([self._python, "-m", "mpcore.runner"], self._tree, os.environ | {"PYTHONPATH": path})
+        process = Process([self._python, "-m", "mpcore.runner"], self._tree, self._environment | {"PYTHONPATH": path})
         process.send(self._selection)
         return process
 
-    def _request(self, request: Request) -> Response:
-        """Raises RunnerError."""
-        self._process = self._process or self._start()
+    def _send(self, requests: Sequence[Request]) -> None:
+        if self._process is not None:
+            for request in requests:
+                self._process.send(request)
+
+    def _measured(self, requests: Sequence[Request]) -> Iterator[tuple[Case, Measured]]:
+        """Of requests that were sent, where there was a process to send them to."""
+        cases = [request.case for request in requests if request.case is not None]
+        for number, case in enumerate(cases):
+            try:
+                response = self._response(requests[number:])
+            except RunnerError as error:
+                if not self._ready:
+                    yield from ((c, Failure(case=c, sentence=str(error))) for c in cases[number:])
+                    return
+                self.close()
+                response = Failure(case=case, sentence=str(error))
+            assert not isinstance(response, Ready | Listing)
+            yield case, response
+
+    def _response(self, requests: Sequence[Request]) -> Response:
+        """To the first of them. A process that has to be started for it is sent them all. Raises RunnerError."""
+        if self._process is None:
+            self._process = self._start()
+            self._send(requests)
         if not self._ready:
             first = self._process.receive(self._timeouts.ready, "to get ready")
             if isinstance(first, Failure):
                 raise RunnerError(first.sentence)
             self._ready = True
-        self._process.send(request)
         return self._process.receive(self._timeouts.case, "for one response")
 
 
@@ -124,5 +152,5 @@ def confirm(case: Case, selection: Selection) -> Speed | str:
             measured = runner.measure([case], kind="speed")[case]
     except RunnerError as error:
         return str(error)
-    assert not isinstance(measured, Timing)
+    assert isinstance(measured, Speed | Failure)
     return measured.sentence if isinstance(measured, Failure) else measured

@@ -6,7 +6,7 @@ import io
 import pytest
 from reading import row, rows, section, sentences, titles
 
-from mpcore.records import FailedTest, Published, Result
+from mpcore.records import Blocks, FailedTest, Published, Result
 from mpcore.report.document import Document
 from mpcore.report.documents import comparison_document
 from mpcore.report.render import FORMATS, render
@@ -96,6 +96,42 @@ def test_of_several_runs_of_one_hardware_it_is_the_median(run):
     assert values(document, "throughput", "fp16-amp") == {"gpu-a": 256, "gpu-b": 128}
     assert {x["source"] for x in lines(document)} == {"0001_run.json", "median of 3 runs"}
     assert any("the median" in said for said in sentences(document))
+
+
+def launched(run, seconds, precision="fp16-amp"):
+    """With another eager time of a graph."""
+    eager = Blocks(steps=1, seconds=(seconds,))
+    results = (
+        Result(record=r.record.model_copy(update={"eager": eager}))
+        if (r.record.kind, r.record.case.precision) == ("speed", precision)
+        else r
+        for r in run.results
+    )
+    return run.model_copy(update={"results": tuple(results)})
+
+
+def test_of_eager_times_it_is_the_range(graphs):
+    runs = [on(graphs, "GPU A"), *(on(launched(graphs, seconds), "GPU B") for seconds in (0.04312, 0.0565, 0.0344))]
+    document = comparison_document(runs)
+    found = across(document, "Eager time, ms", "fp16-amp")
+    assert (found["gpu-a"], found["gpu-b"]) == ("29.7", "34.4-56.5")
+    times = [x for x in lines(document) if (x["figure"], x["precision"]) == ("eager time", "fp16-amp")]
+    assert [(x["highest"], x["source"]) for x in times] == [("", "0001_run.json"), ("56.5", "range of 3 runs")]
+    assert "figures are the median, and eager times the range." in section(document, "Runs").sentences[0]
+
+
+@pytest.mark.parametrize(("seconds", "listed"), [(0.0297 * 1.8, False), (0.0297 * 1.9, True)])
+def test_an_eager_time_has_changed_where_no_machine_start_makes_it_so(graphs, seconds, listed):
+    document = comparison_document([graphs, launched(graphs, seconds)])
+    assert ("Eager time, ms" in titles(document)) is listed
+
+
+def test_any_change_of_what_a_step_does_is_listed(run, full, counted):
+    before, after = (run.model_copy(update={"results": tuple(counted(full, casts))}) for casts in (9998, 9999))
+    document = comparison_document([before, after])
+    assert section(document, "Casts, a step").tables[0].rows[0][1:] == ["9,998", "9,999", "+0.0 %"]
+    assert len(section(document, "Casts, a step").tables[0].rows) == 9
+    assert "casts 0 of 9, launches 9 of 9, saved for the backward pass 9 of 9" in section(document, "Not listed").sentences[0]
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 64}, {"workload_version": 2}], ids=["batch", "version"])
@@ -201,6 +237,7 @@ def test_two_runs_of_one_machine_are_from_a_to_b(graphs):
         ["bert-imdb-fp16-amp-graph-full", "19.214", "20.175", "+5.0 %"],
     ]
     assert "step time 7 of 9, eager time 9 of 9" in section(document, "Not listed").sentences[0]
+    assert "an eager time by less than the 85 % that machine starts differ by" in section(document, "Not listed").sentences[0]
     [kernels] = section(document, "Kernels").sentences
     assert kernels.startswith("bert-imdb-bf16-amp-graph-full, whose step time changed most: a step takes 19.31 ms")
 
@@ -235,7 +272,7 @@ def test_what_only_one_has_or_cannot_be_compared_is_named(run):
 
 def test_a_file_of_two_runs_has_the_lines_of_both(run):
     found = lines(comparison_document([run, slower(run, 2, "fp16-amp")]))
-    names = "workload size execution batch precision hardware figure unit value published setting source"
+    names = "workload size execution batch precision hardware figure unit value published setting source highest"
     assert list(found[0]) == names.split()
     steps = [x for x in found if (x["figure"], x["precision"]) == ("step time", "fp16-amp")]
     assert [(x["source"], float(x["value"]), x["unit"]) for x in steps] == [

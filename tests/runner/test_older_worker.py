@@ -61,6 +61,7 @@ def test_its_listing_is_read(tmp_path):
     assert listing.cases[0][0] == CASE
     assert "trainer" not in json.loads(SAID[1])["cases"][0][0]
     assert (listing.machine.hardware.device, listing.own) == ("cpu", True)
+    assert listing.kinds == ("timing", "speed")
 
 
 def test_its_timing_is_read_without_what_is_not_known_here(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import pytest
 import stub
@@ -80,6 +81,58 @@ def test_a_hang_is_ended(tmp_path):
 def test_a_response_of_another_layout_is_told(tmp_path):
     with Runner(stub.tree(tmp_path, ALL, answers={"a": {"kind": "failure"}}), Selection()) as runner:
         assert "another layout than this version reads: failure.case" in sentences(runner.measure([A]))["a"]
+
+
+def test_two_measure_at_once(tmp_path):
+    """The second begins before the answers of the first are taken."""
+    does = {"a": "open('began', 'w').close()"}
+    first, second = (stub.tree(tmp_path / name, ALL, does=does) for name in ("first", "second"))
+    with Runner(first, Selection()) as one, Runner(second, Selection()) as other:
+        begun = one.measuring([A, B]), other.measuring([A, B])
+        _until((first / "began").exists)
+        _until((second / "began").exists)
+        assert [[case for case, _ in answers] for answers in begun] == [[A, B], [A, B]]
+
+
+def test_a_crash_loses_no_case_that_was_asked_for_before_it(tmp_path):
+    tree = stub.tree(tmp_path, ALL, does={"a": "os.abort()"})
+    with Runner(tree, Selection()) as runner:
+        measured = dict(runner.measuring([A, B, C]))
+    assert [isinstance(measured[case], Timing) for case in (A, B, C)] == [False, True, True]
+
+
+def test_a_process_that_does_not_get_ready_is_waited_for_once(tmp_path):
+    tree = stub.tree(tmp_path, ALL, first="time.sleep(1000)")
+    with Runner(tree, Selection(), timeouts=Timeouts(ready=1.0)) as runner:
+        begin = time.monotonic()
+        measured = runner.measure([A, B, C])
+    assert time.monotonic() - begin < 3
+    assert set(sentences(measured).values()) == {"its process took more than 1 s to get ready and was ended"}
+    assert len(measured) == 3
+
+
+def test_work_is_counted(tmp_path):
+    tree = stub.tree(tmp_path, ALL, answers={"a": stub.work("a").model_dump(mode="json")})
+    with Runner(tree, Selection()) as runner:
+        assert runner.measure([A], kind="work") == {A: stub.work("a")}
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(None, "1"), ("7", "7")])
+def test_a_variable_of_its_own_counts_where_the_user_has_set_none(tmp_path, monkeypatch, outer, inner):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if outer is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", outer)
+    tree = stub.tree(tmp_path, ALL, first="open('threads', 'w').write(os.environ['OMP_NUM_THREADS'])")
+    with Runner(tree, Selection(), environment={"OMP_NUM_THREADS": "1"}) as runner:
+        runner.listing()
+    assert (tree / "threads").read_text() == inner
+
+
+def _until(true, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("python", ["nowhere/python", "/dev/null"])

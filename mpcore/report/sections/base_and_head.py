@@ -1,10 +1,12 @@
-"""Base against head: which they are, a row for each case, and a sentence for all that is not the same."""
+"""Base against head: which they are, a row for each case, and a sentence for all that is not the same; or what changed of
+their work."""
 
 import math
 import statistics
 
 from mpcore.records import Comparison, PairedCase, Regression, Revision
 from mpcore.report.document import Section, Table
+from mpcore.report.sections.changed_work import changed_work
 from mpcore.report.text import software_changes
 
 HEADINGS = ("case", "base ms", "head ms", "change %", "mem. %", "status")
@@ -14,15 +16,16 @@ def base_and_head(comparison: Comparison) -> list[Section]:
     """What was compared, a table of the cases, and what is not the same."""
     base, head = comparison.base, comparison.head
     software = software_changes(base.machine.software, head.machine.software)
-    where = f"on {head.machine.hardware.name}, order of seed {comparison.seed}"
+    order = f"order of seed {comparison.seed}" if comparison.by == "time" else "by work"
+    where = f"on {head.machine.hardware.name}, {order}"
     sides = [f"base: {_revision(base)}", f"head: {_revision(head)}", where, *([f"software: {software}"] if software else [])]
+    found = [Section(sentences=sides), *(_times(comparison) if comparison.by == "time" else changed_work(comparison))]
+    return [section for section in found if section.lead or section.tables or section.sentences]
+
+
+def _times(comparison: Comparison) -> list[Section]:
     table = Table(HEADINGS, [_row(case) for case in comparison.cases], "lrrrrl")
-    found = [
-        Section(sentences=sides),
-        Section(tables=[table] if comparison.cases else []),
-        Section(sentences=_told(comparison)),
-    ]
-    return [section for section in found if section.tables or section.sentences]
+    return [Section(tables=[table] if comparison.cases else []), Section(sentences=_told(comparison))]
 
 
 def _row(case: PairedCase) -> list[str]:

@@ -1,0 +1,67 @@
+"""The cases that base and head list: whether they can be compared, and which both can run."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mpcore.ab.revisions import Checkout
+from mpcore.records import Case, Listing
+from mpcore.runner import RunnerError
+from mpcore.selection import SelectionError
+
+
+class Lists(Protocol):
+    """What a Runner does first."""
+
+    def listing(self) -> Listing: ...
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Cases that both can run; those that only head has; by case, why it fails; and why it cannot be run here."""
+
+    common: list[Case]
+    new: list[Case]
+    failures: dict[str, str]
+    skipped: dict[str, str]
+
+
+def listed(side: str, checkout: Checkout, process: Lists) -> Listing:
+    """What the process of "base" or "head" lists. Raises RunnerError, which names the side."""
+    try:
+        return process.listing()
+    except RunnerError as error:
+        raise RunnerError(f"{side} ({checkout.name}) cannot be measured: {error}") from error
+
+
+def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listing]) -> Matched:
+    """Of base and head. Raises SelectionError where neither has what is selected, and where one of two trees has no code of
+    its own."""
+    _check(checkouts, listings)
+    before, after = (dict(listing.cases) for listing in listings)
+    found = Matched([], [], {case.id: "base has it and head does not" for case in before if case not in after}, {})
+    for case, reason in after.items():
+        runs_in_base = case in before and before[case] is None
+        if reason is None:
+            (found.common if runs_in_base else found.new).append(case)
+        elif runs_in_base:
+            found.failures[case.id] = f"base runs it and head does not: {reason}"
+        else:
+            found.skipped[case.id] = reason
+    return found
+
+
+def _check(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listing]) -> None:
+    """What neither has is a mistake in the selection, and a tree that nothing is imported from is another's code."""
+    base, head = (dict(listing.unknown) for listing in listings)
+    mistakes = [sentence for name, sentence in head.items() if name in base]
+    if mistakes:
+        raise SelectionError("; ".join(mistakes))
+    if not any(listing.cases for listing in listings):
+        raise SelectionError("; ".join([*base.values(), *head.values()]) or "nothing is selected")
+    if len({checkout.tree for checkout in checkouts}) > 1 and len({checkout.python for checkout in checkouts}) == 1:
+        for checkout, listing in zip(checkouts, listings, strict=True):
+            if not listing.own:
+                raise SelectionError(
+                    f"{checkout.name}: nothing is imported from {checkout.tree}, so that it would be measured with the code "
+                    "that is installed: expected a tree with the package mpcore, or with a file of --mp-load"
+                )

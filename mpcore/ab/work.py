@@ -1,0 +1,114 @@
+"""Base against head by what a step does: one process of each counts every case once, for counts repeat.
+
+On a CPU both count at once. On a GPU one waits for the other: what memory is free decides there which kernels run.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Protocol
+
+from mpcore.ab.compare import Progress
+from mpcore.ab.listings import listed, matched
+from mpcore.ab.revisions import Checkout
+from mpcore.ab.verdicts import only_in_head
+from mpcore.gate.work import work_regressions
+from mpcore.records import Case, Comparison, Failure, Listing, PairedCase, Regression, Selection, Work
+from mpcore.records.protocol import RequestKind
+from mpcore.runner import Measured, Runner, RunnerError
+from mpcore.selection import ALL
+
+KIND: RequestKind = "work"
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Two processes share the cores."""
+
+
+class Process(Protocol):
+    """What a Runner does."""
+
+    def listing(self) -> Listing: ...
+
+    def measuring(self, cases: Sequence[Case], *, kind: RequestKind) -> Iterator[tuple[Case, Measured]]: ...
+
+    def close(self) -> None: ...
+
+
+Start = Callable[[Checkout, Selection], Process]
+
+
+def start(checkout: Checkout, selection: Selection) -> Runner:
+    """A fresh process for `checkout`."""
+    return Runner(checkout.tree, selection, checkout.python, environment=ONE_THREAD)
+
+
+def all_work(selection: Selection) -> Selection:
+    """Where it names nothing else, every workload in every mode, tiny, on the CPU."""
+    defaults = {"workloads": (ALL,), "precisions": (ALL,), "size": "tiny", "device": "cpu"}
+    return selection.model_copy(update={name: getattr(selection, name) or value for name, value in defaults.items()})
+
+
+def compare_work(
+    base: Checkout, head: Checkout, selection: Selection, *, progress: Progress = lambda line: None, start: Start = start
+) -> Comparison:
+    """What a step of each case does in base and in head.
+
+    Raises RunnerError where one of them lists no cases, or is too old to count; SelectionError where neither has what is
+    selected, and where one of two trees has no code of its own.
+    """
+    with closing(start(base, selection)) as first, closing(start(head, selection)) as second:
+        progress("base and head list their cases")
+        listings = _listing("base", base, first), _listing("head", head, second)
+        found = matched((base, head), listings)
+        before, after = _counted((first, second), found.common, listings[1].machine.hardware.device, progress)
+    answers = {case: _compared(case, before[case], after[case]) for case in found.common}
+    failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
+    return Comparison(
+        by="work",
+        base=base.revision(listings[0].machine),
+        head=head.revision(listings[1].machine),
+        selection=selection,
+        datetime=datetime.now(UTC).isoformat(timespec="seconds"),
+        cases=(
+            *(PairedCase(case=case, pairs=(), regressions=a) for case, a in answers.items() if not isinstance(a, Failure)),
+            *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case, KIND, KIND),)) for case in found.new),
+        ),
+        failures=found.failures | {case: failure.sentence for case, failure in failures.items() if not failure.skipped},
+        skipped=found.skipped | {case: failure.sentence for case, failure in failures.items() if failure.skipped},
+    )
+
+
+def _listing(side: str, checkout: Checkout, process: Process) -> Listing:
+    listing = listed(side, checkout, process)
+    if KIND not in listing.kinds:
+        raise RunnerError(f"{side} ({checkout.name}) cannot count work: it is older than --work-only, and can only be timed")
+    return listing
+
+
+def _counted(
+    processes: tuple[Process, Process], cases: Sequence[Case], device: str, progress: Progress
+) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
+    """Of base and head."""
+    base, head = processes
+    progress(f"{len(cases)} cases are counted in base and head")
+    if device == "cpu":
+        begun = [process.measuring(cases, kind=KIND) for process in processes]
+        return dict(begun[0]), dict(begun[1])
+    head.close()  # it starts again once base has ended
+    counted = dict(base.measuring(cases, kind=KIND))
+    base.close()
+    return counted, dict(head.measuring(cases, kind=KIND))
+
+
+def _compared(case: Case, base: Measured, head: Measured) -> tuple[Regression, ...] | Failure:
+    """What the counts say, or why they say nothing."""
+    if not (isinstance(base, Work) and isinstance(head, Work)):
+        return _failed(case, {"base": base, "head": head})
+    return tuple(work_regressions(base, head))
+
+
+def _failed(case: Case, answers: Mapping[str, Measured]) -> Failure:
+    """Skipped where neither can run the case."""
+    sentences = {side: answer.sentence for side, answer in answers.items() if isinstance(answer, Failure)}
+    if all(isinstance(answer, Failure) and answer.skipped for answer in answers.values()):
+        return Failure(case=case, sentence=sentences["head"], skipped=True)
+    return Failure(case=case, sentence="; ".join(f"{side}: {sentence}" for side, sentence in sentences.items()))
