@@ -2,7 +2,7 @@
 
 import argparse
 
-from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_of, positive
+from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_to_make, positive
 from mpcore.commands.output import show
 from mpcore.store import KEEP
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from mpcore.report.documents import changes_document
     from mpcore.store import accept, check
 
-    folder = baselines_of(options)
+    folder = baselines_to_make(options)
     limits = {"allow_failures": options.allow_failure, "reset": options.reset, "keep": options.keep}
     candidates = check(options.runs, folder, options.reason, **limits)
     for candidate in candidates:

@@ -19,13 +19,23 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_baselines(parser: argparse.ArgumentParser) -> None:
-    """--baselines DIR, for `baselines_of`."""
+    """--baselines DIR, for `baselines_of` and `baselines_to_make`."""
     where = "where accepted runs are (default: baselines, in the root of the project)"
     parser.add_argument("--baselines", type=Path, metavar="DIR", help=where)
 
 
 def baselines_of(options: argparse.Namespace) -> Path:
-    """The folder of accepted runs. Raises ProjectError where the project's configuration cannot be read."""
+    """The folder of accepted runs. Raises ProjectError where the one that is given is not there, or as `baselines_to_make`
+    does."""
+    given: Path | None = options.baselines
+    if given is not None and not given.is_dir():
+        raise ProjectError(f"--baselines {str(given)!r}: expected a folder, such as one that python -m mpcore accept made")
+    return baselines_to_make(options)
+
+
+def baselines_to_make(options: argparse.Namespace) -> Path:
+    """The folder of accepted runs, which need not be there yet. Raises ProjectError where the project's configuration cannot be
+    read."""
     given: Path | None = options.baselines
     return project_root() / "baselines" if given is None else given
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_of, policy_of
-from mpcore.commands.output import show
+from mpcore.commands.output import show, tell
 from mpcore.commands.reading import UNREADABLE, read_all
 from mpcore.records import Run, Selection
 from mpcore.selection import add_margin_option
 
 if TYPE_CHECKING:
     from mpcore.gate import Policy
+    from mpcore.report.document import Document
     from mpcore.report.summary import SessionSummary
 
 
@@ -20,7 +21,7 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     what = "judge saved runs again, against the baselines of their hardware"
     description = f"{what[0].upper()}{what[1:]}. A run is not compared with itself. {UNREADABLE}"
-    codes = "exit code: 0 all passed, 1 something failed, 4 a file or an option cannot be used"
+    codes = "exit code: 0 all passed, 1 something failed or was never measured, 4 a file or an option cannot be used"
     parser = commands.add_parser("judge", help=what, description=description, epilog=codes)
     add_runs(parser)
     add_baselines(parser)
@@ -30,8 +31,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints what each session would have said. Raises RunError for baselines that cannot be read, ProjectError for a margin
-    that cannot be used."""
-    from mpcore.report.documents import session_document
+    or a folder that cannot be used."""
     from mpcore.store import load
 
     policy, folder = policy_of(options), baselines_of(options)
@@ -39,9 +39,27 @@ def run(options: argparse.Namespace) -> int:
     failed = False
     for saved in runs:
         summary = _judged(saved, folder / saved.machine.hardware.key, policy)
-        show(replace(session_document(summary), title=saved.path))
-        failed = failed or bool(summary.failures)
+        show(_document(summary, saved.path))
+        if incomplete := _incomplete(saved):
+            tell(incomplete)
+        failed = failed or bool(summary.failures or incomplete)
     return 4 if unreadable else int(failed)
+
+
+def _document(summary: "SessionSummary", title: str) -> "Document":
+    """As of a session, without where it was saved and what to type next: who judges a run has the file, and may be anywhere."""
+    from mpcore.report.documents import session_document
+    from mpcore.report.sections.next_steps import next_steps
+
+    document, left_out = session_document(summary), next_steps(summary)
+    return replace(document, title=title, sections=[section for section in document.sections if section not in left_out])
+
+
+def _incomplete(saved: Run) -> str:
+    """Why nobody can say that all of it passed, "" where one can."""
+    if saved.missed:
+        return f"{saved.path} was ended before it reached {saved.missed} of its cases: they are not judged"
+    return "" if saved.results else f"{saved.path} has no results: nothing is judged"
 
 
 def _judged(saved: Run, folder: Path, policy: "Policy") -> "SessionSummary":
@@ -58,7 +76,6 @@ def _judged(saved: Run, folder: Path, policy: "Policy") -> "SessionSummary":
         selection=Selection(),
         ran=len(judged.results),
         missed=judged.missed,
-        saved=[saved.path],
         accepted=baselines,
         folder=str(folder),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mpcore.commands.arguments import Commands, add_runs
 from mpcore.project import project_root
+from mpcore.store import RunError
 
 
 def add(commands: Commands) -> None:
@@ -22,6 +23,14 @@ def run(options: argparse.Namespace) -> int:
     from mpcore.report.render import render
     from mpcore.store import load, load_published
 
-    figures = load_published(options.figures or project_root() / "published")
+    figures = load_published(_folder(options.figures))
     print(render(published_document([load(path) for path in options.runs], figures), "markdown"), end="")
     return 0
+
+
+def _folder(given: Path | None) -> Path:
+    """Of the figures. They come with the project's sources, and not with the package that is installed. Raises RunError."""
+    folder = project_root() / "published" if given is None else given
+    if given is None and not folder.is_dir():
+        raise RunError(f"no folder {str(folder)!r} of published figures: --figures DIR says where one is")
+    return folder

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the accepted runs of each machine. Raises RunError."""
+    """Prints the accepted runs of each machine. Raises RunError, and ProjectError for a folder that is not there."""
     from mpcore.report.documents import baselines_document
     from mpcore.store import all_accepted
 

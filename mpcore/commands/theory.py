@@ -5,6 +5,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mpcore.commands.arguments import Commands
+from mpcore.commands.output import show
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +29,10 @@ def add(commands: Commands) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Computes and prints the tables as markdown."""
+    """Computes and prints the tables."""
     from mpcore.device.machine import default_device
-    from mpcore.report.render import render
 
-    print(render(theory(default_device()), "markdown"), end="")
+    show(theory(default_device()))
     return 0
 
 

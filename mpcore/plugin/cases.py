@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mpcore import matrix
+from mpcore.selection import ALL
 
 if TYPE_CHECKING:
     from mpcore.plugin.session import Session
@@ -37,13 +38,31 @@ def case_of(item: pytest.Item | None) -> "Case | None":
     return value if isinstance(value, Case) else None
 
 
+def trainer_of(item: Any) -> str:
+    """The title of the other trainer that a test of parity has for a parameter, "" where there is none."""
+    if kind_of(item) != "parity":
+        return ""
+    from mpcore.trainers import trainers
+
+    name = item.callspec.params.get("trainer")
+    return trainers[name].title if name in trainers.names() else ""
+
+
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A test's marker
-    `workloads` says which it may have; any other measures those that are named, or all that are not synthetic."""
-    named, marker = session.options.selection, definition.get_closest_marker("workloads")
-    own = [name for name in marker.args if not named.workloads or name in named.workloads] if marker else None
+    `workloads` says which it may have; any other measures those that are named, or all that are not synthetic. Raises
+    UsageError for a marker that names what is not there."""
+    named, marked = session.options.selection, _marked(definition)
+    some = {*named.workloads} - {ALL}
+    own = None if marked is None else [name for name in marked if not some or name in some]
     for case, reason in matrix.cases(named, session.device, own):
         yield pytest.param(case, marks=[pytest.mark.skip(reason=reason)] if reason else [], id=case.id)
+
+
+def group_of(kind: str, case: "Case") -> str:
+    """What pytest-benchmark calls the table of a case."""
+    batch = "" if case.batch_size is None else f", batch of {case.batch_size}"
+    return f"{kind}: {case.workload} ({case.size}, {case.execution}{batch})"
 
 
 def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
@@ -52,6 +71,21 @@ def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
     names = [n for mark in marks for n in _argument_names(mark.args[0] if mark.args else mark.kwargs["argnames"])]
     definitions = metafunc._arg2fixturedefs.get(name, ())  # private API of pytest: it has no public one
     return name in names or not definitions or definitions[-1].func.__module__ != FIXTURES
+
+
+def _marked(definition: Any) -> tuple[str, ...] | None:
+    """The workloads that its marker names; None where it has none. Raises UsageError."""
+    from mpcore.workloads import workloads
+
+    marker, known = definition.get_closest_marker("workloads"), workloads.names()
+    if marker is None:
+        return None
+    for name in marker.args:
+        if name not in known:
+            raise pytest.UsageError(
+                f"{definition.nodeid}: its marker names the unknown workload {name!r}; known are {', '.join(known)}"
+            )
+    return tuple(marker.args)
 
 
 def _argument_names(names: str | Sequence[str]) -> list[str]:

@@ -67,7 +67,6 @@ def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecor
     def judge(record: "AnyRecord") -> None:
         result = session.judge_record(request.node.nodeid, record)
         pytest_benchmark.replay(request.node, benchmark, record)
-        if failing := session.failing(result):
-            pytest.fail("\n".join(failing), pytrace=False)
+        session.fail(result)
 
     return judge

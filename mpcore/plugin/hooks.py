@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mpcore.plugin import job_page, pytest_benchmark
-from mpcore.plugin.cases import KINDS, case_of, kind_of, own_parameter, parameters
+from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
 from mpcore.plugin.options import add_options, given
-from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, Session, session_of, shortened
+from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
 
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
 REFUSED = pytest.StashKey[pytest.UsageError]()
@@ -35,18 +35,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames or own_parameter(metafunc, "case"):
         return
     try:
-        session = session_of(metafunc.config)
+        found = list(parameters(metafunc.definition, session_of(metafunc.config)))
     except pytest.UsageError as error:  # raised here it would be an error of each file; `pytest_collection_modifyitems` does
         metafunc.config.stash[REFUSED] = error
         metafunc.parametrize("case", [])
         return
-    metafunc.parametrize("case", list(parameters(metafunc.definition, session)), indirect=True)
+    metafunc.parametrize("case", found, indirect=True)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     case = case_of(item)
     if case is not None:
-        pytest_benchmark.mark(item, f"{kind_of(item)}: {case.workload} ({case.size}, {case.execution})")
+        pytest_benchmark.mark(item, group_of(kind_of(item), case))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,9 +65,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What is wrong with data, weights or accepted runs is said before the first test, so that it costs no training."""
-    tests = {item.nodeid: CaseTest(kind_of(item), case) for item in session.items if (case := case_of(item)) is not None}
+    cases = {item: case for item in session.items if (case := case_of(item)) is not None}
+    tests = {item.nodeid: CaseTest(kind_of(item), case, trainer_of(item)) for item, case in cases.items()}
     if tests and not session.config.option.collectonly:
         job_page.check_files(session.config)
+        pytest_benchmark.check_files(session.config)
         session_of(session.config).start(tests)
 
 
@@ -120,9 +122,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """After the last case of a workload its references are timed once more: how far did the machine drift?"""
     case, following = (case_of(i) if i and kind_of(i) == "speed" else None for i in (item, nextitem))
     if case and (following is None or following.in_precision("") != case.in_precision("")):
-        failing = session_of(item.config).measure_drift(case)
-        if failing:
-            pytest.fail("\n".join(failing), pytrace=False)
+        session_of(item.config).measure_drift(case)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -136,7 +136,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
     elif report.failed:
-        session.failures[item.nodeid] = _sentence(report, call)
+        error = call.excinfo.value if call.excinfo else None
+        session.failed(item.nodeid, _sentence(report, call), error.result if isinstance(error, JudgedFailure) else None)
     if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)
 
@@ -171,6 +172,8 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     terminalreporter.write_line(render(session_document(current.summary), "terminal", colour=terminalreporter.hasmarkup))
     if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
+    if current.missed:
+        terminalreporter.write_line(f"mpcore: {current.summary.headline}", red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

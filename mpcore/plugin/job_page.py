@@ -7,18 +7,13 @@ from pathlib import Path
 import pytest
 
 from mpcore.plugin.options import JOB_PAGE
+from mpcore.plugin.writable import check_file
 
 
 def check_files(config: pytest.Config) -> None:
     """Raises UsageError for a file that cannot be written."""
     for path, asked, _ in _files(config):
-        new = not path.exists()
-        try:
-            path.open("a").close()
-        except OSError as error:
-            raise pytest.UsageError(f"{asked}: cannot write {path}: {error.strerror}") from error
-        if new:
-            path.unlink()
+        check_file(path, asked)
 
 
 def wanted(config: pytest.Config) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mpcore.plugin.writable import check_file, check_folder
 from mpcore.records import AnyRecord, Parity, Quality, Run, Speed
 
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
@@ -60,6 +61,20 @@ def replay(item: pytest.Item, benchmark: Any, record: AnyRecord) -> None:
 def store(output: dict[str, Any], run: Run) -> None:
     """The run goes into what pytest-benchmark is about to write."""
     output["mpcore"] = run.model_dump(mode="json")
+
+
+def check_files(config: pytest.Config) -> None:
+    """It writes once all is measured. Raises UsageError for what it could not write then."""
+    from pytest_benchmark.storage.file import FileStorage
+
+    benchmark = config.pluginmanager.get_plugin("pytest-benchmark")
+    if benchmark is None:
+        return
+    if isinstance(benchmark.json, Path):  # before pytest-benchmark 5.3 it is an open file
+        check_file(config.invocation_params.dir / benchmark.json, f"--benchmark-json {str(benchmark.json)!r}")
+    if (benchmark.save or benchmark.autosave) and isinstance(benchmark.storage, FileStorage):
+        asked = "--benchmark-save" if benchmark.save else "--benchmark-autosave"
+        check_folder(benchmark.storage.path / benchmark.storage.default_machine_id, asked)
 
 
 def commit_of(config: pytest.Config) -> str | None:

@@ -34,20 +34,33 @@ FAILURE_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class CaseTest:
-    """A test of a case."""
+    """A test of a case.
+
+    trainer: the title of the other trainer that it measures, "" where there is none.
+    """
 
     kind: str
     case: "Case"
+    trainer: str = ""
 
     @property
     def name(self) -> str:
         """As that of its record."""
-        return f"{self.kind}:{self.case.id}"
+        return ":".join(filter(None, [self.kind, self.case.id, self.trainer]))
+
+
+class JudgedFailure(pytest.fail.Exception):  # type: ignore[name-defined]
+    """A test fails for what the gate says of what it measured."""
+
+    def __init__(self, result: "Result", sentences: Sequence[str]) -> None:
+        super().__init__("\n".join(sentences), pytrace=False)
+        self.result = result
 
 
 @dataclass
 class Session:
-    """tests, results, failures, skipped: by the node id of the test. skipped and failures say why. ran: those called."""
+    """tests, results, failures, skipped: by the node id of the test, or the name of a drift. skipped says why. ran: those
+    called."""
 
     config: pytest.Config
     options: Options
@@ -56,7 +69,7 @@ class Session:
     bench: "Bench"
     tests: dict[str, CaseTest] = field(default_factory=dict)
     results: "dict[str, Result]" = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: "dict[str, FailedTest]" = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     ran: set[str] = field(default_factory=set)
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -112,27 +125,42 @@ class Session:
         self.results[test] = result
         return result
 
-    def measure_drift(self, case: "Case") -> list[str]:
-        """After the last case of a workload. Returns the sentences for which its test fails: the drift is so large that what
-        was shown to be faster than a reference may not be."""
+    def measure_drift(self, case: "Case") -> None:
+        """After the last case of a workload. Raises JudgedFailure where the drift is so large that what was shown to be faster
+        than a reference may not be."""
         from mpcore.measure import CASE_ERRORS, one_sentence
 
         if not any(
             result.record.kind == "speed" and result.record.case.in_precision("") == case.in_precision("")
             for result in self.results.values()
         ):
-            return []
+            return
         try:
             drift = self.bench.drift(case)
         except CASE_ERRORS as error:
             self.skipped[f"{case.id}: drift"] = f"the references of {case.workload} were not timed again: {one_sentence(error)}"
-            return []
-        return [] if drift is None else self.failing(self.judge_record(drift.name, drift))
+            return
+        if drift is not None:
+            self.fail(self.judge_record(drift.name, drift))
 
-    def failing(self, result: "Result") -> list[str]:
-        """The sentences for which its test fails."""
-        strict = [r.sentence for r in result.regressions if self.options.strict and r.open]
-        return [j.sentence for j in result.judgements if not j.passed] + strict
+    def fail(self, result: "Result") -> None:
+        """Raises JudgedFailure with the sentences for which its test fails, if there are any."""
+        from mpcore.report.summary import why_failed
+
+        strict = [r for r in result.regressions if self.options.strict and r.open]
+        failing = [j for j in result.judgements if not j.passed]
+        if said := [why_failed(j) for j in (*failing, *strict)]:
+            raise JudgedFailure(result, said)
+
+    def failed(self, test: str, sentence: str, result: "Result | None") -> None:
+        """Keeps why a test failed. result: what the gate said of it, where that is why. A drift stands under a name of its own,
+        beside the test of the case that it was measured after."""
+        from mpcore.records import Drift, FailedTest
+
+        name = result.record.name if result else self.tests[test].name
+        key = name if result and isinstance(result.record, Drift) else test
+        strict = result is not None and result.passed
+        self.failures[key] = FailedTest(test=key, name=name, sentence=sentence, strict=strict)
 
     @property
     def missed(self) -> set[str]:
@@ -164,7 +192,7 @@ class Session:
         return SessionSummary(
             run=self.run,
             selection=self.options.selection,
-            ran=len(self.ran | self.failures.keys()),
+            ran=len(self.ran | (self.failures.keys() & self.tests.keys())),
             missed=len(self.missed),
             skipped=tuple(self.skipped.values()),
             saved=tuple(pytest_benchmark.saved_files(self.config)),
@@ -184,18 +212,13 @@ class Session:
     def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
         """All that fails the session: tests, all cases together, and, strictly, what is gone."""
         from mpcore.records import ALL_CASES, FailedTest
+        from mpcore.report.summary import GONE, why_failed, why_gone
 
-        judged = {shortened(self.failing(result)): result for result in self.results.values()}
-        failed = []
-        for test, sentence in self.failures.items():
-            result = judged.get(sentence)
-            name = result.record.name if result else self.tests[test].name if test in self.tests else ""
-            failed.append(FailedTest(test=test, name=name, sentence=sentence, strict=result is not None and result.passed))
+        failed = [*self.failures.values()]
         if common and (not common.passed or (self.options.strict and common.open)):
-            failed.append(FailedTest(test=ALL_CASES, sentence=common.sentence, strict=common.passed))
+            failed.append(FailedTest(test=ALL_CASES, sentence=why_failed(common), strict=common.passed))
         if self.options.strict:
-            said = [f"gone, though the last accepted run has it: {name}" for name in self._gone()]
-            failed += [FailedTest(test="gone", sentence=sentence, strict=True) for sentence in said]
+            failed += [FailedTest(test=GONE, sentence=why_gone(name), strict=True) for name in self._gone()]
         return failed
 
     def _gone(self) -> list[str]:

@@ -39,7 +39,7 @@ class FP8(Autocast):
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:
         if importlib.util.find_spec("torchao") is None:
-            return "fp8 needs torchao, which is not installed: pip install 'mpcore[fp8]'"
+            return "fp8 needs torchao, which is not installed: pip install 'mpcore[modes]'"
         if device.type != "cuda":
             return f"fp8 needs an NVIDIA GPU of compute capability 8.9 or later; this is a {device.type}"
         if torch.cuda.get_device_capability(device) < (8, 9):

@@ -1,8 +1,9 @@
 """One session."""
 
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeInt
 
 from mpcore.records.base import Record
 from mpcore.records.machine import Machine
@@ -11,6 +12,15 @@ from mpcore.records.result import Result
 
 LAYOUT = "4.0"
 """Of what is stored: major and minor version. A minor version adds fields with defaults; readers keep what they do not know."""
+
+
+def _dated(text: str) -> str:
+    """Runs are sorted by it, and its day tells starts of a machine apart."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected a date and time such as 2026-01-31T12:00:00+00:00") from None
+    return text
 
 
 class Accepted(Record):
@@ -41,7 +51,7 @@ class FailedTest(Record):
     @property
     def case(self) -> str:
         """The id of its case, "" for a test without cases."""
-        return self.name.partition(":")[2]
+        return (*self.name.split(":"), "")[1]
 
 
 class Run(Record):
@@ -55,7 +65,7 @@ class Run(Record):
     path: Annotated[str, Field(exclude=True)] = ""
     layout: str = LAYOUT
     command: str
-    datetime: str
+    datetime: Annotated[str, AfterValidator(_dated)]
     commit: str | None
     label: str | None = None
     machine: Machine

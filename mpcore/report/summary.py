@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mpcore.records import Check, Regression, RegressionStatus, Run, Selection
+from mpcore.records import ALL_CASES, Check, FailedTest, Regression, RegressionStatus, Run, Selection
 from mpcore.report.text import counted
 
+GONE = "gone"
+"""The test of what is gone, where that fails."""
 COUNTED: tuple[RegressionStatus, ...] = ("same", "better", "worse", "changed", "undecided")
 
 
@@ -66,8 +68,28 @@ class SessionSummary:
     @property
     def failures(self) -> list[str]:
         """A sentence each, with its cause: what was judged, the other tests that failed, and what is gone where that fails."""
-        judged = [" ".join(j.sentence.split()) for j in self.judgements if self.fails(j)]
-        gone = [f"gone, though the last accepted run has it: {name}" for name in self.gone] if self.strict else []
-        said = [*judged, *gone]  # which the sentence of a test holds, on one line
-        others = [test.sentence for test in self.run.failed if not any(each in test.sentence for each in said)]
+        judged = [" ".join(why_failed(j).split()) for j in self.judgements if self.fails(j)]
+        gone = [why_gone(name) for name in self.gone] if self.strict else []
+        others = [test.sentence for test in self.run.failed if not self._told(test)]
         return [*judged, *others, *gone]
+
+    def _told(self, test: FailedTest) -> bool:
+        """Whether it failed for what is told of its own record: a test can fail for something else, too."""
+        if test.test == GONE:
+            return self.strict
+        judged = [j for r in self.run.results if r.record.name == test.name for j in r.judgements]
+        if test.test == ALL_CASES and self.run.common:
+            judged = [self.run.common]
+        said = " ".join(test.sentence.split())
+        return any(" ".join(j.sentence.split()) in said for j in judged if self.fails(j))
+
+
+def why_failed(judgement: Check | Regression) -> str:
+    """What passes fails for --mp-strict alone, and says so."""
+    if isinstance(judgement, Check) or not judgement.passed:
+        return judgement.sentence
+    return f"{judgement.sentence} ({judgement.status}, which fails with --mp-strict)"
+
+
+def why_gone(name: str) -> str:
+    return f"gone, though the last accepted run has it: {name}"

@@ -14,6 +14,7 @@ from mpcore.matrix import cases, device_of, resolve, source_of
 from mpcore.measure import CASE_ERRORS, Bench, one_sentence
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Listing, Machine, Request, Selection
+from mpcore.records.protocol import KINDS
 from mpcore.runner.runner import Measured
 from mpcore.workloads import WorkloadError
 
@@ -43,12 +44,15 @@ class Responder:
             cases=tuple(self._cases),
             unknown=tuple(self._unknown.items()),
             own=_imports_of(Path.cwd().resolve()),
+            kinds=KINDS,
         )
 
     def _measured(self, case: Case, request: Request) -> Measured:
         try:
             if request.kind == "speed":
                 return self._bench.speed_alone(case)
+            if request.kind == "work":
+                return self._bench.work(case)
             return self._bench.time(case, profile=request.profile, slowdown=request.slowdown)
         except Inapplicable as error:
             return Failure(case=case, sentence=str(error), skipped=True)
@@ -59,6 +63,8 @@ class Responder:
 
 
 def _imports_of(tree: Path) -> bool:
-    """Whether a module is from there, and not from an environment that lies in it."""
-    files = (Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None)))
-    return any(file.is_relative_to(tree) and "site-packages" not in file.parts for file in files)
+    """Whether a module is from there, and not from an environment that lies in it. A relative file is no place: torch.ops
+    calls itself `_ops.py`, and no file holds it."""
+    files = (Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None)))
+    found = (file.resolve() for file in files if file.is_absolute())
+    return any(file.is_relative_to(tree) and "site-packages" not in file.parts for file in found)

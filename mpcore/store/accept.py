@@ -104,16 +104,16 @@ def _allowed(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, ...]]
 
 
 def _only(name: str, run: Run) -> str | None:
-    """The test of this run that failed and has this name. Raises RunError if there are several."""
-    failed = [failure for failure in run.failed if name in _names(failure)]
+    """The test of this run that failed, not for --mp-strict alone, and has this name. Raises RunError if there are several."""
+    failed = [failure for failure in run.failed if name in _names(failure) and not failure.strict]
     if len(failed) > 1:
         raise RunError(f"{run.path}: {name!r} is one of {', '.join(_name(f, run) for f in failed)}: say which")
     return failed[0].test if failed else None
 
 
 def _names(failure: FailedTest) -> list[str]:
-    """What a test can be called: its node id, its case, and its case with its kind before it."""
-    return [failure.test, failure.case, failure.name] if failure.case else [failure.test]
+    """What a test can be called: its node id, its case, its case with its kind before it, and the record that it measures."""
+    return [failure.test, failure.case, f"{failure.kind}:{failure.case}", failure.name] if failure.case else [failure.test]
 
 
 def _name(failure: FailedTest, run: Run) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from mpcore.records import ALL_CASES, Case, Run
 from mpcore.store.atomic import write
 from mpcore.store.error import RunError
-from mpcore.store.files import KEY, first_error, read, text_of, to_run
+from mpcore.store.files import KEY, first_error, is_newer, read, stored_in, text_of, to_run
 
 LAYOUTS = (2, 3)
 KERNELS = 10
@@ -49,8 +49,9 @@ def converted(content: Mapping[str, Any], update_noise: Callable[[str], float], 
     path: where `content` is from, for the sentences. Raises RunError.
     """
     try:
-        if "layout" in content[KEY]:
-            raise RunError(f"{path} is of layout {content[KEY]['layout']!r:.80} already")
+        if "layout" in (stored := stored_in(content, path)):
+            is_newer(stored, path)  # which refuses a layout that is not known
+            raise RunError(f"{path} is of layout {stored['layout']!r} already: only 2 and 3 can be converted")
         found = [(b["fullname"], b["extra_info"][KEY]) for b in content["benchmarks"] if KEY in b["extra_info"]]
         for test, result in found:
             if result.get("layout", 1) not in LAYOUTS:
@@ -208,7 +209,8 @@ def _case(record: Object) -> Case:
 
 
 def _name(record: Object) -> str:
-    return f"{_kind(record['kind'])}:{_case(record).id}"
+    parts = [_kind(record["kind"]), _case(record).id, record.get("rival", "")]
+    return ":".join(filter(None, parts))
 
 
 def _named(test: str) -> str:

@@ -34,11 +34,9 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def to_run(path: str | Path, content: Mapping[str, Any]) -> Run:
     """The run in `content`, which was read from `path`, with the fields that a newer minor layout adds. Raises RunError."""
-    stored = content.get(KEY)
-    if not isinstance(stored, dict):
-        raise RunError(f"{path} is no run of mpcore: expected an object under {KEY!r}, found {stored!r:.80}")
+    stored = stored_in(content, path)
     try:
-        run = Run.model_validate(stored, extra="allow" if _is_newer(stored, path) else "forbid")
+        run = Run.model_validate(stored, extra="allow" if is_newer(stored, path) else "forbid")
     except ValidationError as error:
         match error.errors()[0]["loc"]:
             case ("results", int(number), *_):
@@ -48,6 +46,14 @@ def to_run(path: str | Path, content: Mapping[str, Any]) -> Run:
         raise RunError(f"{path}, {name or KEY}: {first_error(error)}") from error
     _unique(run.results, path)
     return run.model_copy(update={"path": str(path), "failed": (*run.failed, *_untold(run))})
+
+
+def stored_in(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """What is under our key in `content`, of any layout. Raises RunError where it is no object."""
+    stored = content.get(KEY)
+    if not isinstance(stored, dict):
+        raise RunError(f"{path} is no run of mpcore: expected an object under {KEY!r}, found {stored!r:.80}")
+    return stored
 
 
 def text_of(content: Mapping[str, Any]) -> str:
@@ -85,10 +91,10 @@ def first_error(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}, found {first['input']!r:.80}"
 
 
-def _is_newer(stored: Mapping[str, Any], path: str | Path) -> bool:
+def is_newer(stored: Mapping[str, Any], path: str | Path) -> bool:
     """Whether a newer version of us wrote it, of the same major layout. Raises RunError for another one."""
     if "layout" not in stored:
-        command = f"python -m mpcore convert {shlex.quote(str(path))}"
+        command = f"python -m mpcore convert --in-place {shlex.quote(str(path))}"
         raise RunError(f"{path} is of an older layout: `{command}` makes it one of layout {LAYOUT}")
     found, (major, minor) = stored["layout"], LAYOUT.split(".")
     version = re.fullmatch(r"(\d+)\.(\d+)", found) if isinstance(found, str) else None

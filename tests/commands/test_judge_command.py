@@ -1,5 +1,6 @@
 """A saved run, judged again."""
 
+import json
 import shutil
 
 import pytest
@@ -101,3 +102,45 @@ def test_baselines_that_cannot_be_read_are_one_sentence(accepted, run_file, base
     shutil.copy(path, path.with_name("0002_copy.json"))
     assert main(["judge", str(run_file), "--baselines", str(baselines)]) == 4
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def edited(path, **changes):
+    """With other values in the run that is saved there."""
+    content = json.loads(path.read_text())
+    content["mpcore"] |= changes
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"results": []}, "has no results: nothing is judged"),
+        ({"missed": 3}, "was ended before it reached 3 of its cases: they are not judged"),
+        ({"results": [], "missed": 3}, "was ended before it reached 3 of its cases: they are not judged"),
+    ],
+)
+def test_a_run_that_is_not_whole_does_not_pass(run_file, baselines, capsys, changes, sentence):
+    baselines.mkdir()
+    edited(run_file, **changes)
+    assert main(["judge", str(run_file), "--baselines", str(baselines)]) == 1
+    assert capsys.readouterr().err == f"mpcore: {run_file} {sentence}\n"
+
+
+def test_nothing_is_said_of_where_it_is_saved_nor_of_what_comes_next(accepted, save, judge):
+    better = save("new.json", gradient_error=0.001, datetime="2026-02-02")
+    code, out = judge(better)
+    assert code == 0
+    assert "better" in out
+    assert not any(word in out for word in ("saved", "next:", "mpcore accept", "mpcore report"))
+
+
+@pytest.mark.parametrize("command", ["judge", "show"])
+@pytest.mark.parametrize("kind", ["nothing", "a file"])
+def test_a_folder_that_is_not_there_is_one_sentence(run_file, baselines, capsys, command, kind):
+    if kind == "a file":
+        baselines.write_text("")
+    assert main([command, *([str(run_file)] if command == "judge" else []), "--baselines", str(baselines)]) == 4
+    out, err = capsys.readouterr()
+    expected = "expected a folder, such as one that python -m mpcore accept made"
+    assert (out, err) == ("", f"mpcore: --baselines {str(baselines)!r}: {expected}\n")

@@ -46,3 +46,9 @@ def test_published_figures_that_cannot_be_used_are_named(run_file, tmp_path, cap
         (folder / "bad.json").write_text(text)
     assert main(["published", str(run_file), "--figures", str(folder)]) == 4
     assert str(folder) in capsys.readouterr().err
+
+
+def test_where_figures_are_missing_the_option_is_named(run_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["published", str(run_file)]) == 4
+    assert capsys.readouterr().err == "mpcore: no folder 'published' of published figures: --figures DIR says where one is\n"

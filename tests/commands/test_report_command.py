@@ -146,4 +146,4 @@ def test_a_run_of_an_older_layout_is_told_how_it_is_converted(tmp_path, capsys):
     path = tmp_path / "old.json"
     path.write_text(json.dumps({"benchmarks": [], "mpcore": {"command": "pytest"}}))
     assert main(["report", str(path)]) == 4
-    assert f"python -m mpcore convert {path}" in capsys.readouterr().err
+    assert f"python -m mpcore convert --in-place {path}" in capsys.readouterr().err

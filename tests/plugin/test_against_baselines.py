@@ -59,7 +59,8 @@ def test_without_an_accepted_run_all_is_new(run):
     result.stdout.fnmatch_lines(["new: nothing is compared, baselines/* holds no accepted run"])
     strict = run(*CASES, "-m", "numerics", "--mp-strict")
     strict.assert_outcomes(failed=2)
-    strict.stdout.fnmatch_lines(["*ncf-movielens: fp32: no accepted run has it; python -m mpcore accept *"])
+    said = "*ncf-movielens: fp32: no accepted run has it; python -m mpcore accept * (new, which fails with --mp-strict)"
+    strict.stdout.fnmatch_lines([said])
 
 
 def test_what_failed_for_being_new_only_can_be_accepted(run, pytester):
@@ -194,6 +195,25 @@ def test_what_is_gone_is_said(run, accepted):
     title = "gone, though the last accepted run has it, which passes unless --mp-strict is given:"
     result.stdout.fnmatch_lines([title, "  numerics of ncf-movielens-bf16-old-eager-tiny: there is no such test"])
     result.stdout.fnmatch_lines(["new, and compared with nothing:", "  numerics of ncf-movielens-bf16-amp-eager-tiny"])
+
+
+def test_a_comparison_with_another_trainer_that_is_there_is_not_gone(run, pytester):
+    pytester.makepyfile(
+        test_own_parity="""
+        import pytest
+
+        @pytest.mark.parity
+        @pytest.mark.parametrize("trainer", ["plain"], indirect=True)
+        def test_own(case, trainer, measure, judge):
+            judge(measure.step_parity(case, trainer, 0.01))
+    """
+    )
+    arguments = ("test_own_parity.py", "--mp-workload", "bert-s128", "--mp-precision", "fp32", "--benchmark-json", "run.json")
+    assert run(*arguments).ret == 0
+    assert main(["accept", str(pytester.path / "run.json"), *BASELINES(pytester), "--reason", "the first"]) == 0
+    again = run(*arguments, "--mp-strict")
+    assert "gone, though" not in again.stdout.str()
+    assert again.ret == 0
 
 
 def test_other_software_is_shown_and_compared(run, accepted):

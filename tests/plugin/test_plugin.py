@@ -1,5 +1,6 @@
 """The suite as its users call it, on the real workloads at their tiny size."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import mpcore.contract
 import mpcore.gate
 import mpcore.report.documents
 import mpcore.report.render  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
+from mpcore.execution import CaptureError
 from mpcore.measure import Bench
 from mpcore.plugin.pytest_benchmark import saved_files
+from mpcore.precision.autocast import Autocast
 from mpcore.precision.fp8 import FP8
-from mpcore.records import Blocks, Drift, Numerics, Quality, Reference, Speed
+from mpcore.records import Blocks, Drift, Numerics, Quality, Reference, Speed, Work
 from mpcore.store import load
 
 
@@ -24,12 +27,12 @@ def errors(result):
     return [line for line in (result.stderr.str() + result.stdout.str()).splitlines() if line.startswith("ERROR:")]
 
 
-def test_all_three_kinds_are_measured_shown_and_saved_without_a_history(run, pytester):
+def test_all_kinds_are_measured_shown_and_saved_without_a_history(run, pytester):
     result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "fp32,bf16-amp", "--benchmark-autosave", "-v")
     assert result.ret == 0
-    result.assert_outcomes(passed=6)
+    result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["*test_accuracy?resnet18-mnist-bf16-amp-eager-tiny? PASSED*"])
-    result.stdout.fnmatch_lines(["mpcore: 6 cases on *(cpu), size tiny, data embedded, weights random"])
+    result.stdout.fnmatch_lines(["mpcore: 8 cases on *(cpu), size tiny, data embedded, weights random"])
     result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny, eager)': 2 tests*"])
     result.stdout.fnmatch_lines(["mode * step ms * gate", "*", "fp32 * ok", "bf16-amp * ok"])
     result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,437 images (embedded data)"])
@@ -39,13 +42,14 @@ def test_all_three_kinds_are_measured_shown_and_saved_without_a_history(run, pyt
     assert saved.machine.hardware.device == "cpu"
     assert "torch" in saved.machine.software
     assert saved.command.startswith("pytest --mp-size tiny")
-    assert [type(r.record) for r in saved.results] == [Quality, Quality, Numerics, Numerics, Speed, Speed]
-    assert all(r.passed and r.checks and r.record.requirements.tolerance_points for r in saved.results)
+    assert [type(r.record) for r in saved.results] == [Quality, Quality, Numerics, Numerics, Speed, Speed, Work, Work]
+    assert all(r.passed and r.record.requirements.tolerance_points for r in saved.results)
+    assert all(r.checks for r in saved.results if not isinstance(r.record, Work))  # which is compared with accepted runs only
     content = json.loads(path.read_bytes())
     assert content["machine_info"]["mpcore"] == saved.machine.hardware.key
     assert [b["extra_info"]["mpcore"] for b in content["benchmarks"]] == [r.record.name for r in saved.results]
     stats = {b["name"]: b["stats"] for b in content["benchmarks"]}
-    speed, quality = saved.results[-1].record, saved.results[0].record
+    speed, quality = saved.results[5].record, saved.results[0].record
     median = stats["test_speed[resnet18-mnist-bf16-amp-eager-tiny]"]["median"]
     assert median == pytest.approx(speed.blocks.step_seconds)
     rounds = stats["test_accuracy[resnet18-mnist-fp32-eager-tiny]"]
@@ -117,7 +121,7 @@ def test_a_session_in_which_every_case_is_skipped_does_not_pass(run):
     result = run("--mp-precision", "tf32")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(
-        ["not run:", "  tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu (24 cases)"]
+        ["not run:", "  tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu (32 cases)"]
     )
     result.stdout.fnmatch_lines(["mpcore: no case was run, which is not a pass"])
 
@@ -170,6 +174,33 @@ def test_a_case_that_fails_says_why_in_one_sentence_and_is_saved_as_failed(run, 
     good, bad = load(pytester.path / "run.json").results
     assert (good.passed, bad.passed) == (True, False)
     assert 'failures="1"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_cases_that_fail_for_the_same_sentence_are_saved_under_names_of_their_own(run, pytester, monkeypatch):
+    monkeypatch.setattr(Autocast, "forward", lambda self: contextlib.nullcontext())
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "bf16-amp", "-m", "numerics", "--mp-batch", "4,8")
+    result = run(*arguments, "--benchmark-json", "run.json")
+    first, second = load(pytester.path / "run.json").failed
+    assert first.sentence == second.sentence
+    assert [f.name for f in (first, second)] == [f"numerics:bert-imdb-bf16-amp-eager-tiny-b{batch}" for batch in (4, 8)]
+    titles = [f"*benchmark 'numerics: bert-imdb (tiny, eager, batch of {batch})': 1 tests*" for batch in (4, 8)]
+    result.stdout.fnmatch_lines(titles)
+
+
+def test_a_comparison_that_fails_before_it_is_measured_has_the_name_of_its_record(run, pytester, monkeypatch):
+    measure = Bench.step_parity
+
+    def failing(self, case, trainer, at_least):
+        if case.workload == "resnet18-mnist":
+            raise CaptureError("the step cannot be captured")
+        return measure(self, case, trainer, 0.01)
+
+    monkeypatch.setattr(Bench, "step_parity", failing)
+    arguments = ("--mp-workload", "bert-s128,resnet18-mnist", "--mp-precision", "fp32", "-m", "parity", "-k", "plain")
+    run(*arguments, "--benchmark-json", "run.json")
+    saved = load(pytester.path / "run.json")
+    assert [r.record.name for r in saved.results] == ["parity:bert-s128-fp32-eager-tiny:plain PyTorch"]
+    assert [f.name for f in saved.failed] == ["parity:resnet18-mnist-fp32-eager-tiny:plain PyTorch"]
 
 
 def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
@@ -266,7 +297,7 @@ def test_references_of_captured_steps_are_measured_once_and_again_at_the_end(run
 
 
 @pytest.mark.parametrize(("drift", "failed"), [(-0.06, 0), (-0.6, 1)])
-def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, monkeypatch, drift, failed):
+def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, pytester, monkeypatch, drift, failed):
     """Of a mode that is shown to be twice as fast."""
     measure = Bench.speed
 
@@ -281,8 +312,15 @@ def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, 
 
     monkeypatch.setattr(Bench, "speed", twice_as_fast)
     monkeypatch.setattr(Bench, "drift", drifting(drift))
-    result = run("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp", "-m", "speed")
+    arguments = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp", "-m", "speed")
+    result = run(*arguments, "--benchmark-json", "run.json", "--mp-markdown", "out.md")
     result.assert_outcomes(passed=2, errors=failed)
+    headline = (
+        "the session failed, though none of its 2 cases did" if failed else "2 cases passed, compared with no accepted run"
+    )
+    assert (pytester.path / "out.md").read_text().startswith(f"## {headline}\n")
+    name = "drift:ncf-movielens-fp32-eager-tiny"
+    assert [(f.test, f.name, f.strict) for f in load(pytester.path / "run.json").failed] == [(name, name, False)] * failed
     said = "ncf-movielens: a step of fp32 took 60.0 % less time at the end of the workload than at its beginning, so that *"
     result.stdout.fnmatch_lines(
         [said] if failed else ["ncf-movielens (eager): from its beginning to its end fp32 took -6.00 %"]
@@ -292,7 +330,7 @@ def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, 
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
     result = run("--mp-execution", "graph", "--mp-precision", "fp32")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (24 cases)"])
+    result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (32 cases)"])
 
 
 def test_synthetic_workloads_are_measured_where_they_are_named(run):
@@ -300,8 +338,29 @@ def test_synthetic_workloads_are_measured_where_they_are_named(run):
     names.no_fnmatch_line("*bert-s128*")
     named = run("--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "bert-s128").stdout
     named.fnmatch_lines(["test_speed.py::test_speed?bert-s128-fp32-eager-tiny?"])
+    every = run("--collect-only", "-q", "-m", "speed or parity", "--mp-precision", "fp32", "--mp-workload", "all").stdout
+    every.fnmatch_lines(["test_parity.py::*bert-s128-fp32-eager-tiny*", "test_speed.py::test_speed?bert-s128-fp32-eager-tiny?"])
     accuracy = run("-m", "accuracy", "--mp-precision", "fp32", "--mp-workload", "bert-s128")
     accuracy.stdout.fnmatch_lines(["  the inputs of bert-s128 are random: there is nothing to be accurate about (1 case)"])
+
+
+@pytest.mark.parametrize("options", [(), ("--mp-workload", "bert-imdb")], ids=["all", "another"])
+def test_a_marker_that_names_no_workload_is_a_usage_error(run, pytester, options):
+    pytester.makepyfile(
+        test_own="""
+        import pytest
+
+        @pytest.mark.speed
+        @pytest.mark.workloads("bert-imdb", "nope")
+        def test_own(case):
+            pass
+    """
+    )
+    result = run("test_own.py", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    said = "ERROR: test_own.py::test_own: its marker names the unknown workload 'nope'; known are bert-imdb, bert-imdb-1k"
+    assert line.startswith(said)
 
 
 def test_other_trainers_are_compared_with_on_request(run):
@@ -310,7 +369,7 @@ def test_other_trainers_are_compared_with_on_request(run):
     assert run("--mp-precision", "fp32", "--collect-only", "-q", "--junitxml=parity.xml").parseoutcomes()["deselected"] == 13
     result.stdout.fnmatch_lines(["*4 deselected*"])
     result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,bf16-manual", "-m", "parity", "-k", "plain", "-v")
-    result.assert_outcomes(passed=1, skipped=1, deselected=11)
+    result.assert_outcomes(passed=1, skipped=1, deselected=13)
     result.stdout.fnmatch_lines(["bert-s128 * fp32 * eager * plain PyTorch*", "  plain PyTorch has no bf16-manual (1 case)"])
 
 
@@ -527,6 +586,33 @@ def test_markdown_that_cannot_be_written_is_said_before_anything_is_measured(run
     result.stdout.no_fnmatch_line("*1 passed*")
 
 
+@pytest.mark.parametrize(
+    ("options", "asked", "path"),
+    [
+        (("--benchmark-json", "nowhere/run.json"), "--benchmark-json 'nowhere/run.json'", "nowhere/run.json"),
+        (("--benchmark-json", "."), "--benchmark-json '.'", ""),
+        (("--benchmark-autosave", "--benchmark-storage", "file"), "--benchmark-autosave", "file/"),
+        (("--benchmark-save", "x", "--benchmark-storage", "file/runs"), "--benchmark-save", "file/runs/"),
+    ],
+)
+def test_a_run_that_cannot_be_saved_is_said_before_anything_is_measured(run, pytester, options, asked, path):
+    (pytester.path / "file").write_text("of somebody else")
+    result = run(*ONE, *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = errors(result)
+    assert line.startswith(f"ERROR: {asked}: cannot write {pytester.path / path}")
+    result.stdout.no_fnmatch_line("*1 passed*")
+    assert (pytester.path / "file").read_text() == "of somebody else"
+
+
+def test_a_session_that_is_refused_leaves_no_folder_and_no_file_for_its_run(run, pytester):
+    (pytester.path / "folder" / "imdb").mkdir(parents=True)
+    result = run(*ONE, "--benchmark-autosave", "--benchmark-json", "run.json", "--mp-data", "folder")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert not (pytester.path / "run.json").exists()
+    assert not list(pytester.path.glob(".benchmarks/*"))
+
+
 def test_a_page_of_a_job_that_cannot_be_written_is_said_too(run, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/page.md")
     result = run(*ONE)
@@ -553,7 +639,8 @@ def test_markdown_is_written_where_a_session_is_interrupted(run, pytester):
     text = (pytester.path / "out.md").read_text()
     assert text.startswith("## not finished: 1 case passed, 2 more were not reached\n")
     assert "| fp32 " in text
-    result.stdout.fnmatch_lines(["saved: *", "next:", "  python -m mpcore report *"])
+    said = "mpcore: not finished: 1 case passed, 2 more were not reached"
+    result.stdout.fnmatch_lines(["saved: *", "next:", "  python -m mpcore report *", said])
     result.stdout.no_fnmatch_line("  python -m mpcore accept *")
 
 

@@ -76,6 +76,11 @@ def test_nothing_to_convert_is_an_error(recipe):
         FP8(emulate=True).prepare(model, recipe)
 
 
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert FP8.unsupported(CPU) == "fp8 needs torchao, which is not installed: pip install 'mpcore[modes]'"
+
+
 def test_a_cpu_and_an_older_gpu_are_named(monkeypatch):
     assert FP8.unsupported(CPU) == "fp8 needs an NVIDIA GPU of compute capability 8.9 or later; this is a cpu"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _=None: (8, 0))

@@ -127,9 +127,10 @@ def drift(**shares):
 
 
 def work(**changes):
-    names = ("casts", "cast_bytes", "saved_bytes", "synchronisations", "parameter_bytes", "gradient_bytes", "optimiser_bytes")
-    operations = (Operation(name="aten::mm", dtype="bfloat16", shapes=((8, 8), (8, 8)), module="layer.0", count=2),)
-    fields = {"operations": operations, "flops_by_dtype": {"bfloat16": 2048}} | dict.fromkeys(names, 3)
+    names = ("casts", "cast_bytes", "saved_bytes", "parameter_bytes", "gradient_bytes", "optimiser_bytes")
+    operations = {Operation("mm", "bfloat16", "8x8 8x8", "layer.0", "forward").text: 2}
+    others = {"flops_by_dtype": {"bfloat16": 2048}, "software": {"torch": "2.11.0"}, "synchronisations": ()}
+    fields = {"operations": operations} | others | dict.fromkeys(names, 3)
     return Work(**SHARED | fields | changes)
 
 
@@ -331,7 +332,7 @@ def test_a_record_has_the_name_of_its_kind_and_case():
 
 def test_two_trainers_are_two_records_of_one_case():
     assert parity().identity != parity(trainer="Accelerate").identity
-    assert parity().name == parity(trainer="Accelerate").name
+    assert parity().name != parity(trainer="Accelerate").name
     assert speed().identity != numerics().identity
 
 
@@ -557,6 +558,7 @@ def test_a_mode_that_must_compute_in_16_bits_and_succeed(required, low):
 def test_a_failed_test_is_of_the_case_in_its_name():
     failed = FailedTest(test="test_step[Fabric-x]", name="parity:bert-fp32-eager-tiny", sentence="it is slow")
     assert (failed.kind, failed.case, failed.strict) == ("parity", "bert-fp32-eager-tiny", False)
+    assert failed.model_copy(update={"name": f"{failed.name}:Lightning Fabric"}).case == "bert-fp32-eager-tiny"
     assert FailedTest(test="test_own", sentence="no").case == ""
 
 

@@ -18,7 +18,9 @@ def told(summary, run, results, trainers, worsened, compared, drifted):
     known = worsened(results, "accuracy", "accuracy", known=True)
     judged = [*compared(known[:1], "same"), *compared(known[1:2], "undecided"), *compared(known[2:3], "better"), *known[3:]]
     failed = [
-        FailedTest(test="test_numerics.py::test_numerics[a]", sentence=results[-1].checks[0].sentence),
+        FailedTest(
+            test="test_numerics.py::test_numerics[a]", name=results[-1].record.name, sentence=results[-1].checks[0].sentence
+        ),
         FailedTest(test="test_speed.py::test_speed[b]", name="speed:b", sentence="b: CUDA out of memory"),
     ]
     older = run.model_copy(update={"machine": run.machine.model_copy(update={"software": {"torch": "2.10"}})})

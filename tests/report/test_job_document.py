@@ -30,7 +30,8 @@ def test_nothing_got_worse(summary, run, many, compared):
 
 def test_what_failed_and_why(summary, results):
     judged, lost = failures(2)
-    failed = [judged.model_copy(update={"sentence": results[-1].checks[0].sentence}), lost]
+    told = {"name": results[-1].record.name, "sentence": results[-1].checks[0].sentence}
+    failed = [judged.model_copy(update=told), lost]
     document = job_document(summary(results, failed))
     assert document.title == "2 of 8 cases failed"
     assert section(document, "Failures").sentences == [results[-1].checks[0].sentence, "why"]

@@ -7,8 +7,19 @@ from mpcore.report.render import render
 
 def test_a_failure_that_was_judged_is_told_once(summary, results):
     sentence = "bert-imdb: gradient error of fp16-amp against fp64 is 0.5, at most 0.1 may be"
-    failed = [FailedTest(test="test_numerics.py::test_numerics[x]", sentence=sentence)]
+    failed = [FailedTest(test="test_numerics.py::test_numerics[x]", name=results[-1].record.name, sentence=sentence)]
     assert summary(results, failed).failures == [sentence]
+
+
+def test_a_failure_of_another_test_is_told_though_it_holds_the_sentence_of_a_judgement(summary, results):
+    sentence = results[-1].checks[0].sentence
+    failed = [FailedTest(test="test_own.py::test_own[x]", name="speed:x", sentence=f"x: {sentence}")]
+    assert summary(results, failed).failures == [sentence, f"x: {sentence}"]
+
+
+def test_a_test_that_was_judged_and_failed_for_something_else_is_told_too(summary, results):
+    failed = [FailedTest(test="test_numerics.py::x", name=results[-1].record.name, sentence="its teardown failed")]
+    assert summary(results, failed).failures == [results[-1].checks[0].sentence, "its teardown failed"]
 
 
 def test_a_test_that_failed_before_it_was_judged_is_told_with_those_that_were(summary, results):
@@ -25,7 +36,8 @@ def test_what_is_open_or_gone_fails_strictly(summary, many, compared):
     results = compared(many(1), "undecided")
     assert summary(results, gone=["speed of y"]).failures == []
     strictly = summary(results, gone=["speed of y"], strict=True).failures
-    assert strictly == ["step time of mode-0 is undecided", "gone, though the last accepted run has it: speed of y"]
+    undecided = "step time of mode-0 is undecided (undecided, which fails with --mp-strict)"
+    assert strictly == [undecided, "gone, though the last accepted run has it: speed of y"]
 
 
 def test_what_is_gone_and_is_a_failed_test_too_is_told_once(summary, many):

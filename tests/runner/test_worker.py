@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from processes import alive, gone
 
-from mpcore.records import Selection, Speed
+from mpcore.records import Selection, Speed, Work
 from mpcore.runner import Runner
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,6 +59,14 @@ def test_it_lists_what_there_is_with_reasons(runner, cases):
     assert "torch" in listing.machine.software
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_it_tells_a_tree_with_code_from_one_without(tmp_path, own):
+    (tmp_path / "mine.py").write_text(OWN.replace("class ", "@workloads.register\nclass "))
+    named = {"workloads": ("ncf-movielens",), "precisions": ("fp32",), "size": "tiny", "device": "cpu", "data": "embedded"}
+    with Runner(tmp_path, Selection(**named, load=("mine.py",) if own else ())) as runner:
+        assert runner.listing().own is own
+
+
 def test_it_times_what_talks_and_says_what_fails(runner, cases):
     talkative, fails = runner.measure(cases, profile=True).values()
     assert (talkative.case, talkative.pool_bytes) == (cases[0], None)
@@ -76,6 +84,13 @@ def test_a_speed_has_no_references(runner, cases):
     (speed,) = runner.measure(cases[:1], kind="speed").values()
     assert isinstance(speed, Speed)
     assert speed.references == {}
+
+
+def test_work_is_what_a_step_does(runner, cases):
+    (work,) = runner.measure(cases[:1], kind="work").values()
+    assert isinstance(work, Work)
+    assert {op.name for op in work.counts} >= {"addmm", "embedding"}
+    assert "work" in runner.listing().kinds
 
 
 def test_it_ends_with_whoever_started_it():

@@ -47,9 +47,10 @@ def test_one_without_results_is_none_to_compare_with(content, stored, folder, ha
 
 
 def test_the_oldest_comes_first(content, stored, folder, hardware):
-    for number in ("10000", "0002", "9999"):
-        stored(of_time(content, number), f"{number}_abc.json")
-    assert [run.datetime for run in accepted(folder, hardware)] == ["0002", "9999", "10000"]
+    """By its number: runs are not always accepted in the order in which they were made."""
+    for number, date in (("10000", "2026-01-01"), ("0002", "2026-01-03"), ("9999", "2026-01-02")):
+        stored(of_time(content, date), f"{number}_abc.json")
+    assert [run.datetime for run in accepted(folder, hardware)] == ["2026-01-03", "2026-01-02", "2026-01-01"]
 
 
 def test_those_of_other_machines_are_not_read(content, stored, folder, hardware, gpu):
@@ -66,7 +67,7 @@ def test_a_baseline_says_why(content, stored, folder, hardware):
 
 
 BAD = {
-    "an older layout": (lambda c: c["mpcore"].pop("layout"), "is of an older layout: `python -m mpcore convert "),
+    "an older layout": (lambda c: c["mpcore"].pop("layout"), "is of an older layout: `python -m mpcore convert --in-place "),
     "a newer layout": (lambda c: c["mpcore"].update(layout="5.0"), "layout '5.0': this version reads 4."),
     "a layout that is none": (lambda c: c["mpcore"].update(layout="new"), "layout 'new'"),
     "a wrong type": (lambda c: result(c)["record"].update(updates="many"), "record.numerics.updates: "),
@@ -93,7 +94,7 @@ BAD = {
 
 @pytest.mark.parametrize(("change", "said"), BAD.values(), ids=BAD)
 def test_a_bad_one_is_named_and_not_taken_for_none(content, stored, folder, hardware, change, said):
-    stored(of_time(content, "later"), "0002_abc.json")
+    stored(of_time(content, "2026-02-03T04:05:06+00:00"), "0002_abc.json")
     change(content)
     path = stored(content if "mpcore" in content else json.dumps(content))
     message = refusal(folder, hardware)

@@ -155,6 +155,24 @@ def test_a_file_is_converted_in_place(tmp_path, path):
         convert_file(copy, copy, update_noise)
 
 
+@pytest.mark.parametrize(("layout", "known"), [("5.0", False), (None, False), ("4.0", True), ("4.7", True)])
+def test_a_layout_that_is_not_of_old_is_one_sentence(content, layout, known):
+    content["mpcore"]["layout"] = layout
+    with pytest.raises(RunError) as refused:
+        converted(content, update_noise, "run.json")
+    already = f"run.json is of layout {layout!r} already: only 2 and 3 can be converted"
+    assert str(refused.value) == (
+        already if known else f"run.json: layout {layout!r}: this version reads 4.0 and later ones of 4"
+    )
+
+
+@pytest.mark.parametrize(("other", "found"), [({}, None), ({"mpcore": 3}, 3)])
+def test_what_is_no_run_is_one_sentence(other, found):
+    with pytest.raises(RunError) as refused:
+        converted(other, update_noise, "run.json")
+    assert str(refused.value) == f"run.json is no run of mpcore: expected an object under 'mpcore', found {found}"
+
+
 def verdict(kind, metric, status="same", limit=1.0, sentence="bert-imdb: so it is", **changes):
     case = "bert-imdb-fp16-amp-graph-full"
     fields = {"kind": kind, "case": case, "metric": metric, "status": status, "value": 1.0, "limit": limit}

@@ -145,6 +145,14 @@ def test_a_record_of_an_unknown_kind_is_refused(saved, content):
     assert "'numerics'" in refusal(saved(content))
 
 
+@pytest.mark.parametrize("wrong", ["yesterday", "", "2026-13-01"])
+def test_a_date_that_is_none_is_refused(saved, content, wrong):
+    content["mpcore"]["datetime"] = wrong
+    message = refusal(saved(content))
+    assert "mpcore: datetime: " in message
+    assert message.endswith(f"expected a date and time such as 2026-01-31T12:00:00+00:00, found {wrong!r}")
+
+
 @pytest.mark.parametrize(("wrong", "place"), [({"datetime": 5}, "datetime"), ({"commit": 5}, "commit")])
 def test_a_wrong_value_outside_of_the_results_is_refused(saved, content, wrong, place):
     content["mpcore"] |= wrong
@@ -187,7 +195,7 @@ def test_another_layout_is_said_to_be_one(saved, content, layout):
 def test_an_older_layout_is_told_what_makes_it_one_of_today(saved, content):
     content["mpcore"] = {"command": "pytest", "failed": [], "missed": 0}
     path = saved(content, "my run.json")
-    assert f"`python -m mpcore convert '{path}'`" in refusal(path)
+    assert f"`python -m mpcore convert --in-place '{path}'`" in refusal(path)
 
 
 def test_a_long_value_is_cut(saved, content):
