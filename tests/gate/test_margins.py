@@ -1,19 +1,27 @@
 """What the user lets pass, and the caps that follow from mode and workload."""
 
 import math
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from mpcore.gate import Caps, PolicyError, load_policy
 from mpcore.gate.limits import (
     ERROR_CAP,
+    ERROR_MARGIN_FACTOR,
     FLUSHED_SHARE_CAP,
+    MEMORY_MARGIN_PERCENT,
     PAIR_MEMORY_MARGIN_PERCENT,
     PAIR_TIME_MARGIN_PERCENT,
+    STEP_TIME_MARGIN_PERCENT,
     UPDATE_ERROR_CAP,
 )
 from mpcore.measure.requirements import numerics_limits
 from mpcore.records import Requirements
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def limits(roundoff=1e-4, conditioning=64, *, masters=True, scales=True):
@@ -208,3 +216,14 @@ def test_a_table_that_is_none_is_one_sentence(pyproject, text, said):
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_defaults_that_the_readme_shows_are_those_of_graphs():
+    (shown,) = re.findall(r"```toml\n(\[tool\.mpcore\.margins\].*?)```", README.read_text(), re.DOTALL)
+    assert {name: value for name, value in tomllib.loads(shown)["tool"]["mpcore"]["margins"].items() if "*" not in name} == {
+        "step-time": STEP_TIME_MARGIN_PERCENT,
+        "memory": MEMORY_MARGIN_PERCENT,
+        "errors": ERROR_MARGIN_FACTOR,
+        "pair-time": PAIR_TIME_MARGIN_PERCENT["graph"],
+        "pair-memory": PAIR_MEMORY_MARGIN_PERCENT,
+    }
