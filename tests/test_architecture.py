@@ -95,3 +95,9 @@ def test_no_module_is_imported_for_its_side_effect():
         if "import" in line and "noqa: F401" in line
     ]
     assert found == []
+
+
+def test_no_two_test_files_share_a_name():
+    """They are in no package: pytest would refuse to collect the second, and the files of the suite run beside ours."""
+    paths = [path for folder in ("tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("test_*.py")]
+    assert sorted(path.name for path in paths) == sorted({path.name for path in paths})
