@@ -50,7 +50,7 @@ def test_a_workload_of_the_guide_is_measured_at_the_first_try(files, file, name)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{name} (tiny, eager" in done.stdout
-    assert re.search(r"6 passed", done.stdout)
+    assert re.search(r"8 passed", done.stdout)
 
 
 @pytest.mark.parametrize(("file", "name"), [PLAIN, CLASSIFIER])
