@@ -1,7 +1,6 @@
 """Judges saved runs again, by today's rules and against today's baselines. Nothing is measured."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from mpcore.selection import add_margin_option
 
 if TYPE_CHECKING:
     from mpcore.gate import Policy
-    from mpcore.report.document import Document
     from mpcore.report.summary import SessionSummary
 
 
@@ -32,6 +30,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints what each session would have said. Raises RunError for baselines that cannot be read, ProjectError for a margin
     or a folder that cannot be used."""
+    from mpcore.report.documents import judged_document
     from mpcore.store import load
 
     policy, folder = policy_of(options), baselines_of(options)
@@ -39,20 +38,11 @@ def run(options: argparse.Namespace) -> int:
     failed = False
     for saved in runs:
         summary = _judged(saved, folder / saved.machine.hardware.key, policy)
-        show(_document(summary, saved.path))
+        show(judged_document(summary, saved.path))
         if incomplete := _incomplete(saved):
             tell(incomplete)
         failed = failed or bool(summary.failures or incomplete)
     return 4 if unreadable else int(failed)
-
-
-def _document(summary: "SessionSummary", title: str) -> "Document":
-    """As of a session, without where it was saved and what to type next: who judges a run has the file, and may be anywhere."""
-    from mpcore.report.documents import session_document
-    from mpcore.report.sections.next_steps import next_steps
-
-    document, left_out = session_document(summary), next_steps(summary)
-    return replace(document, title=title, sections=[section for section in document.sections if section not in left_out])
 
 
 def _incomplete(saved: Run) -> str:

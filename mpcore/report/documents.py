@@ -27,9 +27,18 @@ OTHERS = "Against other trainers"
 def session_document(summary: SessionSummary) -> Document:
     """The end of a session in a terminal. Last, where it is read first: what failed, where the run was saved and what to type
     next."""
+    return Document("", [*_judged(summary), *next_steps(summary)])
+
+
+def judged_document(summary: SessionSummary, title: str) -> Document:
+    """A saved run that was judged again. It says nothing of what to type next: that was said where it was measured."""
+    return Document(title, _judged(summary))
+
+
+def _judged(summary: SessionSummary) -> list[Section]:
     run = summary.run
     device = run.machine.hardware.name
-    sections = [
+    return [
         *cases(run.results, run.failed, device, summary.accepted),
         *against_trainers(run.results, f"against other trainers, on {device}"),
         *notes(run.results),
@@ -37,9 +46,7 @@ def session_document(summary: SessionSummary) -> Document:
         *not_run(summary.skipped),
         *regressions(summary),
         *_failed("failed:", summary.failures),
-        *next_steps(summary),
     ]
-    return Document("", sections)
 
 
 def job_document(summary: SessionSummary) -> Document:
