@@ -1,6 +1,8 @@
 """One training step: a workload bound to a precision."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from mpcore.data import Batch, Split
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, executions
 from mpcore.precision import Precision, PrecisionError
-from mpcore.training.dropout import disable_dropout
+from mpcore.training.dropout import WithoutDropout
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import checked_loss, checked_model, checked_prediction
 
@@ -48,6 +50,7 @@ class TrainStep:
         with torch.device(device):
             model = checked_model(workload)
         self.dropout = dropout
+        self._frozen = [module for module in model.modules() if model.training and not module.training]
         self.model = model.to(device)
         self.train_mode()
         self._prepare(precision, workload)
@@ -64,21 +67,22 @@ class TrainStep:
             raise PrecisionError(f"{precision.name}: prepare() did not set {missing}: expected it to call super().prepare()")
 
     def train_mode(self) -> None:
+        """But for the modules that the workload put in evaluation mode in a model that trains, such as a frozen BatchNorm."""
         self.model.train()
-        if not self.dropout:
-            disable_dropout(self.model)
+        for module in self._frozen:
+            module.training = False
 
     def __call__(self, batch: Batch) -> Tensor:
-        with self.precision.settings():
+        with self._settings():
             return self._execute(batch)
 
     def launch(self, batch: Batch) -> Tensor:
         """The same step, launched by Python one operation after the other."""
-        with self.precision.settings():
+        with self._settings():
             return self._step(batch)
 
     def predict(self, batch: Batch) -> Tensor:
-        with self.precision.settings():
+        with self._settings():
             return self._execute_prediction(batch)
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -98,6 +102,11 @@ class TrainStep:
     def pool_bytes(self) -> int | None:
         """Device memory that the captured step holds, beside weights and optimiser; None where it is not captured."""
         return self._execute.pool_bytes
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        with self.precision.settings(), nullcontext() if self.dropout else WithoutDropout():
+            yield
 
     def _predict(self, batch: Batch) -> Tensor:
         with torch.no_grad(), self.precision.forward():
