@@ -1,10 +1,14 @@
 """`fp16-true` and `bf16-true`: weights, arithmetic, gradients and optimiser state all in 16 bits."""
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch import nn
 
+from mpcore.device.functions import follow
 from mpcore.precision.base import Precision, precisions
 from mpcore.precision.casting import cast_inputs, cast_model, hold_fp32, matching
+from mpcore.precision.widened import Widened, widen, widen_inputs, widened
 from mpcore.records import Recipe
 
 
@@ -49,11 +53,21 @@ class BF16True(Pure):
     dtype = torch.bfloat16
 
 
-class FP64(Pure):
-    """No mode of the suite: the yardstick that errors are measured against."""
+class FP64(Precision):
+    """No mode of the suite: the yardstick that errors are measured against.
+
+    The model is built in FP32 from the seed, which gives other weights in FP64, and cast then.
+    """
 
     name = "fp64"
     dtype = torch.float64
-    low_precision_share = 0.0
-    masters = True
-    loses_updates = False
+
+    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
+        widen(model)
+        widen_inputs(model)
+        self._widened = Widened()
+        follow(self._widened, model)
+        super().prepare(model, recipe)
+
+    def forward(self) -> AbstractContextManager[None]:
+        return widened(self._widened)

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+
+from mpcore.device.functions import FunctionMode
 
 IDENTITIES: set[Callable[..., Any]] = {
     *(F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout),
@@ -19,15 +20,14 @@ RECURRENT: set[Callable[..., Any]] = {torch.lstm, torch.gru, torch.rnn_tanh, tor
 """Functions whose only number with a point is the dropout between their layers."""
 
 
-class WithoutDropout(TorchFunctionMode):
+class WithoutDropout(FunctionMode):
     """with WithoutDropout(): model(batch)
 
     Dropout of modules, of functions, of attention and between recurrent layers is the identity. The model stays in training:
     what else it does there, it does. In evaluation mode it may run another forward, and be another model.
     """
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+    def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if func in IDENTITIES:
             return args[0] if args else kwargs["input"]
         if func is torch.native_dropout:

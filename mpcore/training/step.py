@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mpcore.data import Batch, Split
+from mpcore.device.functions import follow
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, executions
 from mpcore.precision import Precision, PrecisionError
@@ -49,9 +50,11 @@ class TrainStep:
         seed_everything(seed)
         with torch.device(device):
             model = checked_model(workload)
-        self.dropout = dropout
+        self._without_dropout = None if dropout else WithoutDropout()
         self._frozen = [module for module in model.modules() if model.training and not module.training]
         self.model = model.to(device)
+        if self._without_dropout:
+            follow(self._without_dropout, self.model)
         self.train_mode()
         self._prepare(precision, workload)
         how = executions[execution]
@@ -105,7 +108,7 @@ class TrainStep:
 
     @contextmanager
     def _settings(self) -> Iterator[None]:
-        with self.precision.settings(), nullcontext() if self.dropout else WithoutDropout():
+        with self.precision.settings(), self._without_dropout or nullcontext():
             yield
 
     def _predict(self, batch: Batch) -> Tensor:

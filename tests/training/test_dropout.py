@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
+from mpcore.device.functions import follow
 from mpcore.training.dropout import WithoutDropout
 
 X = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -50,6 +52,24 @@ def test_attention_with_weights_that_are_asked_for_has_no_dropout():
         (first, weights), (second, _) = (attention(X, X, X) for _ in range(2))
     assert torch.equal(first, second)
     torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_has_none_either_when_it_runs_once_more(reentrant):
+    class Block(nn.Module):
+        seen = []
+
+        def forward(self, x):
+            self.seen.append(F.dropout(x, 0.5))
+            return self.seen[-1].square()
+
+    block, mode, x = Block(), WithoutDropout(), X.clone().requires_grad_()
+    follow(mode, block)
+    with mode:
+        checkpoint(block, x, use_reentrant=reentrant).sum().backward()
+    assert len(block.seen) == 2
+    assert torch.equal(block.seen[1], X)
+    assert not torch.equal(F.dropout(X, 0.5), X)
 
 
 def test_other_random_numbers_stay_random():

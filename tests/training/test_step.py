@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from mpcore.precision import PrecisionError
 from mpcore.precision.native import FP32
 from mpcore.registry import UnknownName
 from mpcore.training.step import TrainStep
+from mpcore.workloads import WorkloadError
 
 
 def parameters(step):
@@ -79,6 +81,38 @@ def test_dropout_is_on_unless_told_otherwise(dots, cpu):
     batch = dots.split("train", cpu).rows(slice(32))
     with_dropout, without = TrainStep(dots, FP32(), cpu), TrainStep(dots, FP32(), cpu, dropout=False)
     assert with_dropout(batch) != without(batch)
+
+
+class TrainingOnly(nn.Linear):
+    """Its training forward is another one than that of its evaluation, and breaks."""
+
+    def forward(self, x):
+        if self.training:
+            raise RuntimeError("the training's own forward")
+        return super().forward(x)
+
+
+def test_without_dropout_the_training_s_own_forward_runs(dots, cpu, monkeypatch):
+    monkeypatch.setattr(dots, "build_model", lambda: TrainingOnly(16, 2))
+    step = TrainStep(dots, FP32(), cpu, dropout=False)
+    with pytest.raises(WorkloadError, match="the training's own forward"):
+        step(dots.split("train", cpu).rows(slice(8)))
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_what_its_author_put_in_evaluation_mode_stays_there(dots, cpu, monkeypatch, dropout):
+    model = nn.Sequential(nn.Linear(16, 2), nn.BatchNorm1d(2).eval(), nn.BatchNorm1d(2))
+    monkeypatch.setattr(dots, "build_model", lambda: model)
+    step = TrainStep(dots, FP32(), cpu, dropout=dropout)
+    step.model.eval()
+    step.train_mode()
+    assert [module.training for module in step.model] == [True, False, True]
+
+
+def test_a_model_that_comes_in_evaluation_mode_trains(dots, cpu, monkeypatch):
+    """As libraries hand pretrained ones out."""
+    monkeypatch.setattr(dots, "build_model", lambda: nn.Sequential(nn.Linear(16, 2)).eval())
+    assert all(module.training for module in TrainStep(dots, FP32(), cpu).model.modules())
 
 
 def test_an_unknown_execution_is_named(dots, cpu):

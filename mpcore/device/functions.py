@@ -1,0 +1,38 @@
+"""Calls of torch's functions, seen and changed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # private API
+
+
+class FunctionMode(TorchFunctionMode, ABC):
+    """Within it each function of torch is called through `call`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        return self.call(func, args, kwargs or {})
+
+    @abstractmethod
+    def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any: ...
+
+
+def follow(mode: FunctionMode, model: nn.Module) -> None:
+    """From now on the modules of `model` enter `mode` by themselves in a backward pass, where a checkpoint runs them once more:
+    torch's autograd engine leaves all modes."""
+    entered: list[nn.Module] = []
+
+    def enter(module: nn.Module, _: Any) -> None:
+        if mode not in _get_current_function_mode_stack():
+            mode.__enter__()
+            entered.append(module)
+
+    def leave(module: nn.Module, *_: Any) -> None:
+        if entered and entered[-1] is module:
+            entered.pop()
+            mode.__exit__(None, None, None)
+
+    for module in model.modules():
+        module.register_forward_pre_hook(enter, prepend=True)
+        module.register_forward_hook(leave, always_call=True)

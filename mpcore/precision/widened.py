@@ -1,0 +1,77 @@
+"""A computation in FP64 whatever formats its author wrote: the yardstick's arithmetic."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map  # private API
+
+from mpcore.device.functions import FunctionMode
+
+WIDER = {
+    **dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.float64),
+    **dict.fromkeys((torch.complex32, torch.complex64), torch.complex128),
+}
+"""By each format what takes its place."""
+CASTS = {
+    Tensor.float: torch.float64,
+    Tensor.half: torch.float64,
+    Tensor.bfloat16: torch.float64,
+    Tensor.cfloat: torch.complex128,
+}
+ACCESSORS = {"__get__", "__set__"}
+
+
+class Widened(FunctionMode):
+    """Within it each function of torch gets its floating-point tensors, and the formats that it is asked for, in FP64.
+
+    A timestep's embedding, a table of cosines or a router that its author keeps in FP32 would meet weights in FP64 otherwise,
+    and the two cannot be multiplied. What a function changes in place stays in its own format.
+    """
+
+    def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in ACCESSORS:
+            return func(*args, **kwargs)
+        if func in CASTS:
+            return args[0].to(CASTS[func])
+        in_place = name.endswith("_") and not name.endswith("__") or name == "__setitem__"
+        kept = args[:1] if in_place else ()
+        wide = tree_map(_widened, (list(args[len(kept) :]), {k: v for k, v in kwargs.items() if k != "out"}))
+        return func(*kept, *wide[0], **wide[1], **{k: v for k, v in kwargs.items() if k == "out"})
+
+
+@contextmanager
+def widened(mode: Widened) -> Iterator[None]:
+    """Within it what is created without a format is in FP64, too."""
+    found = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mode:
+            yield
+    finally:
+        torch.set_default_dtype(found)
+
+
+def widen(model: nn.Module) -> None:
+    """Parameters and buffers of `model`, in place."""
+    model._apply(lambda tensor: tensor.to(WIDER.get(tensor.dtype, tensor.dtype)))  # private API
+
+
+def widen_inputs(model: nn.Module) -> None:
+    """From now on the modules of `model` that have weights get their inputs in FP64: some look at them before they compute."""
+    for module in model.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_pre_hook(_widened_inputs, with_kwargs=True)
+
+
+def _widened_inputs(_: nn.Module, args: Any, kwargs: Any) -> Any:
+    return tree_map(_widened, args), tree_map(_widened, kwargs)
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(WIDER.get(value.dtype, value.dtype))
+    return WIDER.get(value, value) if isinstance(value, torch.dtype) else value
