@@ -20,8 +20,7 @@ class Autocast(Precision):
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         super().prepare(model, recipe)
         self.device_type = next(model.parameters()).device.type
-        for module in matching(model, self.keep_fp32):
-            hold_fp32(module, self.device_type)
+        self.kept = hold_fp32(matching(model, self.keep_fp32), self.device_type)
 
     def forward(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device_type, self.dtype)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mpcore.device.machine import name_and_capability
 from mpcore.errors import reraised_as
+from mpcore.precision.casting import Kept
 from mpcore.precision.tf32 import tf32_switches
 from mpcore.records import Recipe
 from mpcore.registry import Registry
@@ -72,6 +73,7 @@ class Precision:
     def __init__(self, *, keep_fp32: Sequence[str] = (), max_norm: float | None = None) -> None:
         self.keep_fp32 = tuple(keep_fp32)
         self.max_norm = max_norm
+        self.kept: Sequence[Kept] = ()
 
     @classmethod
     def roundoff(cls) -> float:
@@ -114,6 +116,16 @@ class Precision:
     def reraised(self, method: str) -> AbstractContextManager[None]:
         """Within it, what `method` raises becomes a PrecisionError. Memory that runs out is no mistake of its author's."""
         return reraised_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
+
+    def check_kept(self, *, failed: bool = False) -> None:
+        """Raises PrecisionError for a module that was to be kept in FP32, is never called, and whose weights are used all the
+        same: a gradient has come to them, or the loss has `failed`."""
+        for kept in self.kept:
+            if not kept.called and (kept.reached or failed):
+                raise PrecisionError(
+                    f"{self.name}: {kept.name!r} cannot be kept in FP32, for it is never called: its weights are used by "
+                    "another module; expected the name of a module that is called"
+                )
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradients of one micro-batch, whose `loss` is already weighted by its share of the batch."""

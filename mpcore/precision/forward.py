@@ -73,7 +73,7 @@ class FP16Forward(Precision):
         layers = [module for module in model.modules() if type(module) in _FORWARDS]
         if not layers:
             raise Inapplicable("fp16-forward finds no nn.Linear and no nn.Conv2d whose forward pass could run in FP16")
-        held = {inner for module in matching(model, self.keep_fp32) for inner in module.modules()}
+        held = {inner for module in matching(model, self.keep_fp32).values() for inner in module.modules()}
         for layer in layers:
             if layer not in held:
                 layer.forward = partial(_FORWARDS[type(layer)], layer)

@@ -51,7 +51,7 @@ class FP8(Autocast):
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
         from torchao.float8.float8_linear import Float8Linear
 
-        held = {inner for module in matching(model, self.keep_fp32) for inner in module.modules()}
+        held = {inner for module in matching(model, self.keep_fp32).values() for inner in module.modules()}
         linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
 
         def fits(module: nn.Module, _: str) -> bool:

@@ -29,17 +29,16 @@ class MasterWeights(FlatWeights):
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         held = matching(model, self.keep_fp32)
-        inside = {inner for module in held for inner in module.modules()}
+        inside = {inner for module in held.values() for inner in module.modules()}
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m not in inside]
-        kept = {p for module in [*held, *norms] for p in module.parameters()}
+        kept = {p for module in [*held.values(), *norms] for p in module.parameters()}
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         cast = {name: p for name, p in weights.items() if p not in kept}
         fp32 = {name: p for name, p in weights.items() if p in kept}
         groups = [Group(w, torch.float32, shared=w is fp32) for w in (cast, fp32) if w]
-        cast_model(model, self.dtype, [*held, *norms])
+        cast_model(model, self.dtype, [*held.values(), *norms])
         cast_inputs(model, self.dtype)
-        for module in held:
-            hold_fp32(module, next(iter(weights.values())).device.type, self.dtype)
+        self.kept = hold_fp32(held, next(iter(weights.values())).device.type, self.dtype)
         self.update_in_place_of(groups, model, recipe)
 
 

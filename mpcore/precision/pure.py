@@ -7,19 +7,17 @@ from torch import nn
 
 from mpcore.device.functions import follow
 from mpcore.precision.base import Precision, precisions
-from mpcore.precision.casting import cast_inputs, cast_model, hold_fp32, matching
+from mpcore.precision.casting import Kept, cast_inputs, cast_model, hold_fp32, matching
 from mpcore.precision.widened import Widened, widen, widen_inputs, widened
 from mpcore.records import Recipe
 
 
-def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]) -> None:
-    """`model.to(dtype)`, with its inputs, but for the modules that `keep_fp32` matches."""
+def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]) -> list[Kept]:
+    """`model.to(dtype)`, with its inputs, but for the modules that `keep_fp32` matches, which are returned."""
     held = matching(model, keep_fp32)
-    cast_model(model, dtype, held)
+    cast_model(model, dtype, held.values())
     cast_inputs(model, dtype)
-    device_type = next(model.parameters()).device.type
-    for module in held:
-        hold_fp32(module, device_type, dtype)
+    return hold_fp32(held, next(model.parameters()).device.type, dtype)
 
 
 class Pure(Precision):
@@ -28,7 +26,7 @@ class Pure(Precision):
     loses_updates = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
-        cast_wholly(model, self.dtype, self.keep_fp32)
+        self.kept = cast_wholly(model, self.dtype, self.keep_fp32)
         super().prepare(model, recipe)
 
 

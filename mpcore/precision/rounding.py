@@ -32,7 +32,7 @@ class RoundedWeights(FlatWeights):
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         if recipe.optimiser not in ("Adam", "AdamW"):
             raise Inapplicable(f"{self.name} has Adam and AdamW for optimisers, and not {recipe.optimiser}")
-        cast_wholly(model, self.dtype, self.keep_fp32)
+        self.kept = cast_wholly(model, self.dtype, self.keep_fp32)
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         dtypes = dict.fromkeys(p.dtype for p in weights.values())
         alike = [{name: p for name, p in weights.items() if p.dtype == dtype} for dtype in dtypes]

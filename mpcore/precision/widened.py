@@ -16,11 +16,10 @@ WIDER = {
 }
 """By each format what takes its place."""
 CASTS = {
-    Tensor.float: torch.float64,
-    Tensor.half: torch.float64,
-    Tensor.bfloat16: torch.float64,
-    Tensor.cfloat: torch.complex128,
+    **dict.fromkeys((Tensor.float, Tensor.half, Tensor.bfloat16), torch.float64),
+    **dict.fromkeys((Tensor.chalf, Tensor.cfloat), torch.complex128),
 }
+IN_PLACE_OPERATORS = {"__iadd__", "__isub__", "__imul__", "__idiv__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__"}
 ACCESSORS = {"__get__", "__set__"}
 
 
@@ -37,10 +36,9 @@ class Widened(FunctionMode):
             return func(*args, **kwargs)
         if func in CASTS:
             return args[0].to(CASTS[func])
-        in_place = name.endswith("_") and not name.endswith("__") or name == "__setitem__"
-        kept = args[:1] if in_place else ()
-        wide = tree_map(_widened, (list(args[len(kept) :]), {k: v for k, v in kwargs.items() if k != "out"}))
-        return func(*kept, *wide[0], **wide[1], **{k: v for k, v in kwargs.items() if k == "out"})
+        changed = args[:1] if _is_in_place(name) else ()
+        written = {key: value for key, value in kwargs.items() if key == "out"}
+        return func(*changed, *_widened(args[len(changed) :]), **_widened(kwargs) | written)
 
 
 @contextmanager
@@ -68,10 +66,20 @@ def widen_inputs(model: nn.Module) -> None:
 
 
 def _widened_inputs(_: nn.Module, args: Any, kwargs: Any) -> Any:
-    return tree_map(_widened, args), tree_map(_widened, kwargs)
+    return _widened(args), _widened(kwargs)
 
 
-def _widened(value: Any) -> Any:
+def _widened(values: Any) -> Any:
+    """The same nesting of containers, with its tensors and formats in FP64."""
+    return tree_map(_wide, values)
+
+
+def _wide(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.to(WIDER.get(value.dtype, value.dtype))
     return WIDER.get(value, value) if isinstance(value, torch.dtype) else value
+
+
+def _is_in_place(name: str) -> bool:
+    """`add_`, `__iadd__` and `__setitem__` change their first argument."""
+    return (name.endswith("_") and not name.endswith("__")) or name == "__setitem__" or name in IN_PLACE_OPERATORS

@@ -15,7 +15,7 @@ from mpcore.execution.eager import Eager, executions
 from mpcore.precision import Precision, PrecisionError
 from mpcore.training.dropout import WithoutDropout
 from mpcore.workloads import Workload
-from mpcore.workloads.checked import checked_loss, checked_model, checked_prediction
+from mpcore.workloads.checked import WorkloadError, checked_loss, checked_model, checked_prediction
 
 
 def seed_everything(seed: int) -> None:
@@ -63,6 +63,7 @@ class TrainStep:
         self._execute_prediction = how(self._predict, self.model)
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:
+        precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32]))
         with precision.reraised("prepare"):
             precision.prepare(self.model, workload.recipe)
         if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
@@ -119,14 +120,22 @@ class TrainStep:
         total: Tensor | None = None
         for part, share in self._parts(batch):
             with self.precision.forward():
-                loss = checked_loss(self.workload, self.model, part) * share
+                loss = self._loss(part) * share
             with self.precision.reraised("backward"):
                 self.precision.backward(loss)
+            self.precision.check_kept()
             total = loss.detach() if total is None else total + loss.detach()
         with self.precision.reraised("update"):
             self.precision.update()
         assert total is not None  # a batch has at least one part
         return total
+
+    def _loss(self, batch: Batch) -> Tensor:
+        try:
+            return checked_loss(self.workload, self.model, batch)
+        except WorkloadError:
+            self.precision.check_kept(failed=True)
+            raise
 
     def _parts(self, batch: Batch) -> list[tuple[Batch, float]]:
         """The batch in `accumulate` parts, fewer where it has fewer samples, each with its share of the samples."""

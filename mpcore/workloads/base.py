@@ -54,6 +54,8 @@ class Workload(ABC):
     update_noise: ClassVar[float] = 0.01
     """What chance may make of an update's error, as a share: Adam makes a whole update of a gradient near zero, whichever sign
     rounding gives it. Lost weights are off by 1."""
+    keep_fp32: ClassVar[tuple[str, ...]] = ()
+    """Patterns (as of fnmatch) of qualified module names that compute in FP32 in every mode, as routers and last layers may."""
     synthetic: ClassVar[bool] = False
     """Random inputs: measured for speed, and only where it is named."""
     reads_checkpoint: ClassVar[bool] = False

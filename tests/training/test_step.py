@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from mpcore.precision import PrecisionError
+from mpcore.precision.autocast import BF16Autocast
+from mpcore.precision.master import BF16MasterWeights
 from mpcore.precision.native import FP32
+from mpcore.precision.pure import BF16True
 from mpcore.registry import UnknownName
 from mpcore.training.step import TrainStep
 from mpcore.workloads import WorkloadError
@@ -113,6 +116,36 @@ def test_a_model_that_comes_in_evaluation_mode_trains(dots, cpu, monkeypatch):
     """As libraries hand pretrained ones out."""
     monkeypatch.setattr(dots, "build_model", lambda: nn.Sequential(nn.Linear(16, 2)).eval())
     assert all(module.training for module in TrainStep(dots, FP32(), cpu).model.modules())
+
+
+class Functional(nn.Module):
+    """Uses the weights of a layer that it does not call."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return nn.functional.linear(self.first(x), self.last.weight, self.last.bias)
+
+
+@pytest.mark.parametrize("mode", [BF16Autocast, BF16MasterWeights, BF16True])
+def test_a_kept_module_that_is_never_called_is_an_error(dots, cpu, monkeypatch, mode):
+    monkeypatch.setattr(dots, "build_model", Functional)
+    batch = dots.split("train", cpu).rows(slice(8))
+    with pytest.raises(PrecisionError, match=f"{mode.name}: 'last' cannot be kept in FP32, for it is never called"):
+        TrainStep(dots, mode(keep_fp32=["last"]), cpu)(batch)
+    assert TrainStep(dots, mode(keep_fp32=["first"]), cpu)(batch).isfinite()
+
+
+@pytest.mark.parametrize("mode", [BF16Autocast, BF16MasterWeights, BF16True])
+def test_a_workload_says_what_stays_in_fp32(dots, cpu, monkeypatch, mode):
+    monkeypatch.setattr(type(dots), "keep_fp32", ("0",))
+    step, seen = TrainStep(dots, mode(keep_fp32=["3"]), cpu), []
+    for place in (0, 3):
+        step.model[place].register_forward_pre_hook(lambda layer, _: seen.append(layer.weight.dtype))
+    step(dots.split("train", cpu).rows(slice(8)))
+    assert seen == [torch.float32] * 2
 
 
 def test_an_unknown_execution_is_named(dots, cpu):
