@@ -15,10 +15,7 @@ WIDER = {
     **dict.fromkeys((torch.complex32, torch.complex64), torch.complex128),
 }
 """By each format what takes its place."""
-CASTS = {
-    **dict.fromkeys((Tensor.float, Tensor.half, Tensor.bfloat16), torch.float64),
-    **dict.fromkeys((Tensor.chalf, Tensor.cfloat), torch.complex128),
-}
+CASTS = {Tensor.float, Tensor.half, Tensor.bfloat16}
 IN_PLACE_OPERATORS = {"__iadd__", "__isub__", "__imul__", "__idiv__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__"}
 ACCESSORS = {"__get__", "__set__"}
 
@@ -35,7 +32,7 @@ class Widened(FunctionMode):
         if name in ACCESSORS:
             return func(*args, **kwargs)
         if func in CASTS:
-            return args[0].to(CASTS[func])
+            return args[0].to(torch.float64)
         changed = args[:1] if _is_in_place(name) else ()
         written = {key: value for key, value in kwargs.items() if key == "out"}
         return func(*changed, *_widened(args[len(changed) :]), **_widened(kwargs) | written)

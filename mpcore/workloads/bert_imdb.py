@@ -48,6 +48,7 @@ class BertImdb(Workload):
     tolerances = {"tiny": 6.0, "full": 1.0}
     conditioning = 32.0
     reads_checkpoint = True
+    amp_must_beat = ("fp32", "tf32")
     eager_amp_must_beat = ("fp32",)
     amp_not_faster_because = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "

@@ -57,6 +57,7 @@ class Gpt2Text(Workload):
     numerics_rows = {"tiny": 8, "full": 2}
     reads_checkpoint = True
     long_training = True
+    amp_must_beat = ("fp32", "tf32")
     eager_amp_must_beat = ("fp32",)
     amp_not_faster_because = (
         "against TF32 a step of 8,192 tokens is launch-bound: eager autocast launches more kernels than a GPU of today "

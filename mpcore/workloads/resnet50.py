@@ -44,6 +44,8 @@ class ResNet50(Workload):
     kink_factor = 4.0
     numerics_rows = {"tiny": 16, "full": 16}
     long_training = True
+    amp_must_beat = ("fp32", "tf32")
+    eager_amp_must_beat = ("fp32", "tf32")
     files: ClassVar[dict[str, tuple[str, ...]]] = {"train": ("train.parquet",), "test": ("test.parquet", "validation.parquet")}
 
     @property

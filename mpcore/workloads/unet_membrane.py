@@ -48,6 +48,8 @@ class UNetMembrane(Workload):
     kink_factor = 4.0
     numerics_rows = {"tiny": 4, "full": 1}
     long_training = True
+    amp_must_beat = ("fp32", "tf32")
+    eager_amp_must_beat = ("fp32", "tf32")
 
     def build_model(self) -> nn.Module:
         model = UNet(FEATURES[self.size])

@@ -54,6 +54,8 @@ class VitLCifar10(Workload):
     reads_checkpoint = True
     numerics_rows = {"tiny": 16, "full": 4}
     long_training = True
+    amp_must_beat = ("fp32", "tf32")
+    eager_amp_must_beat = ("fp32", "tf32")
 
     def build_model(self) -> nn.Module:
         if self.checkpoint is not None:
