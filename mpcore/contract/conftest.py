@@ -1,12 +1,14 @@
 """A subject for each test: every selected workload in every selected mode."""
 
 import itertools
+from collections.abc import Generator
 
 import pytest
 
 from mpcore.contract.harness import Subject
 from mpcore.matrix import precisions_of, workloads_of
 from mpcore.plugin.session import session_of
+from mpcore.precision import Inapplicable
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -14,6 +16,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         selection = session_of(metafunc.config).options.selection
         pairs = list(itertools.product(workloads_of(selection), precisions_of(selection, on_request=True)))
         metafunc.parametrize("subject", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A mode that has nothing to do in a model, or no way to train it, is skipped with its sentence."""
+    try:
+        return (yield)
+    except Inapplicable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,8 @@ class Dispatch(TorchDispatchMode):
         super().__init__()
         self.operations: Counter[Operation] = Counter()
         self.flops: Counter[str] = Counter()
+        self.products: set[tuple[str, str, str]] = set()
+        """Module, phase and format of those whose FLOPs are counted."""
         self.casts = self.cast_bytes = self.saved_bytes = 0
         self.synchronisations: list[str] = []
         self._names = {module: name for name, module in model.named_modules()}
@@ -93,7 +95,11 @@ class Dispatch(TorchDispatchMode):
         own = name.removeprefix("aten::")
         if waits(own, args, kwargs, out, self._devices):
             self.synchronisations.append(own.replace("_local_scalar_dense", "item") + self._line())
-        dtype = self._format(func, name, inputs, args, kwargs, out)
+        counted = flops_of(func, args, kwargs, out)
+        dtype = self._format(name, inputs, counted, out)
+        if counted:
+            self.flops[dtype] += counted[1]
+            self.products.add((module, phase, dtype))
         if name in CASTS:
             self._count_cast(name, args, inputs, out)
         shapes = " ".join(map(shape, inputs[:MOST_SHAPES]))
@@ -128,12 +134,10 @@ class Dispatch(TorchDispatchMode):
         self._module_of |= dict.fromkeys(range(self._noted, number), module)
         self._noted = number
 
-    def _format(self, func: Any, name: str, inputs: list[Tensor], args: Any, kwargs: Any, out: Any) -> str:
+    def _format(self, name: str, inputs: list[Tensor], counted: tuple[torch.dtype, int] | None, out: Any) -> str:
         """Of an operation: that of its result, or of the inputs of a product, whose FLOPs are counted."""
-        if counted := flops_of(func, args, kwargs, out):
-            dtype = "tf32" if counted[0] == torch.float32 and _rounds_to_tf32(name) else short(counted[0])
-            self.flops[dtype] += counted[1]
-            return dtype
+        if counted:
+            return "tf32" if counted[0] == torch.float32 and _rounds_to_tf32(name) else short(counted[0])
         results = [x for x in tree_leaves(out) if isinstance(x, Tensor)]
         return short((results or inputs)[0].dtype) if results or inputs else "-"
 

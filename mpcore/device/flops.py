@@ -2,7 +2,8 @@
 a mode really computes in, whatever its name says. Formulas: torch.utils.flop_counter."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+
+from mpcore.device.functions import FunctionMode
 
 LOW_PRECISION = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 """16 bits, or fewer."""
@@ -49,28 +52,39 @@ class FlopCount(TorchDispatchMode):
     """with FlopCount() as flops: step.launch(batch)
 
     What torch.compile made of a model is passed over: the operations that it stands for are counted.
+
+    on_purpose: whether what is called now is meant to compute in FP32, asked at each function of torch.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self) -> None:
+    def __init__(self, on_purpose: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
         self.by_dtype: Counter[torch.dtype] = Counter()
+        self._forward = self._on_purpose = 0
+        self._asked = _Asked(on_purpose)
 
     def __enter__(self) -> "FlopCount":
-        self._uncompiled = torch.compiler.set_stance("force_eager")
-        self._uncompiled.__enter__()
-        return super().__enter__()
+        with ExitStack() as stack:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(self._asked)
+            super().__enter__()
+            self._watching = stack.pop_all()
+        return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        self._uncompiled.__exit__(*error)
+        self._watching.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         if counted := flops_of(func, args, kwargs, out):
-            self.by_dtype[counted[0]] += counted[1]
+            dtype, flops = counted
+            self.by_dtype[dtype] += flops
+            if torch._C._current_graph_task_id() == -1:  # private API; not in a backward pass
+                self._forward += flops
+                self._on_purpose += flops if dtype == torch.float32 and self._asked.answer else 0
         return out
 
     @property
@@ -80,3 +94,21 @@ class FlopCount(TorchDispatchMode):
     @property
     def low_precision_share(self) -> float:
         return low_precision_share(self.by_dtype)
+
+    @property
+    def fp32_on_purpose(self) -> float:
+        """The share of the forward pass's FLOPs that are in FP32 on purpose."""
+        return self._on_purpose / max(self._forward, 1)
+
+
+class _Asked(FunctionMode):
+    """Keeps the answer of the function of torch that runs now: below it, autocast looks as if it were off."""
+
+    def __init__(self, question: Callable[[], bool]) -> None:
+        super().__init__()
+        self.question = question
+        self.answer = False
+
+    def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        self.answer = self.question()
+        return func(*args, **kwargs)

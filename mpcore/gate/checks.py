@@ -12,6 +12,7 @@ from mpcore.gate.limits import (
     FASTER_CONFIDENCE,
     LEARNED_SHARE,
     LEAST_SEEDS,
+    MOST_OF_A_STEP,
     NON_INFERIORITY_CONFIDENCE,
     has_learnt,
 )
@@ -192,8 +193,8 @@ def _numerics(numerics: Numerics) -> list[Check]:
     if required.negative_control:
         errors = errors[:1]  # its gradients are known to be flushed, its updates to be none
     found = [_within(numerics, metric, value, limit) for metric, value, limit in errors if limit is not None]
-    if required.low_precision_share is not None:
-        found.append(_in_its_bits(numerics, *required.low_precision_share))
+    if required.low_precision_share is not None and numerics.low_precision_flops_share is not None:
+        found.append(_in_its_bits(numerics, numerics.low_precision_flops_share, *required.low_precision_share))
     return found
 
 
@@ -202,11 +203,19 @@ def _within(numerics: Numerics, metric: str, value: float | None, limit: float) 
     return _check(numerics, metric, _passed(value is not None and value <= limit), value, limit, sentence)
 
 
-def _in_its_bits(numerics: Numerics, low: float, high: float) -> Check:
-    share = numerics.low_precision_flops_share
-    expected = f"{100 * low:.0f} to {100 * high:.0f} %"
-    sentence = f"{numerics.case.precision} does {100 * share:.0f} % of its FLOPs in 16 bits, expected {expected}"
-    return _check(numerics, "16-bit share", _passed(low <= share <= high), share, low if share < low else high, sentence)
+def _in_its_bits(numerics: Numerics, share: float, low: float, high: float) -> Check:
+    """What somebody asked to be in FP32 is not missed."""
+    low *= max(0.0, 1 - MOST_OF_A_STEP * numerics.fp32_on_purpose)
+    reached, limit = low <= share <= high, low if share < low else high
+    digits = next((n for n in range(6) if f"{100 * share:.{n}f}" != f"{100 * limit:.{n}f}"), 0) if not reached else 0
+    asked = (
+        f", {100 * numerics.fp32_on_purpose:.0f} % of a forward pass are in FP32 on purpose" if numerics.fp32_on_purpose else ""
+    )
+    sentence = (
+        f"{numerics.case.precision} does {100 * share:.{digits}f} % of its FLOPs in 16 bits, expected "
+        f"{100 * low:.{digits}f} to {100 * high:.0f} %{asked}"
+    )
+    return _check(numerics, "16-bit share", _passed(reached), share, limit, sentence)
 
 
 def _parity(parity: Parity) -> list[Check]:

@@ -14,6 +14,9 @@ noise count like the others. In FP32 that made 0.0013 to 0.024 of the update, fr
 H200). Without masters it is 0.4 and more."""
 FLUSHED_SHARE_CAP = 0.01
 """Share of gradient entries that a scaled loss may leave at zero."""
+MOST_OF_A_STEP = 1.5
+"""Times its share of the forward pass that a layer's share of a step may be: in the backward pass a layer has two products, or
+one where its input needs no gradient."""
 LEARNED_SHARE = 0.2
 """What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
 losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""

@@ -36,7 +36,9 @@ class Observation:
     updates: dict[str, Tensor]
     made: int
     skipped: int
-    low_precision_share: float
+    low_precision_share: float | None
+    """None where there are no FLOPs to count."""
+    fp32_on_purpose: float
 
 
 def observe(step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None) -> Observation:
@@ -77,9 +79,10 @@ def observe(step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate
             hook.remove()
     hook.remove()
     moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
-    with FlopCount() as flops:
+    with FlopCount(precision.fp32_on_purpose) as flops:
         step.launch(batch)
-    return Observation(rate[0], loss, gradients, moved, made, skipped, flops.low_precision_share)
+    share = flops.low_precision_share if flops.total else None
+    return Observation(rate[0], loss, gradients, moved, made, skipped, share, flops.fp32_on_purpose)
 
 
 def measure_numerics(setup: Setup, batch: Batch, yardstick: Observation) -> Numerics:
@@ -97,6 +100,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Observation) -> Nume
         update_error=relative_error(observed.updates, yardstick.updates),
         skipped_steps=observed.skipped,
         low_precision_flops_share=observed.low_precision_share,
+        fp32_on_purpose=observed.fp32_on_purpose,
     )
 
 

@@ -31,8 +31,10 @@ def requirements_of(
 
 
 def must_beat(case: Case, mode: type[Precision], workload: Workload, device: torch.device) -> tuple[str, ...]:
-    """On a GPU and in size full the modes that the workload names, for a mode that is mixed precision; else none: a tiny model is
-    launches, and what they take says nothing of a mode."""
+    """On a GPU and in size full the modes that the workload names, for a mode that is mixed precision; else none.
+
+    The steps of a tiny model are all launches.
+    """
     if device.type != "cuda" or case.size != "full" or not mode.is_mixed:
         return ()
     names = workload.eager_amp_must_beat if case.execution == Eager.name else workload.amp_must_beat

@@ -25,6 +25,10 @@ class Autocast(Precision):
     def forward(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device_type, self.dtype)
 
+    def fp32_on_purpose(self) -> bool:
+        """Where autocast is off, in a kept module or by the model's author."""
+        return not torch.is_autocast_enabled(self.device_type)
+
 
 @precisions.register
 class FP16Autocast(Autocast):

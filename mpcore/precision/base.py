@@ -67,6 +67,8 @@ class Precision:
     """Whether a plain product in `dtype` shows what the matrix units reach in this mode."""
     on_request: ClassVar[bool] = False
     """Left out where no mode is named."""
+    casts: ClassVar[bool] = False
+    """Whether the model itself is cast, so that what its author does with autocast has no effect."""
     fused: ClassVar[bool] = True
     """The fused optimiser skips a step on the device; the others would wait for the host."""
 
@@ -116,6 +118,10 @@ class Precision:
     def reraised(self, method: str) -> AbstractContextManager[None]:
         """Within it, what `method` raises becomes a PrecisionError. Memory that runs out is no mistake of its author's."""
         return reraised_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
+
+    def fp32_on_purpose(self) -> bool:
+        """Whether what runs now is in FP32 because somebody asked for it."""
+        return any(kept.running for kept in self.kept)
 
     def check_kept(self, *, failed: bool = False) -> None:
         """Raises PrecisionError for a module that was to be kept in FP32, is never called, and whose weights are used all the

@@ -15,6 +15,13 @@ def cast_floats(values: Any, dtype: torch.dtype) -> Any:
     return tree_map(lambda x: x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x, values)
 
 
+def cast_module_inputs(model: nn.Module, dtype: torch.dtype) -> None:
+    """From now on all modules with weights in `dtype` get their floating-point inputs in it, too."""
+    for module in model.modules():
+        if any(weight.dtype == dtype for weight in module.parameters(recurse=False)):
+            cast_inputs(module, dtype)
+
+
 def cast_inputs(model: nn.Module, dtype: torch.dtype) -> None:
     """From now on `model` gets its floating-point inputs in `dtype`, whatever the batch holds."""
 
@@ -65,6 +72,7 @@ class Kept:
     module: nn.Module
     called: bool = False
     reached: bool = False
+    running: bool = False
 
 
 def hold_fp32(held: Mapping[str, nn.Module], device_type: str, output: torch.dtype | None = None) -> list[Kept]:
@@ -76,9 +84,12 @@ def _hold(kept: Kept, device_type: str, output: torch.dtype | None) -> Kept:
     inner = kept.module.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        kept.called = True
-        with torch.autocast(device_type, enabled=False):
-            result = inner(*cast_floats(args, torch.float32), **cast_floats(kwargs, torch.float32))
+        kept.called = kept.running = True
+        try:
+            with torch.autocast(device_type, enabled=False):
+                result = inner(*cast_floats(args, torch.float32), **cast_floats(kwargs, torch.float32))
+        finally:
+            kept.running = False
         return result if output is None else cast_floats(result, output)
 
     def reach(_: Tensor) -> None:

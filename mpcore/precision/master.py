@@ -25,6 +25,7 @@ from mpcore.records import Recipe
 
 class MasterWeights(FlatWeights):
     is_mixed = True
+    casts = True
     low_precision_share = 0.9
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:

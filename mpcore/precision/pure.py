@@ -22,6 +22,7 @@ def cast_wholly(model: nn.Module, dtype: torch.dtype, keep_fp32: tuple[str, ...]
 
 class Pure(Precision):
     low_precision_share = 0.95
+    casts = True
     masters = False
     loses_updates = True
 

@@ -28,6 +28,7 @@ class RoundedWeights(FlatWeights):
     masters = False
     """So that of twenty updates little is seen in the weights: the rest is chance, or waits in the compensations."""
     on_request = True
+    casts = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         if recipe.optimiser not in ("Adam", "AdamW"):

@@ -22,7 +22,8 @@ class Numerics(Measurement):
     """Errors against FP64 on one fixed batch, dropout off.
 
     Errors are relative: |x - x64| / |x64|, with Euclidean norms over all trainable parameters. `flushed_share` is
-    the share of gradient entries that are not zero in FP64 and are zero here.
+    the share of gradient entries that are not zero in FP64 and are zero here. `low_precision_flops_share` is None where there
+    are no FLOPs to count; `fp32_on_purpose` is the share of the forward pass's FLOPs that somebody asked to be in FP32.
     """
 
     kind: Literal["numerics"] = "numerics"
@@ -33,5 +34,6 @@ class Numerics(Measurement):
     updates: NonNegativeInt
     update_error: Error
     skipped_steps: NonNegativeInt
-    low_precision_flops_share: Number
+    low_precision_flops_share: Number | None
+    fp32_on_purpose: Number = 0.0
     tensors: tuple[TensorErrors, ...] | None = None

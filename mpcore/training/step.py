@@ -12,8 +12,10 @@ from mpcore.data import Batch, Split
 from mpcore.device.functions import follow
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, executions
-from mpcore.precision import Precision, PrecisionError
+from mpcore.precision import Inapplicable, Precision, PrecisionError
+from mpcore.precision.casting import cast_module_inputs
 from mpcore.training.dropout import WithoutDropout
+from mpcore.training.formats import formats_differ, fp32_modules, mixes_formats
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import WorkloadError, checked_loss, checked_model, checked_prediction
 
@@ -63,12 +65,15 @@ class TrainStep:
         self._execute_prediction = how(self._predict, self.model)
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:
-        precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32]))
+        found = fp32_modules(workload, self.model, self.device) if precision.casts else ()
+        precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32, *found]))
         with precision.reraised("prepare"):
             precision.prepare(self.model, workload.recipe)
         if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
             missing = "a model, and an optimiser of torch.optim"
             raise PrecisionError(f"{precision.name}: prepare() did not set {missing}: expected it to call super().prepare()")
+        if precision.casts and mixes_formats(workload, precision, self.device):
+            cast_module_inputs(self.model, precision.dtype)
 
     def train_mode(self) -> None:
         """But for the modules that the workload put in evaluation mode in a model that trains, such as a frozen BatchNorm."""
@@ -133,8 +138,14 @@ class TrainStep:
     def _loss(self, batch: Batch) -> Tensor:
         try:
             return checked_loss(self.workload, self.model, batch)
-        except WorkloadError:
-            self.precision.check_kept(failed=True)
+        except WorkloadError as error:
+            if formats_differ(error) and (self.precision.casts or self.precision.kept):
+                self.precision.check_kept(failed=True)
+                kept = ", ".join(kept.name for kept in self.precision.kept) or "nothing"
+                raise Inapplicable(
+                    f"{self.precision.name} keeps {kept} in FP32, and 16 bits meet FP32 in the model; expected the module that "
+                    f"computes in FP32 in keep_fp32, or a cast ({error})"
+                ) from error
             raise
 
     def _parts(self, batch: Batch) -> list[tuple[Batch, float]]:

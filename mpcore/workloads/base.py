@@ -74,6 +74,10 @@ class Workload(ABC):
         self.size = size
         self.source = source or Source()
         self.checkpoint = checkpoint
+        self.fp32_modules: tuple[str, ...] | None = None
+        """Those that the model computes in FP32 on purpose, once they are known."""
+        self.mixes_formats: bool | None = None
+        """Whether the model makes tensors in FP32 inside, once that is known."""
         self._batch_size: int | None = None
         self._splits: dict[tuple[str, str], Split] = {}
 

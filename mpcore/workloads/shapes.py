@@ -19,8 +19,8 @@ class Shape(Workload):
 
     synthetic = True
     tolerances = {"tiny": 100.0, "full": 100.0}
-    amp_must_beat = ("fp32", "tf32")
-    eager_amp_must_beat = ("fp32", "tf32")
+    amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
+    eager_amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
 
     def with_batch_size(self, batch_size: int) -> Workload:
         """Its data are as many."""

@@ -1,0 +1,79 @@
+"""The formats that a model's author mixes, which a mode that casts the model has to know. Autocast obeys by itself.
+
+Each question is asked once a workload, by a forward pass over a few samples that leaves the model as it was.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
+
+from mpcore.precision import Precision
+from mpcore.workloads import Workload
+
+ROWS = 2
+"""Samples that show it: it is a question of the program, and not of numbers."""
+FORMATS_DIFFER = re.compile(r"\b(Half|BFloat16)\b.*\b[Ff]loat\b|\b[Ff]loat\b.*\b(Half|BFloat16)\b")
+"""In torch's words, of two tensors that cannot be multiplied."""
+
+
+def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> tuple[str, ...]:
+    """Qualified names of the modules that compute in FP32 on purpose: with weights, and autocast off around them; or such as make
+    a weight of others, which in 16 bits may be not finite. `model` is as `build_model` made it."""
+    if workload.fp32_modules is None:
+        found = {name for name, m in model.named_modules() if isinstance(m, ParametrizationList)}
+        names = {module: name for name, module in model.named_modules() if name and _has_weights(module)}
+
+        def look(module: nn.Module, _: object) -> None:
+            if not torch.is_autocast_enabled(device.type):
+                found.add(names[module])
+
+        with ExitStack() as stack:
+            for module in names:
+                stack.callback(module.register_forward_pre_hook(look).remove)
+            stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+            _failure(workload, model, device)
+        workload.fp32_modules = tuple(sorted(found))
+    return workload.fp32_modules
+
+
+def mixes_formats(workload: Workload, precision: Precision, device: torch.device) -> bool:
+    """Whether weights that `precision` has cast meet tensors in FP32, which the model makes inside: an embedding of a timestep,
+    a state that begins at zero."""
+    if workload.mixes_formats is None:
+        with precision.settings(), precision.forward():
+            failure = _failure(workload, precision.model, device)
+        workload.mixes_formats = formats_differ(failure)
+    return workload.mixes_formats
+
+
+def formats_differ(error: BaseException | None) -> bool:
+    return error is not None and bool(FORMATS_DIFFER.search(str(error)))
+
+
+def _failure(workload: Workload, model: nn.Module, device: torch.device) -> Exception | None:
+    """What the loss of a few samples raises, if anything: a step will say it."""
+    batch = workload.split("train", device).rows(slice(ROWS))
+    with _left_as_it_was(model, device), torch.no_grad():
+        try:
+            workload.loss(model, batch)
+        except Exception as error:
+            return error
+    return None
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module, device: torch.device) -> Iterator[None]:
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return next(module.parameters(recurse=False), None) is not None
