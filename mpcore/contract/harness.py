@@ -16,7 +16,7 @@ from mpcore.errors import source_line
 from mpcore.execution import CaptureError, Graph
 from mpcore.execution.graph import WARM_UP
 from mpcore.measure import Bench
-from mpcore.measure.numerics import SKIPS_ALLOWED
+from mpcore.measure.observation import SKIPS_ALLOWED
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.training.step import TrainStep

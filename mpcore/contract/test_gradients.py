@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mpcore.contract.harness import Subject, at_the_optimiser, settle_scale
-from mpcore.measure.numerics import Observation, observe, relative_error
+from mpcore.measure.numerics import relative_error
+from mpcore.measure.observation import Observation, observe
 from mpcore.precision import precisions
 
 

@@ -17,10 +17,12 @@ from mpcore.gate.limits import (
     has_learnt,
 )
 from mpcore.kernels.bound import bound
-from mpcore.records import AnyRecord, Check, CheckStatus, Drift, Numerics, Parity, Quality, Result, Scores, Speed
+from mpcore.records import AnyRecord, Check, CheckStatus, Drift, Numerics, Parity, Quality, Result, Scores, Speed, TensorErrors
 
 SPEEDUP = "speed-up over"
 """The metric of a check, before the name of the other mode."""
+NAMED = 3
+"""Tensors that a sentence names besides the worst."""
 
 
 def checks(record: AnyRecord, before: Sequence[Result] = ()) -> list[Check]:
@@ -193,6 +195,8 @@ def _numerics(numerics: Numerics) -> list[Check]:
     if required.negative_control:
         errors = errors[:1]  # its gradients are known to be flushed, its updates to be none
     found = [_within(numerics, metric, value, limit) for metric, value, limit in errors if limit is not None]
+    if numerics.tensors and not required.negative_control:
+        found += _by_tensor(numerics, numerics.tensors)
     if required.low_precision_share is not None and numerics.low_precision_flops_share is not None:
         found.append(_in_its_bits(numerics, numerics.low_precision_flops_share, *required.low_precision_share))
     return found
@@ -216,6 +220,33 @@ def _in_its_bits(numerics: Numerics, share: float, low: float, high: float) -> C
         f"{100 * low:.{digits}f} to {100 * high:.0f} %{asked}"
     )
     return _check(numerics, "16-bit share", _passed(reached), share, limit, sentence)
+
+
+def _by_tensor(numerics: Numerics, tensors: Sequence[TensorErrors]) -> list[Check]:
+    """No tensor's gradient may be off by more than it may be, and no updates of one whose gradient is not: what is wrong in one
+    layer is lost in a sum over all."""
+    gradients = [(t, t.gradient_error, t.gradient_limit) for t in tensors]
+    updates = [(t, t.update_error, t.update_limit) for t in tensors if t.gradient_share <= 1]
+    found = []
+    for what, errors in (("gradient", gradients), ("update", updates)):
+        said = [(t, error, limit) for t, error, limit in errors if error is not None and limit]
+        if said:
+            found.append(_worst(numerics, what, said))
+    return found
+
+
+def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, float, float]]) -> Check:
+    wrong = [(t, error, limit) for t, error, limit in errors if error > limit or error >= 1]
+    worst, error, limit = max(wrong or errors, key=lambda said: said[1] / said[2])
+    name = numerics.case.precision
+    sentence = f"the {what} of {worst.where} in {name} is {error:.3g} off from fp64, at most {limit:.2g} may be"
+    if error == 1:
+        sentence += f": all of it is missing, {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
+    others = [t.name for t, _, _ in wrong if t is not worst]
+    if others:
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        sentence += f"; too much is also that of {', '.join(others[:NAMED])}{more}"
+    return _check(numerics, f"worst tensor's {what}", _passed(not wrong), error, limit, sentence)
 
 
 def _parity(parity: Parity) -> list[Check]:

@@ -19,13 +19,14 @@ from mpcore.measure.emulation import EMULATED, slowdown_of
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.memory import free_memory
-from mpcore.measure.numerics import Observation, measure_numerics, observe
+from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.parity import step_parity, training_parity
 from mpcore.measure.requirements import requirements_of
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.measure.work import measure_work
+from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Precision, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
@@ -79,7 +80,7 @@ class Bench:
         self._failed: dict[Case, str] = {}
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._trainings: dict[Case, Quality] = {}
-        self._yardstick: tuple[tuple[str, float | None], Observation] | None = None
+        self._yardstick: tuple[tuple[str, float | None], Yardstick] | None = None
         self._workload_in = functools.cache(self._new_workload)
         self.emulated = functools.cache(self._emulated)
 
@@ -176,9 +177,10 @@ class Bench:
         clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
         key = case.in_precision(FP64.name).id, clipped
         if self._yardstick is None or self._yardstick[0] != key:
+            self._yardstick = None
             free_memory()
-            step = TrainStep(self.workload(case), FP64(max_norm=clipped), self.device, seed=case.seed, dropout=False)
-            self._yardstick = key, observe(step, batch)
+            new_step = functools.partial(_fp64_step, self.workload(case), clipped, self.device, case.seed)
+            self._yardstick = key, Yardstick(new_step, batch)
         free_memory()
         return measure_numerics(self.setup(case), batch, self._yardstick[1])
 
@@ -269,3 +271,7 @@ class Bench:
             return None
         name = f"{case.precision} in {case.workload}"
         return f"this CPU emulates {name}: a step takes {times:.0f} times that of fp32; single steps run"
+
+
+def _fp64_step(workload: Workload, max_norm: float | None, device: torch.device, seed: int) -> TrainStep:
+    return TrainStep(workload, FP64(max_norm=max_norm), device, seed=seed, dropout=False)

@@ -6,101 +6,40 @@ sum of the first updates shows lost master weights, which no gradient can.
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
+from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup
+from mpcore.measure.tensors import errors_by_tensor
+from mpcore.measure.yardstick import Yardstick
+from mpcore.precision import precisions
 from mpcore.records import Numerics
-from mpcore.training.step import TrainStep
-
-UPDATES = 20
-LEARNING_RATE = 1e-5
-"""Adam's, and so the size of an update: so small that it is lost where it is added to a 16-bit weight, and that the weights,
-and so the gradients, hardly move. SGD's is such that the root mean square of its first update is as large."""
-SKIPS_ALLOWED = 20
-"""Steps that the loss scale may take to settle, in all."""
 
 
-@dataclass(frozen=True)
-class Observation:
-    """Loss and gradients of the first step that was not skipped, and the sum of `updates` updates, in FP64."""
-
-    learning_rate: float
-    loss: float
-    gradients: dict[str, Tensor]
-    updates: dict[str, Tensor]
-    made: int
-    skipped: int
-    low_precision_share: float | None
-    """None where there are no FLOPs to count."""
-    fp32_on_purpose: float
-
-
-def observe(step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None) -> Observation:
-    """Runs `step`, which must be new and without dropout, on `batch` until it has updated `updates` times.
-
-    learning_rate: that of another observation, which this one is compared with.
-
-    The gradients are taken where they count, at the optimiser's door, and divided by the scale only if the optimiser
-    was told of one: what is not unscaled in time is seen.
-    """
-    precision = step.precision
-    before = {name: w.detach().double().clone() for name, w in precision.weights().items()}
-    seen: dict[str, Tensor] = {}
-
-    def look(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-        scale = getattr(optimiser, "grad_scale", None)
-        for name, gradient in precision.gradients().items():
-            seen[name] = gradient.detach().double() / (1.0 if scale is None else scale)
-        if not rate:
-            rate.append(LEARNING_RATE / (_root_mean_square(seen) or 1.0))
-            precision.set_learning_rate(rate[0])
-
-    given = learning_rate if step.workload.recipe.optimiser == "SGD" else LEARNING_RATE
-    rate = [] if given is None else [given]
-    precision.set_learning_rate(given or 0.0)
-    hook = precision.optimiser.register_step_pre_hook(look)
-    loss, made, skipped = math.nan, 0, 0
-    gradients: dict[str, Tensor] = {}
-    while made < updates and skipped < SKIPS_ALLOWED:
-        this_loss = step(batch)
-        skipped_before, skipped = skipped, precision.state().skipped_steps
-        if skipped > skipped_before:
-            continue
-        made += 1
-        if made == 1:
-            loss = this_loss.item()
-            gradients = {name: gradient.clone() for name, gradient in seen.items()}  # a graph goes on writing to `seen`
-            hook.remove()
-    hook.remove()
-    moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
-    with FlopCount(precision.fp32_on_purpose) as flops:
-        step.launch(batch)
-    share = flops.low_precision_share if flops.total else None
-    return Observation(rate[0], loss, gradients, moved, made, skipped, share, flops.fp32_on_purpose)
-
-
-def measure_numerics(setup: Setup, batch: Batch, yardstick: Observation) -> Numerics:
-    """`yardstick` is what was observed of the same step in FP64."""
-    step = setup.build(dropout=False)
+def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick) -> Numerics:
+    yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
+    step, truth = setup.build(dropout=False), yardstick.observed
     start = time.perf_counter()
-    observed = observe(step, batch, learning_rate=yardstick.learning_rate)
+    observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
+    with FlopCount(step.precision.fp32_on_purpose) as flops:
+        step.launch(batch)
     return Numerics(
         **setup.fields | {"batch_size": len(next(iter(batch.values())))},
         seconds=time.perf_counter() - start,
-        loss_error=_relative(abs(observed.loss - yardstick.loss), abs(yardstick.loss)),
-        gradient_error=relative_error(observed.gradients, yardstick.gradients),
-        flushed_share=_flushed_share(observed.gradients, yardstick.gradients),
+        loss_error=_relative(abs(observed.loss - truth.loss), abs(truth.loss)),
+        gradient_error=relative_error(observed.gradients, truth.gradients),
+        flushed_share=_flushed_share(observed.gradients, truth.gradients),
         updates=observed.made,
-        update_error=relative_error(observed.updates, yardstick.updates),
+        update_error=relative_error(observed.updates, truth.updates),
         skipped_steps=observed.skipped,
-        low_precision_flops_share=observed.low_precision_share,
-        fp32_on_purpose=observed.fp32_on_purpose,
+        low_precision_flops_share=flops.low_precision_share if flops.total else None,
+        fp32_on_purpose=flops.fp32_on_purpose,
+        tensors=errors_by_tensor(step, observed, yardstick, setup.requirements.update_error),
+        remark=yardstick.remark,
     )
 
 
@@ -114,10 +53,6 @@ def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float
 def _relative(difference: float, truth: float) -> float:
     """Nothing is infinitely far from 0."""
     return difference / truth if truth else math.inf if difference else 0.0
-
-
-def _root_mean_square(values: dict[str, Tensor]) -> float:
-    return math.sqrt(sum(float(v.square().sum()) for v in values.values()) / sum(v.numel() for v in values.values()))
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 import torch
 
 from mpcore.execution import Eager
-from mpcore.gate.limits import ERROR_CAP, FLUSHED_SHARE_CAP, LOSS_ERROR_ROUNDOFFS, UPDATE_ERROR_CAP
+from mpcore.gate.limits import (
+    CPU_SUMMED_ROUNDOFFS,
+    ERROR_CAP,
+    FLUSHED_SHARE_CAP,
+    LOSS_ERROR_ROUNDOFFS,
+    SUMMED_ROUNDOFFS,
+    TENSOR_ROUNDINGS,
+    TENSOR_ROUNDOFFS,
+    TENSOR_UPDATE_ERROR,
+    TENSOR_UPDATE_ROUNDINGS,
+    UPDATE_ERROR_CAP,
+)
 from mpcore.precision import Precision, precisions
 from mpcore.records import Case, Requirements
 from mpcore.workloads import Workload
@@ -68,3 +79,19 @@ def numerics_limits(
         update_error=min(ERROR_CAP, max(UPDATE_ERROR_CAP, 2 * gradient)) if masters else None,
         flushed_share=FLUSHED_SHARE_CAP if scales else None,
     )
+
+
+def tensor_gradient_limit(rounding_error: float, roundoff: float, *, summed_in_format: bool) -> float:
+    """Cap of the relative error of one tensor's gradient, 1 at most: none may be off by its own size. rounding_error: what
+    rounding alone does to it. summed_in_format: whether a kernel adds it up in the format itself."""
+    summed = CPU_SUMMED_ROUNDOFFS * roundoff if summed_in_format else SUMMED_ROUNDOFFS * torch.finfo(torch.float32).eps / 2
+    return min(1.0, TENSOR_ROUNDINGS * rounding_error + TENSOR_ROUNDOFFS * roundoff + summed)
+
+
+def tensor_update_limit(rounding_error: float, update_error: float | None) -> float | None:
+    """The same of its updates. update_error: the cap of all updates together. None where there is none, or where rounding alone
+    may cost as much as lost masters do."""
+    by_rounding = TENSOR_UPDATE_ROUNDINGS * rounding_error
+    if update_error is None or by_rounding > 1:
+        return None
+    return min(ERROR_CAP, max(TENSOR_UPDATE_ERROR, update_error, by_rounding))

@@ -9,13 +9,37 @@ from mpcore.records.measurement import Measurement
 
 
 class TensorErrors(Record):
-    """The errors of one parameter, by its qualified name. An error is None where it has no gradient but rounding.
-    norm_share: the FP64 norm of its gradient, as a share of the norm of the whole gradient."""
+    """The errors of one parameter, by its qualified name, each with the most that it may be. layer: the class of its module.
+    norm_share: the FP64 norm of its gradient, as a share of the norm of the whole gradient.
+
+    An error is None where it says nothing: where the tensor has no gradient but rounding, or its update hangs on that.
+    """
 
     name: str
+    layer: str = ""
     norm_share: Number
     gradient_error: Error
+    gradient_limit: Error = None
     update_error: Error
+    update_limit: Error = None
+
+    @property
+    def where(self) -> str:
+        """Its name, and the class of its module."""
+        return f"{self.name} ({self.layer})" if self.layer else self.name
+
+    @property
+    def gradient_share(self) -> float:
+        """Its error, as a share of the most that it may be: what is above 1 is too much. 0 where it says nothing."""
+        return _share(self.gradient_error, self.gradient_limit)
+
+    @property
+    def update_share(self) -> float:
+        return _share(self.update_error, self.update_limit)
+
+
+def _share(error: float | None, limit: float | None) -> float:
+    return 0.0 if error is None or not limit else error / limit
 
 
 class Numerics(Measurement):
@@ -24,6 +48,7 @@ class Numerics(Measurement):
     Errors are relative: |x - x64| / |x64|, with Euclidean norms over all trainable parameters. `flushed_share` is
     the share of gradient entries that are not zero in FP64 and are zero here. `low_precision_flops_share` is None where there
     are no FLOPs to count; `fp32_on_purpose` is the share of the forward pass's FLOPs that somebody asked to be in FP32.
+    tensors: in the order of the forward pass. remark: what is to be known of the loss, such as that it is random.
     """
 
     kind: Literal["numerics"] = "numerics"
@@ -37,3 +62,10 @@ class Numerics(Measurement):
     low_precision_flops_share: Number | None
     fp32_on_purpose: Number = 0.0
     tensors: tuple[TensorErrors, ...] | None = None
+    remark: str | None = None
+
+    @property
+    def worst_tensor(self) -> TensorErrors | None:
+        """The one whose gradient is nearest to the most that it may be wrong by. None where none says anything."""
+        said = [t for t in self.tensors or () if t.gradient_error is not None and t.gradient_limit]
+        return max(said, key=lambda t: t.gradient_share, default=None)

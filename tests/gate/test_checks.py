@@ -9,7 +9,7 @@ from mpcore.gate import checks
 from mpcore.gate.intervals import ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import DROPPED_BLOCKS_SHARE
 from mpcore.kernels.bound import bound
-from mpcore.records import Blocks, Check, Divergence, Reference, Requirements, Result
+from mpcore.records import Blocks, Check, Divergence, Reference, Requirements, Result, TensorErrors
 
 BEATS_FP32 = Requirements(must_beat=("fp32",))
 ERRORS = {"loss_error": 0.01, "gradient_error": 0.1, "update_error": 0.2, "flushed_share": 0.01}
@@ -431,3 +431,48 @@ def test_drift_casts_no_doubt_on_what_was_not_shown_against_that_reference(other
 
 def test_counts_must_reach_nothing():
     assert checks(work(synchronisations=("item (train.py, line 3: loss.item())",))) == []
+
+
+def tensor(name, gradient=0.01, update=0.05, *, limits=(0.02, 0.25), **changes):
+    errors = {"gradient_error": gradient, "gradient_limit": limits[0], "update_error": update, "update_limit": limits[1]}
+    return TensorErrors(name=name, **{"layer": "Linear", "norm_share": 0.3} | errors | changes)
+
+
+def of_tensors(*tensors, **required):
+    found = by_metric(checks(numerics(tensors=tensors, requirements=Requirements(**required))))
+    return {metric.removeprefix("worst tensor's "): check for metric, check in found.items() if metric.startswith("worst")}
+
+
+def test_the_worst_tensor_is_named_where_none_is_wrong():
+    found = of_tensors(tensor("a.weight", 0.01), tensor("b.weight", 0.015), tensor("c.bias", None, None))
+    assert found["gradient"].status == "passed"
+    assert (found["gradient"].value, found["gradient"].limit) == (0.015, 0.02)
+    assert found["gradient"].sentence == (
+        "bert-imdb: the gradient of b.weight (Linear) in fp16-amp is 0.015 off from fp64, at most 0.02 may be"
+    )
+
+
+def test_a_wrong_tensor_fails_with_those_that_are_wrong_too():
+    found = of_tensors(*(tensor(f"{n}.weight", 0.03 + n / 100) for n in range(6)), tensor("good.weight"))
+    assert found["gradient"].status == "failed"
+    assert "the gradient of 5.weight (Linear)" in found["gradient"].sentence
+    assert found["gradient"].sentence.endswith("too much is also that of 0.weight, 1.weight, 2.weight and 2 more")
+    assert found["update"].status == "passed", "only good.weight is asked for its updates"
+
+
+def test_a_tensor_without_a_gradient_fails_whatever_its_limit():
+    found = of_tensors(tensor("a.weight", 1.0, limits=(1.0, 0.25)))
+    assert found["gradient"].status == "failed"
+    assert "all of it is missing, 30 % of the norm of the whole gradient" in found["gradient"].sentence
+
+
+def test_updates_of_a_tensor_are_judged_by_themselves():
+    found = of_tensors(tensor("a.weight", update=0.6), tensor("b.weight"))
+    assert (found["gradient"].status, found["update"].status) == ("passed", "failed")
+    assert "the update of a.weight (Linear) in fp16-amp is 0.6 off" in found["update"].sentence
+
+
+def test_a_negative_control_and_an_older_record_have_no_tensors_to_judge():
+    assert of_tensors(tensor("a.weight", 1.0), negative_control=True) == {}
+    assert of_tensors(tensor("a.weight", 0.5, limits=(None, None))) == {}
+    assert "worst tensor's gradient" not in by_metric(checks(numerics(requirements=LIMITS)))

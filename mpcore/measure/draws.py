@@ -1,0 +1,72 @@
+"""Random numbers that a model or a loss draws: the same in every format, so that errors against FP64 hold none of them.
+
+Only what is observed is run so, and never a step that is timed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode  # private API
+from torch.utils._pytree import tree_leaves  # private API
+
+from mpcore.precision import Precision
+from mpcore.precision.casting import cast_floats
+from mpcore.training.step import seed_everything
+
+SEED = 0
+LIKE_NUMBERS = {"rand", "randn", "normal", "randint", "randperm"}
+LIKE_TENSORS = {"rand_like", "randn_like", "randint_like"}
+DISTRIBUTIONS = {"bernoulli", "cauchy", "exponential", "geometric", "log_normal", "normal", "random", "uniform"}
+OF_PARAMETERS = {"binomial", "multinomial", "poisson", "_sample_dirichlet", "_standard_gamma"}
+DRAWS = LIKE_NUMBERS | LIKE_TENSORS | DISTRIBUTIONS | OF_PARAMETERS | {f"{name}_" for name in DISTRIBUTIONS}
+"""Operations of aten that draw, and do nothing else. Kernels with a dropout inside them compute as well."""
+
+
+class DrawnInFP32(TorchDispatchMode):
+    """Within it, random numbers of any floating-point format are drawn in FP32 and then cast: torch draws others in FP64."""
+
+    supports_higher_order_operators = True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.removeprefix("aten::") if hasattr(func, "_schema") else ""  # private API
+        if name not in DRAWS:
+            return func(*args, **kwargs)
+        in_fp32, options = cast_floats(args, torch.float32), cast_floats(kwargs, torch.float32)
+        if name.endswith("_"):
+            drawn = func(*in_fp32, **options)
+            return args[0] if drawn is args[0] else args[0].copy_(drawn)
+        dtype = kwargs.get("dtype") or _dtype_of(name, args)
+        if dtype.is_floating_point and any(argument.name == "dtype" for argument in func._schema.arguments):  # private API
+            options["dtype"] = torch.float32
+        return cast_floats(func(*in_fp32, **options), dtype)
+
+
+def _dtype_of(name: str, args: Any) -> torch.dtype:
+    """Of what is drawn where none is asked for."""
+    likes = [x.dtype for x in tree_leaves(args) if isinstance(x, Tensor)]
+    if likes:
+        return likes[0]
+    return torch.int64 if name in ("randint", "randperm") else torch.get_default_dtype()
+
+
+@contextmanager
+def same_numbers(precision: Precision) -> Iterator[None]:
+    """Within it, each part of a step of `precision` draws the same numbers: the generators of torch, NumPy and Python start
+    from one seed before each, and what is drawn is the same in every format. Not for a step that is captured, in which no
+    generator can be set."""
+    forward = precision.forward
+
+    def from_one_seed() -> Any:
+        seed_everything(SEED)
+        return forward()
+
+    vars(precision)["forward"] = from_one_seed
+    try:
+        with DrawnInFP32():
+            yield
+    finally:
+        del vars(precision)["forward"]

@@ -1,0 +1,48 @@
+"""What rounding alone does to a step: it is run in FP64, and every result is rounded to the digits of another format."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode  # private API
+from torch.utils._pytree import tree_leaves  # private API
+
+
+class Rounded(TorchDispatchMode):
+    """with Rounded(8, seed=0) as rounding: step.launch(batch)
+
+    Within it what an operation returns in FP64 has `digits` binary digits, as BF16 has 8, and an exponent of any size. A number
+    is moved by up to half a digit before it is rounded, so that runs of several seeds differ by chance, as kernels do.
+    on: put to False where no more is to be rounded.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, digits: int, *, seed: int) -> None:
+        super().__init__()
+        self.on = True
+        self._digits = digits
+        self._seed = seed
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if self.on and not getattr(func, "is_view", False):
+            for value in tree_leaves(out):
+                if isinstance(value, Tensor) and value.dtype == torch.float64 and value.numel():
+                    self.round_(value)
+        return out
+
+    @torch.no_grad()
+    def round_(self, values: Tensor) -> None:
+        """In place. What has no more digits stays as it is, and so does what is not finite."""
+        digits, exponent = torch.frexp(values)
+        digits.mul_(2.0**self._digits).add_(self._chance(values)).round_()
+        rounded = digits.mul_(torch.exp2((exponent - self._digits).double()))
+        values.copy_(torch.where(rounded.isfinite(), rounded, values))
+
+    def _chance(self, values: Tensor) -> Tensor:
+        device = values.device
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self._seed)
+        return torch.rand(values.shape, generator=self._generators[device], dtype=values.dtype, device=device).sub_(0.5)

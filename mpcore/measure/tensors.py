@@ -1,0 +1,71 @@
+"""Errors tensor by tensor: a layer without any gradient is lost in a sum over all."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from torch import nn
+
+from mpcore.gate.limits import ROUNDING_ALONE
+from mpcore.measure.observation import Observation
+from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_limit
+from mpcore.measure.yardstick import Yardstick, tensor_errors
+from mpcore.records import TensorErrors
+from mpcore.training.step import TrainStep
+
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
+def errors_by_tensor(
+    step: TrainStep, observed: Observation, yardstick: Yardstick, update_error: float | None
+) -> tuple[TensorErrors, ...]:
+    """Of all tensors that the loss reaches, in the order of the forward pass. update_error: the cap of all updates together."""
+    truth, roundoff = yardstick.observed, step.precision.roundoff()
+    rounding, summed = yardstick.rounding_errors(roundoff), set(_summed_in_format(step))
+    norms = {name: float(gradient.norm()) for name, gradient in truth.gradients.items()}
+    whole = math.hypot(*norms.values()) or 1.0
+    gradient_limits = {
+        name: tensor_gradient_limit(rounding.gradients[name], roundoff, summed_in_format=name in summed)
+        for name in _with_a_gradient(norms, roundoff)
+        if rounding.gradients[name] < ROUNDING_ALONE
+    }
+    update_limits = {name: tensor_update_limit(rounding.updates[name], update_error) for name in gradient_limits}
+    gradient_errors = tensor_errors(observed.gradients, {name: truth.gradients[name] for name in gradient_limits})
+    judged = {name: truth.updates[name] for name, limit in update_limits.items() if limit is not None}
+    update_errors = tensor_errors(observed.updates, judged)
+    return tuple(
+        TensorErrors(
+            name=name,
+            layer=layer,
+            norm_share=float(f"{norms[name] / whole:.3g}"),
+            gradient_error=_brief(gradient_errors.get(name)),
+            gradient_limit=_brief(gradient_limits.get(name)),
+            update_error=_brief(update_errors.get(name)),
+            update_limit=_brief(update_limits.get(name)),
+        )
+        for name, layer in yardstick.layers.items()
+        if name in norms
+    )
+
+
+def _with_a_gradient(norms: Mapping[str, float], roundoff: float) -> Iterator[str]:
+    """Those with more than the rounding of the others in their module: the bias of attention's keys has no other gradient."""
+    largest: dict[str, float] = {}
+    for name, norm in norms.items():
+        module = name.rpartition(".")[0]
+        largest[module] = max(norm, largest.get(module, 0.0))
+    for name, norm in norms.items():
+        if norm > roundoff * largest[name.rpartition(".")[0]]:
+            yield name
+
+
+def _summed_in_format(step: TrainStep) -> Iterator[str]:
+    """The weights in 16 bits whose gradients a CPU adds up in 16 bits. Products are added up in FP32, and a GPU's sums are."""
+    for name, weight in step.model.named_parameters():
+        module = step.model.get_submodule(name.rpartition(".")[0])
+        if weight.device.type == "cpu" and weight.element_size() < 4 and (weight.dim() < 2 or isinstance(module, EMBEDDINGS)):
+            yield name
+
+
+def _brief(value: float | None) -> float | None:
+    """Three digits: a file holds thousands."""
+    return None if value is None else float(f"{value:.3g}")

@@ -1,0 +1,152 @@
+"""What the steps of a workload are held against: the same step in FP64, and what rounding alone does to that."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.data import Batch
+from mpcore.measure.draws import same_numbers
+from mpcore.measure.observation import Observation, observe
+from mpcore.measure.rounding import Rounded
+from mpcore.training.step import TrainStep
+
+ROUNDINGS = 2
+"""Runs whose results are rounded. One may come out right by chance, tensor by tensor."""
+SAME_LOSS = 1e-9
+"""Relative difference of two losses in FP64 that rounding makes."""
+
+
+@dataclass(frozen=True)
+class RoundingErrors:
+    """By tensor, relative: of its gradient, and of its first update."""
+
+    gradients: dict[str, float]
+    updates: dict[str, float]
+
+
+class Yardstick:
+    """What `new_step()`, a step in FP64 without dropout, does on `batch`.
+
+    observed: its loss, gradients and updates. layers: by weight, in the order of the forward pass, the class of its module.
+    remark: what is to be known of its random numbers, None where it draws none. Raises what a step raises.
+    """
+
+    def __init__(self, new_step: Callable[[], TrainStep], batch: Batch) -> None:
+        self._new_step = new_step
+        self._batch = batch
+        step = new_step()
+        with _called(step.model) as called:
+            self.observed: Observation = observe(step, batch)
+        self.layers = _layers(step.model, called)
+        self.remark = random_loss(step, batch)
+        self._rounding: dict[float, RoundingErrors] = {}
+
+    @property
+    def draws(self) -> bool:
+        return self.remark is not None
+
+    def rounding_errors(self, roundoff: float) -> RoundingErrors:
+        """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once."""
+        if roundoff not in self._rounding:
+            self._rounding[roundoff] = self._measured(roundoff)
+        return self._rounding[roundoff]
+
+    def _measured(self, roundoff: float) -> RoundingErrors:
+        digits = round(-math.log2(roundoff))
+        runs = [self._rounded(digits, seed) for seed in range(ROUNDINGS)]
+        return RoundingErrors(
+            _root_mean_squares([tensor_errors(run.gradients, self.observed.gradients) for run in runs]),
+            _root_mean_squares([tensor_errors(run.updates, self._first_updates) for run in runs]),
+        )
+
+    @functools.cached_property
+    def _first_updates(self) -> dict[str, Tensor]:
+        return observe(self._new_step(), self._batch, updates=1, learning_rate=self.observed.learning_rate).updates
+
+    def _rounded(self, digits: int, seed: int) -> Observation:
+        """One step. Its weights are rounded, too; their update is not."""
+        step, rounding = self._new_step(), Rounded(digits, seed=seed)
+        for weight in step.model.parameters():
+            if weight.dtype == torch.float64:
+                rounding.round_(weight.data)
+        step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
+        with rounding:
+            return observe(step, self._batch, updates=1, learning_rate=self.observed.learning_rate)
+
+
+def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
+    """|value - truth| / |truth| of each tensor; one that is missing counts as zero. Infinite where it should be nothing, and
+    is not."""
+    found = {}
+    for name, true in truth.items():
+        wrong = float((values[name] - true).norm() if name in values else true.norm())
+        norm = float(true.norm())
+        found[name] = wrong / norm if norm else math.inf if wrong else 0.0
+    return found
+
+
+def random_loss(step: TrainStep, batch: Batch) -> str | None:
+    """What is to be said of a loss that is random without dropout, as two losses in FP64 tell; None of any other."""
+    step.set_learning_rate(0.0)
+    first, second = _loss(step, batch, same=True), _loss(step, batch, same=False)
+    if not (math.isfinite(first) and math.isfinite(second)) or math.isclose(first, second, rel_tol=SAME_LOSS):
+        return None
+    differ = f"its loss is random without dropout: two in FP64, on one batch and from the same weights, are {first:.6g} and"
+    third = _loss(step, batch, same=True)
+    if math.isclose(first, third, rel_tol=SAME_LOSS):
+        return f"{differ} {second:.6g}; every format was given the same random numbers, in steps that Python launched"
+    return (
+        f"{differ} {third:.6g}, though the generators of torch, NumPy and Python started from one seed: what it draws "
+        "elsewhere, or remembers of earlier steps, is a part of all errors"
+    )
+
+
+def _loss(step: TrainStep, batch: Batch, *, same: bool) -> float:
+    """same: whether the generators start from the seed. What the model remembers in its buffers is put back."""
+    buffers = {buffer: buffer.clone() for buffer in step.model.buffers()}
+    with same_numbers(step.precision) if same else nullcontext():
+        loss = step.launch(batch).item()
+    with torch.no_grad():
+        for buffer, value in buffers.items():
+            buffer.copy_(value)
+    return loss
+
+
+@contextmanager
+def _called(model: nn.Module) -> Iterator[dict[str, None]]:
+    """Within it the names of modules are gathered in the order in which they are first called."""
+    names: dict[str, None] = {}
+
+    def noting(name: str) -> Callable[..., None]:
+        return lambda *_: names.setdefault(name)
+
+    hooks: list[Any] = [module.register_forward_pre_hook(noting(name)) for name, module in model.named_modules()]
+    try:
+        yield names
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _layers(model: nn.Module, called: dict[str, None]) -> dict[str, str]:
+    """A weight whose module is not called itself stands where the module around it does."""
+    places = {name: place for place, name in enumerate(called)}
+
+    def place(weight: str) -> int:
+        around = weight
+        while around and (around := around.rpartition(".")[0]) not in places:
+            pass
+        return places.get(around, 0)
+
+    weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    return {name: type(model.get_submodule(name.rpartition(".")[0])).__name__ for name in sorted(weights, key=place)}
+
+
+def _root_mean_squares(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: math.sqrt(sum(run[name] ** 2 for run in runs) / len(runs)) for name in runs[0]}

@@ -1,0 +1,121 @@
+"""A fault in one layer is found in that layer, and named, where a sum over all shows nothing."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mpcore.gate import checks
+from mpcore.measure.numerics import measure_numerics
+from mpcore.measure.requirements import requirements_of
+from mpcore.measure.setup import Setup
+from mpcore.measure.yardstick import Yardstick
+from mpcore.precision.master import MasterWeights
+from mpcore.precision.pure import FP64
+from mpcore.records import Case
+from mpcore.training.step import TrainStep
+
+LOW = (torch.float16, torch.bfloat16)
+EACH = ["fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual", "bf16-true"]
+
+
+class Net(nn.Module):
+    """fault: what becomes of the side path in 16 bits."""
+
+    fault = staticmethod(lambda side: side)
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(16, 64), nn.Linear(64, 2)
+        self.side = nn.Sequential(nn.Linear(16, 8), nn.GELU(), nn.Linear(8, 64))
+        nn.init.normal_(self.side[2].weight, std=0.02)
+
+    def forward(self, x):
+        side = self.side(x)
+        if side.dtype in LOW:
+            side = self.fault(side)
+        return self.head(F.gelu(self.body(x)) + side)
+
+
+@pytest.fixture
+def net(dots, monkeypatch):
+    """net(fault): the workload whose side path has that fault in 16 bits."""
+
+    def faulty(fault=Net.fault):
+        monkeypatch.setattr(Net, "fault", staticmethod(fault))
+        return dots
+
+    dots.build_model = Net
+    return faulty
+
+
+def measured(workload, name, cpu):
+    batch = workload.split("train", cpu).rows(slice(32))
+    case = Case(workload="dots", precision=name, size="tiny")
+    yardstick = Yardstick(lambda: TrainStep(workload, FP64(), cpu, dropout=False), batch)
+    return measure_numerics(Setup(case, workload, cpu, requirements_of(case, workload, cpu)), batch, yardstick)
+
+
+def failed(numerics):
+    return {check.metric: check.sentence for check in checks(numerics) if not check.passed}
+
+
+@pytest.mark.parametrize("name", ["fp32", "fp16-forward", "fp16-true", *EACH])
+def test_nothing_is_said_of_a_net_without_a_fault(net, cpu, name):
+    numerics = measured(net(), name, cpu)
+    assert failed(numerics) == {}
+    assert [t.name for t in numerics.tensors] == [
+        *("side.0.weight", "side.0.bias", "side.2.weight", "side.2.bias"),
+        *("body.weight", "body.bias", "head.weight", "head.bias"),
+    ]
+    assert sum(t.norm_share**2 for t in numerics.tensors) == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_layer_without_a_gradient_is_named(net, cpu, name):
+    found = failed(measured(net(lambda side: side.detach() + 0 * side), name, cpu))
+    sentence = found["worst tensor's gradient"]
+    assert sentence.startswith("dots: the gradient of side.")
+    assert f"(Linear) in {name} is 1 off from fp64" in sentence
+    assert "all of it is missing" in sentence
+    assert "worst tensor's update" not in found, "it is said once"
+
+
+@pytest.mark.parametrize("name", ["bf16-amp", "bf16-manual"])
+def test_a_layer_whose_gradient_is_six_per_cent_off_is_named(net, cpu, name):
+    """The limit of all tensors together, 25 %, lets it pass."""
+    found = failed(measured(net(lambda side: side + 0.06 * (side - side.detach())), name, cpu))
+    assert set(found) == {"worst tensor's gradient"}
+    assert "the gradient of side." in found["worst tensor's gradient"]
+
+
+def test_masters_that_are_dropped_in_one_layer_are_named(net, cpu, monkeypatch):
+    update = MasterWeights.update
+
+    def without_some(self):
+        update(self)
+        with torch.no_grad():
+            for group in self.groups:
+                group.masters["side.2.weight"].copy_(group.parameters["side.2.weight"])
+
+    monkeypatch.setattr(MasterWeights, "update", without_some)
+    found = failed(measured(net(), "bf16-manual", cpu))
+    assert found["worst tensor's update"].startswith("dots: the update of side.2.weight (Linear) in bf16-manual is ")
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query, self.key, self.value, self.head = (nn.Linear(4, n) for n in (4, 4, 4, 2))
+
+    def forward(self, x):
+        x = x.unflatten(-1, (4, 4))
+        return self.head(F.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x)).mean(1))
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16-amp", "fp16-manual"])
+def test_the_bias_of_attention_s_keys_has_no_gradient_but_rounding(dots, cpu, name):
+    dots.build_model = Attention
+    numerics = measured(dots, name, cpu)
+    assert [t.name for t in numerics.tensors if t.gradient_error is None] == ["key.bias"]
+    assert not any(metric.startswith("worst tensor") for metric in failed(numerics))

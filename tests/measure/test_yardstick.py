@@ -1,0 +1,117 @@
+"""The step in FP64 that others are held against, and what rounding alone does to it."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mpcore.measure.rounding import Rounded
+from mpcore.measure.yardstick import Yardstick, tensor_errors
+from mpcore.precision.pure import FP64
+from mpcore.training.step import TrainStep
+from mpcore.workloads import cross_entropy
+
+
+def yardstick(workload, cpu):
+    batch = workload.split("train", cpu).rows(slice(32))
+    return Yardstick(lambda: TrainStep(workload, FP64(), cpu, dropout=False), batch)
+
+
+class Backwards(nn.Module):
+    """Registers last what it calls first; `inner` is never called itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(16, 2)
+        self.around = nn.ModuleDict({"inner": nn.Linear(16, 16)})
+        self.first = nn.Linear(16, 16)
+
+    def forward(self, x):
+        x = F.gelu(self.first(x))
+        return self.last(F.linear(x, self.around["inner"].weight))
+
+
+def test_tensors_stand_in_the_order_of_the_forward_pass(dots, cpu):
+    dots.build_model = Backwards
+    layers = yardstick(dots, cpu).layers
+    called = [name for name in layers if not name.startswith("around")]
+    assert called == ["first.weight", "first.bias", "last.weight", "last.bias"]
+    assert set(layers) - set(called) == {"around.inner.weight", "around.inner.bias"}
+    assert layers["first.weight"] == "Linear"
+
+
+@pytest.mark.parametrize("digits", [4, 8, 11, 24])
+def test_what_is_rounded_has_so_many_digits(digits):
+    values = torch.randn(1000, dtype=torch.float64) * torch.logspace(-200, 200, 1000, dtype=torch.float64)
+    with Rounded(digits, seed=0):
+        rounded = values * 1.0
+    mantissa, _ = torch.frexp(rounded)
+    assert torch.equal(mantissa * 2**digits, (mantissa * 2**digits).round())
+    assert 0 < float(((rounded - values) / values).abs().max()) <= 2.0 ** (1 - digits)
+
+
+def test_what_needs_no_rounding_stays():
+    values = torch.tensor([0.0, 1.0, -0.75, torch.inf, torch.nan, 3e-310], dtype=torch.float64)
+    with Rounded(8, seed=0) as rounding:
+        rounded, whole = values * 1.0, torch.arange(3) + 1
+        rounding.on = False
+        third = torch.ones((), dtype=torch.float64) / 3
+    assert torch.equal(rounded[:3], values[:3])
+    assert rounded[3].isinf()
+    assert rounded[4].isnan()
+    assert whole.tolist() == [1, 2, 3]
+    assert third == 1 / 3
+
+
+def test_rounding_errors_are_as_large_as_the_round_off(dots, cpu):
+    """A digit fewer makes them twice as large. Of one product and a softmax there are a few in a row."""
+    dots.build_model = lambda: nn.Linear(16, 2)
+    measured = yardstick(dots, cpu)
+    errors = {digits: measured.rounding_errors(2.0**-digits).gradients["weight"] for digits in (8, 11)}
+    assert 0.1 * 2**-8 < errors[8] < 4 * 2**-8
+    assert errors[8] / errors[11] == pytest.approx(8, rel=0.6)
+    assert measured.rounding_errors(2.0**-8) is measured.rounding_errors(2.0**-8)
+
+
+def test_a_tensor_that_should_be_nothing_is_infinitely_wrong():
+    zero, one = torch.zeros(2), torch.ones(2)
+    assert tensor_errors({"a": one, "b": zero}, {"a": zero, "b": zero, "c": one}) == {"a": torch.inf, "b": 0.0, "c": 1.0}
+
+
+def test_a_loss_that_draws_nothing_is_not_random(dots, cpu):
+    """Its dropout is off."""
+    measured = yardstick(dots, cpu)
+    assert measured.remark is None
+    assert not measured.draws
+
+
+def test_a_loss_that_is_random_without_dropout_is_known(dots, cpu):
+    dots.loss = lambda model, batch: cross_entropy(model(batch["x"] + torch.randn_like(batch["x"])), batch["label"])
+    measured = yardstick(dots, cpu)
+    assert measured.draws
+    assert measured.remark.startswith("its loss is random without dropout: two in FP64")
+    assert "every format was given the same random numbers" in measured.remark
+
+
+def test_random_numbers_that_cannot_be_put_back_are_told(dots, cpu):
+    generator = torch.Generator().manual_seed(0)
+    dots.loss = lambda model, batch: model(batch["x"]).square().mean() * torch.rand((), generator=generator)
+    assert "is a part of all errors" in yardstick(dots, cpu).remark
+
+
+class Remembering(nn.Module):
+    """Its forward moves a buffer that it computes with, as spectral norm does."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(16, 2)
+        self.register_buffer("gain", torch.ones(()))
+
+    def forward(self, x):
+        self.gain.mul_(1.5)
+        return self.layer(x) * self.gain
+
+
+def test_a_model_that_remembers_is_not_random(dots, cpu):
+    dots.build_model = Remembering
+    assert yardstick(dots, cpu).remark is None
