@@ -184,7 +184,8 @@ def _negative_control(quality: Quality) -> Check:
 
 
 def _numerics(numerics: Numerics) -> list[Check]:
-    """Each error must be within its limit, and the mode must compute in the bits that its name says."""
+    """Each error must be within its limit, and the mode must compute in the bits that its name says. Of what is not finite no
+    error says anything, and one sentence is enough."""
     required = numerics.requirements
     errors = [
         ("loss error", numerics.loss_error, required.loss_error),
@@ -192,6 +193,8 @@ def _numerics(numerics: Numerics) -> list[Check]:
         ("update error", numerics.update_error, required.update_error),
         ("flushed share", numerics.flushed_share, required.flushed_share),
     ]
+    if numerics.not_finite:
+        return [_check(numerics, "finite", "failed", None, None, numerics.not_finite)]
     if required.negative_control:
         errors = errors[:1]  # its gradients are known to be flushed, its updates to be none
     found = [_within(numerics, metric, value, limit) for metric, value, limit in errors if limit is not None]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
+from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import errors_by_tensor
@@ -21,12 +22,18 @@ from mpcore.records import Numerics
 
 
 def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick) -> Numerics:
+    """Where something is not finite, the place where it first is not, in the place of errors by tensor."""
     yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
-    step, truth = setup.build(dropout=False), yardstick.observed
+    step, truth, required = setup.build(dropout=False), yardstick.observed, setup.requirements
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
+    loss_scale = step.precision.state().loss_scale
     with FlopCount(step.precision.fp32_on_purpose) as flops:
         step.launch(batch)
+    finite = is_finite(observed)
+    tensors = errors_by_tensor(step, observed, yardstick, required.update_error) if finite else None
+    del step  # makes room for those that are followed
+    followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
     return Numerics(
         **setup.fields | {"batch_size": len(next(iter(batch.values())))},
         seconds=time.perf_counter() - start,
@@ -38,8 +45,9 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick) -> Numeri
         skipped_steps=observed.skipped,
         low_precision_flops_share=flops.low_precision_share if flops.total else None,
         fp32_on_purpose=flops.fp32_on_purpose,
-        tensors=errors_by_tensor(step, observed, yardstick, setup.requirements.update_error),
+        tensors=tensors,
         remark=yardstick.remark,
+        not_finite=first_not_finite(setup, batch, truth.learning_rate, loss_scale) if followed else None,
     )
 
 

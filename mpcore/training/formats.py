@@ -21,7 +21,7 @@ FORMATS_DIFFER = re.compile(r"\b(Half|BFloat16)\b.*\b[Ff]loat\b|\b[Ff]loat\b.*\b
 
 
 def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> tuple[str, ...]:
-    """Qualified names of the modules that compute in FP32 on purpose: with weights, and autocast off around them; or such as make
+    """Qualified names of the modules that compute in FP32 on purpose: with weights, and autocast off around them; or making
     a weight of others, which in 16 bits may be not finite. `model` is as `build_model` made it."""
     if workload.fp32_modules is None:
         found = {name for name, m in model.named_modules() if isinstance(m, ParametrizationList)}
