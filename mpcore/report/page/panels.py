@@ -126,6 +126,38 @@ def _wrong(group: Group) -> list[dict[str, Any]]:
     ]
 
 
+def tensors(groups: Sequence[Group]) -> Panel:
+    views = []
+    for group in groups:
+        rows = [row for numerics in group.records(Numerics) for row in _by_tensor(numerics)]
+        if rows:
+            table = columns(rows, list(rows[0]))
+            points = by("mode", table, mode="lines+markers", x="@place", y="@relative error", text="@tensor")
+            layout = {"xaxis": {"title": {"text": "from input to loss"}}, "yaxis": LOG | {"title": {"text": "relative error"}}}
+            views.append(View(group.label, table, points, layout))
+    note = (
+        "Of the gradient of each weight against FP64, in the order of the forward pass. What rises from the loss to the input "
+        "is rounding that adds up; what stands out is a layer. Weights with no gradient but rounding are left out."
+    )
+    return Panel("tensors", "Errors by layer", note, views)
+
+
+def _by_tensor(numerics: Numerics) -> list[dict[str, Any]]:
+    return [
+        {
+            "mode": numerics.case.precision,
+            "place": place,
+            "tensor": tensor.where,
+            "relative error": tensor.gradient_error,
+            "at most": tensor.gradient_limit,
+            "of its updates": tensor.update_error,
+            "share of the gradient's norm": tensor.norm_share,
+        }
+        for place, tensor in enumerate(numerics.tensors or (), 1)
+        if tensor.gradient_error is not None
+    ]
+
+
 def _bars(
     groups: Sequence[Group],
     rows_of: Callable[[Group], Sequence[Mapping[str, Any]]],

@@ -7,7 +7,7 @@ from mpcore.records import Drift, Numerics, Quality, Result, Run, Speed
 from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, WORK, Column, columns, table
 from mpcore.report.document import Section
 from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, rows
-from mpcore.report.sections.notes import drifted
+from mpcore.report.sections.notes import drifted, off
 
 R = TypeVar("R", Speed, Quality, Numerics, Drift)
 
@@ -105,7 +105,18 @@ def _errors(part: Sequence[Row], numerics: Sequence[Numerics]) -> list[Section]:
     first = numerics[0]
     lead = f"One batch of {first.batch_size} {first.samples}, random weights, dropout off."
     of = [row for row in part if row["gradient_error"] is not None]
-    return [Section("Errors against FP64", lead, [table(of, columns(ERRORS))])]
+    sentences = [*dict.fromkeys(f"{n.remark}." for n in numerics if n.remark), *filter(None, map(_worst_tensor, numerics))]
+    return [Section("Errors against FP64", lead, [table(of, columns(ERRORS))], sentences)]
+
+
+def _worst_tensor(numerics: Numerics) -> str:
+    """Of an older record there is nothing to say."""
+    name, worst = numerics.case.precision, numerics.worst_tensor
+    if numerics.not_finite:
+        return f"{name}: {numerics.not_finite}."
+    if worst is None:
+        return ""
+    return f"{name}: the worst gradient is {off(worst)}."
 
 
 def _batches(found: Sequence[Row]) -> list[Section]:

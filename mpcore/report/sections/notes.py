@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mpcore.records import Case, Drift, Quality, Result, Speed
+from mpcore.records import Case, Drift, Numerics, Quality, Result, Speed, TensorErrors
 from mpcore.report.document import Section
 from mpcore.report.text import counted, tally
 
 
 def notes(results: Sequence[Result]) -> list[Section]:
-    """What was trained from what, and what the machine did meanwhile."""
-    return [Section(sentences=said) for of in (_trained, _machine) if (said := list(dict.fromkeys(of(results))))]
+    """What was trained from what, which tensors were wrong by most, and what the machine did meanwhile."""
+    return [Section(sentences=said) for of in (_trained, _tensors, _machine) if (said := list(dict.fromkeys(of(results))))]
 
 
 def known(results: Sequence[Result], *, folded: bool = False) -> list[Section]:
@@ -37,6 +37,24 @@ def _trained(results: Iterable[Result]) -> Iterable[str]:
             weights = "random weights" if record.weights == "random" else f"weights of {record.weights}"
             samples = f"{record.rows['train']:,} {record.samples} ({record.data} data)"
             yield f"{record.case.workload}: trained from {weights} on {samples}"
+
+
+def _tensors(results: Iterable[Result]) -> Iterable[str]:
+    """Of each workload what is to be known of its loss, and of all modes the tensor that is nearest to its limit."""
+    worst: dict[str, tuple[TensorErrors, Numerics]] = {}
+    for numerics in (r.record for r in results if isinstance(r.record, Numerics)):
+        where, tensor = _where(numerics.case), numerics.worst_tensor
+        if numerics.remark:
+            yield f"{where}: {numerics.remark}"
+        if tensor and (where not in worst or tensor.gradient_share > worst[where][0].gradient_share):
+            worst[where] = tensor, numerics
+    for where, (tensor, numerics) in worst.items():
+        yield f"{where}: the worst of all gradients is {off(tensor)} in {numerics.case.precision}"
+
+
+def off(tensor: TensorErrors) -> str:
+    """A tensor, how far its gradient is off, and how far it may be."""
+    return f"that of {tensor.where}, {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
 
 
 def _machine(results: Iterable[Result]) -> Iterable[str]:
