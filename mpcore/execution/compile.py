@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +23,10 @@ class Compile(Eager):
 
     name = "compile"
 
-    def __init__(self, function: Function, model: nn.Module) -> None:
-        super().__init__(function, model)
+    def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
+        super().__init__(function, model, layout)
         on_gpu = next(model.parameters()).device.type == "cuda"
-        self._run: Eager = Graph(self._compiled_first, model) if on_gpu else Eager(self._compiled_first, model)
+        self._run: Eager = (Graph if on_gpu else Eager)(self._compiled_first, model, layout)
         self._first: list[torch.Size] | None = None
 
     @classmethod

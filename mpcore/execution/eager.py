@@ -1,9 +1,10 @@
 """`eager`: one operation after the other. The base of all executions.
 
-An execution is made from a function of a batch, and the model inside it, and is called in its place.
+An execution is made from a function of a batch, and the model inside it, and is called in its place. `layout` says what else
+than the batch a captured function hangs on: where it changes there is another graph.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import ClassVar
 
 import torch
@@ -21,9 +22,10 @@ class Eager:
 
     name: ClassVar[str] = "eager"
 
-    def __init__(self, function: Function, model: nn.Module) -> None:
+    def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
         self.function = function
         self.model = model
+        self.layout = layout
 
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:

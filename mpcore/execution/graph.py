@@ -8,7 +8,7 @@ captured, so that batches are copied there.
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,8 @@ class Graph(Eager):
 
     name = "graph"
 
-    def __init__(self, function: Function, model: nn.Module) -> None:
-        super().__init__(function, model)
+    def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
+        super().__init__(function, model, layout)
         self._stream = _side_stream(next(model.parameters()).device)
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, _Captured] = {}
@@ -75,7 +75,7 @@ class Graph(Eager):
 
     def _shape(self, batch: Batch) -> Hashable:
         """Evaluation is another computation than training, whatever the batch."""
-        return self.model.training, *((name, column.shape, column.dtype) for name, column in batch.items())
+        return self.layout(), self.model.training, *((name, column.shape, column.dtype) for name, column in batch.items())
 
     def _launch(self, batch: Batch) -> Tensor:
         current = torch.cuda.current_stream(self._stream.device)

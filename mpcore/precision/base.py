@@ -5,7 +5,7 @@ A mode lives through four calls a step: `forward()` around the loss, `backward(l
 device tensors until somebody reads `state()`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -168,6 +168,11 @@ class Precision:
             for name in MOMENTS & remembered.keys():
                 if isinstance(value := remembered[name], Tensor):
                     value.zero_()
+
+    @property
+    def layout(self) -> Hashable:
+        """What a captured step hangs on beside its batch: which tensors the optimiser updates."""
+        return 0
 
     @property
     def remark(self) -> str | None:

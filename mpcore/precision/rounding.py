@@ -115,7 +115,7 @@ class KahanAdam(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # nobody hands it a closure
         for group in self.param_groups:
-            for weight in group["params"]:
+            for weight in (w for w in group["params"] if w.grad is not None):
                 self._update(weight, self.state[weight], group)
 
     @staticmethod

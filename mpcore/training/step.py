@@ -61,7 +61,7 @@ class TrainStep:
         self._prepare(precision, workload)
         how = executions[execution]
         how.prepare(self.model)
-        self._execute = how(self._step, self.model)
+        self._execute = how(self._step, self.model, lambda: precision.layout)
         self._execute_prediction = how(self._predict, self.model)
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:
