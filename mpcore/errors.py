@@ -13,6 +13,10 @@ STANDARD = Path(sysconfig.get_paths()["stdlib"])
 INSTALLED = {"site-packages", "dist-packages"}
 
 
+class Sentence(RuntimeError):
+    """An exception whose message is one sentence that says all: nothing is put before it."""
+
+
 def root_cause(error: BaseException) -> BaseException:
     """What the end of a chain of exceptions hides, but for what it hides on purpose (`from None`)."""
     while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
@@ -22,10 +26,12 @@ def root_cause(error: BaseException) -> BaseException:
 
 @contextmanager
 def reraised_as(kind: type[Exception], what: str, *others: type[BaseException]) -> Iterator[None]:
-    """Within it whatever is raised, but for `kind` itself and `others`, becomes a `kind` that says what failed, and why."""
+    """Within it whatever is raised, but for `kind` itself, a Sentence and `others`, becomes a `kind` that says what failed, and
+    why."""
+    passed: tuple[type[BaseException], ...] = (kind, Sentence, *others)
     try:
         yield
-    except (kind, *others):
+    except passed:
         raise
     except Exception as error:
         raise kind(f"{what} failed: {cause(error)}") from error

@@ -40,10 +40,11 @@ class Split:
         for start in range(0, len(self), size):
             yield self.rows(slice(start, start + size))
 
-    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """In an order that seed and epoch alone decide, on any device; the last batch may be smaller."""
+    def shuffled(self, size: int, seed: int, epoch: int, *, drop_last: bool = False) -> Iterator[Batch]:
+        """In an order that seed and epoch alone decide, on any device; the last batch may be smaller, or is dropped."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator)
         device = next(iter(self.columns.values())).device
-        for index in order.to(device).split(size):
+        whole = len(order) - len(order) % size if drop_last else len(order)
+        for index in order[:whole].to(device).split(size):
             yield self.rows(index)

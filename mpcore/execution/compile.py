@@ -25,8 +25,8 @@ class Compile(Eager):
 
     def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
         super().__init__(function, model, layout)
-        on_gpu = next(model.parameters()).device.type == "cuda"
-        self._run: Eager = (Graph if on_gpu else Eager)(self._compiled_first, model, layout)
+        execution = Graph if self.captures(next(model.parameters()).device) else Eager
+        self._run: Eager = execution(self._compiled_first, model, layout)
         self._first: list[torch.Size] | None = None
 
     @classmethod
@@ -36,6 +36,10 @@ class Compile(Eager):
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
             return "compile needs a C++ compiler, and none is on the path"
         return None
+
+    @classmethod
+    def captures(cls, device: torch.device) -> bool:
+        return device.type == "cuda"
 
     @classmethod
     def prepare(cls, model: nn.Module) -> None:

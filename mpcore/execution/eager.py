@@ -1,7 +1,7 @@
 """`eager`: one operation after the other. The base of all executions.
 
 An execution is made from a function of a batch, and the model inside it, and is called in its place. `layout` says what else
-than the batch a captured function hangs on: where it changes there is another graph.
+than the batch a captured function hangs on: where it changes there is another graph, where it is None none yet.
 """
 
 from collections.abc import Callable, Hashable
@@ -31,6 +31,11 @@ class Eager:
     def unsupported(cls, device: torch.device) -> str | None:
         """Why it cannot be had on `device`, or None."""
         return None
+
+    @classmethod
+    def captures(cls, device: torch.device) -> bool:
+        """Whether a step on `device` becomes a graph."""
+        return False
 
     @classmethod
     def prepare(cls, model: nn.Module) -> None:

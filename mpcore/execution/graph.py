@@ -49,11 +49,15 @@ class Graph(Eager):
             return None
         return f"{cls.name} needs an NVIDIA GPU, for its CUDA graphs; this is a {device.type}"
 
+    @classmethod
+    def captures(cls, device: torch.device) -> bool:
+        return True
+
     def __call__(self, batch: Batch) -> Tensor:
         shape = self._shape(batch)
         if shape not in self._captured:
             self._calls[shape] += 1
-            if self._calls[shape] <= WARM_UP:
+            if self._calls[shape] <= WARM_UP or self.layout() is None:
                 return self._launch(batch)
             self._captured[shape] = _Captured(self.function, batch, self._stream)
         return self._captured[shape](batch)
@@ -109,7 +113,7 @@ class _Captured:
         except Exception as error:
             torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind
             _abandon(self._graph, self.pool, stream.device)
-            if isinstance(error, torch.cuda.OutOfMemoryError):
+            if isinstance(error, torch.cuda.OutOfMemoryError | CaptureError):
                 raise
             if isinstance(root_cause(error), KeyboardInterrupt):
                 raise KeyboardInterrupt from error

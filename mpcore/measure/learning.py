@@ -6,8 +6,8 @@ from itertools import cycle, islice
 
 from mpcore.data import Batch
 from mpcore.gate.limits import has_learnt
-from mpcore.training.schedule import schedule
 from mpcore.training.step import TrainStep
+from mpcore.workloads.checked import checked_share
 
 LEARNING_STEPS, LEAST_STEPS = 100, 15
 """At most, and at least where the loss has fallen as far as it must."""
@@ -23,7 +23,7 @@ def learning_losses(step: TrainStep, batches: Sequence[Batch]) -> list[float]:
     for number, batch in enumerate(islice(cycle(batches), EDGE + LEARNING_STEPS), 1):
         if number == EDGE + 1:
             step.precision.forget()
-        share = schedule(max(number - EDGE, 0), LEARNING_STEPS)
+        share = checked_share(step.workload, number - EDGE, LEARNING_STEPS) if number > EDGE else 0.0
         step.set_learning_rate(step.workload.recipe.learning_rate * share)
         losses.append(step(batch).item())
         if number >= EDGE + LEAST_STEPS and has_learnt(statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:])):

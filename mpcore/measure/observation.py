@@ -50,7 +50,7 @@ def observe(
     def look(optimiser: torch.optim.Optimizer, *_: Any) -> None:
         scale = getattr(optimiser, "grad_scale", None)
         for name, gradient in precision.gradients().items():
-            seen[name] = gradient.detach().double() / (1.0 if scale is None else scale)
+            seen[name] = gradient.detach().to_dense().double() / (1.0 if scale is None else scale)
         if not rate:
             rate.append(LEARNING_RATE / (_root_mean_square(seen) or 1.0))
             precision.set_learning_rate(rate[0])

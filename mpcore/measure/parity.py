@@ -45,7 +45,7 @@ def training_parity(setup: Setup, splits: Mapping[str, Split], trainer: type[Hug
             free_memory()
             runs[name].append(_ours(seeded, splits) if name == "ours" else _theirs(seeded, splits, trainer))
     recipe = setup.workload.recipe
-    steps = recipe.epochs * -(-len(splits["train"]) // recipe.batch_size)
+    steps = recipe.epochs * recipe.steps_per_epoch(len(splits["train"]))
     ours, theirs = (Blocks(steps=steps, seconds=tuple(seconds for seconds, _ in found)) for found in runs.values())
     return Parity(
         **setup.fields,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mpcore.precision.base import Precision, precisions
 from mpcore.precision.casting import hold_fp32, matching
+from mpcore.precision.optimisers import skips_by_itself
 from mpcore.records import Recipe
 
 
@@ -49,14 +50,24 @@ class FP16Autocast(Autocast):
         self.scaler.scale(loss).backward()
 
     def update(self) -> None:
-        if self.max_norm is not None:
+        by_itself = skips_by_itself(self.optimiser)
+        if self.max_norm is not None or not by_itself:
             self.scaler.unscale_(self.optimiser)
             self.clip()
-        self.scaler.step(self.optimiser)
-        for found_inf in self.scaler._found_inf_per_device(self.optimiser).values():  # private API
-            self._skipped.add_(found_inf)
+        if by_itself:
+            self.scaler.step(self.optimiser)
+        (found_inf,) = self.scaler._found_inf_per_device(self.optimiser).values()  # private API
+        if not by_itself:
+            self.step_unless(found_inf)
+        self._skipped.add_(found_inf)
         self.scaler.update()
         self.optimiser.zero_grad()
+
+    def refused(self) -> str | None:
+        for name, weight in self.trained(self.model).items():
+            if weight.is_complex():
+                return f"torch's GradScaler cannot unscale the complex gradient of {name}: expected a mode without a scale"
+        return super().refused()
 
     @property
     def loss_scale(self) -> Tensor | None:

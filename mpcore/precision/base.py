@@ -5,7 +5,7 @@ A mode lives through four calls a step: `forward()` around the loss, `backward(l
 device tensors until somebody reads `state()`.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,8 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.device.machine import name_and_capability
-from mpcore.errors import reraised_as
+from mpcore.errors import Sentence, reraised_as
 from mpcore.precision.casting import Kept
+from mpcore.precision.optimisers import (
+    EAGER,
+    OwnOptimiser,
+    ParameterGroup,
+    WeightGroup,
+    as_real,
+    frozen_in_a_graph,
+    refused,
+    sparse_weights,
+    without_fused,
+)
+from mpcore.precision.scale import Skip
 from mpcore.precision.tf32 import tf32_switches
 from mpcore.records import Recipe
 from mpcore.registry import Registry
@@ -33,7 +45,7 @@ MOMENTS = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
 """What torch's optimisers call what they remember of gradients; a state may hold more, such as masters."""
 
 
-class PrecisionError(RuntimeError):
+class PrecisionError(Sentence):
     """A mode whose methods fail: one sentence that names the mode and the method."""
 
 
@@ -45,7 +57,7 @@ class Precision:
     """Weights, arithmetic, gradients and optimiser state in `dtype`, TF32 off.
 
     keep_fp32: patterns (as of fnmatch) of qualified module names that compute in FP32 in a 16-bit mode.
-    max_norm: the gradients, unscaled, are clipped to this Euclidean norm.
+    max_norm: the gradients, unscaled, are clipped to this Euclidean norm. None for that of the recipe.
     """
 
     name: ClassVar[str]
@@ -72,6 +84,16 @@ class Precision:
     fused: ClassVar[bool] = True
     """The fused optimiser skips a step on the device; the others would wait for the host."""
 
+    recipe: Recipe
+    weight_groups: Sequence[WeightGroup] = ()
+    """Of the workload; empty where all weights are trained alike. Set before `prepare`, as is the next."""
+    own_optimiser: OwnOptimiser | None = None
+    """The workload's, where it has one."""
+    made: torch.optim.Optimizer | None = None
+    """The optimiser that `make_optimiser` has returned. A mode that builds one of its own does without it."""
+    _factors: Sequence[float] | None = None
+    _skip: Skip | None = None
+
     def __init__(self, *, keep_fp32: Sequence[str] = (), max_norm: float | None = None) -> None:
         self.keep_fp32 = tuple(keep_fp32)
         self.max_norm = max_norm
@@ -94,18 +116,59 @@ class Precision:
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         """Takes the FP32 `model` over: casts it in place where the mode says so, and builds the optimiser."""
         self.model = model
-        self.optimiser = self.build_optimiser([p for p in model.parameters() if p.requires_grad], recipe)
+        self.optimiser = self.make_optimiser(self.trained(model), recipe)
 
-    def build_optimiser(self, weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
-        """On a GPU its learning rate and its count of steps live there: a graph would freeze them on the host."""
-        options: dict[str, Any] = {"fused": True} if self.fused else {"foreach": True}
-        learning_rate: float | Tensor = recipe.learning_rate
-        if weights[0].is_cuda:
-            learning_rate = torch.tensor(recipe.learning_rate, device=weights[0].device)
-            if recipe.optimiser != "SGD":  # which counts no steps
-                options["capturable"] = True
+    @staticmethod
+    def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+        """The parameters that require a gradient, by name."""
+        return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+    def make_optimiser(self, weights: Mapping[str, Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+        """The workload's own for `weights`, or else the recipe's."""
+        self.recipe = recipe
+        groups = self.parameter_groups(weights, recipe)
+        if self.own_optimiser is not None:
+            self.made = self.own_optimiser(groups, weights)
+        else:
+            self.made = self.build_optimiser(groups if self.weight_groups else groups[0]["params"], recipe)
+        return self.made
+
+    def parameter_groups(self, weights: Mapping[str, Tensor], recipe: Recipe) -> list[ParameterGroup]:
+        groups = self.weight_groups or [WeightGroup(tuple(weights))]
+        rate, decay = recipe.learning_rate, recipe.weight_decay
+        return [{"params": [weights[n] for n in g.names], "lr": rate * g.rate, "weight_decay": decay * g.decay} for g in groups]
+
+    def build_optimiser(self, weights: Sequence[Any], recipe: Recipe) -> torch.optim.Optimizer:
+        """The recipe's. weights: tensors, or parameter groups where the workload has some."""
+        tensors = [w for group in weights for w in (group["params"] if isinstance(group, dict) else (group,))]
+        fused = self.fused and not self.sparse() and not any(without_fused(w, recipe.optimiser) for w in tensors)
+        own = {"momentum": recipe.momentum} if recipe.optimiser == "SGD" else {"betas": recipe.betas, "eps": recipe.eps}
+        options: dict[str, Any] = own | ({"fused": True} if fused else {"foreach": True})
         optimiser = getattr(torch.optim, recipe.optimiser)
-        return optimiser(weights, lr=learning_rate, weight_decay=recipe.weight_decay, **options)
+        return optimiser(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, **options)
+
+    def sparse(self) -> Sequence[str]:
+        """The names of weights whose gradients the optimiser gets as sparse ones."""
+        return sparse_weights(self.model)
+
+    def refused(self) -> str | None:
+        """Why the optimiser cannot train the model, or None: said once it was prepared."""
+        if self.made is not self.optimiser and (self.weight_groups or self.own_optimiser):
+            hook = "groups()" if self.weight_groups else "optimiser()"
+            return f"{self.name} builds an optimiser of its own, which leaves out what {hook} of the workload returns"
+        weights, sparse = self.trained(self.model), sparse_weights(self.model)
+        if self.max_norm is not None and sparse:
+            return (
+                f"torch cannot clip the sparse gradient of {sparse[0]}: expected no max_norm, or an Embedding with sparse=False"
+            )
+        return refused(self.optimiser, weights, sparse)
+
+    @property
+    def uncapturable(self) -> str | None:
+        """Why a graph of a step would train in another way, or None."""
+        if self._skip is not None and self._skip.on_host:
+            return f"{type(self.optimiser).__name__} counts on the host, and so skips no step in a graph: {EAGER}"
+        return frozen_in_a_graph(self.optimiser)
 
     def settings(self) -> AbstractContextManager[None]:
         """Within it the process is set as this mode needs it: here the TF32 switches. A step runs in it, and nothing else."""
@@ -140,27 +203,48 @@ class Precision:
     def update(self) -> None:
         """One step of the optimiser with the gradients gathered so far, which are dropped."""
         self.clip()
-        self.optimiser.step()
+        self.step_optimiser()
         self.optimiser.zero_grad()
+
+    def step_optimiser(self) -> None:
+        self.optimiser.step()
+
+    def step_unless(self, found_inf: Tensor) -> None:
+        """A step, but not where `found_inf` is 1, of an optimiser that cannot skip one by itself."""
+        if self._skip is None:
+            self._skip = Skip(self.optimiser)
+        self._skip(found_inf)
 
     def clip(self) -> None:
         if self.max_norm is not None:
-            nn.utils.clip_grad_norm_(list(self.weights().values()), self.max_norm, foreach=True)
+            weights = [p for group in self.optimiser.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.max_norm, foreach=True)
 
     def weights(self) -> dict[str, Tensor]:
-        """By name, the tensors that the optimiser updates: the model's parameters, or their FP32 masters."""
-        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        """By name, the tensors that the optimiser updates: the model's parameters, or their FP32 masters. Complex ones as pairs
+        of real numbers."""
+        return {name: as_real(p.detach()) if p.is_complex() else p for name, p in self.trained(self.model).items()}
 
     def gradients(self) -> dict[str, Tensor]:
-        """By name, the gradients of `weights()` as the optimiser is given them; the loss must have reached them."""
-        return {name: w.grad for name, w in self.weights().items() if w.grad is not None}
+        """By name, the gradients of `weights()` as the optimiser is given them, for those that the loss has reached."""
+        weights = self.weights() | {name: p for name, p in self.trained(self.model).items() if p.is_complex()}
+        return {name: as_real(w.grad) for name, w in weights.items() if w.grad is not None}
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        for group in self.optimiser.param_groups:
+        """Times the factor of each parameter group: its rate over the recipe's, as the optimiser was built."""
+        if self._factors is None:
+            self._factors = [self._factor(group["lr"]) for group in self.optimiser.param_groups]
+        for group, factor in zip(self.optimiser.param_groups, self._factors, strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(learning_rate)  # in place, where a captured step reads it
+                group["lr"].fill_(learning_rate * factor)  # in place, where a captured step reads it
             else:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * factor
+
+    def _factor(self, rate: float | Tensor) -> float:
+        """Waits for the device."""
+        if isinstance(rate, Tensor):  # of two rates that were rounded alike
+            return rate.item() / torch.tensor(self.recipe.learning_rate, dtype=rate.dtype).item()
+        return rate / self.recipe.learning_rate
 
     def forget(self) -> None:
         """What the optimiser remembers of its steps becomes what it was before the first. In place, as above."""
@@ -171,8 +255,9 @@ class Precision:
 
     @property
     def layout(self) -> Hashable:
-        """What a captured step hangs on beside its batch: which tensors the optimiser updates."""
-        return 0
+        """What a captured step hangs on beside its batch: which tensors the optimiser updates. None where it cannot be captured
+        yet."""
+        return None if self._skip is not None and not self._skip.ready else 0
 
     @property
     def remark(self) -> str | None:

@@ -2,13 +2,14 @@
 the model is one weight or two, which saves the launches and the bookkeeping of hundreds."""
 
 import copy
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mpcore.precision.base import Precision
+from mpcore.precision.optimisers import ELEMENTWISE, ParameterGroup, as_real
 from mpcore.records import Recipe
 
 ALIGNMENT = 64
@@ -28,11 +29,12 @@ def flat(like: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, list[Tenso
 
 
 class Group:
-    """Parameters of one dtype, and in `dtype` what the optimiser updates in their place: copies, or, `shared`, themselves."""
+    """Parameters of one dtype, and in `dtype` what the optimiser updates in their place: copies, or, `shared`, themselves.
+    Complex ones are pairs of real numbers there, which all elementwise optimisers make of them, too."""
 
     def __init__(self, parameters: Mapping[str, Tensor], dtype: torch.dtype, *, shared: bool) -> None:
         self.parameters = dict(parameters)
-        values = list(parameters.values())
+        values = [as_real(p.detach()) for p in parameters.values()]
         self.shared = shared
         self.joined = True
         """Whether to the optimiser all are one weight, `whole`."""
@@ -42,10 +44,10 @@ class Group:
         self.whole.grad, gradients = flat(values, dtype)
         self.masters = dict(zip(parameters, masters, strict=True))
         self.gradients = dict(zip(parameters, gradients, strict=True))
-        for master, parameter in zip(masters, values, strict=True):
-            master.copy_(parameter.detach())
+        for master, value, parameter in zip(masters, values, parameters.values(), strict=True):
+            master.copy_(value)
             if shared:
-                parameter.data = master
+                parameter.data = torch.view_as_complex(master) if parameter.is_complex() else master
 
     @torch.no_grad()
     def gather(self, *, add: bool) -> None:
@@ -55,12 +57,24 @@ class Group:
         missing = {name for name, p in self.parameters.items() if p.grad is None}
         self.unreached = self.unreached & missing if add else missing
         before = self.whole.grad.clone() if add else None
-        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters.values()]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters.values()]
+        found = [as_real(g.to_dense() if g.is_sparse else g) for g in gradients]
         torch._foreach_copy_(list(self.gradients.values()), found)  # private API
         if before is not None:
             self.whole.grad.add_(before)
         for p in self.parameters.values():
             p.grad = None
+
+    def join(self, optimiser: torch.optim.Optimizer) -> None:
+        """`optimiser`, which has the masters, is given one tensor in their place, if it is one of those to which that is the
+        same, has them all in one group and has made no state of them yet."""
+        masters = {id(master) for master in self.masters.values()}
+        for group in optimiser.param_groups:
+            others = [p for p in group["params"] if id(p) not in masters]
+            if len(others) == len(group["params"]) - len(masters) and type(optimiser) in ELEMENTWISE and not optimiser.state:
+                group["params"] = [self.whole, *others]
+                return
+        self.joined = False
 
     def offer(self, optimiser: torch.optim.Optimizer) -> None:
         """Gives `optimiser` the gradients, None where the loss reached nothing: so it leaves a weight and its state alone. What
@@ -96,16 +110,39 @@ class Group:
 
 
 class FlatWeights(Precision):
-    """A mode whose weights are in `groups`."""
+    """A mode whose weights are in `groups`: one for each of the workload's parameter groups and each dtype."""
 
     groups: list[Group]
 
-    def update_in_place_of(self, groups: Sequence[Group], model: nn.Module, recipe: Recipe) -> None:
+    def flatten(self, model: nn.Module, stored: Callable[[nn.Parameter], tuple[torch.dtype, bool]]) -> None:
+        """Makes `groups`. stored: in what dtype the optimiser updates a parameter, and whether there, or in a copy."""
+        weights = self.trained(model)
+        self._members: list[list[Group]] = []
+        for names in [g.names for g in self.weight_groups] or [tuple(weights)]:
+            kinds = {name: stored(weights[name]) for name in names}
+            alike = [(kind, {n: weights[n] for n in names if kinds[n] == kind}) for kind in dict.fromkeys(kinds.values())]
+            self._members.append([Group(parameters, dtype, shared=shared) for (dtype, shared), parameters in alike])
+        self.groups = [group for members in self._members for group in members]
+
+    def update_in_place_of(self, model: nn.Module, recipe: Recipe) -> None:
         """Called last by `prepare`."""
         self.model = model
-        self.groups = list(groups)
-        self.optimiser = self.build_optimiser([g.whole for g in groups], recipe)
         self._gathered = False
+        self.optimiser = self.make_optimiser(self.weights(), recipe)
+        if self.own_optimiser is not None:
+            for group in self.groups:
+                group.join(self.optimiser)
+
+    def parameter_groups(self, weights: Mapping[str, Tensor], recipe: Recipe) -> list[ParameterGroup]:
+        """The workload's own optimiser is given tensor by tensor what it may want to see so, the recipe's one tensor."""
+        found = super().parameter_groups(weights, recipe)
+        if self.own_optimiser is None:
+            for group, members in zip(found, self._members, strict=True):
+                group["params"] = [member.whole for member in members]
+        return found
+
+    def sparse(self) -> Sequence[str]:
+        return ()  # gradients are gathered as dense ones
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()
@@ -117,7 +154,7 @@ class FlatWeights(Precision):
         self.clip()
         for group in self.groups:
             group.offer(self.optimiser)
-        self.optimiser.step()
+        self.step_optimiser()
         for group in self.groups:
             group.scatter()
         self._gathered = False
@@ -128,7 +165,7 @@ class FlatWeights(Precision):
 
     @property
     def layout(self) -> Hashable:
-        return tuple(group.joined for group in self.groups)
+        return None if super().layout is None else tuple(group.joined for group in self.groups)
 
     def weights(self) -> dict[str, Tensor]:
         return {name: master for g in self.groups for name, master in g.masters.items()}

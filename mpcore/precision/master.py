@@ -18,7 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm  # private API
 
 from mpcore.precision.base import precisions
 from mpcore.precision.casting import cast_inputs, cast_model, hold_fp32, matching
-from mpcore.precision.flat import FlatWeights, Group
+from mpcore.precision.flat import FlatWeights
+from mpcore.precision.optimisers import skips_by_itself
 from mpcore.precision.scale import LossScale
 from mpcore.records import Recipe
 
@@ -33,14 +34,11 @@ class MasterWeights(FlatWeights):
         inside = {inner for module in held.values() for inner in module.modules()}
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m not in inside]
         kept = {p for module in [*held.values(), *norms] for p in module.parameters()}
-        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        cast = {name: p for name, p in weights.items() if p not in kept}
-        fp32 = {name: p for name, p in weights.items() if p in kept}
-        groups = [Group(w, torch.float32, shared=w is fp32) for w in (cast, fp32) if w]
+        self.flatten(model, lambda p: (torch.float32, p in kept or p.is_complex()))  # which are not cast
         cast_model(model, self.dtype, [*held.values(), *norms])
         cast_inputs(model, self.dtype)
-        self.kept = hold_fp32(held, next(iter(weights.values())).device.type, self.dtype)
-        self.update_in_place_of(groups, model, recipe)
+        self.kept = hold_fp32(held, self.groups[0].whole.device.type, self.dtype)
+        self.update_in_place_of(model, recipe)
 
 
 @precisions.register
@@ -58,9 +56,15 @@ class FP16MasterWeights(MasterWeights):
 
     def update(self) -> None:
         self.scaler.unscale_([gradient for g in self.groups if (gradient := g.whole.grad) is not None])
-        self.optimiser.found_inf = self.scaler.found_inf  # type: ignore[attr-defined]
         super().update()
         self.scaler.update()
+
+    def step_optimiser(self) -> None:
+        if skips_by_itself(self.optimiser):
+            self.optimiser.found_inf = self.scaler.found_inf  # type: ignore[attr-defined]
+            self.optimiser.step()
+        else:
+            self.step_unless(self.scaler.found_inf)
 
     @property
     def loss_scale(self) -> Tensor | None:

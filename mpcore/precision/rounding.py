@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.precision.base import Inapplicable, precisions
-from mpcore.precision.flat import FlatWeights, Group
+from mpcore.precision.flat import FlatWeights
+from mpcore.precision.optimisers import ParameterGroup
 from mpcore.precision.pure import cast_wholly
 from mpcore.records import Recipe
 
@@ -31,14 +32,22 @@ class RoundedWeights(FlatWeights):
     casts = True
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
-        if recipe.optimiser not in ("Adam", "AdamW"):
-            raise Inapplicable(f"{self.name} has Adam and AdamW for optimisers, and not {recipe.optimiser}")
+        found = "the workload's own" if self.own_optimiser else recipe.optimiser
+        if found not in ("Adam", "AdamW"):
+            raise Inapplicable(f"{self.name} has Adam and AdamW for optimisers, and not {found}")
         self.kept = cast_wholly(model, self.dtype, self.keep_fp32)
-        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        dtypes = dict.fromkeys(p.dtype for p in weights.values())
-        alike = [{name: p for name, p in weights.items() if p.dtype == dtype} for dtype in dtypes]
-        groups = [Group(w, dtype, shared=True) for w, dtype in zip(alike, dtypes, strict=True)]
-        self.update_in_place_of(groups, model, recipe)
+        self.flatten(model, lambda p: (p.dtype.to_real(), True))
+        self.update_in_place_of(model, recipe)
+
+    def build_optimiser(self, weights: Sequence[Any], recipe: Recipe) -> torch.optim.Optimizer:
+        """Learning rates are tensors on the device, each group's its own."""
+        groups: list[ParameterGroup] = list(weights) if self.weight_groups else [{"params": list(weights)}]
+        for group in groups:
+            group["lr"] = torch.tensor(group.get("lr", recipe.learning_rate), device=self.groups[0].whole.device)
+        return self.rounding_optimiser(groups, recipe)
+
+    def rounding_optimiser(self, groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
+        raise NotImplementedError
 
 
 @precisions.register
@@ -55,15 +64,14 @@ class StochasticRounding(RoundedWeights):
             return "bf16-sr needs triton, which is not installed, to compile torchao's optimiser"
         return super().unsupported(device)
 
-    def build_optimiser(self, weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+    def rounding_optimiser(self, groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
         from torchao import optim
 
-        learning_rate = torch.tensor(recipe.learning_rate, device=weights[0].device)
         if recipe.optimiser == "Adam" and recipe.weight_decay:
             raise Inapplicable(f"{self.name} has no Adam with weight decay, which torchao does not export; AdamW it has")
-        options = {"weight_decay": recipe.weight_decay, "bf16_stochastic_round": True}
-        optimiser = optim._AdamW(list(weights), learning_rate, **options)  # private API
-        for weight in weights:  # before torchao does it, with a count of steps on the host
+        options = {"betas": recipe.betas, "eps": recipe.eps, "weight_decay": recipe.weight_decay}
+        optimiser = optim._AdamW(groups, groups[0]["lr"], **options, bf16_stochastic_round=True)  # private API
+        for weight in (w for group in groups for w in group["params"]):  # before torchao does it, with a count on the host
             optimiser.state[weight] = {
                 "step": torch.zeros((), device=weight.device),
                 "exp_avg": torch.zeros_like(weight),
@@ -81,14 +89,14 @@ class StochasticRounding(RoundedWeights):
 class KahanSummation(RoundedWeights):
     name = "bf16-kahan"
 
-    def build_optimiser(self, weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
-        learning_rate = torch.tensor(recipe.learning_rate, device=weights[0].device)
-        return KahanAdam(weights, learning_rate, recipe.weight_decay, decoupled=recipe.optimiser == "AdamW")
+    def rounding_optimiser(self, groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
+        decoupled, decay = recipe.optimiser == "AdamW", recipe.weight_decay
+        return KahanAdam(groups, groups[0]["lr"], decay, decoupled=decoupled, betas=recipe.betas, eps=recipe.eps)
 
 
 class KahanAdam(torch.optim.Optimizer):
-    """Adam, or AdamW where the decay is `decoupled`, with a compensation beside each weight. `learning_rate`: 0-dim, on the
-    device of the weights, as is the count of steps.
+    """Adam, or AdamW where the decay is `decoupled`, with a compensation beside each weight. weights: tensors or parameter
+    groups. learning_rate: 0-dim, on the device of the weights, as is the count of steps.
 
     The arithmetic is FP32, the state is stored as the weights are. The decay goes by way of the compensation, for a weight
     times 1 - 1e-6 is the same weight in BF16. Without decay it is optimi's AdamW with Kahan summation.
@@ -96,7 +104,7 @@ class KahanAdam(torch.optim.Optimizer):
 
     def __init__(
         self,
-        weights: Sequence[Tensor],
+        weights: Sequence[Any],
         learning_rate: Tensor,
         weight_decay: float,
         *,
@@ -106,7 +114,7 @@ class KahanAdam(torch.optim.Optimizer):
     ) -> None:
         defaults = {"lr": learning_rate, "weight_decay": weight_decay, "decoupled": decoupled, "betas": betas, "eps": eps}
         super().__init__(list(weights), defaults)
-        for weight in weights:
+        for weight in (w for group in self.param_groups for w in group["params"]):
             self.state[weight] = {
                 "step": torch.zeros((), device=weight.device),
                 **{name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq", "compensation")},

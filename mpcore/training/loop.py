@@ -13,9 +13,8 @@ from mpcore.data import Split
 from mpcore.device.machine import synchronise
 from mpcore.training.evaluation import Evaluation, evaluate
 from mpcore.training.history import Fit, History
-from mpcore.training.schedule import schedule
 from mpcore.training.step import TrainStep
-from mpcore.workloads.checked import checked_batch
+from mpcore.workloads.checked import checked_batch, checked_share
 
 WINDOW = 50
 """Steps, after which the host reads the buffers: a training that came to nothing runs on for as many at most."""
@@ -40,7 +39,7 @@ def fit(step: TrainStep, split: Split, test: Split | None = None, *, seed: int =
     Time is wall time between two synchronisations of the device.
     """
     recipe = step.workload.recipe
-    per_epoch = -(-len(split) // recipe.batch_size)
+    per_epoch = recipe.steps_per_epoch(len(split))
     steps = recipe.epochs * per_epoch
     history = History(steps, step)
     generator = torch.Generator(step.device).manual_seed(seed)
@@ -49,9 +48,10 @@ def fit(step: TrainStep, split: Split, test: Split | None = None, *, seed: int =
     step.train_mode()
     synchronise(step.device)
     start = time.perf_counter()
-    batches = (b for epoch in range(recipe.epochs) for b in split.shuffled(recipe.batch_size, seed, epoch))
+    epochs = (split.shuffled(recipe.batch_size, seed, n, drop_last=recipe.drop_last) for n in range(recipe.epochs))
+    batches = (batch for epoch in epochs for batch in epoch)
     for done, batch in enumerate(batches, 1):
-        step.precision.set_learning_rate(recipe.learning_rate * schedule(done, steps))
+        step.precision.set_learning_rate(recipe.learning_rate * checked_share(step.workload, done, steps))
         history.append(step(checked_batch(step.workload, batch, generator)))
         if done % WINDOW == 0 or done == steps:
             diverged = history.check()

@@ -1,5 +1,6 @@
 """One training step: a workload bound to a precision."""
 
+import functools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,13 +12,23 @@ from torch import Tensor
 from mpcore.data import Batch, Split
 from mpcore.device.functions import follow
 from mpcore.device.graph_contents import GraphContents
+from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
+from mpcore.execution.graph import CaptureError
 from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.casting import cast_module_inputs
+from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
 from mpcore.training.dropout import WithoutDropout
 from mpcore.training.formats import formats_differ, fp32_modules, mixes_formats
 from mpcore.workloads import Workload
-from mpcore.workloads.checked import WorkloadError, checked_loss, checked_model, checked_prediction
+from mpcore.workloads.checked import (
+    WorkloadError,
+    checked_groups,
+    checked_loss,
+    checked_model,
+    checked_optimiser,
+    checked_prediction,
+)
 
 
 def seed_everything(seed: int) -> None:
@@ -29,9 +40,10 @@ def seed_everything(seed: int) -> None:
 class TrainStep:
     """One training step of `workload` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
 
-    The model is built from `seed`. With `accumulate` = n, a batch goes through in n parts whose gradients are added
-    up to those of the whole batch. The precision's process-wide settings hold inside a call and nowhere else. A step that
-    was captured writes its loss, and its predictions, to the same place at every call: what is to be kept is copied.
+    The model is built from `seed`. With `accumulate` = n, by itself the recipe's, a batch goes through in n parts whose
+    gradients are added up to those of the whole batch. The precision's process-wide settings hold inside a call and nowhere
+    else. A step that was captured writes its loss, and its predictions, to the same place at every call: what is to be kept is
+    copied.
     """
 
     def __init__(
@@ -42,13 +54,13 @@ class TrainStep:
         *,
         seed: int = 0,
         execution: str = Eager.name,
-        accumulate: int = 1,
+        accumulate: int | None = None,
         dropout: bool = True,
     ) -> None:
         self.workload = workload
         self.precision = precision
         self.device = device
-        self.accumulate = accumulate
+        self.accumulate = accumulate or workload.recipe.accumulation
         seed_everything(seed)
         with torch.device(device):
             model = checked_model(workload)
@@ -60,18 +72,32 @@ class TrainStep:
         self.train_mode()
         self._prepare(precision, workload)
         how = executions[execution]
+        if how.captures(device) and (reason := precision.uncapturable):
+            raise CaptureError(reason)
         how.prepare(self.model)
         self._execute = how(self._step, self.model, lambda: precision.layout)
+        self._gradients_predict = False
         self._execute_prediction = how(self._predict, self.model)
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:
+        """The mode takes the model over, and its optimiser is seen to be one that can train it."""
+        recipe = precision.recipe = workload.recipe
+        precision.max_norm = recipe.max_norm if precision.max_norm is None else precision.max_norm
         found = fp32_modules(workload, self.model, self.device) if precision.casts else ()
         precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32, *found]))
+        groups = [WeightGroup(*group) for group in checked_groups(workload, self.model)]
+        precision.weight_groups = () if groups == [WeightGroup(groups[0].names)] else groups
+        if type(workload).optimiser is not Workload.optimiser:
+            precision.own_optimiser = functools.partial(checked_optimiser, workload)
         with precision.reraised("prepare"):
-            precision.prepare(self.model, workload.recipe)
+            precision.prepare(self.model, recipe)
         if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
             missing = "a model, and an optimiser of torch.optim"
             raise PrecisionError(f"{precision.name}: prepare() did not set {missing}: expected it to call super().prepare()")
+        if reason := precision.refused():
+            raise Inapplicable(reason)
+        keep_on_device(precision.optimiser)
+        precision.set_learning_rate(recipe.learning_rate)
         if precision.casts and mixes_formats(workload, precision, self.device):
             cast_module_inputs(self.model, precision.dtype)
 
@@ -118,8 +144,21 @@ class TrainStep:
             yield
 
     def _predict(self, batch: Batch) -> Tensor:
-        with torch.no_grad(), self.precision.forward():
-            return checked_prediction(self.workload, self.model, batch)
+        """Without gradients, but for a model that takes some to predict, as forces are those of an energy."""
+        try:
+            return self._predicted(batch)
+        except WorkloadError as error:
+            if self._gradients_predict or "require grad" not in str(root_cause(error)):
+                raise
+        self._gradients_predict = True
+        return self._predicted(batch)
+
+    def _predicted(self, batch: Batch) -> Tensor:
+        with torch.set_grad_enabled(self._gradients_predict), self.precision.forward():
+            predicted = checked_prediction(self.workload, self.model, batch).detach()
+        if self._gradients_predict:
+            self.model.zero_grad()  # or the next step would train on what is left
+        return predicted
 
     def _step(self, batch: Batch) -> Tensor:
         total: Tensor | None = None
@@ -130,8 +169,14 @@ class TrainStep:
                 self.precision.backward(loss)
             self.precision.check_kept()
             total = loss.detach() if total is None else total + loss.detach()
+        capturing = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        before = host_numbers(self.precision.optimiser) if capturing else []
         with self.precision.reraised("update"):
             self.precision.update()
+        if capturing and host_numbers(self.precision.optimiser) != before:
+            raise CaptureError(
+                f"{type(self.precision.optimiser).__name__} counts on the host, where a graph would freeze it: {EAGER}"
+            )
         assert total is not None  # a batch has at least one part
         return total
 

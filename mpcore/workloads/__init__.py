@@ -14,9 +14,11 @@ from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checked import WorkloadError
 from mpcore.workloads.gpt2_text import linear
+from mpcore.workloads.groups import Group
 
 __all__ = [
     "UNMASKED",
+    "Group",
     "Workload",
     "WorkloadError",
     "bert_imdb",

@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from mpcore.data import Batch, Source, Split
 from mpcore.records import Confusion, Recipe, Size
 from mpcore.registry import Registry
 from mpcore.workloads.checked import WorkloadError, checked_data, described
+from mpcore.workloads.groups import Group
 from mpcore.workloads.metrics import classification
 
 BY_SIZE: dict[str, tuple[Any, str]] = {
@@ -133,6 +135,24 @@ class Workload(ABC):
         frequent in training. A training that is no better shows nothing. None where there is nothing of the kind."""
         label = train.columns.get("label")
         return label.mode().values.expand(len(test)) if self.classes and label is not None and label.dim() == 1 else None
+
+    def groups(self, model: nn.Module) -> Sequence[Group]:
+        """Parameter groups, with the factors of the recipe's learning rate and weight decay that they are trained with. Each
+        weight that requires a gradient is in one of them: here all are in one. `model` is as `build_model` returned it."""
+        return [Group(model.parameters())]
+
+    def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser, where it is not the recipe's. `groups`: in the order of `groups()` and as torch's optimisers take
+        them, with `params`, `lr` and `weight_decay`; a mode may hand its masters in FP32, of the same shapes. All that is in
+        `params` is updated, and the schedule multiplies the rates that the optimiser has when it is returned."""
+        raise NotImplementedError
+
+    def schedule(self, step: int, steps: int) -> float:
+        """The share of the learning rate for `step` of `steps`, counted from 1: here up in a line over the first tenth of the
+        steps, then down in a line to zero (Devlin et al., "BERT", 2019). A training that ends at rest depends less on its
+        seed."""
+        warm_up = max(steps // 10, 1)
+        return min(step / warm_up, (steps - step) / max(steps - warm_up, 1))
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """What a training makes of a batch before each step, on its device: here nothing. `generator`, of that device,

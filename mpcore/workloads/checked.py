@@ -4,18 +4,23 @@ Every function raises WorkloadError: one sentence that names the workload, the m
 """
 
 import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import ClassVar, Protocol, SupportsFloat
+from typing import Any, ClassVar, Protocol, SupportsFloat
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # private API
+from torch.nn.parameter import UninitializedParameter
 
 from mpcore.data import Batch, DataError, Split
-from mpcore.errors import reraised_as
-from mpcore.records import Confusion
+from mpcore.errors import Sentence, reraised_as, root_cause
+from mpcore.records import Confusion, Recipe
+from mpcore.workloads.groups import Group
 
 
-class WorkloadError(RuntimeError):
+class WorkloadError(Sentence):
     """A workload whose methods fail, or return what they must not: one sentence that names the workload and the method."""
 
 
@@ -26,12 +31,17 @@ class Authored(Protocol):
     metric: ClassVar[str]
     lower_is_better: ClassVar[bool]
 
+    @property
+    def recipe(self) -> Recipe: ...
     def build_model(self) -> nn.Module: ...
     def data(self, split: str) -> Split: ...
     def loss(self, model: nn.Module, batch: Batch) -> Tensor: ...
     def predict(self, model: nn.Module, batch: Batch) -> Tensor: ...
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]: ...
     def dummy_prediction(self, train: Split, test: Split) -> Tensor | None: ...
+    def groups(self, model: nn.Module) -> Sequence[Group]: ...
+    def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer: ...
+    def schedule(self, step: int, steps: int) -> float: ...
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch: ...
     def picture(self, batch: Batch, predicted: Tensor) -> Tensor | None: ...
     def split(self, name: str, device: torch.device) -> Split: ...
@@ -45,12 +55,109 @@ def checked_model(workload: Authored) -> nn.Module:
         raise WorkloadError(f"{workload.name}: build_model() returned {described(model)}: expected an nn.Module")
     if not any(p.requires_grad for p in model.parameters()):
         raise WorkloadError(f"{workload.name}: build_model() returned a model without weights that require a gradient")
+    if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        _materialise(workload, model)
     for name, weight in model.named_parameters():
-        if weight.is_floating_point() and weight.dtype is not torch.float32:
-            raise WorkloadError(
-                f"{workload.name}: build_model() returned {name} in {weight.dtype}: expected all weights in FP32"
-            )
+        if weight.dtype not in (torch.float32, torch.complex64) and (weight.is_floating_point() or weight.is_complex()):
+            expected = "all weights in FP32, or in complex64"
+            raise WorkloadError(f"{workload.name}: build_model() returned {name} in {weight.dtype}: expected {expected}")
     return model
+
+
+def _materialise(workload: Authored, model: nn.Module) -> None:
+    """One forward pass gives lazy layers their weights. Raises WorkloadError where it leaves one out."""
+    lazy = next(p for p in model.parameters() if isinstance(p, UninitializedParameter))
+    batch = workload.split("train", lazy.device).rows(slice(workload.recipe.batch_size))
+    with reraised(workload, "loss"), torch.no_grad():
+        workload.loss(model, batch)
+    for name, weight in model.named_parameters():
+        if isinstance(weight, UninitializedParameter):
+            raise WorkloadError(
+                f"{workload.name}: {name} has no size, for loss() on the first batch does not reach its lazy layer: "
+                "expected build_model() to give it one"
+            )
+
+
+def checked_groups(workload: Authored, model: nn.Module) -> list[tuple[tuple[str, ...], float, float]]:
+    """`groups`: of each the names of its weights, the factor of the rate and that of the decay, once each weight is seen to be
+    in one of them. Raises WorkloadError."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    found: list[tuple[tuple[str, ...], float, float]] = []
+    with reraised(workload, "groups"):
+        groups = list(workload.groups(model))
+        for group in groups:
+            expected = "a Group(parameters, rate=1.0, decay=1.0)"
+            _expect(workload, "groups", isinstance(group, Group), group, expected)
+            parameters = list(dict.fromkeys(group.parameters))
+            for p in parameters:
+                _expect(workload, "groups", id(p) in names, p, "parameters of the model in its groups")
+            for factor in (group.rate, group.decay):
+                good = isinstance(factor, int | float) and 0 <= factor < math.inf
+                _expect(workload, "groups", good, factor, "factors of rate and decay from 0")
+            found.append((tuple(names[id(p)] for p in parameters if p.requires_grad), group.rate, group.decay))
+    times = Counter(name for trained, *_ in found for name in trained)
+    for name, p in model.named_parameters():
+        if p.requires_grad and times[name] != 1:
+            where = f"{name} in {times[name] or 'no'} groups"
+            raise WorkloadError(f"{workload.name}: groups() returned {where}: expected each weight in one")
+    return found
+
+
+def _expect(workload: Authored, method: str, good: bool, found: object, expected: str) -> None:
+    if not good:
+        raise WorkloadError(f"{workload.name}: {method}() returned {described(found)}: expected {expected}")
+
+
+def checked_optimiser(workload: Authored, groups: list[dict[str, Any]], weights: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+    """`optimiser`, once it is seen to update each of the weights, which are given by name. Raises WorkloadError."""
+    with reraised(workload, "optimiser"):
+        optimiser = workload.optimiser(groups)
+    if not isinstance(optimiser, torch.optim.Optimizer):
+        raise WorkloadError(
+            f"{workload.name}: optimiser() returned {described(optimiser)}: expected an optimiser of torch.optim"
+        )
+    times = Counter(id(p) for group in optimiser.param_groups for p in group["params"])
+    for name, weight in weights.items():
+        if times[id(weight)] != 1:
+            where = f"with {name} in {times[id(weight)] or 'no'} parameter groups"
+            raise WorkloadError(f"{workload.name}: optimiser() returned one {where}: expected each weight in one")
+    return optimiser
+
+
+def checked_share(workload: Authored, step: int, steps: int) -> float:
+    """`schedule`, once it is seen to be a share of the learning rate. Raises WorkloadError."""
+    with reraised(workload, "schedule"):
+        share = workload.schedule(step, steps)
+    if not isinstance(share, SupportsFloat) or not math.isfinite(share) or float(share) < 0:
+        raise WorkloadError(
+            f"{workload.name}: schedule({step}, {steps}) returned {share!r:.60}: expected a share of the learning rate, from 0"
+        )
+    return float(share)
+
+
+def check_last_batch(workload: Authored) -> None:
+    """Raises WorkloadError where the last batch of an epoch, or a part of it, has one row, and a BatchNorm of the model has no
+    statistics of one."""
+    recipe, rows = workload.recipe, len(workload.split("train", torch.device("cpu")))
+    last = rows % recipe.batch_size or recipe.batch_size
+    part = -(-last // recipe.accumulation)
+    if (last == recipe.batch_size or not recipe.drop_last) and (part == 1 or last % part == 1):
+        model = checked_model(workload)
+        norm = next((name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.training), None)
+        one = workload.split("train", next(model.parameters()).device).rows(slice(1))
+        try:
+            with reraised(workload, "loss"), torch.no_grad():
+                if norm is not None:
+                    workload.loss(model, one)
+        except WorkloadError as error:
+            if "more than 1 value per channel" not in str(root_cause(error)):
+                return  # which a step will say
+            of = "batch" if recipe.accumulation == 1 else "part of a batch"
+            raise WorkloadError(
+                f"{workload.name}: data('train') has {rows} rows, whose last {of} has one row, and the BatchNorm {norm!r} "
+                "takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than "
+                f"{recipe.batch_size}"
+            ) from error
 
 
 def checked_data(workload: Authored, name: str) -> Split:

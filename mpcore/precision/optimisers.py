@@ -1,0 +1,105 @@
+"""What is to be known of an optimiser before it is given flat weights, or captured in a graph."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+ParameterGroup = dict[str, Any]
+"""As torch's optimisers take them: `params`, `lr`, `weight_decay`."""
+OwnOptimiser = Callable[[list[ParameterGroup], Mapping[str, Tensor]], Optimizer]
+"""What a workload makes of its parameter groups. The weights are given by name, too, for a sentence."""
+
+ELEMENTWISE = (
+    torch.optim.SGD,
+    torch.optim.Adadelta,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.Adamax,
+    torch.optim.ASGD,
+    torch.optim.NAdam,
+    torch.optim.RAdam,
+    torch.optim.RMSprop,
+    torch.optim.Rprop,
+)
+"""To these a tensor is nothing but its entries, so that many may be one. A class that is not here, a subclass included, is
+given the weights tensor by tensor: it may look at rows and columns, or at a tensor's norm."""
+DENSE_ONLY = *(kind for kind in ELEMENTWISE if kind is not torch.optim.SGD), torch.optim.Adafactor
+"""Of torch's, those without an update for sparse gradients."""
+EAGER = "expected --mp-execution eager"
+
+
+@dataclass(frozen=True)
+class WeightGroup:
+    """Weights by name, and the factors of the recipe's learning rate and weight decay that they are trained with."""
+
+    names: tuple[str, ...]
+    rate: float = 1.0
+    decay: float = 1.0
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """A complex tensor as pairs of real numbers, in the same memory; any other as it is."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def without_fused(weight: Tensor, optimiser: str) -> bool:
+    """Whether the fused kernel of `optimiser` takes no such weight. On a CPU that of SGD leaves most entries of a 16-bit one as
+    they are (seen in torch 2.13)."""
+    return weight.is_complex() or (optimiser == "SGD" and not weight.is_cuda and weight.element_size() == 2)
+
+
+def sparse_weights(model: nn.Module) -> list[str]:
+    """The names of those whose gradients are sparse."""
+    tables = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    return [f"{name}.weight".removeprefix(".") for name, m in tables if m.sparse and m.weight.requires_grad]
+
+
+def refused(optimiser: Optimizer, weights: Mapping[str, Tensor], sparse: Sequence[str]) -> str | None:
+    """Why `optimiser` cannot train a model with these weights, or None."""
+    kind = type(optimiser).__name__
+    if isinstance(optimiser, torch.optim.LBFGS):
+        return "LBFGS asks for the loss several times a step, in a closure: expected an optimiser that takes gradients"
+    if any("lr" not in group for group in optimiser.param_groups):
+        return f"{kind} has a parameter group without 'lr', by which its learning rate is set"
+    if sparse and type(optimiser) in DENSE_ONLY:
+        return f"{kind} has no update for the sparse gradient of {sparse[0]}: expected SGD, or an Embedding with sparse=False"
+    decaying = {id(p) for group in optimiser.param_groups if group.get("weight_decay") for p in group["params"]}
+    if kind == "SGD" and (decayed := [name for name in sparse if id(weights[name]) in decaying]):
+        return f"SGD has no weight decay for the sparse gradient of {decayed[0]}: expected weight_decay=0.0"
+    return None
+
+
+def keep_on_device(optimiser: Optimizer) -> None:
+    """On a GPU the learning rate and the count of steps are moved there, where the optimiser knows to read them: a graph would
+    freeze them on the host."""
+    for group in optimiser.param_groups:
+        if not group["params"] or not group["params"][0].is_cuda:
+            continue
+        if "capturable" in group:
+            group["capturable"] = True
+        elif not (isinstance(optimiser, torch.optim.SGD) and group["fused"]):  # which counts no steps
+            continue
+        group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device).clone()
+
+
+def frozen_in_a_graph(optimiser: Optimizer) -> str | None:
+    """Why a graph of `optimiser` would go on with the rate that it was captured with, or None."""
+    rates = [group["lr"] for group in optimiser.param_groups if group["params"]]
+    if all(isinstance(rate, Tensor) and rate.is_cuda for rate in rates):
+        return None
+    return f"{type(optimiser).__name__} reads its learning rate on the host, where a graph would freeze it: {EAGER}"
+
+
+def host_numbers(optimiser: Optimizer) -> list[Any]:
+    """What `optimiser` keeps in Python, such as a count of steps: a captured step would not go on with it."""
+    kept = [*optimiser.state.values(), *({k: v for k, v in g.items() if k != "lr"} for g in optimiser.param_groups)]
+    return [(key, value) for values in kept for key, value in values.items() if isinstance(value, int | float)]
+
+
+def skips_by_itself(optimiser: Optimizer) -> bool:
+    """Whether its kernels take a loss scale and a flag of overflow as tensors, as the fused ones of torch do."""
+    return getattr(optimiser, "_step_supports_amp_scaling", False)  # private API

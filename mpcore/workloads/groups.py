@@ -1,0 +1,15 @@
+"""Parameter groups: weights that are trained at a rate or a decay of their own."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters of a model, with the factors that the recipe's learning rate and weight decay are multiplied by."""
+
+    parameters: Iterable[Tensor]
+    rate: float = 1.0
+    decay: float = 1.0
