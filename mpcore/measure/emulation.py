@@ -8,7 +8,7 @@ import torch
 
 from mpcore.data import Batch
 from mpcore.measure.timing import block_seconds
-from mpcore.training.step import TrainStep
+from mpcore.training.base import Step
 
 EMULATED = 2.5
 """From this many times the step of FP32 on, a mode counts as emulated and only single steps of it are run."""
@@ -17,7 +17,7 @@ TRIALS, TRIAL_SECONDS = 3, 0.25
 hundred times longer, and the next not."""
 
 
-def slowdown_of(step: TrainStep, reference: TrainStep, batch: Batch) -> float:
+def slowdown_of(step: Step, reference: Step, batch: Batch) -> float:
     """How many times as long as the reference's a step takes on the CPU."""
     steps = reference, step
     for one in steps:

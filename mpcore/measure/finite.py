@@ -61,7 +61,7 @@ def first_not_finite(setup: Setup, batch: Batch, learning_rate: float, loss_scal
 
 
 def _followed(step: TrainStep, batch: Batch, learning_rate: float, loss_scale: float | None) -> Place | None:
-    step.set_learning_rate(learning_rate)
+    step.precision.set_learning_rate(learning_rate)
     if loss_scale is not None and step.precision.loss_scale is not None:
         step.precision.loss_scale.fill_(loss_scale)
     found: list[Place] = []
@@ -83,7 +83,7 @@ def _followed(step: TrainStep, batch: Batch, learning_rate: float, loss_scale: f
 def _in_fp32(setup: Setup, batch: Batch, place: Place) -> float:
     """The largest number at `place`, of either sign; not finite where none is found."""
     step = TrainStep(setup.workload, precisions["fp32"](), setup.device, seed=setup.case.seed, dropout=False)
-    step.set_learning_rate(0.0)
+    step.precision.set_learning_rate(0.0)
     largest: list[float] = []
 
     def look(other: Place, tensors: list[Tensor]) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mpcore.data import Batch
-from mpcore.measure.timing import Step, block_seconds
+from mpcore.measure.timing import block_seconds
+from mpcore.training.base import Step
 
 CYCLES = 10**5, 10**6
 """Of waits whose time is measured: what their difference does not explain is the launch of one."""
@@ -16,11 +17,13 @@ ROUNDS = 5
 """Of which the shortest count: a GPU that was idle takes a while to reach its clock."""
 
 
-class DelayedStep:
+class DelayedStep(Step):
     """A step, and a wait on its device after each."""
 
     def __init__(self, step: Step, wait: Callable[[], None]) -> None:
+        self.label = step.label
         self.device = step.device
+        self.capabilities = step.capabilities
         self._step = step
         self._wait = wait
 
@@ -28,8 +31,11 @@ class DelayedStep:
     def captured(self) -> bool:
         return self._step.captured
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        self._step.set_learning_rate(learning_rate)
+    def set_rate(self, share: float) -> None:
+        self._step.set_rate(share)
+
+    def put_back(self) -> None:
+        self._step.put_back()
 
     def __call__(self, batch: Batch) -> Tensor:
         loss = self._step(batch)

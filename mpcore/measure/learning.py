@@ -6,8 +6,7 @@ from itertools import cycle, islice
 
 from mpcore.data import Batch
 from mpcore.gate.limits import has_learnt
-from mpcore.training.step import TrainStep
-from mpcore.workloads.checked import checked_share
+from mpcore.training.base import Step
 
 LEARNING_STEPS, LEAST_STEPS = 100, 15
 """At most, and at least where the loss has fallen as far as it must."""
@@ -15,16 +14,15 @@ EDGE = 5
 """Losses before and at the end of the learning steps, that are averaged."""
 
 
-def learning_losses(step: TrainStep, batches: Sequence[Batch]) -> list[float]:
+def learning_losses(step: Step, batches: Sequence[Batch]) -> list[float]:
     """First of steps at learning rate 0, then of learning steps, which begin as a training does: with an optimiser that
     remembers nothing, and a rate that rises and falls. At a constant rate BERT swings up before it learns, and an end below
     that is not learnt; after many gradients from the same place Adam moves as far."""
     losses: list[float] = []
     for number, batch in enumerate(islice(cycle(batches), EDGE + LEARNING_STEPS), 1):
         if number == EDGE + 1:
-            step.precision.forget()
-        share = checked_share(step.workload, number - EDGE, LEARNING_STEPS) if number > EDGE else 0.0
-        step.set_learning_rate(step.workload.recipe.learning_rate * share)
+            step.forget()
+        step.set_rate(step.schedule(number - EDGE, LEARNING_STEPS) if number > EDGE else 0.0)
         losses.append(step(batch).item())
         if number >= EDGE + LEAST_STEPS and has_learnt(statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:])):
             break

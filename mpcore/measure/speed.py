@@ -24,7 +24,7 @@ from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import dispatched, work_of
 from mpcore.records import Blocks, Reference, Speed, Work
-from mpcore.training.step import TrainStep
+from mpcore.training.base import Step
 
 BATCHES = 2
 """Batches that the steps take turns on: few enough to be learned in the learning steps."""
@@ -45,10 +45,10 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     device = setup.device
     occupied = occupied_memory(device)
     step = setup.build()
-    step.set_learning_rate(0.0)
+    step.set_rate(0.0)
     counted = dispatched(step, setup.batches[0])
     learned = _learn(step, setup.batches, occupied, launches=setup.case.execution == Eager.name or device.type != "cuda")
-    scale = step.precision.state()
+    scale = step.scale_state()
     own = TimedStep(step, setup.batches)
     together = [name for name, alone in references.items() if alone is None]
     found, dropped = _time(setup, own, together)
@@ -56,7 +56,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     if found and device.type == "cuda":  # what the GPU said was of all that took turns
         interleave([TimedStep(step, setup.batches)], math.inf, setup.sampler)
     gpu = setup.sampler.summary()
-    remark = step.precision.remark
+    remark = step.remark
     pool_bytes, profile = step.pool_bytes, profiled(partial(step, setup.batches[0]), device)
     work = work_of(setup, step, counted, profile if device.type == "cuda" else None)
     for name, alone in references.items():
@@ -85,7 +85,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     return speed, work
 
 
-def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
+def _learn(step: Step, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
     """At learning rate 0, eager steps are weighed and, unless Python `launches` all steps, timed; then it learns, by the case's
     own execution."""
     allocated, reserved = peak_memory(step, batches, occupied)
@@ -100,7 +100,7 @@ def _learn(step: TrainStep, batches: Sequence[Batch], occupied: tuple[int, int],
     }
 
 
-def _eager_blocks(step: TrainStep, batches: Sequence[Batch]) -> Blocks:
+def _eager_blocks(step: Step, batches: Sequence[Batch]) -> Blocks:
     steps = max(1, round(EAGER_SECONDS / block_seconds(step.launch, batches[0], 1, step.device)))
     turns = islice(cycle(batches), EAGER_BLOCKS)
     return Blocks(steps=steps, seconds=tuple(block_seconds(step.launch, batch, steps, step.device) for batch in turns))

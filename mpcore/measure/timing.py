@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.device.machine import synchronise
@@ -20,6 +18,7 @@ from mpcore.device.nvml import NvmlSampler
 from mpcore.execution.graph import WARM_UP
 from mpcore.gate.intervals import log_half_width
 from mpcore.records import Blocks
+from mpcore.training.base import Step
 
 BLOCK_SECONDS = {"cuda": 0.1, "cpu": 0.05}
 ROUNDS = {"cuda": 8, "cpu": 4}
@@ -30,19 +29,6 @@ STATIONARY = 0.01
 """Steps are warm once three short blocks in a row differ by less."""
 WARM_UP_SECONDS = 0.02
 WARM_UP_BLOCKS = 8
-
-
-class Step(Protocol):
-    """What can be timed: a TrainStep, or another trainer's."""
-
-    device: torch.device
-
-    @property
-    def captured(self) -> bool: ...
-
-    def set_learning_rate(self, learning_rate: float) -> None: ...
-
-    def __call__(self, batch: Batch) -> Tensor: ...
 
 
 @dataclass
@@ -60,7 +46,7 @@ class TimedStep:
 
     def warm_up(self) -> None:
         """Until the time of a step stands still, at learning rate 0, so that weights stand still from now on."""
-        self.step.set_learning_rate(0.0)
+        self.step.set_rate(0.0)
         if not self.step.captured:
             for batch in islice(cycle(self.batches), WARM_UP + 1):  # a graph has been captured then
                 self.step(batch)
@@ -77,6 +63,7 @@ class TimedStep:
         A captured step leaves the host idle while the GPU works: it is asked then, in the middle of the block. Any other
         is asked afterwards, for the question takes up to some milliseconds.
         """
+        self.step.put_back()
         batch, slowed = self.batches[number % len(self.batches)], []
         midway = (lambda: slowed.append(sampler.sample())) if self.step.captured else None
         seconds = block_seconds(self.step, batch, self.steps, self.step.device, midway)

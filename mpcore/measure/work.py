@@ -5,7 +5,7 @@ from functools import partial
 from importlib import metadata
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.data import Batch
@@ -18,14 +18,14 @@ from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.records import Profile, Work
 from mpcore.records.work import compressed
-from mpcore.training.step import TrainStep
+from mpcore.training.base import Step
 
 
 def measure_work(setup: TimingSetup) -> Work:
     """Of a case whose speed is not measured."""
     free_memory()
     step, batch = setup.build(), setup.batches[0]
-    step.set_learning_rate(0.0)
+    step.set_rate(0.0)
     found = dispatched(step, batch)
     if setup.device.type != "cuda":
         return work_of(setup, step, found, None)
@@ -35,19 +35,19 @@ def measure_work(setup: TimingSetup) -> Work:
     return work_of(setup, step, found, profile)
 
 
-def dispatched(step: TrainStep, batch: Batch) -> Dispatch:
+def dispatched(step: Step, batch: Batch) -> Dispatch:
     """What the second of two eager steps dispatches: the first makes the optimiser's state."""
     batch = {name: column.clone() for name, column in batch.items()}  # on a CPU a view, which would keep the whole data set
     step.launch(batch)
-    with Dispatch(step.model) as found:
+    with Dispatch(_model_of(step)) as found:
         step.launch(batch)
     return found
 
 
-def work_of(setup: Setup, step: TrainStep, found: Dispatch, profile: Profile | None) -> Work:
+def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) -> Work:
     """profile: of a step on a GPU, as its execution runs it, for where no graph can be read."""
-    contents, optimiser = step.graph_contents, step.precision.optimiser
-    state = [value for value in tree_leaves(list(optimiser.state.values())) if isinstance(value, Tensor)]
+    contents, known = step.graph_contents, "weights" in step.capabilities
+    states = [list(optimiser.state.values()) for optimiser in step.optimisers]
     return Work(
         **setup.fields,
         software=_software(setup.device),
@@ -57,12 +57,17 @@ def work_of(setup: Setup, step: TrainStep, found: Dispatch, profile: Profile | N
         cast_bytes=found.cast_bytes,
         saved_bytes=found.saved_bytes,
         synchronisations=tuple(found.synchronisations),
-        parameter_bytes=bytes_of(step.model.parameters()),
-        gradient_bytes=bytes_of(step.precision.gradients().values()),
-        optimiser_bytes=bytes_of(state),
+        parameter_bytes=bytes_of(_model_of(step).parameters()),
+        gradient_bytes=bytes_of(step.gradients().values()) if known else 0,
+        optimiser_bytes=bytes_of(value for value in tree_leaves(states) if isinstance(value, Tensor)),
         kernels=contents.kernels if contents else _launches(profile),
         graph_signature=contents.signature if contents else None,
     )
+
+
+def _model_of(step: Step) -> nn.Module:
+    """An empty one where nobody knows it: then no operation has a module, and no byte an owner."""
+    return step.model if "model" in step.capabilities else nn.Module()
 
 
 def _launches(profile: Profile | None) -> dict[str, int] | None:

@@ -93,7 +93,7 @@ def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[s
 
 def random_loss(step: TrainStep, batch: Batch) -> str | None:
     """What is to be said of a loss that is random without dropout, as two losses in FP64 tell; None of any other."""
-    step.set_learning_rate(0.0)
+    step.precision.set_learning_rate(0.0)
     first, second = _loss(step, batch, same=True), _loss(step, batch, same=False)
     if not (math.isfinite(first) and math.isfinite(second)) or math.isclose(first, second, rel_tol=SAME_LOSS):
         return None

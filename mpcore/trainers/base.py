@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mpcore.data import Batch
 from mpcore.registry import Registry
+from mpcore.training.base import Step
 from mpcore.training.step import seed_everything
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import checked_model
@@ -43,12 +44,13 @@ class Library:
         return metadata.version(cls.packages[0])
 
 
-class StepTrainer(Library, ABC):
+class StepTrainer(Library, Step, ABC):
     """One training step of `workload`: batch in, loss out. The TF32 switches are the caller's."""
 
-    captured = False
+    capabilities = frozenset({"rate"})
 
     def __init__(self, workload: Workload, precision: str, device: torch.device, *, seed: int = 0) -> None:
+        self.label = f"{workload.name} by {type(self).title}"
         self.workload = workload
         self.device = device
         self.mode = self.modes[precision]
@@ -62,9 +64,9 @@ class StepTrainer(Library, ABC):
         )
         self.model, self.optimiser = self.set_up(model, optimiser)
 
-    def set_learning_rate(self, learning_rate: float) -> None:
+    def set_rate(self, share: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = self.workload.recipe.learning_rate * share
 
     @abstractmethod
     def set_up(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:

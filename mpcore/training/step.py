@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -16,8 +16,10 @@ from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError
 from mpcore.precision import Inapplicable, Precision, PrecisionError
+from mpcore.precision.base import ScaleState
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
+from mpcore.training.base import Step
 from mpcore.training.dropout import WithoutDropout
 from mpcore.training.formats import formats_differ, fp32_modules, mixes_formats
 from mpcore.workloads import Workload
@@ -28,6 +30,7 @@ from mpcore.workloads.checked import (
     checked_model,
     checked_optimiser,
     checked_prediction,
+    checked_share,
 )
 
 
@@ -37,7 +40,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class TrainStep:
+class TrainStep(Step):
     """One training step of `workload` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
 
     The model is built from `seed`. With `accumulate` = n, by itself the recipe's, a batch goes through in n parts whose
@@ -45,6 +48,8 @@ class TrainStep:
     else. A step that was captured writes its loss, and its predictions, to the same place at every call: what is to be kept is
     copied.
     """
+
+    capabilities = Step.ALL
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class TrainStep:
         accumulate: int | None = None,
         dropout: bool = True,
     ) -> None:
+        self.label = workload.name
         self.workload = workload
         self.precision = precision
         self.device = device
@@ -112,7 +118,6 @@ class TrainStep:
             return self._execute(batch)
 
     def launch(self, batch: Batch) -> Tensor:
-        """The same step, launched by Python one operation after the other."""
         with self._settings():
             return self._step(batch)
 
@@ -120,22 +125,50 @@ class TrainStep:
         with self._settings():
             return self._execute_prediction(batch)
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        self.precision.set_learning_rate(learning_rate)
+    def set_rate(self, share: float) -> None:
+        self.precision.set_learning_rate(self.workload.recipe.learning_rate * share)
+
+    def schedule(self, step: int, steps: int) -> float:
+        return checked_share(self.workload, step, steps)
+
+    def forget(self) -> None:
+        self.precision.forget()
+
+    def weights(self) -> Mapping[str, Tensor]:
+        return self.precision.weights()
+
+    def gradients(self) -> Mapping[str, Tensor]:
+        return self.precision.gradients()
+
+    @property
+    def optimisers(self) -> Sequence[torch.optim.Optimizer]:
+        return [self.precision.optimiser]
+
+    @property
+    def remark(self) -> str | None:
+        return self.precision.remark
+
+    @property
+    def loss_scale(self) -> Tensor | None:
+        return self.precision.loss_scale
+
+    @property
+    def skipped(self) -> Tensor | None:
+        return self.precision.skipped
+
+    def scale_state(self) -> ScaleState:
+        return self.precision.state()
 
     @property
     def captured(self) -> bool:
-        """Whether the host only starts a graph, and has nothing to do while the device works."""
         return self._execute.captured
 
     @property
     def graph_contents(self) -> GraphContents | None:
-        """What the captured step is made of; None where it is not captured, or cannot be read."""
         return self._execute.contents
 
     @property
     def pool_bytes(self) -> int | None:
-        """Device memory that the captured step holds, beside weights and optimiser; None where it is not captured."""
         return self._execute.pool_bytes
 
     @contextmanager

@@ -15,6 +15,7 @@ from mpcore.registry import Registry
 from mpcore.workloads.checked import WorkloadError, checked_data, described
 from mpcore.workloads.groups import Group
 from mpcore.workloads.metrics import classification
+from mpcore.workloads.schedule import warm_up_and_down
 
 BY_SIZE: dict[str, tuple[Any, str]] = {
     "recipes": (Recipe, "a Recipe"),
@@ -148,11 +149,9 @@ class Workload(ABC):
         raise NotImplementedError
 
     def schedule(self, step: int, steps: int) -> float:
-        """The share of the learning rate for `step` of `steps`, counted from 1: here up in a line over the first tenth of the
-        steps, then down in a line to zero (Devlin et al., "BERT", 2019). A training that ends at rest depends less on its
-        seed."""
-        warm_up = max(steps // 10, 1)
-        return min(step / warm_up, (steps - step) / max(steps - warm_up, 1))
+        """The share of the learning rate for `step` of `steps`, counted from 1: here up over the first tenth of the steps, then
+        down to zero."""
+        return warm_up_and_down(step, steps)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """What a training makes of a batch before each step, on its device: here nothing. `generator`, of that device,

@@ -9,26 +9,30 @@ from mpcore.device.nvml import NvmlSampler
 from mpcore.measure import injected_delay
 from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
+from mpcore.training.base import Step
 
 WAIT = 200e-6
 
 
-class Step:
+class Plain(Step):
     """That a wait is planted after."""
 
     def __init__(self, device):
-        self.device = device
-        self.captured = True
-        self.learning_rates = []
+        self.label, self.device = "plain", device
+        self.rates = []
 
-    def set_learning_rate(self, learning_rate):
-        self.learning_rates.append(learning_rate)
+    @property
+    def captured(self):
+        return True
+
+    def set_rate(self, share):
+        self.rates.append(share)
 
     def __call__(self, batch):
         return batch["x"]
 
 
-class Product(Step):
+class Product(Plain):
     def __call__(self, batch):
         return batch["x"] @ batch["x"]
 
@@ -41,12 +45,12 @@ def test_a_wait_of_a_cpu_takes_its_time():
 
 
 def test_it_is_the_step_with_a_wait_after_it():
-    step, waits = Step(torch.device("cpu")), []
+    step, waits = Plain(torch.device("cpu")), []
     handicapped = DelayedStep(step, lambda: waits.append(1))
-    handicapped.set_learning_rate(0.5)
+    handicapped.set_rate(0.5)
     x = torch.ones(1)
     assert handicapped({"x": x}) is x
-    assert (waits, step.learning_rates) == ([1], [0.5])
+    assert (waits, step.rates) == ([1], [0.5])
     assert (handicapped.device, handicapped.captured) == (step.device, True)
 
 

@@ -92,8 +92,8 @@ def test_it_learns_until_the_loss_has_fallen_and_from_where_it_stood_before(setu
     """At a constant rate a loss may rise at first, and an end that is below that is not learnt."""
     setup, rates = setup_of(cpu), []
     step = setup.build()
-    set_learning_rate, own = step.set_learning_rate, step.workload.recipe.learning_rate
-    monkeypatch.setattr(step, "set_learning_rate", lambda rate: (rates.append(rate / own), set_learning_rate(rate)))
+    set_rate = step.set_rate
+    monkeypatch.setattr(step, "set_rate", lambda share: (rates.append(share), set_rate(share)))
     losses = learning_losses(step, setup.batches)
     assert rates[:7] == [0.0] * 5 + [pytest.approx(0.1), pytest.approx(0.2)]
     assert 20 <= len(losses) < 105
@@ -237,7 +237,10 @@ class TestOnAGpu:
         class Bare:
             device, captured = self.device, True
 
-            def set_learning_rate(self, _):
+            def set_rate(self, _):
+                pass
+
+            def put_back(self):
                 pass
 
             def __call__(self, _, replay=ours_captured._graph.replay):

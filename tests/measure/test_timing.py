@@ -28,10 +28,13 @@ class Step:
     def __init__(self, clock, *seconds, captured=False, name="", log=()):
         self.clock, self.seconds = clock, itertools.cycle(seconds)
         self.device, self.captured, self.name, self.log = CPU, captured, name, log if name else []
-        self.learning_rates, self.batches = [], []
+        self.rates, self.batches, self.put_backs = [], [], 0
 
-    def set_learning_rate(self, learning_rate):
-        self.learning_rates.append(learning_rate)
+    def set_rate(self, share):
+        self.rates.append(share)
+
+    def put_back(self):
+        self.put_backs += 1
 
     def __call__(self, batch):
         self.clock.now += next(self.seconds)
@@ -77,7 +80,7 @@ def test_a_block_on_a_cpu_is_a_twentieth_of_a_second_at_learning_rate_zero(clock
     interleave([timed], 0.002, Sampler())
     assert timed.blocks.steps == 10
     assert timed.blocks.step_seconds == pytest.approx(0.005)
-    assert step.learning_rates == [0.0]
+    assert step.rates == [0.0]
 
 
 def test_a_step_longer_than_a_block_is_a_block(clock):

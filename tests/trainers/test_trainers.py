@@ -39,11 +39,11 @@ def test_a_step_at_rate_zero_leaves_the_weights(name, precision, dots):
     if reason := trainers[name].unsupported(precision):
         pytest.skip(reason)
     step, batch = trainers[name](dots, precision, CPU), dots.split("train", CPU).rows(slice(32))
-    step.set_learning_rate(0.0)
+    step.set_rate(0.0)
     before = [p.detach().clone() for p in step.model.parameters()]
     step(batch)
     assert all(torch.equal(p, b) for p, b in zip(step.model.parameters(), before, strict=True))
-    step.set_learning_rate(1e-2)
+    step.set_rate(1.0)
     step(batch)
     step(batch)
     assert not all(torch.equal(p, b) for p, b in zip(step.model.parameters(), before, strict=True))
