@@ -3,11 +3,12 @@
 import importlib.util
 import shutil
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mpcore.data import Batch
+from mpcore.data import leaves
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
@@ -23,10 +24,17 @@ class Compile(Eager):
 
     name = "compile"
 
-    def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
-        super().__init__(function, model, layout)
-        execution = Graph if self.captures(next(model.parameters()).device) else Eager
-        self._run: Eager = execution(self._compiled_first, model, layout)
+    def __init__(
+        self,
+        function: Function,
+        model: nn.Module,
+        *,
+        device: torch.device | None = None,
+        layout: Callable[[], Hashable] = lambda: 0,
+    ) -> None:
+        super().__init__(function, model, device=device, layout=layout)
+        execution = Graph if self.captures(self.device) else Eager
+        self._run: Eager = execution(self._compiled_first, model, device=self.device, layout=layout)
         self._first: list[torch.Size] | None = None
 
     @classmethod
@@ -47,7 +55,7 @@ class Compile(Eager):
         torch.compiler.reset()
         model.compile(dynamic=False)
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Any) -> Tensor:
         return self._run(batch)
 
     @property
@@ -62,8 +70,8 @@ class Compile(Eager):
     def pool_bytes(self) -> int | None:
         return self._run.pool_bytes
 
-    def _compiled_first(self, batch: Batch) -> Tensor:
-        shapes = [column.shape for column in batch.values()]
+    def _compiled_first(self, batch: Any) -> Tensor:
+        shapes = [leaf.shape for leaf in leaves(batch)]
         self._first = self._first or shapes
         with torch.compiler.set_stance("default" if shapes == self._first else "force_eager"):
             return self.function(batch)

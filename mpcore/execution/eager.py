@@ -1,20 +1,18 @@
 """`eager`: one operation after the other. The base of all executions.
 
-An execution is made from a function of a batch, and the model inside it, and is called in its place. `layout` says what else
-than the batch a captured function hangs on: where it changes there is another graph, where it is None none yet.
+An execution is made from a function of a batch, whatever that is made of, and the model inside it, and is called in its place.
 """
 
 from collections.abc import Callable, Hashable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mpcore.data import Batch
 from mpcore.device.graph_contents import GraphContents
 from mpcore.registry import Registry
 
-Function = Callable[[Batch], Tensor]
+Function = Callable[[Any], Tensor]
 
 
 class Eager:
@@ -22,9 +20,19 @@ class Eager:
 
     name: ClassVar[str] = "eager"
 
-    def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
+    def __init__(
+        self,
+        function: Function,
+        model: nn.Module,
+        *,
+        device: torch.device | None = None,
+        layout: Callable[[], Hashable] = lambda: 0,
+    ) -> None:
+        """device: that of the weights, where `model` has some. layout: what else than the batch a captured function hangs on; where
+        it changes there is another graph, where it is None none yet."""
         self.function = function
         self.model = model
+        self.device = device or next(model.parameters()).device
         self.layout = layout
 
     @classmethod
@@ -41,7 +49,7 @@ class Eager:
     def prepare(cls, model: nn.Module) -> None:
         """Called once with a new model, before any function of it is executed."""
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Any) -> Tensor:
         """What the function returns of `batch`. A graph writes it to the same place at every call."""
         return self.function(batch)
 

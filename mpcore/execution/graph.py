@@ -9,11 +9,12 @@ import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mpcore.data import Batch
+from mpcore.data import leaves, mapped, structure
 from mpcore.device.allocator import large_blocks_split
 from mpcore.device.graph_contents import GraphContents, contents_of
 from mpcore.errors import cause, root_cause
@@ -37,9 +38,16 @@ class Graph(Eager):
 
     name = "graph"
 
-    def __init__(self, function: Function, model: nn.Module, layout: Callable[[], Hashable] = lambda: 0) -> None:
-        super().__init__(function, model, layout)
-        self._stream = _side_stream(next(model.parameters()).device)
+    def __init__(
+        self,
+        function: Function,
+        model: nn.Module,
+        *,
+        device: torch.device | None = None,
+        layout: Callable[[], Hashable] = lambda: 0,
+    ) -> None:
+        super().__init__(function, model, device=device, layout=layout)
+        self._stream = _side_stream(self.device)
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, _Captured] = {}
 
@@ -53,7 +61,7 @@ class Graph(Eager):
     def captures(cls, device: torch.device) -> bool:
         return True
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Any) -> Tensor:
         shape = self._shape(batch)
         if shape not in self._captured:
             self._calls[shape] += 1
@@ -77,11 +85,11 @@ class Graph(Eager):
     def contents(self) -> GraphContents | None:
         return next((captured.contents for captured in self._captured.values()), None)
 
-    def _shape(self, batch: Batch) -> Hashable:
+    def _shape(self, batch: Any) -> Hashable:
         """Evaluation is another computation than training, whatever the batch."""
-        return self.layout(), self.model.training, *((name, column.shape, column.dtype) for name, column in batch.items())
+        return self.layout(), self.model.training, structure(batch)
 
-    def _launch(self, batch: Batch) -> Tensor:
+    def _launch(self, batch: Any) -> Tensor:
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -100,10 +108,10 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 class _Captured:
     """One graph, with the places that it reads its input from and writes its output to."""
 
-    def __init__(self, function: Function, batch: Batch, stream: torch.cuda.Stream) -> None:
+    def __init__(self, function: Function, batch: Any, stream: torch.cuda.Stream) -> None:
         self.pool = torch.cuda.graph_pool_handle()
         self._graph = torch.cuda.CUDAGraph(keep_graph=True)  # whose contents can be read then
-        self._input = {name: column.clone() for name, column in batch.items()}
+        self._input = mapped(batch, Tensor.clone)
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
         try:
@@ -123,21 +131,22 @@ class _Captured:
     def contents(self) -> GraphContents | None:
         return contents_of(self._graph)
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Any) -> Tensor:
         self._load(batch)
         self._graph.replay()
         return self._output
 
-    def _load(self, batch: Batch) -> None:
+    def _load(self, batch: Any) -> None:
         """A batch that lies there already is not copied again, as when a step is repeated; a change in place is seen."""
-        same = len(self._loaded) == len(batch) and all(
-            column is loaded and column._version == version  # private API
-            for column, (loaded, version) in zip(batch.values(), self._loaded, strict=True)
+        given = list(leaves(batch))
+        same = len(self._loaded) == len(given) and all(
+            leaf is loaded and leaf._version == version  # private API
+            for leaf, (loaded, version) in zip(given, self._loaded, strict=True)
         )
         if not same:
-            for name, column in batch.items():
-                self._input[name].copy_(column, non_blocking=True)
-            self._loaded = [(column, column._version) for column in batch.values()]  # private API
+            for place, leaf in zip(leaves(self._input), given, strict=True):
+                place.copy_(leaf, non_blocking=True)
+            self._loaded = [(leaf, leaf._version) for leaf in given]  # private API
 
 
 def _abandon(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:

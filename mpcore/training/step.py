@@ -81,7 +81,7 @@ class TrainStep(Step):
         if how.captures(device) and (reason := precision.uncapturable):
             raise CaptureError(reason)
         how.prepare(self.model)
-        self._execute = how(self._step, self.model, lambda: precision.layout)
+        self._execute = how(self._step, self.model, layout=lambda: precision.layout)
         self._gradients_predict = False
         self._execute_prediction = how(self._predict, self.model)
 
