@@ -1,7 +1,7 @@
 """A performance-regression suite for mixed-precision training in PyTorch.
 
-from mpcore import Workload, Precision, register    # to bring a model, or a mode, of one's own
-from mpcore import load                             # saved runs as one pandas frame
+from mpcore import Workload, OwnStep, Precision, register    # to bring a model, a step, or a mode, of one's own
+from mpcore import load                                      # saved runs as one pandas frame
 """
 
 import importlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 C = TypeVar("C", bound=type[Any])
-LAZY = {"Workload": "mpcore.workloads", "Precision": "mpcore.precision"}
+LAZY = {"Workload": "mpcore.workloads", "OwnStep": "mpcore.workloads", "Precision": "mpcore.precision"}
 """Imported once they are asked for: whoever reads saved runs needs no torch."""
 
 
@@ -27,14 +27,15 @@ def load(paths: str | Path | Iterable[str | Path]) -> "pd.DataFrame":
 
 
 def register(cls: C) -> C:
-    """Class decorator for a workload or a mode of one's own. Returns `cls`. Raises ValueError for a class that is neither, or
-    that lacks a name, a method or an attribute."""
+    """Class decorator for a workload, a step or a mode of one's own. Returns `cls`. Raises ValueError for any other class, and
+    for one that lacks a name, a method or an attribute."""
     from mpcore.precision import precisions
     from mpcore.workloads import workloads
 
     registries = [registry for registry in (workloads, precisions) if issubclass(cls, registry.base)]
     if not registries:
-        raise ValueError(f"{cls.__qualname__} cannot be registered: expected a subclass of Workload or of Precision")
+        expected = "a subclass of Workload, of OwnStep or of Precision"
+        raise ValueError(f"{cls.__qualname__} cannot be registered: expected {expected}")
     return registries[0].register(cls)
 
 
@@ -44,4 +45,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(LAZY[name]), name)
 
 
-__all__ = ["Precision", "Workload", "load", "register"]
+__all__ = ["OwnStep", "Precision", "Workload", "load", "register"]

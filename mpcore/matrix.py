@@ -1,5 +1,6 @@
 """The matrix of cases that a selection names, and where they are measured. Imports torch only once it is asked."""
 
+import functools
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,8 @@ def resolve(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
         kept[axis] = ()
         for name in getattr(selection, axis):
             try:
-                registry.check([name] if name != ALL or axis == "executions" else [])
+                if axis != "precisions" or name not in _own_precisions():
+                    registry.check([name] if name != ALL or axis == "executions" else [])
                 kept[axis] += (name,)
             except UnknownName as error:
                 unknown[f"{axis} {name}"] = str(error)
@@ -51,25 +53,81 @@ def cases(
     selection: Selection, device: "torch.device", workloads: Sequence[str] | None = None
 ) -> Iterator[tuple[Case, str | None]]:
     """Every selected case, with the reason where `device` cannot run it; of `workloads`, where they are given."""
-    registries = _registries()
-    axes = itertools.product(
-        workloads_of(selection) if workloads is None else workloads,
-        selection.batch_sizes or (None,),
-        selection.executions or ("graph" if device.type == "cuda" else "eager",),
-        precisions_of(selection),
-    )
     size = size_of(selection, device)
-    for workload, batch_size, execution, precision in axes:
-        case = Case(workload=workload, precision=precision, execution=execution, size=size, batch_size=batch_size)
-        reasons = (registries["executions"][execution], registries["precisions"][precision])
-        yield case, next((reason for each in reasons if (reason := each.unsupported(device))), None)
+    for workload in workloads_of(selection) if workloads is None else workloads:
+        axes = itertools.product(
+            selection.batch_sizes or (None,),
+            selection.executions or (_usual_execution(workload, size, device),),
+            _precisions_in(workload, selection),
+        )
+        for batch_size, execution, precision in axes:
+            case = Case(workload=workload, precision=precision, execution=execution, size=size, batch_size=batch_size)
+            yield case, _unsupported(case, device)
+
+
+def _unsupported(case: Case, device: "torch.device") -> str | None:
+    """Why `device` cannot run it, or its own step is not made for it."""
+    from mpcore.workloads import OwnStep
+
+    registries = _registries()
+    entry, precisions = registries["workloads"][case.workload], registries["precisions"]
+    if issubclass(entry, OwnStep):
+        if case.precision not in entry.precisions:
+            return f"{case.workload} has no {case.precision}: its build() understands {', '.join(entry.precisions)}"
+        if case.batch_size is not None:
+            return f"{case.workload} makes its batches itself, of a size of its own"
+        if case.execution not in ("eager", "graph"):
+            return f"{case.workload} is run as graph or eager: what is to be compiled, its build() compiles"
+    elif case.precision not in precisions.names():
+        return f"{case.precision} is a precision of own steps only"
+    known = [precisions[case.precision]] if case.precision in precisions.names() else []
+    reasons = (each.unsupported(device) for each in [registries["executions"][case.execution], *known])
+    return next((reason for reason in reasons if reason), None)
+
+
+def _precisions_in(workload: str, selection: Selection) -> list[str]:
+    """Those of the selection; of an own step, unless others are named, its own."""
+    from mpcore.workloads import OwnStep
+
+    entry = _registries()["workloads"][workload]
+    if issubclass(entry, OwnStep) and (ALL in selection.precisions or not selection.precisions):
+        return list(entry.precisions)
+    return precisions_of(selection)
+
+
+@functools.cache
+def _usual_execution(workload: str, size: Size, device: "torch.device") -> str:
+    """Where none is named. What is wrong with an own step is said when it is measured."""
+    from mpcore.training.script import usual_execution
+    from mpcore.workloads import OwnStep, WorkloadError
+
+    entry = _registries()["workloads"][workload]
+    if device.type != "cuda":
+        return "eager"
+    if not issubclass(entry, OwnStep):
+        return "graph"
+    try:
+        return usual_execution(entry(size), device)
+    except WorkloadError:
+        return "eager"
+
+
+def _own_precisions() -> set[str]:
+    """What own steps call theirs, modes of mpcore among them."""
+    from mpcore.workloads import OwnStep
+
+    workloads = _registries()["workloads"]
+    own = (entry for name in workloads.names() if issubclass(entry := workloads[name], OwnStep))
+    return {precision for entry in own for precision in entry.precisions}
 
 
 def possible() -> Iterator[str]:
     """The names of all cases that can be selected, in batches of the workload's own size."""
-    names = [registry.names() for registry in _registries().values()]
-    for workload, precision, execution, size in itertools.product(*names, get_args(Size)):
-        yield Case(workload=workload, precision=precision, execution=execution, size=size).id
+    registries = _registries()
+    for workload in registries["workloads"].names():
+        names = _precisions_in(workload, Selection(precisions=(ALL,))), registries["executions"].names()
+        for precision, execution, size in itertools.product(*names, get_args(Size)):
+            yield Case(workload=workload, precision=precision, execution=execution, size=size).id
 
 
 def workloads_of(selection: Selection) -> list[str]:

@@ -22,12 +22,16 @@ class UnknownName(ValueError):
 class Registry(Generic[B]):
     """Subclasses of `base` by their `name` attribute, in the order in which they were registered.
 
-    noun: what one of them is called. mistake: what is wrong with a class beyond a missing name, method or attribute.
+    noun: what one of them is called. mistake: what is wrong with a class beyond a missing name, method or attribute. expected:
+    what a class may be, where that is more than `base`.
     """
 
-    def __init__(self, noun: str, base: type[B], mistake: Callable[[type[B]], str | None] = lambda cls: None) -> None:
+    def __init__(
+        self, noun: str, base: type[B], mistake: Callable[[type[B]], str | None] = lambda cls: None, expected: str = ""
+    ) -> None:
         self.noun = noun
         self.base = base
+        self.expected = expected or base.__name__
         self._mistake = mistake
         self._classes: dict[str, type[B]] = {}
 
@@ -49,7 +53,7 @@ class Registry(Generic[B]):
 
     def _check_class(self, name: str, cls: type[Any]) -> None:
         if not issubclass(cls, self.base):
-            raise ValueError(f"{self.noun} {name!r} is a {cls.__qualname__}: expected a subclass of {self.base.__name__}")
+            raise ValueError(f"{self.noun} {name!r} is a {cls.__qualname__}: expected a subclass of {self.expected}")
         if methods := sorted(getattr(cls, "__abstractmethods__", ())):
             raise ValueError(f"{self.noun} {name!r} lacks {_listed('method', methods)}")
         declared = {a: t for c in reversed(cls.__mro__) for a, t in vars(c).get("__annotations__", {}).items()}

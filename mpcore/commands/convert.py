@@ -47,4 +47,4 @@ def _update_noise(workload: str) -> float:
     """What chance may make of the error of its updates; none where nobody knows the workload."""
     from mpcore.workloads import workloads
 
-    return workloads[workload].update_noise if workload in workloads.names() else 0.0
+    return getattr(workloads[workload], "update_noise", 0.0) if workload in workloads.names() else 0.0

@@ -20,7 +20,7 @@ from mpcore.measure.observation import SKIPS_ALLOWED
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.training.step import TrainStep
-from mpcore.workloads import workloads
+from mpcore.workloads import Workload, workloads
 
 ROWS = 32
 
@@ -31,7 +31,10 @@ class Subject:
     def __init__(self, workload: str, precision: str, bench: Bench) -> None:
         self.device = bench.device
         self.mode: type[Precision] = precisions[precision]
-        self.workload = workloads[workload]("tiny", bench.source)
+        entry = workloads[workload]
+        if not issubclass(entry, Workload):
+            pytest.skip(f"{workload} is a step of its own: the contract holds what mpcore makes of a model")
+        self.workload = entry("tiny", bench.source)
         if reason := self.mode.unsupported(self.device):
             pytest.skip(reason)
 

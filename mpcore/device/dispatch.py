@@ -6,7 +6,7 @@ numbers nodes in the order in which they are made.
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -41,7 +41,8 @@ class Dispatch(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, devices: Iterable[str] = ()) -> None:
+        """devices: types of those that the step runs on, where its weights do not say it."""
         super().__init__()
         self.operations: Counter[Operation] = Counter()
         self.flops: Counter[str] = Counter()
@@ -52,7 +53,7 @@ class Dispatch(TorchDispatchMode):
         self._names = {module: name for name, module in model.named_modules()}
         self._owners = {p: name for module, name in self._names.items() for p in module.parameters(recurse=False)}
         self._known = {key for p in model.parameters() for key in storages(p)}
-        self._devices = {p.device.type for p in model.parameters()}
+        self._devices = {*devices, *(p.device.type for p in model.parameters())}
         self._running: list[str] = []
         self._module_of: dict[int, str] = {}
         self._backward_seen = False

@@ -28,8 +28,8 @@ class Eager:
         device: torch.device | None = None,
         layout: Callable[[], Hashable] = lambda: 0,
     ) -> None:
-        """device: that of the weights, where `model` has some. layout: what else than the batch a captured function hangs on; where
-        it changes there is another graph, where it is None none yet."""
+        """device: that of the weights, where `model` has some. layout: what a captured function hangs on beside the batch;
+        where it changes there is another graph, where it is None none yet."""
         self.function = function
         self.model = model
         self.device = device or next(model.parameters()).device

@@ -33,19 +33,19 @@ def measure_accuracy(
     reference: what FP32 reached, None for FP32 itself, which is its own. progress: makes the reporter of one training from its
     title. Raises Diverged, unless the mode is a negative control: its divergence is recorded.
     """
-    warm_up(setup.build(), splits)
+    warm_up(setup.train_step(), splits)
     trainings: list[Training] = []
     picture: str | None = None
     step: TrainStep | None
     for number, seed in enumerate(seeds, 1):
         step = None  # or it would stand beside the next
         free_memory()
-        step = setup.of_seed(seed).build()
+        step = setup.of_seed(seed).train_step()
         reporter = progress(f"{setup.case.id}, training {number} of {len(seeds)}") if progress else None
         trainings.append(_train(step, splits, seed, reporter))
         if number == 1:
             picture = _picture(step, splits["test"])
-    workload = setup.workload
+    workload = setup.modelled
     quality = Quality(
         **setup.fields,
         weights=resolved(workload.checkpoint) if workload.checkpoint else "random",
@@ -87,8 +87,8 @@ def _train(step: TrainStep, splits: Mapping[str, Split], seed: int, progress: Pr
         epochs=tuple({**test.metrics} for test in trained.tests),
         confusion=tested.confusion,
         steps_per_point=per_point,
-        losses=_means(trained.losses, per_point),
-        loss_scales=_means(trained.loss_scales, per_point) if step.precision.loss_scale is not None else (),
+        losses=means(trained.losses, per_point),
+        loss_scales=means(trained.loss_scales, per_point) if step.precision.loss_scale is not None else (),
         skipped_steps=trained.skipped_steps,
         diverged=trained.diverged,
     )
@@ -107,6 +107,7 @@ def _picture(step: TrainStep, split: Split) -> str | None:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _means(curve: Sequence[float], per_point: int) -> tuple[float, ...]:
+def means(curve: Sequence[float], per_point: int) -> tuple[float, ...]:
+    """Of each `per_point` entries; the last of what is left."""
     parts = (curve[i : i + per_point] for i in range(0, len(curve), per_point))
     return tuple(sum(part) / len(part) for part in parts)

@@ -15,6 +15,7 @@ from mpcore.device.profiler import profiled
 from mpcore.execution import Eager
 from mpcore.measure.accuracy import measure_accuracy
 from mpcore.measure.ceiling import matmul_flops
+from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import EMULATED, slowdown_of
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.injected_delay import DelayedStep, wait_of
@@ -22,18 +23,18 @@ from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.parity import step_parity, training_parity
 from mpcore.measure.requirements import requirements_of
-from mpcore.measure.setup import Setup, TimingSetup
+from mpcore.measure.setup import Setup, TimingSetup, modelled
 from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.measure.work import measure_work
 from mpcore.measure.yardstick import Yardstick
-from mpcore.precision import Precision, precisions
+from mpcore.precision import precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
 from mpcore.trainers import HuggingFace, StepTrainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
-from mpcore.workloads import Workload, workloads
+from mpcore.workloads import Entry, OwnStep, Workload, workloads
 from mpcore.workloads.checked import checked_model
 
 CPU = torch.device("cpu")
@@ -81,13 +82,20 @@ class Bench:
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._trainings: dict[Case, Quality] = {}
         self._yardstick: tuple[tuple[str, float | None], Yardstick] | None = None
-        self._workload_in = functools.cache(self._new_workload)
+        self._entry_in = functools.cache(self._new_entry)
         self.emulated = functools.cache(self._emulated)
 
     def check(self, cases: Sequence[Case]) -> None:
         """Loads data and weights of the cases' workloads, so that what is wrong with them is said before anything is trained.
         Raises DataError, WorkloadError."""
-        for case in dict.fromkeys(case.in_precision("") for case in cases):
+        by_entry = {case.in_precision(""): case for case in reversed(cases)}
+        for case in reversed(by_entry.values()):
+            entry = self.entry(case, pretrained=True)
+            if case.workload in self.checkpoints and not entry.reads_checkpoint:
+                raise DataError(f"{case.workload} reads no pretrained weights: expected no checkpoint for it")
+            if isinstance(entry, OwnStep):
+                self._check_own_step(case)
+                continue
             workload = self.workload(case, pretrained=True)
             rows, batch_size = len(self._splits(workload, CPU)["train"]), workload.recipe.batch_size
             if rows < BATCHES * batch_size:
@@ -96,13 +104,15 @@ class Bench:
                     f"expected at least {BATCHES} batches of {batch_size}"
                 )
             if case.workload in self.checkpoints:
-                if not workload.reads_checkpoint:
-                    raise DataError(f"{case.workload} reads no pretrained weights: expected no checkpoint for it")
                 checked_model(workload)
 
+    def entry(self, case: Case, *, pretrained: bool = False) -> Entry:
+        """The workload or the own step of `case`, in its size of batch, made once. All cases share the data in memory."""
+        return self._entry_in(case.workload, case.size, pretrained and case.workload in self.checkpoints, case.batch_size)
+
     def workload(self, case: Case, *, pretrained: bool = False) -> Workload:
-        """That of `case`, in its size of batch, made once. All cases share the data in memory."""
-        return self._workload_in(case.workload, case.size, pretrained and case.workload in self.checkpoints, case.batch_size)
+        """The same, where mpcore makes its step. Raises Inapplicable for an own step."""
+        return modelled(self.entry(case, pretrained=pretrained))
 
     def speed(self, case: Case) -> Speed:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
@@ -113,7 +123,7 @@ class Bench:
             if self._captured(case):
                 alone = {name: self._reference(case.in_precision(name)) for name in names}
                 references = {name: reference for name, reference in alone.items() if reference is not None}
-            ceiling = self._ceiling(precisions[case.precision]())
+            ceiling = self._ceiling(case)
             speed, self._works[case] = measure_speed(self.timing_setup(case), references, ceiling)
             missing = {n: self._failed.get(case.in_precision(n), NO_MEMORY) for n in names if n not in speed.references}
             self._speeds[case] = speed.model_copy(update={"missing": missing})
@@ -121,7 +131,7 @@ class Bench:
 
     def speed_alone(self, case: Case) -> Speed:
         """`case` without references, as it is measured once more in a fresh process where it seems to have got worse."""
-        return measure_speed(self.timing_setup(case), {}, self._ceiling(precisions[case.precision]()))[0]
+        return measure_speed(self.timing_setup(case), {}, self._ceiling(case))[0]
 
     def work(self, case: Case) -> Work:
         """What a step of `case` does, once a session; where its speed is measured, it was counted then."""
@@ -135,18 +145,18 @@ class Bench:
         free_memory()
         setup = self.timing_setup(case)
         step = setup.build()
-        own = TimedStep(step, setup.batches)
+        own = setup.timed(step)
         if slowdown > 1:
             interleave([own], math.inf, self.sampler)
             wait = wait_of((slowdown - 1) * own.blocks.step_seconds, self.device)
-            own = TimedStep(DelayedStep(step, wait), setup.batches)
+            own = TimedStep(DelayedStep(step, wait), own.batches)
         dropped = interleave([own], math.inf, self.sampler)
         return Timing(
             **setup.fields,
             blocks=own.blocks,
             pool_bytes=step.pool_bytes,
             dropped_blocks=dropped,
-            profile=profiled(functools.partial(own.step, setup.batches[0]), self.device) if profile else None,
+            profile=profiled(functools.partial(own.step, own.batches[0]), self.device) if profile else None,
         )
 
     def release(self) -> None:
@@ -157,18 +167,23 @@ class Bench:
     def drift(self, case: Case) -> Drift | None:
         """How much longer the references of the case's workload take now than when they were measured; None where they took
         turns with each case, or were not measured."""
-        firsts = [self._speeds.get(case.in_precision(name)) for name in REFERENCES] if self._captured(case) else []
+        names = self._reference_names(case) if self._captured(case) else []
+        firsts = [self._speeds.get(case.in_precision(name)) for name in names]
         shares = {s.case.precision: self._time_again(s.case) / s.blocks.step_seconds - 1 for s in firsts if s is not None}
         return Drift(**self.setup(case.in_precision(next(iter(shares)))).fields, shares=shares) if shares else None
 
     def accuracy(self, case: Case) -> Quality:
         """The trainings of `case`, once a session; FP32's before those of any other mode, which are compared with them."""
         if case not in self._trainings:
-            fp32 = case.in_precision("fp32")
-            reference = None if case == fp32 else self.accuracy(fp32).scores
             setup = self.setup(case, pretrained=True)
-            splits = self._splits(setup.workload, self.device)
-            self._trainings[case] = measure_accuracy(setup, self._seeds, splits, reference, self.progress)
+            entry = setup.workload
+            first = case.in_precision(entry.reference if isinstance(entry, OwnStep) else "fp32")
+            reference = None if case == first else self.accuracy(first).scores
+            if isinstance(entry, OwnStep):
+                self._trainings[case] = measure_curves(setup, self._seeds, reference, self.progress)
+            else:
+                splits = self._splits(modelled(entry), self.device)
+                self._trainings[case] = measure_accuracy(setup, self._seeds, splits, reference, self.progress)
         return self._trainings[case]
 
     def numerics(self, case: Case) -> Numerics:
@@ -190,20 +205,20 @@ class Bench:
 
     def training_parity(self, case: Case, trainer: type[HuggingFace], at_least: float) -> Parity:
         setup = self.setup(case, pretrained=True)
-        return self._required(training_parity(setup, self._splits(setup.workload, self.device), trainer), at_least)
+        return self._required(training_parity(setup, self._splits(setup.modelled, self.device), trainer), at_least)
 
     def setup(self, case: Case, *, pretrained: bool = False) -> Setup:
         """With what is required of the case."""
-        workload = self.workload(case, pretrained=pretrained)
-        return Setup(case, workload, self.device, requirements_of(case, workload, self.device, self._tolerance_points))
+        entry = self.entry(case, pretrained=pretrained)
+        return Setup(case, entry, self.device, requirements_of(case, entry, self.device, self._tolerance_points))
 
     def timing_setup(self, case: Case) -> TimingSetup:
-        """On two batches of its workload's training data. The interval of a ratio of two that are measured apart is wider than
-        either's by the root of two."""
-        size = self.workload(case).recipe.batch_size
+        """On two batches of its workload's training data, or of an own step's own. The interval of a ratio of two that are
+        measured apart is wider than either's by the root of two."""
+        own, size = isinstance(self.entry(case), OwnStep), self.entry(case).rows_per_batch
         return TimingSetup(
             **vars(self.setup(case)),
-            batches=[self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)],
+            batches=[] if own else [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)],
             sampler=self.sampler,
             target=self._target / math.sqrt(2) if self._captured(case) else self._target,
         )
@@ -212,9 +227,15 @@ class Bench:
         return self.device.type == "cuda" and case.execution != Eager.name
 
     def _references(self, case: Case) -> list[str]:
-        """The modes that `case` is timed against: those before it in `REFERENCES` that the device can run."""
-        before = itertools.takewhile(lambda name: name != case.precision, REFERENCES)
-        return [name for name in before if not precisions[name].unsupported(self.device)]
+        """The modes that `case` is timed against: the references before it that the device can run."""
+        before = itertools.takewhile(lambda name: name != case.precision, self._reference_names(case))
+        return [name for name in before if name not in precisions.names() or not precisions[name].unsupported(self.device)]
+
+    def _reference_names(self, case: Case) -> list[str]:
+        entry = self.entry(case)
+        if not isinstance(entry, OwnStep):
+            return list(REFERENCES)
+        return [name for name in entry.precisions if name in (*REFERENCES, *entry.must_beat, entry.reference)]
 
     def _reference(self, case: Case) -> Reference | None:
         """A case that others are compared with; None, once and for all, where it fails."""
@@ -233,9 +254,9 @@ class Bench:
         timed.warm_up()
         return statistics.median(timed.block(n, self.sampler)[0] for n in range(DRIFT_BLOCKS)) / timed.steps
 
-    def _ceiling(self, mode: Precision) -> float | None:
-        """Of the format that `mode` computes in, once a session."""
-        if not mode.has_ceiling:
+    def _ceiling(self, case: Case) -> float | None:
+        """Of the format that its mode computes in, once a session. None for a precision that is no mode."""
+        if case.precision not in precisions.names() or not (mode := precisions[case.precision]()).has_ceiling:
             return None
         key = mode.dtype, mode.tf32
         if key not in self._ceilings:
@@ -243,9 +264,17 @@ class Bench:
             self._ceilings[key] = matmul_flops(mode, self.device)
         return self._ceilings[key]
 
-    def _new_workload(self, name: str, size: Size, pretrained: bool, batch_size: int | None) -> Workload:
+    def _check_own_step(self, case: Case) -> None:
+        """One step of it, eager. Raises WorkloadError."""
+        setup = self.setup(case.model_copy(update={"execution": Eager.name}))
+        step = setup.build()
+        step(step.batches[0])
+        del step
+        free_memory()
+
+    def _new_entry(self, name: str, size: Size, pretrained: bool, batch_size: int | None) -> Entry:
         if batch_size is not None:
-            return self._workload_in(name, size, pretrained, None).with_batch_size(batch_size)
+            return modelled(self._entry_in(name, size, pretrained, None)).with_batch_size(batch_size)
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)
 
     def _splits(self, workload: Workload, device: torch.device) -> dict[str, Split]:
@@ -263,10 +292,12 @@ class Bench:
         """Why `case` is too slow on this CPU for more than single steps, or None: the time of a step is measured."""
         if self.device.type != "cpu" or case.precision == "fp32":
             return None
-        eager = self.setup(case.model_copy(update={"execution": Eager.name}))
+        eager = self.timing_setup(case.model_copy(update={"execution": Eager.name}))
+        if isinstance(eager.workload, OwnStep) and "fp32" not in eager.workload.precisions:
+            return None
         reference = self.setup(eager.case.in_precision("fp32"))
-        batch = self._batch(case, slice(eager.workload.recipe.batch_size))
-        times = slowdown_of(eager.build(), reference.build(), batch)
+        step = eager.build()
+        times = slowdown_of(step, reference.build(), eager.batches_of(step)[0])
         if times < EMULATED:
             return None
         name = f"{case.precision} in {case.workload}"

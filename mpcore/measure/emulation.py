@@ -3,10 +3,10 @@ that take a hundred times as long as those of FP32."""
 
 import itertools
 import math
+from typing import Any
 
 import torch
 
-from mpcore.data import Batch
 from mpcore.measure.timing import block_seconds
 from mpcore.training.base import Step
 
@@ -17,7 +17,7 @@ TRIALS, TRIAL_SECONDS = 3, 0.25
 hundred times longer, and the next not."""
 
 
-def slowdown_of(step: Step, reference: Step, batch: Batch) -> float:
+def slowdown_of(step: Step, reference: Step, batch: Any) -> float:
     """How many times as long as the reference's a step takes on the CPU."""
     steps = reference, step
     for one in steps:

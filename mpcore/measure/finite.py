@@ -47,7 +47,7 @@ def first_not_finite(setup: Setup, batch: Batch, learning_rate: float, loss_scal
     loss_scale: what the scale had come to, so that no overflow is told that a smaller one cures.
     """
     name = setup.case.precision
-    place = _followed(setup.build(dropout=False), batch, learning_rate, loss_scale)
+    place = _followed(setup.train_step(dropout=False), batch, learning_rate, loss_scale)
     if place is None:
         return f"{name} has skipped its steps for gradients that are not finite, and none is where they are followed"
     scaled = f", scaled by {loss_scale:g}," if loss_scale is not None and place.what in GRADIENTS else ""
@@ -82,7 +82,7 @@ def _followed(step: TrainStep, batch: Batch, learning_rate: float, loss_scale: f
 
 def _in_fp32(setup: Setup, batch: Batch, place: Place) -> float:
     """The largest number at `place`, of either sign; not finite where none is found."""
-    step = TrainStep(setup.workload, precisions["fp32"](), setup.device, seed=setup.case.seed, dropout=False)
+    step = TrainStep(setup.modelled, precisions["fp32"](), setup.device, seed=setup.case.seed, dropout=False)
     step.precision.set_learning_rate(0.0)
     largest: list[float] = []
 

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 from itertools import cycle, islice
+from typing import Any
 
-from mpcore.data import Batch
 from mpcore.gate.limits import has_learnt
 from mpcore.training.base import Step
 
@@ -14,7 +14,7 @@ EDGE = 5
 """Losses before and at the end of the learning steps, that are averaged."""
 
 
-def learning_losses(step: Step, batches: Sequence[Batch]) -> list[float]:
+def learning_losses(step: Step, batches: Sequence[Any]) -> list[float]:
     """First of steps at learning rate 0, then of learning steps, which begin as a training does: with an optimiser that
     remembers nothing, and a rate that rises and falls. At a constant rate BERT swings up before it learns, and an end below
     that is not learnt; after many gradients from the same place Adam moves as far."""

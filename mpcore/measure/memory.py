@@ -2,10 +2,10 @@
 
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from mpcore.data import Batch
 from mpcore.device.machine import synchronise
 from mpcore.training.base import Step
 
@@ -24,7 +24,7 @@ def occupied_memory(device: torch.device) -> tuple[int, int]:
     return torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
 
 
-def peak_memory(step: Step, batches: Sequence[Batch], occupied: tuple[int, int]) -> tuple[int | None, int | None]:
+def peak_memory(step: Step, batches: Sequence[Any], occupied: tuple[int, int]) -> tuple[int | None, int | None]:
     """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built; None
     each on a CPU, where nobody counts them."""
     device = step.device

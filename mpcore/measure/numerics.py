@@ -24,7 +24,7 @@ from mpcore.records import Numerics
 def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick) -> Numerics:
     """Where something is not finite, the place where it first is not, in the place of errors by tensor."""
     yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
-    step, truth, required = setup.build(dropout=False), yardstick.observed, setup.requirements
+    step, truth, required = setup.train_step(dropout=False), yardstick.observed, setup.requirements
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
     loss_scale = step.precision.state().loss_scale

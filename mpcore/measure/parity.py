@@ -23,7 +23,7 @@ def step_parity(setup: TimingSetup, trainer: type[StepTrainer]) -> Parity:
     free_memory()
     case = setup.case
     ours = TimedStep(setup.build(), setup.batches)
-    theirs = TimedStep(trainer(setup.workload, case.precision, setup.device, seed=case.seed), setup.batches)
+    theirs = TimedStep(trainer(setup.modelled, case.precision, setup.device, seed=case.seed), setup.batches)
     with precisions[case.precision]().settings():
         dropped = interleave([ours, theirs], setup.target, setup.sampler)
     return Parity(
@@ -44,7 +44,7 @@ def training_parity(setup: Setup, splits: Mapping[str, Split], trainer: type[Hug
         for name in ("ours", "theirs") if seed % 2 == 0 else ("theirs", "ours"):
             free_memory()
             runs[name].append(_ours(seeded, splits) if name == "ours" else _theirs(seeded, splits, trainer))
-    recipe = setup.workload.recipe
+    recipe = setup.modelled.recipe
     steps = recipe.epochs * recipe.steps_per_epoch(len(splits["train"]))
     ours, theirs = (Blocks(steps=steps, seconds=tuple(seconds for seconds, _ in found)) for found in runs.values())
     return Parity(
@@ -59,14 +59,14 @@ def training_parity(setup: Setup, splits: Mapping[str, Split], trainer: type[Hug
 
 def _ours(setup: Setup, splits: Mapping[str, Split]) -> tuple[float, float]:
     """Seconds and score."""
-    step = setup.build()
+    step = setup.train_step()
     trained = fit(step, splits["train"], seed=setup.case.seed)
-    return trained.seconds, evaluate(step, splits["test"]).metrics[setup.workload.metric]
+    return trained.seconds, evaluate(step, splits["test"]).metrics[setup.modelled.metric]
 
 
 def _theirs(setup: Setup, splits: Mapping[str, Split], trainer: type[HuggingFace]) -> tuple[float, float]:
     case = setup.case
-    training = trainer(setup.workload, case.precision, setup.device, splits["train"], seed=case.seed)
+    training = trainer(setup.modelled, case.precision, setup.device, splits["train"], seed=case.seed)
     with precisions[case.precision]().settings():
         synchronise(setup.device)
         start = time.perf_counter()

@@ -20,13 +20,30 @@ from mpcore.gate.limits import (
 )
 from mpcore.precision import Precision, precisions
 from mpcore.records import Case, Requirements
-from mpcore.workloads import Workload
+from mpcore.workloads import Entry, OwnStep, Workload
 
 
-def requirements_of(
-    case: Case, workload: Workload, device: torch.device, tolerance_points: float | None = None
-) -> Requirements:
+def requirements_of(case: Case, entry: Entry, device: torch.device, tolerance_points: float | None = None) -> Requirements:
     """tolerance_points: what a training may lose, in place of the workload's own."""
+    if isinstance(entry, OwnStep):
+        return _own_requirements(case, entry, device, tolerance_points)
+    assert isinstance(entry, Workload)
+    return _requirements(case, entry, device, tolerance_points)
+
+
+def _own_requirements(case: Case, own: OwnStep, device: torch.device, tolerance_points: float | None) -> Requirements:
+    """Of a precision that is no mode of mpcore nothing is known."""
+    mode = precisions[case.precision] if case.precision in precisions.names() else Precision
+    judged = device.type == "cuda" and case.precision not in own.must_beat and (mode.is_mixed or mode is Precision)
+    return Requirements(
+        negative_control=mode.negative_control,
+        loses_updates=mode.loses_updates,
+        must_beat=own.must_beat if judged else (),
+        tolerance_points=own.tolerance if tolerance_points is None else tolerance_points,
+    )
+
+
+def _requirements(case: Case, workload: Workload, device: torch.device, tolerance_points: float | None) -> Requirements:
     mode = precisions[case.precision]
     terms = {"masters": mode.masters, "scales": mode.scales}
     limits = numerics_limits(mode.roundoff(), workload.conditioning, workload.kink_factor, **terms)

@@ -6,29 +6,42 @@ from typing import Any
 
 import torch
 
-from mpcore.data import Batch
 from mpcore.device.nvml import NvmlSampler
 from mpcore.measure.timing import TimedStep, interleave
-from mpcore.precision import precisions
+from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Case, Reference, Requirements
+from mpcore.training.base import Step
+from mpcore.training.script import ScriptStep
 from mpcore.training.step import TrainStep
-from mpcore.workloads import Workload
+from mpcore.workloads import Entry, OwnStep, Workload
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A case, its workload, the device that it is measured on, and what is required of it."""
+    """A case, its workload or own step, the device that it is measured on, and what is required of it."""
 
     case: Case
-    workload: Workload
+    workload: Entry
     device: torch.device
     requirements: Requirements
 
-    def build(self, *, dropout: bool = True) -> TrainStep:
-        """A new step of the case."""
+    def build(self) -> Step:
+        """A new step of the case. Raises WorkloadError, Inapplicable."""
+        if isinstance(self.workload, OwnStep):
+            case = self.case
+            return ScriptStep(self.workload, case.precision, self.device, seed=case.seed, execution=case.execution)
+        return self.train_step()
+
+    def train_step(self, *, dropout: bool = True) -> TrainStep:
+        """The same of a workload's model. Raises Inapplicable for an own step."""
         mode = precisions[self.case.precision]()
         options: dict[str, Any] = {"seed": self.case.seed, "execution": self.case.execution, "dropout": dropout}
-        return TrainStep(self.workload, mode, self.device, **options)
+        return TrainStep(self.modelled, mode, self.device, **options)
+
+    @property
+    def modelled(self) -> Workload:
+        """The workload, where mpcore makes its step. Raises Inapplicable for an own step."""
+        return modelled(self.workload)
 
     def of_seed(self, seed: int) -> "Setup":
         return replace(self, case=self.case.model_copy(update={"seed": seed}))
@@ -40,25 +53,38 @@ class Setup:
             "case": self.case,
             "workload_version": self.workload.version,
             "device": self.device.type,
-            "batch_size": self.workload.recipe.batch_size,
+            "batch_size": self.workload.rows_per_batch,
             "unit": self.workload.unit,
             "units_per_sample": self.workload.units_per_sample,
             "requirements": self.requirements,
         }
 
 
+def modelled(entry: Entry) -> Workload:
+    """`entry`, where it is a model that mpcore makes a step of. Raises Inapplicable."""
+    if not isinstance(entry, Workload):
+        raise Inapplicable("its step is its own: what is compared with FP64, or must predict, comes in as a Workload")
+    return entry
+
+
 @dataclass(frozen=True, kw_only=True)
 class TimingSetup(Setup):
-    """The same for a time. batches: that its steps take turns on. target: half-width of the 99 % interval, as a share, that
-    timing goes on for."""
+    """The same for a time. batches: that its steps take turns on, unless they bring their own. target: half-width of the 99 %
+    interval, as a share, that timing goes on for."""
 
-    batches: Sequence[Batch]
+    batches: Sequence[Any]
     sampler: NvmlSampler
     target: float
 
     def timed_step(self, precision: str) -> TimedStep:
         """A new step of the case in another mode."""
-        return TimedStep(replace(self, case=self.case.in_precision(precision)).build(), self.batches)
+        return self.timed(replace(self, case=self.case.in_precision(precision)).build())
+
+    def timed(self, step: Step) -> TimedStep:
+        return TimedStep(step, self.batches_of(step))
+
+    def batches_of(self, step: Step) -> Sequence[Any]:
+        return step.batches or self.batches
 
     def time_alone(self, timed: TimedStep) -> int:
         """Returns the number of rounds that were dropped."""

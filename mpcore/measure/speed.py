@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from mpcore.data import Batch
 from mpcore.device.profiler import profiled
 from mpcore.execution.eager import Eager
 from mpcore.measure.learning import EDGE, learning_losses
@@ -46,18 +45,19 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     occupied = occupied_memory(device)
     step = setup.build()
     step.set_rate(0.0)
-    counted = dispatched(step, setup.batches[0])
-    learned = _learn(step, setup.batches, occupied, launches=setup.case.execution == Eager.name or device.type != "cuda")
+    batches = setup.batches_of(step)
+    counted = dispatched(step, batches[0])
+    learned = _learn(step, batches, occupied, launches=setup.case.execution == Eager.name or device.type != "cuda")
     scale = step.scale_state()
-    own = TimedStep(step, setup.batches)
+    own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
     found, dropped = _time(setup, own, together)
     blocks = own.blocks
     if found and device.type == "cuda":  # what the GPU said was of all that took turns
-        interleave([TimedStep(step, setup.batches)], math.inf, setup.sampler)
+        interleave([setup.timed(step)], math.inf, setup.sampler)
     gpu = setup.sampler.summary()
     remark = step.remark
-    pool_bytes, profile = step.pool_bytes, profiled(partial(step, setup.batches[0]), device)
+    pool_bytes, profile = step.pool_bytes, profiled(partial(step, batches[0]), device)
     work = work_of(setup, step, counted, profile if device.type == "cuda" else None)
     for name, alone in references.items():
         if alone is not None:
@@ -85,7 +85,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     return speed, work
 
 
-def _learn(step: Step, batches: Sequence[Batch], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
+def _learn(step: Step, batches: Sequence[Any], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
     """At learning rate 0, eager steps are weighed and, unless Python `launches` all steps, timed; then it learns, by the case's
     own execution."""
     allocated, reserved = peak_memory(step, batches, occupied)
@@ -100,7 +100,7 @@ def _learn(step: Step, batches: Sequence[Batch], occupied: tuple[int, int], *, l
     }
 
 
-def _eager_blocks(step: Step, batches: Sequence[Batch]) -> Blocks:
+def _eager_blocks(step: Step, batches: Sequence[Any]) -> Blocks:
     steps = max(1, round(EAGER_SECONDS / block_seconds(step.launch, batches[0], 1, step.device)))
     turns = islice(cycle(batches), EAGER_BLOCKS)
     return Blocks(steps=steps, seconds=tuple(block_seconds(step.launch, batch, steps, step.device) for batch in turns))
@@ -118,7 +118,7 @@ def _time(setup: TimingSetup, own: TimedStep, together: Sequence[str]) -> tuple[
 def _apart(setup: TimingSetup, own: TimedStep, name: str, alone: Reference) -> Reference:
     """A reference that was measured alone takes turns with the case where the ratio is close to 1, if both fit into memory."""
     if abs(math.log(alone.blocks.step_seconds / own.blocks.step_seconds)) < CLOSE:
-        turns = setup.time_beside(TimedStep(own.step, setup.batches), [name])
+        turns = setup.time_beside(setup.timed(own.step), [name])
         if turns is not None:
             return turns[0][name]
         free_memory()

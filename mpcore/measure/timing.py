@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from typing import Any
 
 import torch
 
-from mpcore.data import Batch
 from mpcore.device.machine import synchronise
 from mpcore.device.nvml import NvmlSampler
 from mpcore.execution.graph import WARM_UP
@@ -36,7 +36,7 @@ class TimedStep:
     """A step that is timed, on a batch that changes from block to block and not within one."""
 
     step: Step
-    batches: Sequence[Batch]
+    batches: Sequence[Any]
     steps: int = 1
     seconds: list[float] = field(default_factory=list)
 
@@ -110,8 +110,8 @@ def _width(rounds: Sequence[tuple[float, ...]]) -> float:
 
 
 def block_seconds(
-    call: Callable[[Batch], object],
-    batch: Batch,
+    call: Callable[[Any], object],
+    batch: Any,
     steps: int,
     device: torch.device,
     midway: Callable[[], None] | None = None,

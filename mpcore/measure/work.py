@@ -1,14 +1,16 @@
 """What a step does, counted in one eager step at learning rate 0, and the kernels that its execution launches."""
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from importlib import metadata
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves  # private API
 
-from mpcore.data import Batch
+from mpcore.data import mapped
 from mpcore.device.dispatch import Dispatch
 from mpcore.device.profiler import profiled
 from mpcore.device.storage import bytes_of
@@ -24,7 +26,8 @@ from mpcore.training.base import Step
 def measure_work(setup: TimingSetup) -> Work:
     """Of a case whose speed is not measured."""
     free_memory()
-    step, batch = setup.build(), setup.batches[0]
+    step = setup.build()
+    batch = setup.batches_of(step)[0]
     step.set_rate(0.0)
     found = dispatched(step, batch)
     if setup.device.type != "cuda":
@@ -35,11 +38,11 @@ def measure_work(setup: TimingSetup) -> Work:
     return work_of(setup, step, found, profile)
 
 
-def dispatched(step: Step, batch: Batch) -> Dispatch:
+def dispatched(step: Step, batch: Any) -> Dispatch:
     """What the second of two eager steps dispatches: the first makes the optimiser's state."""
-    batch = {name: column.clone() for name, column in batch.items()}  # on a CPU a view, which would keep the whole data set
+    batch = mapped(batch, Tensor.clone)  # on a CPU a view, which would keep the whole data set
     step.launch(batch)
-    with Dispatch(_model_of(step)) as found:
+    with Dispatch(_model_of(step), [step.device.type]) as found:
         step.launch(batch)
     return found
 
@@ -57,7 +60,7 @@ def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) 
         cast_bytes=found.cast_bytes,
         saved_bytes=found.saved_bytes,
         synchronisations=tuple(found.synchronisations),
-        parameter_bytes=bytes_of(_model_of(step).parameters()),
+        parameter_bytes=bytes_of(_parameters_of(step)),
         gradient_bytes=bytes_of(step.gradients().values()) if known else 0,
         optimiser_bytes=bytes_of(value for value in tree_leaves(states) if isinstance(value, Tensor)),
         kernels=contents.kernels if contents else _launches(profile),
@@ -66,8 +69,14 @@ def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) 
 
 
 def _model_of(step: Step) -> nn.Module:
-    """An empty one where nobody knows it: then no operation has a module, and no byte an owner."""
+    """An empty one where nobody knows it: then no operation has a module."""
     return step.model if "model" in step.capabilities else nn.Module()
+
+
+def _parameters_of(step: Step) -> Iterable[Tensor]:
+    if "model" in step.capabilities:
+        return step.model.parameters()
+    return step.weights().values() if "weights" in step.capabilities else ()
 
 
 def _launches(profile: Profile | None) -> dict[str, int] | None:

@@ -5,8 +5,6 @@ import gc
 import sys
 from pathlib import Path
 
-import torch
-
 from mpcore.data import DataError
 from mpcore.device.allocator import keep_large_blocks_whole
 from mpcore.device.machine import probe, software
@@ -30,7 +28,7 @@ class Responder:
         self._cases = [] if there is None else list(cases(there, device))
         for case, _ in self._cases:
             with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured
-                self._bench.workload(case).split("train", torch.device("cpu"))
+                self._bench.entry(case).load()
         gc.collect()
         gc.freeze()  # what is there stays to the end, and is not looked through between cases
 

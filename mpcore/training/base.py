@@ -51,6 +51,11 @@ class Step:
         return self(batch)
 
     @property
+    def batches(self) -> Sequence[Any]:
+        """That it is timed on, where it brings some of its own; () where they are those of its workload."""
+        return ()
+
+    @property
     def captured(self) -> bool:
         """Whether the host only starts a graph, and has nothing to do while the device works."""
         return False

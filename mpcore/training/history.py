@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mpcore.records import Divergence
+from mpcore.training.base import Step
 from mpcore.training.evaluation import Evaluation
-from mpcore.training.step import TrainStep
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Fit:
 class History:
     """Buffers on the device, one entry a step: losses, scales after the step, and the count of skipped steps."""
 
-    def __init__(self, steps: int, step: TrainStep) -> None:
-        self.precision = step.precision
+    def __init__(self, steps: int, step: Step) -> None:
+        self.step = step
         self.losses = torch.full((steps,), torch.nan, device=step.device)
         self.scales = torch.full((steps,), torch.nan, device=step.device)
         self.skips = torch.zeros(steps, device=step.device)
@@ -36,9 +36,9 @@ class History:
 
     def append(self, loss: Tensor) -> None:
         self.losses[self.done].copy_(loss)
-        if (scale := self.precision.loss_scale) is not None:
+        if (scale := self.step.loss_scale) is not None:
             self.scales[self.done].copy_(scale)
-        if (skipped := self.precision.skipped) is not None:
+        if (skipped := self.step.skipped) is not None:
             self.skips[self.done].copy_(skipped)
         self.done += 1
 

@@ -13,12 +13,16 @@ from mpcore.workloads import (
 from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checked import WorkloadError
+from mpcore.workloads.entry import Entry
 from mpcore.workloads.gpt2_text import linear
 from mpcore.workloads.groups import Group
+from mpcore.workloads.own_step import OwnStep
 
 __all__ = [
     "UNMASKED",
+    "Entry",
     "Group",
+    "OwnStep",
     "Workload",
     "WorkloadError",
     "bert_imdb",

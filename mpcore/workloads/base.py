@@ -1,7 +1,7 @@
 """What a workload is: a model, data, a loss, a prediction, and a recipe. Four methods, not twenty."""
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,8 +13,11 @@ from mpcore.data import Batch, Source, Split
 from mpcore.records import Confusion, Recipe, Size
 from mpcore.registry import Registry
 from mpcore.workloads.checked import WorkloadError, checked_data, described
+from mpcore.workloads.entry import Entry
 from mpcore.workloads.groups import Group
 from mpcore.workloads.metrics import classification
+from mpcore.workloads.own_step import OwnStep
+from mpcore.workloads.own_step import mistake as own_mistake
 from mpcore.workloads.schedule import warm_up_and_down
 
 BY_SIZE: dict[str, tuple[Any, str]] = {
@@ -25,20 +28,13 @@ BY_SIZE: dict[str, tuple[Any, str]] = {
 """Class attributes that have a value for each size: of what type, and in words."""
 
 
-class Workload(ABC):
+class Workload(Entry):
     """Subclasses set the class attributes, implement the four methods, and register:
 
-        @workloads.register
-        class BertImdb(Workload): ...
-
-    source: where the data come from. checkpoint: a folder or hub id of pretrained weights, or None for random ones.
+    @workloads.register
+    class BertImdb(Workload): ...
     """
 
-    name: ClassVar[str]
-    version: ClassVar[int] = 1
-    """Raised by whoever changes what is measured: results of two versions are not compared."""
-    unit: ClassVar[str]
-    """What is counted, in the plural: "reviews", "images"."""
     recipes: ClassVar[dict[Size, Recipe]]
     classes: ClassVar[int] = 0
     """Of a classification, for its metrics."""
@@ -59,12 +55,6 @@ class Workload(ABC):
     rounding gives it. Lost weights are off by 1."""
     keep_fp32: ClassVar[tuple[str, ...]] = ()
     """Patterns (as of fnmatch) of qualified module names that compute in FP32 in every mode, as routers and last layers may."""
-    synthetic: ClassVar[bool] = False
-    """Random inputs: measured for speed, and only where it is named."""
-    reads_checkpoint: ClassVar[bool] = False
-    """Whether `build_model` starts from `self.checkpoint`, where there is one. Else a checkpoint is refused."""
-    long_training: ClassVar[bool] = False
-    """Trained to the end only on request."""
     amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32",)
     """The modes than which mixed precision is expected to be faster on a GPU in size full, where the host only starts a graph;
     "tf32" too, where the workload claims so."""
@@ -74,9 +64,7 @@ class Workload(ABC):
     """The reason where one of these is missing."""
 
     def __init__(self, size: Size, source: Source | None = None, checkpoint: str | None = None) -> None:
-        self.size = size
-        self.source = source or Source()
-        self.checkpoint = checkpoint
+        super().__init__(size, source, checkpoint)
         self.fp32_modules: tuple[str, ...] | None = None
         """Those that the model computes in FP32 on purpose, once they are known."""
         self.mixes_formats: bool | None = None
@@ -100,9 +88,11 @@ class Workload(ABC):
         return self.tolerances[self.size]
 
     @property
-    def units_per_sample(self) -> int:
-        """How many of what is counted a sample of a batch is, as a sequence is of tokens."""
-        return 1
+    def rows_per_batch(self) -> int:
+        return self.recipe.batch_size
+
+    def load(self) -> None:
+        self.split("train", torch.device("cpu"))
 
     @abstractmethod
     def build_model(self) -> nn.Module:
@@ -182,8 +172,11 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float() if logits.element_size() < 4 else logits, labels)
 
 
-def mistake(cls: type[Workload]) -> str | None:
+def mistake(cls: type[Entry]) -> str | None:
     """What is wrong with the attributes, if anything is: said when the class is registered."""
+    if issubclass(cls, OwnStep):
+        return own_mistake(cls)
+    assert issubclass(cls, Workload)
     for attribute, (kind, expected) in BY_SIZE.items():
         by_size = getattr(cls, attribute)
         if not isinstance(by_size, dict) or set(by_size) != {"tiny", "full"}:
@@ -196,4 +189,4 @@ def mistake(cls: type[Workload]) -> str | None:
     return None
 
 
-workloads = Registry("workload", Workload, mistake)  # type: ignore[type-abstract]  # it holds subclasses, and checks that they are whole
+workloads = Registry("workload", Entry, mistake, "Workload or of OwnStep")

@@ -1,0 +1,73 @@
+"""The learning rates of a script's own optimisers, of all their groups, as shares of what they are by themselves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Rates:
+    """optimisers: each of whose groups has a rate; `all_have` says whether that is so.
+
+    A schedule inside a step sets the rates anew, and so they are set once more at the optimiser's door.
+    """
+
+    def __init__(self, optimisers: Sequence[torch.optim.Optimizer]) -> None:
+        self._optimisers = optimisers
+        self._share: float | None = None
+        self._own = [_own_rates(optimiser) for optimiser in optimisers]
+        self._seen = [_rates(optimiser) for optimiser in optimisers]
+        self.written = False
+        """Whether the step itself has set a rate that lives in a tensor."""
+        for number, optimiser in enumerate(optimisers):
+            optimiser.register_step_pre_hook(lambda *_, number=number: self._at_the_door(number))
+
+    @staticmethod
+    def all_have(optimisers: Sequence[torch.optim.Optimizer]) -> bool:
+        """Whether there is a rate to set in each group of at least one optimiser."""
+        groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+        return bool(groups) and all(isinstance(group.get("lr"), float | int | Tensor) for group in groups)
+
+    def set(self, share: float) -> None:
+        """From now on each group learns at `share` of its own rate, whatever the step sets."""
+        self._share = share
+        for number in range(len(self._optimisers)):
+            self._write(number, share)
+
+    def on_host(self) -> str | None:
+        """The name of an optimiser whose rate is a number that Python reads; None where all live on the device."""
+        for optimiser in self._optimisers:
+            if any(not (isinstance(group["lr"], Tensor) and group["lr"].is_cuda) for group in optimiser.param_groups):
+                return type(optimiser).__name__
+        return None
+
+    def _write(self, number: int, share: float) -> None:
+        optimiser = self._optimisers[number]
+        for group, own in zip(optimiser.param_groups, self._own[number], strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(own * share)  # in place, where a captured step reads it
+            else:
+                group["lr"] = own * share
+        self._seen[number] = _rates(optimiser)
+
+    def _at_the_door(self, number: int) -> None:
+        rates = _rates(self._optimisers[number])
+        if rates == self._seen[number]:
+            return
+        self.written = self.written or any(isinstance(rate, tuple) for rate in rates)
+        self._seen[number] = rates
+        if self._share is not None:
+            self._write(number, self._share)
+
+
+def _own_rates(optimiser: torch.optim.Optimizer) -> list[float]:
+    """The highest that is known of each group: a schedule may begin with less."""
+    names = ("lr", "initial_lr", "max_lr")
+    return [max(float(group[name]) for name in names if name in group) for group in optimiser.param_groups]
+
+
+def _rates(optimiser: torch.optim.Optimizer) -> list[Any]:
+    """What tells whether one was set: numbers, and of tensors which they are and how often they were written to."""
+    rates = (group["lr"] for group in optimiser.param_groups)
+    return [(id(rate), rate._version) if isinstance(rate, Tensor) else rate for rate in rates]  # private API

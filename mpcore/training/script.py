@@ -1,0 +1,199 @@
+"""One training step of a script: an own step in a precision, as its author wrote it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves  # private API
+
+from mpcore.device.graph_contents import GraphContents
+from mpcore.execution.eager import Eager, executions
+from mpcore.execution.graph import CaptureError, Graph
+from mpcore.precision import Inapplicable, precisions
+from mpcore.training.base import Step
+from mpcore.training.rates import Rates
+from mpcore.training.step import seed_everything
+from mpcore.workloads import OwnStep, WorkloadError
+from mpcore.workloads.checked import described
+from mpcore.workloads.own_step import checked_call, checked_loss_of, endless_batches, reraised
+
+BATCHES = 2
+"""That it is timed on."""
+
+
+class ScriptStep(Step):
+    """One training step of `own` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
+
+    It is built from `seed`. The process-wide settings of a precision that is a mode hold while it is built and inside a call.
+    Raises WorkloadError, and Inapplicable for a graph that would freeze a rate.
+    """
+
+    def __init__(
+        self, own: OwnStep, precision: str, device: torch.device, *, seed: int = 0, execution: str = Eager.name
+    ) -> None:
+        self.label = own.name
+        self.own = own.anew()
+        self.device = device
+        self.seed = seed
+        self._settings = precisions[precision]().settings if precision in precisions.names() else nullcontext
+        seed_everything(seed)
+        with self.settings():
+            self._call = checked_call(self.own, precision, device)
+            self._find_parts()
+        self._captures = issubclass(executions[execution], Graph)
+        if self._captures and (named := self.rates and self.rates.on_host()):
+            raise Inapplicable(f"{named} reads its learning rate on the host, and a graph would freeze it; {EAGER_INSTEAD}")
+        self._execute = executions[execution](self._step, self._modules, device=device)
+        self._first: list[Any] | None = None
+        self._held: list[tuple[Tensor, Tensor]] | None = None
+
+    def settings(self) -> AbstractContextManager[None]:
+        return self._settings()
+
+    def __call__(self, batch: Any) -> Tensor:
+        with self._settings():
+            try:
+                return self._execute(batch)
+            except CaptureError as error:
+                raise CaptureError(f"{error}; {EAGER_INSTEAD}") from error
+
+    def launch(self, batch: Any) -> Tensor:
+        with self._settings():
+            return self._step(batch)
+
+    def endless_batches(self) -> Iterator[Any]:
+        """Those of a training, in the same order whenever it is asked."""
+        seed_everything(self.seed)
+        return endless_batches(self.own, self.device)
+
+    @property
+    def batches(self) -> Sequence[Any]:
+        if self._first is None:
+            self._first = list(islice(self.endless_batches(), BATCHES))
+        return self._first
+
+    @property
+    def captured(self) -> bool:
+        return self._execute.captured
+
+    @property
+    def graph_contents(self) -> GraphContents | None:
+        return self._execute.contents
+
+    @property
+    def pool_bytes(self) -> int | None:
+        return self._execute.pool_bytes
+
+    @property
+    def remark(self) -> str | None:
+        said = []
+        if self.device.type == "cuda" and not self._captures and (named := self.rates and self.rates.on_host()):
+            said.append(f"eager, for {named} reads its learning rate on the host, and a graph would freeze it")
+        if self._held == [] and not self.rates:
+            said.append("its weights moved while it was timed: its class has no optimisers(), parameters() or state()")
+        return "; ".join(said) or None
+
+    @property
+    def optimisers(self) -> Sequence[torch.optim.Optimizer]:
+        return self._optimisers
+
+    def set_rate(self, share: float) -> None:
+        if self.rates:
+            self.rates.set(share)
+
+    def weights(self) -> Mapping[str, Tensor]:
+        return self._weights
+
+    def put_back(self) -> None:
+        with torch.no_grad():
+            if self._held is None:
+                self._held = [(tensor, tensor.detach().clone()) for tensor in self._moving()]
+            for tensor, was in self._held:
+                tensor.copy_(was)
+
+    def _step(self, batch: Any) -> Tensor:
+        if self._captures and self.rates and self.rates.written:
+            raise Inapplicable(f"the step sets its learning rate from Python, and a graph would freeze it; {EAGER_INSTEAD}")
+        return checked_loss_of(self.own, self._call, batch, self.device)
+
+    def _find_parts(self) -> None:
+        """What the author says of the step that was built."""
+        own = self.own
+        with reraised(own, "optimisers"):
+            self._optimisers = [_torch_optimiser(own, each) for each in _several(own.optimisers())]
+        with reraised(own, "parameters"):
+            modules, tensors = _modules_and_tensors(own, own.parameters())
+        self.rates = Rates(self._optimisers) if Rates.all_have(self._optimisers) else None
+        self._modules = modules or nn.Module()
+        if modules is not None:
+            self.model = modules
+        self._weights = {name: t for name, t in tensors.items() if t.requires_grad}
+        self._learned = list(tensors.values())
+        has = {"rate": self.rates, "optimisers": self._optimisers, "model": modules, "weights": self._weights}
+        self.capabilities = frozenset(name for name, value in has.items() if value)  # type: ignore[misc]
+
+    def _moving(self) -> list[Tensor]:
+        """What a step moves, also at rate 0. To be asked for once steps were made, which fill the state of optimisers."""
+        with reraised(self.own, "state"):
+            state = _tensors_of(self.own, self.own.state())
+        return state if self.rates else [*self._learned, *state]
+
+
+EAGER_INSTEAD = "--mp-execution eager measures it, and execution = 'eager' in its class says so for good"
+
+
+def usual_execution(own: OwnStep, device: torch.device) -> str:
+    """How it is run where nobody says: as its author says, but eager where its optimiser finds its rate on the host, and on a
+    CPU. On a GPU it is built for that, in its first precision. Raises WorkloadError."""
+    if device.type != "cuda" or own.execution == Eager.name:
+        return Eager.name
+    rates = ScriptStep(own, own.reference, device).rates
+    return Eager.name if rates and rates.on_host() else own.execution
+
+
+def _several(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, Iterable) else [value]
+
+
+def _torch_optimiser(own: OwnStep, value: Any) -> torch.optim.Optimizer:
+    """Of a library's own, the one inside it: it has the hooks."""
+    while isinstance(inner := getattr(value, "optimizer", None), torch.optim.Optimizer):
+        value = inner
+    if not isinstance(value, torch.optim.Optimizer):
+        raise WorkloadError(f"{own.name}: optimisers() returned {described(value)}: expected optimisers of torch.optim")
+    return value
+
+
+def _modules_and_tensors(own: OwnStep, value: Any) -> tuple[nn.Module | None, dict[str, Tensor]]:
+    """A module that has all modules in it, where there are any; and all tensors by name."""
+    if isinstance(value, nn.Module):
+        return value, dict(value.named_parameters())
+    named = dict(value) if isinstance(value, Mapping) else dict(_named(number, each) for number, each in enumerate(value))
+    if named and all(isinstance(each, nn.Module) for each in named.values()):
+        modules = nn.ModuleDict(named)
+        return modules, dict(modules.named_parameters())
+    if wrong := [each for each in named.values() if not isinstance(each, Tensor)]:
+        raise WorkloadError(f"{own.name}: parameters() returned {described(wrong[0])}: expected modules, or tensors")
+    return None, named
+
+
+def _named(number: int, each: Any) -> tuple[str, Any]:
+    """Those of `named_parameters()` have their names."""
+    return each if isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str) else (str(number), each)
+
+
+def _tensors_of(own: OwnStep, state: Any) -> list[Tensor]:
+    """Of what has a state_dict, those that it gives out, which are those that it uses."""
+    found = []
+    for leaf in tree_leaves(state):
+        if not isinstance(leaf, Tensor) and not hasattr(leaf, "state_dict"):
+            expected = "tensors, and what has a state_dict()"
+            raise WorkloadError(f"{own.name}: state() returned {described(leaf)}: expected {expected}")
+        inner = leaf if isinstance(leaf, Tensor) else leaf.state_dict()
+        found += [tensor for tensor in tree_leaves(inner) if isinstance(tensor, Tensor)]
+    return found
