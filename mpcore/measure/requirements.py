@@ -34,7 +34,8 @@ def requirements_of(case: Case, entry: Entry, device: torch.device, tolerance_po
 def _own_requirements(case: Case, own: OwnStep, device: torch.device, tolerance_points: float | None) -> Requirements:
     """Of a precision that is no mode of mpcore nothing is known."""
     mode = precisions[case.precision] if case.precision in precisions.names() else Precision
-    judged = device.type == "cuda" and case.precision not in own.must_beat and (mode.is_mixed or mode is Precision)
+    mixed = mode.is_mixed or mode is Precision
+    judged = device.type == "cuda" and case.size == "full" and mixed and case.precision not in own.must_beat
     return Requirements(
         negative_control=mode.negative_control,
         loses_updates=mode.loses_updates,

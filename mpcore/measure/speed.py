@@ -21,7 +21,7 @@ from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
-from mpcore.measure.work import dispatched, work_of
+from mpcore.measure.work import check_format, dispatched, work_of
 from mpcore.records import Blocks, Reference, Speed, Work
 from mpcore.training.base import Step
 
@@ -47,6 +47,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     step.set_rate(0.0)
     batches = setup.batches_of(step)
     counted = dispatched(step, batches[0])
+    check_format(setup, counted)
     learned = _learn(step, batches, occupied, launches=setup.case.execution == Eager.name or device.type != "cuda")
     scale = step.scale_state()
     own = setup.timed(step)

@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.data import mapped
-from mpcore.device.dispatch import Dispatch
+from mpcore.device.dispatch import Dispatch, short
 from mpcore.device.profiler import profiled
 from mpcore.device.storage import bytes_of
 from mpcore.execution.graph import WARM_UP
 from mpcore.kernels.names import short as short_kernel
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup, TimingSetup
+from mpcore.precision import precisions
 from mpcore.records import Profile, Work
 from mpcore.records.work import compressed
 from mpcore.training.base import Step
+from mpcore.workloads import OwnStep, WorkloadError
 
 
 def measure_work(setup: TimingSetup) -> Work:
@@ -30,6 +32,7 @@ def measure_work(setup: TimingSetup) -> Work:
     batch = setup.batches_of(step)[0]
     step.set_rate(0.0)
     found = dispatched(step, batch)
+    check_format(setup, found)
     if setup.device.type != "cuda":
         return work_of(setup, step, found, None)
     for _ in range(WARM_UP + 1):  # a graph has been captured then
@@ -45,6 +48,23 @@ def dispatched(step: Step, batch: Any) -> Dispatch:
     with Dispatch(_model_of(step), [step.device.type]) as found:
         step.launch(batch)
     return found
+
+
+def check_format(setup: Setup, found: Dispatch) -> None:
+    """Raises WorkloadError for an own step that has nothing of the format in it that its precision is named for: a library may
+    fall back in silence, and a script forget to cast."""
+    name = setup.case.precision
+    if not isinstance(setup.workload, OwnStep) or name not in precisions.names() or not found.flops:
+        return
+    mode = precisions[name]
+    sentence = f"{setup.case.workload}: what build({name!r}) made computes its products in {' and '.join(sorted(found.flops))}"
+    if mode.low_precision_share and short(mode.dtype) not in found.flops:
+        expected = f"some in {short(mode.dtype)}, or a precision of another name"
+    elif not mode.low_precision_share and found.low_precision_share:
+        expected = "none in 16 bits, or a precision of another name"
+    else:
+        return
+    raise WorkloadError(f"{sentence}: expected {expected}")
 
 
 def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) -> Work:

@@ -1,24 +1,29 @@
 """One training step of a script: an own step in a precision, as its author wrote it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
 from mpcore.precision import Inapplicable, precisions
 from mpcore.training.base import Step
+from mpcore.training.checked import (
+    checked_call,
+    checked_loss_of,
+    checked_optimisers,
+    checked_parameters,
+    checked_state,
+    endless_batches,
+)
 from mpcore.training.rates import Rates
 from mpcore.training.step import seed_everything
-from mpcore.workloads import OwnStep, WorkloadError
-from mpcore.workloads.checked import described
-from mpcore.workloads.own_step import checked_call, checked_loss_of, endless_batches, reraised
+from mpcore.workloads import OwnStep
 
 BATCHES = 2
 """That it is timed on."""
@@ -122,10 +127,8 @@ class ScriptStep(Step):
     def _find_parts(self) -> None:
         """What the author says of the step that was built."""
         own = self.own
-        with reraised(own, "optimisers"):
-            self._optimisers = [_torch_optimiser(own, each) for each in _several(own.optimisers())]
-        with reraised(own, "parameters"):
-            modules, tensors = _modules_and_tensors(own, own.parameters())
+        self._optimisers = checked_optimisers(own)
+        modules, tensors = checked_parameters(own)
         self.rates = Rates(self._optimisers) if Rates.all_have(self._optimisers) else None
         self._modules = modules or nn.Module()
         if modules is not None:
@@ -137,8 +140,7 @@ class ScriptStep(Step):
 
     def _moving(self) -> list[Tensor]:
         """What a step moves, also at rate 0. To be asked for once steps were made, which fill the state of optimisers."""
-        with reraised(self.own, "state"):
-            state = _tensors_of(self.own, self.own.state())
+        state = checked_state(self.own)
         return state if self.rates else [*self._learned, *state]
 
 
@@ -152,48 +154,3 @@ def usual_execution(own: OwnStep, device: torch.device) -> str:
         return Eager.name
     rates = ScriptStep(own, own.reference, device).rates
     return Eager.name if rates and rates.on_host() else own.execution
-
-
-def _several(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return list(value) if isinstance(value, Iterable) else [value]
-
-
-def _torch_optimiser(own: OwnStep, value: Any) -> torch.optim.Optimizer:
-    """Of a library's own, the one inside it: it has the hooks."""
-    while isinstance(inner := getattr(value, "optimizer", None), torch.optim.Optimizer):
-        value = inner
-    if not isinstance(value, torch.optim.Optimizer):
-        raise WorkloadError(f"{own.name}: optimisers() returned {described(value)}: expected optimisers of torch.optim")
-    return value
-
-
-def _modules_and_tensors(own: OwnStep, value: Any) -> tuple[nn.Module | None, dict[str, Tensor]]:
-    """A module that has all modules in it, where there are any; and all tensors by name."""
-    if isinstance(value, nn.Module):
-        return value, dict(value.named_parameters())
-    named = dict(value) if isinstance(value, Mapping) else dict(_named(number, each) for number, each in enumerate(value))
-    if named and all(isinstance(each, nn.Module) for each in named.values()):
-        modules = nn.ModuleDict(named)
-        return modules, dict(modules.named_parameters())
-    if wrong := [each for each in named.values() if not isinstance(each, Tensor)]:
-        raise WorkloadError(f"{own.name}: parameters() returned {described(wrong[0])}: expected modules, or tensors")
-    return None, named
-
-
-def _named(number: int, each: Any) -> tuple[str, Any]:
-    """Those of `named_parameters()` have their names."""
-    return each if isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str) else (str(number), each)
-
-
-def _tensors_of(own: OwnStep, state: Any) -> list[Tensor]:
-    """Of what has a state_dict, those that it gives out, which are those that it uses."""
-    found = []
-    for leaf in tree_leaves(state):
-        if not isinstance(leaf, Tensor) and not hasattr(leaf, "state_dict"):
-            expected = "tensors, and what has a state_dict()"
-            raise WorkloadError(f"{own.name}: state() returned {described(leaf)}: expected {expected}")
-        inner = leaf if isinstance(leaf, Tensor) else leaf.state_dict()
-        found += [tensor for tensor in tree_leaves(inner) if isinstance(tensor, Tensor)]
-    return found

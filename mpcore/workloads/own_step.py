@@ -1,16 +1,12 @@
 """What an own step is: model, data and optimiser of a script, together, as they are. Two methods, and three that say more."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from mpcore.data import DataError, leaves
-from mpcore.errors import reraised_as
-from mpcore.workloads.checked import WorkloadError, described
 from mpcore.workloads.entry import Entry
 
 Call = Callable[[Any], Tensor]
@@ -74,65 +70,6 @@ class OwnStep(Entry):
     def anew(self) -> "OwnStep":
         """Another object of the class, for another step."""
         return type(self)(self.size, self.source, self.checkpoint)
-
-
-def checked_call(own: OwnStep, precision: str, device: torch.device) -> Call:
-    """What `build` returns, once it is seen to be something to call. Raises WorkloadError."""
-    with reraised(own, "build"):
-        call = own.build(precision, device)
-    if not callable(call):
-        raise WorkloadError(f"{own.name}: build() returned {described(call)}: expected a function of a batch")
-    return call
-
-
-def checked_loss_of(own: OwnStep, call: Call, batch: Any, device: torch.device) -> Tensor:
-    """What the step returns, once it is seen to be a loss. Raises WorkloadError."""
-    with reraised(own, "the step", called=False):
-        loss = call(batch)
-    if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point():
-        expected = "the loss, a 0-dim tensor, without .item()"
-        raise WorkloadError(f"{own.name}: the step returned {described(loss)}: expected {expected}")
-    if loss.device.type != device.type:
-        raise WorkloadError(f"{own.name}: the step returned a loss on {loss.device}: expected it on {device}, not waited for")
-    return loss.detach()
-
-
-def endless_batches(own: OwnStep, device: torch.device) -> Iterator[Any]:
-    """Those of `batches`, from the beginning again after the last. Raises WorkloadError where there are none, or elsewhere than
-    on `device`."""
-    while True:
-        with reraised(own, "batches"):
-            found = own.batches(device)
-            if not isinstance(found, Iterable):
-                raise WorkloadError(f"{own.name}: batches() returned {described(found)}: expected batches, one after the other")
-            batches = iter(found)
-        count = 0
-        while True:
-            with reraised(own, "batches"):
-                batch = next(batches, END)
-            if batch is END:
-                break
-            _check_device(own, batch, device)
-            count += 1
-            yield batch
-        if not count:
-            raise WorkloadError(f"{own.name}: batches() gave none: expected one at least")
-
-
-END = object()
-
-
-def _check_device(own: OwnStep, batch: Any, device: torch.device) -> None:
-    """A length, or a mask, may well be on the CPU: one tensor at least must be where the step is."""
-    places = sorted({str(leaf.device) for leaf in leaves(batch)})
-    if places and not any(torch.device(place).type == device.type for place in places):
-        raise WorkloadError(f"{own.name}: batches() gave tensors on {', '.join(places)}: expected them on {device}")
-
-
-def reraised(own: OwnStep, what: str, *, called: bool = True) -> AbstractContextManager[None]:
-    """Within it, what the author's code raises becomes a WorkloadError. Memory that runs out is no mistake of his."""
-    name = f"{own.name}: {what}" + ("()" if called else "")
-    return reraised_as(WorkloadError, name, DataError, torch.cuda.OutOfMemoryError)
 
 
 def mistake(cls: type[OwnStep]) -> str | None:

@@ -1,0 +1,150 @@
+"""A LightningModule with its loader, through Lightning Fabric."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.precision import Inapplicable
+from mpcore.workloads import OwnStep, WorkloadError
+
+HOOKS = (
+    "backward",
+    "configure_gradient_clipping",
+    "lr_scheduler_step",
+    "on_after_backward",
+    "on_after_batch_transfer",
+    "on_before_backward",
+    "on_before_batch_transfer",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "on_fit_start",
+    "on_train_batch_end",
+    "on_train_batch_start",
+    "on_train_start",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "transfer_batch_to_device",
+)
+"""Methods that Lightning's Trainer calls in a step, or before the first, and Fabric does not."""
+INSTEAD = "write the step that it stands for as an OwnStep, whose build() returns a function of a batch"
+
+
+class LightningStep(OwnStep):
+    """A script that trains a LightningModule with automatic optimisation: `configure_optimizers`, with its schedule, and
+    `training_step` are called as Lightning's Trainer calls them. What only that Trainer calls is refused by name."""
+
+    precisions = ("fp32", "tf32", "fp16-amp", "bf16-amp")
+    modes: ClassVar[dict[str, Any]] = {"fp16-amp": "16-mixed", "bf16-amp": "bf16-mixed"}
+    """By precision, what Fabric calls it; any other is its default."""
+    gradient_clip_val: ClassVar[float | None] = None
+    """As of Lightning's Trainer, like the next."""
+    accumulate_grad_batches: ClassVar[int] = 1
+
+    @abstractmethod
+    def module(self) -> Any:
+        """A new LightningModule."""
+
+    @abstractmethod
+    def loader(self) -> Iterable[Any]:
+        """A new loader of what its `training_step` takes."""
+
+    def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
+        from lightning.fabric import Fabric
+
+        if (precision, device.type) == ("fp16-amp", "cpu"):
+            raise Inapplicable("Fabric computes in BF16 on a CPU where it is told FP16")
+        devices = 1 if device.index is None or device.type == "cpu" else [device.index]
+        self._fabric = Fabric(accelerator=device.type, devices=devices, precision=self.modes.get(precision, "32-true"))
+        self._module = self.module()
+        self._check(self._module)
+        self._module.configure_model()
+        self._module.setup("fit")
+        self._optimiser, schedules = self._configured(self._module)
+        model, optimiser = self._fabric.setup(self._module, self._optimiser)
+        parts, norm = self.accumulate_grad_batches, self.gradient_clip_val
+        done = 0
+
+        def step(batch: list[Any]) -> Tensor:
+            nonlocal done
+            loss = None
+            for number, part in enumerate(batch):
+                with self._fabric.autocast():
+                    returned = model.training_step(part, done * parts + number)
+                own = (returned["loss"] if isinstance(returned, dict) else returned) / parts
+                self._fabric.backward(own)
+                loss = own.detach() if loss is None else loss + own.detach()
+            if norm is not None:
+                self._fabric.clip_gradients(model, optimiser, max_norm=norm)
+            optimiser.step()
+            optimiser.zero_grad()
+            done += 1
+            for scheduler, every in schedules:
+                if done % every == 0:
+                    scheduler.step()
+            assert loss is not None
+            return loss
+
+        return step
+
+    def batches(self, device: torch.device) -> Iterable[Any]:
+        loaded: list[Any] = []
+        for part in self.loader():
+            loaded.append(self._fabric.to_device(part))
+            if len(loaded) == self.accumulate_grad_batches:
+                yield loaded
+                loaded = []
+
+    def optimisers(self) -> torch.optim.Optimizer:
+        return self._optimiser
+
+    def parameters(self) -> nn.Module:
+        return self._module
+
+    def _check(self, module: Any) -> None:
+        from lightning.pytorch import LightningModule
+
+        name = type(module).__name__
+        if not isinstance(module, LightningModule):
+            raise WorkloadError(f"{self.name}: module() returned a {name}: expected a LightningModule")
+        if not module.automatic_optimization:
+            raise WorkloadError(f"{self.name}: {name} optimises manually, which Fabric cannot follow: {INSTEAD}")
+        for hook in HOOKS:
+            if getattr(type(module), hook) is not getattr(LightningModule, hook):
+                raise WorkloadError(f"{self.name}: {name} has a {hook}() of its own, which Fabric does not call: {INSTEAD}")
+
+    def _configured(self, module: Any) -> tuple[torch.optim.Optimizer, list[tuple[Any, int]]]:
+        """The optimiser of `configure_optimizers`, and each schedule with the steps after which it goes on."""
+        optimisers, schedules = _listed(module.configure_optimizers())
+        if len(optimisers) != 1:
+            found = f"configure_optimizers() returned {len(optimisers)} optimisers"
+            raise WorkloadError(f"{self.name}: {found}: expected one; with several, {INSTEAD}")
+        return optimisers[0], [self._every(schedule) for schedule in schedules]
+
+    def _every(self, schedule: Any) -> tuple[Any, int]:
+        given = schedule if isinstance(schedule, dict) else {"scheduler": schedule}
+        scheduler = given["scheduler"]
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise WorkloadError(f"{self.name}: ReduceLROnPlateau waits for a validation, and there is none: {INSTEAD}")
+        steps = 1 if given.get("interval", "epoch") == "step" else self._epoch()
+        return scheduler, steps * given.get("frequency", 1)
+
+    def _epoch(self) -> int:
+        """Steps of an epoch; a loader that does not say how long it is has one."""
+        loader: Any = self.loader()
+        return max(1, len(loader) // self.accumulate_grad_batches) if hasattr(loader, "__len__") else 2**63
+
+
+def _listed(configured: Any) -> tuple[list[Any], list[Any]]:
+    """Optimisers and schedules, in whichever way `configure_optimizers` returned them."""
+    if isinstance(configured, dict):
+        return [configured["optimizer"]], [configured["lr_scheduler"]] if "lr_scheduler" in configured else []
+    if isinstance(configured, list | tuple) and len(configured) == 2 and isinstance(configured[0], list | tuple):
+        optimisers, schedules = configured
+        return list(optimisers), list(schedules) if isinstance(schedules, list | tuple) else [schedules]
+    if isinstance(configured, list | tuple):
+        pairs = [_listed(each) for each in configured]
+        return [one for of, _ in pairs for one in of], [one for _, of in pairs for one in of]
+    return [] if configured is None else [configured], []
