@@ -18,7 +18,11 @@ FLOORS: list[dict[str, str]] = [
     {"runner": "a fresh process that measures cases"},
     {"measure": "bench: one case in, one record out, and nothing judged"},
     {"matrix": "the cases that a selection names"},
-    {"loading": "files of a user's own", "trainers": "who else makes a training step, one file a trainer"},
+    {
+        "loading": "files of a user's own",
+        "trainers": "who else makes a training step, one file a trainer",
+        "adapters": "trainings of other libraries as steps",
+    },
     {"training": "a training step, and whole trainings"},
     {"workloads": "the workloads, one file each", "precision": "the modes, one file a mechanism"},
     {"execution": "how a step is run: eager, graph, compile"},

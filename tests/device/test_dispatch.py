@@ -300,7 +300,7 @@ def test_where_the_core_itself_reads_its_own_line_is_named(dots, cpu):
     step = TrainStep(dots, mode, cpu)
     mode.optimiser = torch.optim.Adam([mode.groups[0].whole], foreach=False)  # it reads its count of steps
     found = dispatched(step, dots.split("train", cpu).rows(slice(4)))
-    assert [said.split(",")[0] for said in found.synchronisations] == ["item (flat.py"]
+    assert [said.split(",")[0] for said in found.synchronisations] == ["item (base.py"]
 
 
 MASK = torch.tensor([True, False, True, False])

@@ -63,7 +63,7 @@ def test_what_forgot_its_steps_at_rate_zero_learns_as_if_there_had_been_none(dot
         stepped(batch)
     stepped.precision.forget()
     for step in (fresh, stepped):
-        step.set_learning_rate(0.01)
+        step.precision.set_learning_rate(0.01)
     expected = [fresh(batch).item() for _ in range(5)]
     assert expected[-1] < expected[0]
     assert [stepped(batch).item() for _ in range(5)] == expected

@@ -128,7 +128,7 @@ def test_groups_that_a_mode_of_one_s_own_has_made_keep_their_rates():
     own = variant(groups=Workload.groups)
     step = TrainStep(own, ByHand(), CPU)
     fit(step, own.split("train", CPU))
-    step.set_learning_rate(RATE)
+    step.precision.set_learning_rate(RATE)
     assert [g["lr"] for g in step.precision.optimiser.param_groups] == pytest.approx([RATE / 1000, RATE])
 
 
@@ -149,7 +149,7 @@ def test_the_workload_s_optimiser_is_the_one_that_trains(mode):
 
     step = TrainStep(variant(optimiser=optimiser), precisions[mode](), CPU)
     assert type(step.precision.optimiser) is torch.optim.RMSprop
-    step.set_learning_rate(2 * RATE)
+    step.precision.set_learning_rate(2 * RATE)
     assert [float(g["lr"]) for g in step.precision.optimiser.param_groups] == pytest.approx([2e-4, 2 * RATE])
     assert [len(g["params"]) for g in step.precision.optimiser.param_groups] == ([2, 1] if "manual" in mode else [4, 2])
     batch = step.workload.split("train", CPU).rows(slice(32))
