@@ -47,7 +47,14 @@ class Subject:
         return [split.rows(slice(i * ROWS, (i + 1) * ROWS)) for i in range(min(count, len(split) // ROWS))]
 
     def step(
-        self, mode: type[Precision] | None = None, *, accumulate: int = 1, execution: str = "eager", **options: Any
+        self,
+        mode: type[Precision] | None = None,
+        *,
+        accumulate: int = 1,
+        execution: str = "eager",
+        dropout: bool = False,
+        seed: int = 0,
+        **options: Any,
     ) -> TrainStep:
         """Of the subject's own mode, or of another that it is compared with; both clip as the own one does by itself. The test
         is skipped where the mode has nothing to do in the model."""
@@ -55,7 +62,8 @@ class Subject:
             options = {"max_norm": self.mode().max_norm} | options
         precision = (mode or self.mode)(**options)
         try:
-            return TrainStep(self.workload, precision, self.device, accumulate=accumulate, execution=execution, dropout=False)
+            how: dict[str, Any] = {"accumulate": accumulate, "execution": execution, "dropout": dropout, "seed": seed}
+            return TrainStep(self.workload, precision, self.device, **how)
         except Inapplicable as reason:
             pytest.skip(str(reason))
 

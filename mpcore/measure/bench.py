@@ -35,7 +35,7 @@ from mpcore.trainers import HuggingFace, StepTrainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Entry, OwnStep, Workload, workloads
-from mpcore.workloads.checked import checked_model
+from mpcore.workloads.checked import check_last_batch, checked_model
 
 CPU = torch.device("cpu")
 SEEDS = 3
@@ -103,6 +103,7 @@ class Bench:
                     f"{case.workload} has {rows} samples to train in {self.source.where!r}: "
                     f"expected at least {BATCHES} batches of {batch_size}"
                 )
+            check_last_batch(workload)
             if case.workload in self.checkpoints:
                 checked_model(workload)
 

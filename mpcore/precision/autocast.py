@@ -69,6 +69,18 @@ class FP16Autocast(Autocast):
                 return f"torch's GradScaler cannot unscale the complex gradient of {name}: expected a mode without a scale"
         return super().refused()
 
+    def state_dict(self) -> dict[str, Any]:
+        scaler = self.scaler.state_dict()
+        scale = {"scale": scaler["scale"], "good_steps": scaler["_growth_tracker"], "skipped": self._skipped.item()}
+        return super().state_dict() | {"scale": scale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        scale = state["scale"]
+        own = {"scale": scale["scale"], "_growth_tracker": scale["good_steps"]}
+        self.scaler.load_state_dict(self.scaler.state_dict() | own)  # which fills in place
+        self._skipped.fill_(scale["skipped"])
+
     @property
     def loss_scale(self) -> Tensor | None:
         return self.scaler._get_scale_async()  # private API

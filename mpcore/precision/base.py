@@ -23,7 +23,9 @@ from mpcore.precision.optimisers import (
     WeightGroup,
     as_real,
     frozen_in_a_graph,
+    load,
     refused,
+    saved,
     sparse_weights,
     without_fused,
 )
@@ -93,6 +95,7 @@ class Precision:
     """The optimiser that `make_optimiser` has returned. A mode that builds one of its own does without it."""
     _factors: Sequence[float] | None = None
     _skip: Skip | None = None
+    _layouts = 0
 
     def __init__(self, *, keep_fp32: Sequence[str] = (), max_norm: float | None = None) -> None:
         self.keep_fp32 = tuple(keep_fp32)
@@ -246,6 +249,17 @@ class Precision:
             return rate.item() / torch.tensor(self.recipe.learning_rate, dtype=rate.dtype).item()
         return rate / self.recipe.learning_rate
 
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of what a step changes beside the model: what the optimiser remembers, and its options. Waits for the
+        device."""
+        return {"optimiser": saved(self.optimiser)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Of the same mode with the same model. In place where a captured step reads; where that cannot be, it is captured
+        anew."""
+        if not load(self.optimiser, state["optimiser"]):
+            self._layouts += 1
+
     def forget(self) -> None:
         """What the optimiser remembers of its steps becomes what it was before the first. In place, as above."""
         for remembered in self.optimiser.state.values():
@@ -257,7 +271,7 @@ class Precision:
     def layout(self) -> Hashable:
         """What a captured step hangs on beside its batch: which tensors the optimiser updates. None where it cannot be captured
         yet."""
-        return None if self._skip is not None and not self._skip.ready else 0
+        return None if self._skip is not None and not self._skip.ready else self._layouts
 
     @property
     def remark(self) -> str | None:

@@ -80,12 +80,23 @@ class Group:
         """Gives `optimiser` the gradients, None where the loss reached nothing: so it leaves a weight and its state alone. What
         is one tensor has one state and one count of steps, and is taken apart for good where a weight is not reached."""
         if self.joined and self.unreached:
-            self._take_apart(optimiser)
+            self.take_apart(optimiser)
         if not self.joined:
             for name, master in self.masters.items():
                 master.grad = None if name in self.unreached else self.gradients[name]
 
-    def _take_apart(self, optimiser: torch.optim.Optimizer) -> None:
+    def put_together(self, optimiser: torch.optim.Optimizer) -> None:
+        """One tensor again, and without a state."""
+        self.joined = True
+        masters = {id(master) for master in self.masters.values()}
+        for group in optimiser.param_groups:
+            others = [p for p in group["params"] if id(p) not in masters]
+            if len(others) < len(group["params"]):
+                group["params"] = [self.whole, *others]
+        for master in self.masters.values():
+            optimiser.state.pop(master, None)
+
+    def take_apart(self, optimiser: torch.optim.Optimizer) -> None:
         """The same memory, tensor by tensor, and the state with it."""
         self.joined = False
         for group in optimiser.param_groups:
@@ -165,7 +176,21 @@ class FlatWeights(Precision):
 
     @property
     def layout(self) -> Hashable:
-        return None if super().layout is None else tuple(group.joined for group in self.groups)
+        layout = super().layout
+        return None if layout is None else (layout, *(group.joined for group in self.groups))
+
+    def state_dict(self) -> dict[str, Any]:
+        """With the masters."""
+        groups = [{"joined": group.joined, "whole": group.whole.clone()} for group in self.groups]
+        return super().state_dict() | {"groups": groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for group, values in zip(self.groups, state["groups"], strict=True):
+            if group.joined != values["joined"]:
+                (group.take_apart if group.joined else group.put_together)(self.optimiser)
+                self._layouts += 1
+            group.whole.copy_(values["whole"])
+        super().load_state_dict(state)
 
     def weights(self) -> dict[str, Tensor]:
         return {name: master for g in self.groups for name, master in g.masters.items()}

@@ -12,6 +12,8 @@ BatchNorm keeps FP32 weights and running statistics, which its kernels take besi
 take no others. Weights that stay FP32 are their own masters.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # private API
@@ -65,6 +67,13 @@ class FP16MasterWeights(MasterWeights):
             self.optimiser.step()
         else:
             self.step_unless(self.scaler.found_inf)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"scale": self.scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.scaler.load_state_dict(state["scale"])
 
     @property
     def loss_scale(self) -> Tensor | None:

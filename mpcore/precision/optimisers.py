@@ -1,5 +1,6 @@
 """What is to be known of an optimiser before it is given flat weights, or captured in a graph."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +99,41 @@ def host_numbers(optimiser: Optimizer) -> list[Any]:
     """What `optimiser` keeps in Python, such as a count of steps: a captured step would not go on with it."""
     kept = [*optimiser.state.values(), *({k: v for k, v in g.items() if k != "lr"} for g in optimiser.param_groups)]
     return [(key, value) for values in kept for key, value in values.items() if isinstance(value, int | float)]
+
+
+def saved(optimiser: Optimizer) -> dict[str, Any]:
+    """Copies of its options and of what it remembers, group by group and weight by weight."""
+    groups = optimiser.param_groups
+    return {
+        "options": [_copied({k: v for k, v in group.items() if k != "params"}) for group in groups],
+        "state": [[_copied(optimiser.state.get(p, {})) for p in group["params"]] for group in groups],
+    }
+
+
+def load(optimiser: Optimizer, state: dict[str, Any]) -> bool:
+    """Returns whether all tensors were there already and were filled in place, where a captured step reads them."""
+    in_place = True
+    for group, options, states in zip(optimiser.param_groups, state["options"], state["state"], strict=True):
+        in_place &= _fill(group, options)
+        for p, values in zip(group["params"], states, strict=True):
+            in_place &= _fill(optimiser.state[p], values)
+    return in_place
+
+
+def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.detach().clone() if isinstance(v, Tensor) else copy.deepcopy(v) for k, v in values.items()}
+
+
+def _fill(place: dict[str, Any], values: Mapping[str, Any]) -> bool:
+    same = {k for k, v in place.items() if isinstance(v, Tensor)} == {k for k, v in values.items() if isinstance(v, Tensor)}
+    for key in place.keys() - values.keys() - {"params"}:
+        del place[key]
+    for key, value in _copied(values).items():
+        if isinstance(value, Tensor) and isinstance(place.get(key), Tensor):
+            place[key].copy_(value)
+        else:
+            place[key] = value
+    return same
 
 
 def skips_by_itself(optimiser: Optimizer) -> bool:

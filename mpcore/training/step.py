@@ -1,9 +1,11 @@
 """One training step: a workload bound to a precision."""
 
+import copy
 import functools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,6 +160,26 @@ class TrainStep(Step):
 
     def scale_state(self) -> ScaleState:
         return self.precision.state()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all that decides how the training goes on: weights and buffers, masters, what the optimiser remembers, the
+        loss scale with its counters, and torch's random numbers. Waits for the device."""
+        generators = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
+        mode = self.precision.name
+        return {"mode": mode, "model": model, "precision": self.precision.state_dict(), "generators": generators}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there, as a graph, too. Raises ValueError for that of another mode."""
+        if state["mode"] != self.precision.name:
+            raise ValueError(f"a state of {state['mode']} cannot be loaded: expected one of {self.precision.name}")
+        self.model.load_state_dict(state["model"])
+        self.precision.load_state_dict(state["precision"])
+        torch.set_rng_state(state["generators"]["cpu"])
+        if "cuda" in state["generators"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
 
     @property
     def captured(self) -> bool:

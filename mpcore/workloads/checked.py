@@ -136,28 +136,30 @@ def checked_share(workload: Authored, step: int, steps: int) -> float:
 
 
 def check_last_batch(workload: Authored) -> None:
-    """Raises WorkloadError where the last batch of an epoch, or a part of it, has one row, and a BatchNorm of the model has no
+    """Raises WorkloadError where a batch of an epoch, or a part of one, has one row, and a BatchNorm of the model has no
     statistics of one."""
     recipe, rows = workload.recipe, len(workload.split("train", torch.device("cpu")))
-    last = rows % recipe.batch_size or recipe.batch_size
-    part = -(-last // recipe.accumulation)
-    if (last == recipe.batch_size or not recipe.drop_last) and (part == 1 or last % part == 1):
-        model = checked_model(workload)
-        norm = next((name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.training), None)
-        one = workload.split("train", next(model.parameters()).device).rows(slice(1))
-        try:
-            with reraised(workload, "loss"), torch.no_grad():
-                if norm is not None:
-                    workload.loss(model, one)
-        except WorkloadError as error:
-            if "more than 1 value per channel" not in str(root_cause(error)):
-                return  # which a step will say
-            of = "batch" if recipe.accumulation == 1 else "part of a batch"
-            raise WorkloadError(
-                f"{workload.name}: data('train') has {rows} rows, whose last {of} has one row, and the BatchNorm {norm!r} "
-                "takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than "
-                f"{recipe.batch_size}"
-            ) from error
+    last = 0 if recipe.drop_last else rows % recipe.batch_size
+    batches = [size for size in (recipe.batch_size, last) if size]
+    parts = {size: -(-size // recipe.accumulation) for size in batches}
+    if not any(part == 1 or size % part == 1 for size, part in parts.items()):
+        return
+    model = checked_model(workload)
+    norm = next((name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.training), None)
+    one = workload.split("train", next(model.parameters()).device).rows(slice(1))
+    try:
+        with reraised(workload, "loss"), torch.no_grad():
+            if norm is not None:
+                workload.loss(model, one)
+    except WorkloadError as error:
+        if "more than 1 value per channel" not in str(root_cause(error)):
+            return  # which a step will say
+        of = "batch" if recipe.accumulation == 1 else "part of a batch"
+        raise WorkloadError(
+            f"{workload.name}: data('train') has {rows} rows, whose last {of} has one row, and the BatchNorm {norm!r} "
+            "takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than "
+            f"{recipe.batch_size}"
+        ) from error
 
 
 def checked_data(workload: Authored, name: str) -> Split:

@@ -6,3 +6,4 @@ from mpcore.contract.test_gradients import *  # noqa: F403
 from mpcore.contract.test_graphs import *  # noqa: F403
 from mpcore.contract.test_scaling import *  # noqa: F403
 from mpcore.contract.test_settings import *  # noqa: F403
+from mpcore.contract.test_state import *  # noqa: F403
