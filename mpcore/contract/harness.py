@@ -75,8 +75,8 @@ class Subject:
 
     @functools.cached_property
     def _uncapturable(self) -> str | None:
-        step, batch = self.step(precisions["fp32"], execution=Graph.name), self.batch()
         try:
+            step, batch = self.step(precisions["fp32"], execution=Graph.name), self.batch()
             for _ in range(WARM_UP + 1):
                 step(batch)
         except CaptureError as error:
