@@ -40,6 +40,7 @@ def _own_requirements(case: Case, own: OwnStep, device: torch.device, tolerance_
         negative_control=mode.negative_control,
         loses_updates=mode.loses_updates,
         must_beat=own.must_beat if judged else (),
+        must_learn=own.must_learn,
         tolerance_points=own.tolerance if tolerance_points is None else tolerance_points,
     )
 

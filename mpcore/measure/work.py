@@ -57,14 +57,10 @@ def check_format(setup: Setup, found: Dispatch) -> None:
     if not isinstance(setup.workload, OwnStep) or name not in precisions.names() or not found.flops:
         return
     mode = precisions[name]
-    sentence = f"{setup.case.workload}: what build({name!r}) made computes its products in {' and '.join(sorted(found.flops))}"
-    if mode.low_precision_share and short(mode.dtype) not in found.flops:
-        expected = f"some in {short(mode.dtype)}, or a precision of another name"
-    elif not mode.low_precision_share and found.low_precision_share:
-        expected = "none in 16 bits, or a precision of another name"
-    else:
-        return
-    raise WorkloadError(f"{sentence}: expected {expected}")
+    expected = {short(mode.dtype)} if mode.low_precision_share else {"float32", "tf32", short(mode.dtype)}
+    if not expected & found.flops.keys():
+        made = f"{setup.case.workload}: what build({name!r}) made computes its products in {' and '.join(sorted(found.flops))}"
+        raise WorkloadError(f"{made}: expected some in {short(mode.dtype)}, or a precision of another name")
 
 
 def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) -> Work:

@@ -27,6 +27,8 @@ class Requirements(Record):
     """What a training may lose to FP32: points of its metric, or per cent of one of which lower is better."""
     update_noise: NonNegativeFloat = 0.0
     """What chance may make of the error of updates, which says nothing then."""
+    must_learn: bool = True
+    """Whether the loss must fall while the step learns two batches: one of adversaries need not."""
     at_least: PositiveFloat | None = None
     """How many times as fast as another trainer a step must be."""
 

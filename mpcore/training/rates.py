@@ -1,5 +1,6 @@
 """The learning rates of a script's own optimisers, of all their groups, as shares of what they are by themselves."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,9 +63,14 @@ class Rates:
 
 
 def _own_rates(optimiser: torch.optim.Optimizer) -> list[float]:
-    """The highest that is known of each group: a schedule may begin with less."""
+    """The highest that is known of each group: a schedule may begin with less, and so may a step that sets its rates itself."""
     names = ("lr", "initial_lr", "max_lr")
-    return [max(float(group[name]) for name in names if name in group) for group in optimiser.param_groups]
+    own = [max(float(group[name]) for name in names if name in group) for group in optimiser.param_groups]
+    given = optimiser.defaults.get("lr")
+    if given is None or given is inspect.signature(type(optimiser)).parameters["lr"].default:
+        return own  # each group was given its own
+    factor = max(1.0, float(given) / max(own)) if max(own) else 1.0
+    return [rate * factor for rate in own]
 
 
 def _rates(optimiser: torch.optim.Optimizer) -> list[Any]:
