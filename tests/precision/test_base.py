@@ -58,7 +58,7 @@ def test_the_recipe_names_the_optimiser(model, name):
 def test_what_forgot_its_steps_at_rate_zero_learns_as_if_there_had_been_none(dots, cpu, name):
     batch = dots.split("train", cpu).rows(slice(32))
     fresh, stepped = (TrainStep(dots, precisions[name](), cpu, dropout=False) for _ in range(2))
-    stepped.set_learning_rate(0.0)
+    stepped.precision.set_learning_rate(0.0)
     for _ in range(10):
         stepped(batch)
     stepped.precision.forget()
