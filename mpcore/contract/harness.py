@@ -18,7 +18,9 @@ from mpcore.execution.graph import WARM_UP
 from mpcore.measure import Bench
 from mpcore.measure.observation import SKIPS_ALLOWED
 from mpcore.measure.requirements import numerics_limits
+from mpcore.measure.yardstick import random_loss
 from mpcore.precision import Inapplicable, Precision, precisions
+from mpcore.precision.pure import FP64
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload, workloads
 
@@ -82,6 +84,11 @@ class Subject:
         except CaptureError as error:
             return f"in FP32, too, {error}; --mp-execution eager measures it"
         return None
+
+    @functools.cached_property
+    def draws(self) -> bool:
+        """Whether the loss is random without dropout, as two in FP64 tell."""
+        return random_loss(self.step(FP64), self.batch()) is not None
 
     @property
     def gradient_error(self) -> float:

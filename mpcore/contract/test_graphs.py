@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from mpcore.contract.harness import HostReads, Subject, equal, snapshot, waiting_is_an_error
+from mpcore.contract.harness import HostReads, Subject, equal, settle_scale, snapshot, waiting_is_an_error
 from mpcore.errors import cause
 from mpcore.execution.graph import WARM_UP
 from mpcore.gate.limits import UPDATE_ERROR_CAP
@@ -52,6 +52,8 @@ def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject:
         step(batch)
     if subject.mode.negative_control:
         return  # whose weights are not finite any more
+    settle_scale(step, batch)
+    step.set_rate(0.0)
     before = snapshot(step.precision.weights())
     step(batch)
     assert equal(step.precision.weights(), before)
@@ -62,6 +64,8 @@ def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject:
 
 def test_a_graph_trains_as_eager_steps_do(subject: Subject) -> None:
     """Fifty steps over different batches: the same scale to the letter, losses and weights as far as round-off goes."""
+    if subject.draws:
+        pytest.skip("the loss draws random numbers, and a graph draws others than eager steps do")
     graph, eager = subject.graph_step(), subject.step()
     start, curves = snapshot(eager.precision.weights()), []
     for step in (graph, eager):

@@ -123,6 +123,8 @@ def test_a_smaller_last_batch_is_captured_for_itself(subject: Subject) -> None:
     """And trains as in eager steps."""
     if subject.mode.negative_control:
         pytest.skip("what is not finite is equal to nothing")
+    if subject.draws:
+        pytest.skip("the loss draws random numbers, and a graph draws others than eager steps do")
     graph, eager = subject.graph_step(), subject.step()
     batches = [subject.batch(), smaller(subject)] * (2 * WARM_UP)
     curves = []

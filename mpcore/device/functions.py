@@ -14,6 +14,10 @@ class FunctionMode(TorchFunctionMode, ABC):
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         return self.call(func, args, kwargs or {})
 
+    @property
+    def is_on(self) -> bool:
+        return self in _get_current_function_mode_stack()
+
     @abstractmethod
     def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any: ...
 
@@ -24,7 +28,7 @@ def follow(mode: FunctionMode, model: nn.Module) -> None:
     entered: list[nn.Module] = []
 
     def enter(module: nn.Module, _: Any) -> None:
-        if mode not in _get_current_function_mode_stack():
+        if not mode.is_on:
             mode.__enter__()
             entered.append(module)
 

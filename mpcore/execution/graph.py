@@ -7,8 +7,9 @@ captured, so that batches are copied there.
 
 import contextlib
 import functools
+import gc
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import torch
@@ -115,7 +116,7 @@ class _Captured:
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
         try:
-            with large_blocks_split(), torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
+            with _without_collector(), large_blocks_split(), torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
                 self._output = function(self._input)
             self._graph.instantiate()
         except Exception as error:
@@ -147,6 +148,19 @@ class _Captured:
             for place, leaf in zip(leaves(self._input), given, strict=True):
                 place.copy_(leaf, non_blocking=True)
             self._loaded = [(leaf, leaf._version) for leaf in given]  # private API
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Within it Python destroys no graph that is in a circle of references: memory that is freed while another one is captured
+    breaks the capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _abandon(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:

@@ -1,6 +1,8 @@
 """`fp16-true` and `bf16-true`: weights, arithmetic, gradients and optimiser state all in 16 bits."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,9 +66,21 @@ class FP64(Precision):
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         widen(model)
         widen_inputs(model)
-        self._widened = Widened()
-        follow(self._widened, model)
+        self._mode = Widened()
+        self._forward: ExitStack | None = None
+        follow(self._mode, model)
+        for module in model.modules():
+            module.register_forward_pre_hook(self._widen, prepend=True)
         super().prepare(model, recipe)
 
-    def forward(self) -> AbstractContextManager[None]:
-        return widened(self._widened)
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """What comes before the model, such as how a batch is normalised, is as in every mode. From the first module to the end
+        of the loss all is in FP64."""
+        with ExitStack() as self._forward:
+            yield
+        self._forward = None
+
+    def _widen(self, *_: Any) -> None:
+        if self._forward is not None and not self._mode.is_on:
+            self._forward.enter_context(widened(self._mode))

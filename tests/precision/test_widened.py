@@ -122,8 +122,9 @@ def test_complex_weights_are_widened_too(recipe):
             return torch.fft.irfft(torch.fft.rfft(x) * self.weight, n=8)
 
     model = Fourier()
-    FP64(max_norm=None).prepare(model, recipe)
-    with widened(Widened()):
+    mode = FP64()
+    mode.prepare(model, recipe)
+    with mode.forward():
         assert model(X).dtype == torch.float64
     assert model.weight.dtype == torch.complex128
 
@@ -139,3 +140,15 @@ def test_integers_stay_integers():
     with widened(Widened()):
         assert torch.arange(3).dtype == torch.int64
         assert torch.zeros(2, dtype=torch.bool).dtype == torch.bool
+
+
+def test_what_comes_before_the_model_is_as_in_every_mode(recipe):
+    """How a batch is normalised is a part of what is trained on, and of no mode's error."""
+    model = nn.Linear(8, 3)
+    mode = FP64()
+    mode.prepare(model, recipe)
+    with mode.forward():
+        normalised = (X / 3).float()
+        loss = model(normalised).float().square().mean().float()
+    assert (normalised.dtype, loss.dtype) == (torch.float32, torch.float64)
+    assert loss.item() == nn.functional.linear((X / 3).double(), model.weight, model.bias).square().mean().item()
