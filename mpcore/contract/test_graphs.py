@@ -23,12 +23,17 @@ def test_a_step_does_not_wait_for_the_device(subject: Subject) -> None:
         pytest.skip("the optimiser that is not fused keeps its step count on the CPU and reads it there")
     if waits := _waits(subject, subject.step(precisions["fp32"], max_norm=1.0)):
         pytest.skip(f"in FP32, too, the model waits for the device: {waits[0]}")
-    assert _waits(subject, subject.step(max_norm=1.0)) == []
+    step = subject.step(max_norm=1.0)
+    waits = _waits(subject, step)
+    if step.precision.asks_the_host:
+        pytest.skip("the optimiser counts on the host, which decides whether it skips a step")
+    assert waits == []
 
 
 def _waits(subject: Subject, step: TrainStep) -> list[str]:
     """What waits for the device in the second step, which on a GPU ends there."""
     batch = subject.batch()
+    settle_scale(step, batch)
     step(batch)
     if subject.device.type == "cuda":
         try:
@@ -44,6 +49,7 @@ def _waits(subject: Subject, step: TrainStep) -> list[str]:
 
 def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject: Subject) -> None:
     step, batch = subject.graph_step(max_norm=1.0), subject.batch()
+    settle_scale(step, batch)
     for _ in range(WARM_UP + 1):
         step(batch)
     assert step.captured

@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
-from mpcore.device.flops import LOW_PRECISION, flops_of
+from mpcore.device.flops import LOW_PRECISION, Updates, flops_of
 from mpcore.device.storage import storages
 from mpcore.device.synchronisation import waits
 from mpcore.errors import source_line
@@ -67,6 +67,7 @@ class Dispatch(TorchDispatchMode):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.autograd.set_multithreading_enabled(False))  # nodes are numbered by thread
             stack.enter_context(hooks)
+            self._updates = stack.enter_context(Updates())
             stack.enter_context(_without_in_torch_func(hooks))
             for handle in (
                 register_module_forward_pre_hook(self._enter_module),
@@ -96,7 +97,7 @@ class Dispatch(TorchDispatchMode):
         own = name.removeprefix("aten::")
         if waits(own, args, kwargs, out, self._devices):
             self.synchronisations.append(own.replace("_local_scalar_dense", "item") + self._line())
-        counted = flops_of(func, args, kwargs, out)
+        counted = None if self._updates.running else flops_of(func, args, kwargs, out)
         dtype = self._format(name, inputs, counted, out)
         if counted:
             self.flops[dtype] += counted[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
@@ -48,8 +49,34 @@ def low_precision_share(by_dtype: Mapping[torch.dtype, int]) -> float:
     return sum(by_dtype.get(dtype, 0) for dtype in LOW_PRECISION) / max(sum(by_dtype.values()), 1)
 
 
+class Updates:
+    """with Updates() as updates: step.launch(batch)
+
+    `running` while an optimiser steps: what it computes in is its own affair, such as Muon's products in BF16, and not the
+    mode's.
+    """
+
+    def __enter__(self) -> "Updates":
+        self.running = False
+        begin, end = register_optimizer_step_pre_hook(self._begin), register_optimizer_step_post_hook(self._end)
+        self._handles = begin, end
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _begin(self, *_: Any) -> None:
+        self.running = True
+
+    def _end(self, *_: Any) -> None:
+        self.running = False
+
+
 class FlopCount(TorchDispatchMode):
     """with FlopCount() as flops: step.launch(batch)
+
+    Those of the optimiser are left out.
 
     What torch.compile made of a model is passed over: the operations that it stands for are counted.
 
@@ -68,6 +95,7 @@ class FlopCount(TorchDispatchMode):
         with ExitStack() as stack:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(self._asked)
+            self._updates = stack.enter_context(Updates())
             super().__enter__()
             self._watching = stack.pop_all()
         return self
@@ -79,7 +107,8 @@ class FlopCount(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if counted := flops_of(func, args, kwargs, out):
+        counted = None if self._updates.running else flops_of(func, args, kwargs, out)
+        if counted:
             dtype, flops = counted
             self.by_dtype[dtype] += flops
             if torch._C._current_graph_task_id() == -1:  # private API; not in a backward pass

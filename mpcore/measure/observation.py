@@ -55,7 +55,8 @@ def observe(
             rate.append(LEARNING_RATE / (_root_mean_square(seen) or 1.0))
             precision.set_learning_rate(rate[0])
 
-    given = learning_rate if step.workload.recipe.optimiser == "SGD" else LEARNING_RATE
+    follows = isinstance(precision.optimiser, torch.optim.SGD)  # whose update is as large as the gradient
+    given = learning_rate if follows else LEARNING_RATE
     rate = [] if given is None else [given]
     precision.set_learning_rate(given or 0.0)
     hook = precision.optimiser.register_step_pre_hook(look)

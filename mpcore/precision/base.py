@@ -167,9 +167,14 @@ class Precision:
         return refused(self.optimiser, weights, sparse)
 
     @property
+    def asks_the_host(self) -> bool:
+        """Whether the host decides if a step is skipped: for an optimiser that cannot do so, and counts there."""
+        return self._skip is not None and self._skip.on_host
+
+    @property
     def uncapturable(self) -> str | None:
         """Why a graph of a step would train in another way, or None."""
-        if self._skip is not None and self._skip.on_host:
+        if self.asks_the_host:
             return f"{type(self.optimiser).__name__} counts on the host, and so skips no step in a graph: {EAGER}"
         return frozen_in_a_graph(self.optimiser)
 

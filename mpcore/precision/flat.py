@@ -171,8 +171,12 @@ class FlatWeights(Precision):
         self._gathered = False
 
     def clip(self) -> None:
-        if self.max_norm is not None:
-            nn.utils.clip_grad_norm_([g.whole for g in self.groups], self.max_norm, foreach=True)
+        if self.max_norm is None:
+            return
+        wholes = [group.whole for group in self.groups]
+        norm = nn.utils.get_total_norm([w.grad for w in wholes if w.grad is not None], foreach=True)
+        norm = norm.nan_to_num(nan=torch.inf, posinf=torch.inf)  # or what lies between the parts would be NaN for ever
+        nn.utils.clip_grads_with_norm_(wholes, self.max_norm, norm, foreach=True)
 
     @property
     def layout(self) -> Hashable:

@@ -116,3 +116,15 @@ def test_an_operator_of_higher_order_is_passed_through():
     with FlopCount() as flops:
         flex_attention(query, query, query)
     assert flops.by_dtype == {torch.float32: 2 * 2 * 2 * 128 * 128 * 16}
+
+
+def test_what_an_optimiser_computes_in_is_left_out():
+    """Muon makes its updates orthogonal by products in BF16, whatever the mode."""
+    layer = nn.Linear(4, 4, bias=False)
+    optimiser = torch.optim.Muon(layer.parameters())
+    with FlopCount() as flops:
+        for _ in range(2):
+            layer(torch.ones(2, 4)).sum().backward()
+            optimiser.step()
+    assert set(flops.by_dtype) == {torch.float32}
+    assert flops.total == 2 * 2 * (2 * 2 * 4 * 4)

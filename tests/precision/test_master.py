@@ -115,3 +115,13 @@ def test_an_overflow_skips_and_the_next_step_is_good(model, batch, recipe):
     assert not all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert all(p.isfinite().all() for p in model.parameters())
     assert precision.state().skipped_steps == 1
+
+
+def test_a_clipped_overflow_to_nan_costs_one_step(model, batch, recipe):
+    """What lies between the parts of a flat gradient is 0 again, and not NaN for ever."""
+    precision = FP16MasterWeights(max_norm=1.0)
+    precision.prepare(model, recipe)
+    precision.backward(cross_entropy(model(batch[0]), batch[1]) * torch.nan)
+    precision.update()
+    train(precision, model, batch, steps=2)
+    assert precision.state().skipped_steps == 1
