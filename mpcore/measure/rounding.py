@@ -29,8 +29,8 @@ class Rounded(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         if self.on and not getattr(func, "is_view", False):
             for value in tree_leaves(out):
-                if isinstance(value, Tensor) and value.dtype == torch.float64 and value.numel():
-                    self.round_(value)
+                if isinstance(value, Tensor) and value.dtype == torch.float64 and value.numel() and not value.is_sparse:
+                    self.round_(value)  # what sparse tensors hold was rounded before
         return out
 
     @torch.no_grad()
