@@ -280,8 +280,14 @@ class Precision:
 
     @property
     def remark(self) -> str | None:
-        """What is to be known of how the model was taken over, for the report."""
-        return None
+        """What is to be known of how the model was taken over, for the report: here of groups that no other mode has."""
+        if self.made is self.optimiser or self._factors is None or set(self._factors) == {1.0}:
+            return None
+        rates = ", ".join(f"{factor:g}" for factor in self._factors)
+        return (
+            f"its own optimiser has groups at {rates} times the recipe's rate, and what it is compared with has none: "
+            "expected groups() in the workload, which all modes honour"
+        )
 
     @property
     def loss_scale(self) -> Tensor | None:

@@ -130,6 +130,11 @@ def test_groups_that_a_mode_of_one_s_own_has_made_keep_their_rates():
     fit(step, own.split("train", CPU))
     step.precision.set_learning_rate(RATE)
     assert [g["lr"] for g in step.precision.optimiser.param_groups] == pytest.approx([RATE / 1000, RATE])
+    assert step.remark == (
+        "its own optimiser has groups at 0.001, 1 times the recipe's rate, and what it is compared with has none: "
+        "expected groups() in the workload, which all modes honour"
+    )
+    assert TrainStep(Grouped("tiny"), FP32(), CPU).remark is None
 
 
 def test_a_mode_that_leaves_out_the_workload_s_groups_says_so():
