@@ -1,7 +1,7 @@
 """A performance-regression suite for mixed-precision training in PyTorch.
 
-from mpcore import Workload, OwnStep, Precision, register    # to bring a model, a step, or a mode, of one's own
-from mpcore import load                                      # saved runs as one pandas frame
+from mpcore import Workload, OwnStep, Precision, Variant, register    # to bring a model, a step, a mode, or a kernel
+from mpcore import load                                               # saved runs as one pandas frame
 """
 
 import importlib
@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 C = TypeVar("C", bound=type[Any])
-LAZY = {"Workload": "mpcore.workloads", "OwnStep": "mpcore.workloads", "Precision": "mpcore.precision"}
+LAZY = {
+    "Workload": "mpcore.workloads",
+    "OwnStep": "mpcore.workloads",
+    "Precision": "mpcore.precision",
+    "Variant": "mpcore.precision",
+}
 """Imported once they are asked for: whoever reads saved runs needs no torch."""
 
 
@@ -45,4 +50,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(LAZY[name]), name)
 
 
-__all__ = ["OwnStep", "Precision", "Workload", "load", "register"]
+__all__ = ["OwnStep", "Precision", "Variant", "Workload", "load", "register"]

@@ -95,7 +95,8 @@ def _faster(speed: Speed, mode: str) -> Check:
     status: CheckStatus = "passed" if ratio.low > 1 else "failed" if ratio.high < 1 else "inconclusive"
     sentence = f"{speed.case.precision} is {ratio.centre:.3g} times as fast as {mode} ({_between(ratio)})"
     if status != "passed":
-        sentence += f"; the workload expects it to be faster; {bound(speed)}"
+        whose = "the workload expects it" if mode != speed.requirements.base else "a variant has"
+        sentence += f"; {whose} to be faster; {bound(speed)}"
     return _check(speed, metric, status, ratio.centre, 1.0, sentence)
 
 
@@ -245,6 +246,8 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     worst, error, limit = max(wrong or errors, key=lambda said: said[1] / said[2])
     name = numerics.case.precision
     sentence = f"the {what} of {worst.where} in {name} is {error:.3g} off from fp64, at most {limit:.2g} may be"
+    if what == "gradient" and worst.base_error is not None:
+        sentence += f"; in {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
     if error == 1:
         sentence += f": all of it is missing, {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
     others = [t.name for t, _, _ in wrong if t is not worst]

@@ -36,6 +36,9 @@ TENSOR_UPDATE_ERROR = 0.4
 0.27 (32 biases of a U-Net in FP16). Without masters it is 0.45 and more."""
 TENSOR_UPDATE_ROUNDINGS = 3.0
 """Times what rounding alone does to a tensor's first update, that its updates may be wrong by. Seen: 1.3."""
+VARIANT_ERROR_FACTOR = 2.0
+"""Times as far from FP64 as in its base that a variant's gradient of a tensor may be; where the base comes out right by chance,
+times what rounding alone makes."""
 LEARNED_SHARE = 0.2
 """What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
 losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""

@@ -81,6 +81,7 @@ class Bench:
         self._failed: dict[Case, str] = {}
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._trainings: dict[Case, Quality] = {}
+        self._numerics: dict[Case, Numerics] = {}
         self._yardstick: tuple[tuple[str, float | None], Yardstick] | None = None
         self._entry_in = functools.cache(self._new_entry)
         self.emulated = functools.cache(self._emulated)
@@ -117,13 +118,15 @@ class Bench:
 
     def speed(self, case: Case) -> Speed:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
-        eager ones take turns with theirs. A reference that cannot be measured is left out."""
+        eager ones take turns with theirs, and a variant with its base. A reference that cannot be measured is left out."""
         if case not in self._speeds:
-            names = self._references(case)
+            names, base = self._references(case), self._base(case)
             references: dict[str, Reference | None] = dict.fromkeys(names)
             if self._captured(case):
                 alone = {name: self._reference(case.in_precision(name)) for name in names}
                 references = {name: reference for name, reference in alone.items() if reference is not None}
+            if base is not None:
+                names, references = [*names, base], references | {base: None}
             ceiling = self._ceiling(case)
             speed, self._works[case] = measure_speed(self.timing_setup(case), references, ceiling)
             missing = {n: self._failed.get(case.in_precision(n), NO_MEMORY) for n in names if n not in speed.references}
@@ -174,11 +177,12 @@ class Bench:
         return Drift(**self.setup(case.in_precision(next(iter(shares)))).fields, shares=shares) if shares else None
 
     def accuracy(self, case: Case) -> Quality:
-        """The trainings of `case`, once a session; FP32's before those of any other mode, which are compared with them."""
+        """The trainings of `case`, once a session; before them those that they are compared with: of its base for a variant, of
+        FP32 for any other."""
         if case not in self._trainings:
             setup = self.setup(case, pretrained=True)
             entry = setup.workload
-            first = case.in_precision(entry.reference if isinstance(entry, OwnStep) else "fp32")
+            first = case.in_precision(entry.reference if isinstance(entry, OwnStep) else self._base(case) or "fp32")
             reference = None if case == first else self.accuracy(first).scores
             if isinstance(entry, OwnStep):
                 self._trainings[case] = measure_curves(setup, self._seeds, reference, self.progress)
@@ -188,17 +192,11 @@ class Bench:
         return self._trainings[case]
 
     def numerics(self, case: Case) -> Numerics:
-        """Against the FP64 yardstick of the workload, which is kept for the next case."""
-        batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
-        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
-        key = case.in_precision(FP64.name).id, clipped
-        if self._yardstick is None or self._yardstick[0] != key:
-            self._yardstick = None
-            free_memory()
-            new_step = functools.partial(_fp64_step, self.workload(case), clipped, self.device, case.seed)
-            self._yardstick = key, Yardstick(new_step, batch)
-        free_memory()
-        return measure_numerics(self.setup(case), batch, self._yardstick[1])
+        """Once a session, a variant's base before it. Against the FP64 yardstick of the workload, which is kept for others."""
+        if case not in self._numerics:
+            base = self._base(case)
+            self._numerics[case] = self._new_numerics(case, self.numerics(case.in_precision(base)) if base else None)
+        return self._numerics[case]
 
     def step_parity(self, case: Case, trainer: type[StepTrainer], at_least: float) -> Parity:
         """at_least: how many times as fast as the trainer's step ours must be."""
@@ -223,6 +221,22 @@ class Bench:
             sampler=self.sampler,
             target=self._target / math.sqrt(2) if self._captured(case) else self._target,
         )
+
+    def _new_numerics(self, case: Case, base: Numerics | None) -> Numerics:
+        batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
+        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
+        key = case.in_precision(FP64.name).id, clipped
+        if self._yardstick is None or self._yardstick[0] != key:
+            self._yardstick = None
+            free_memory()
+            new_step = functools.partial(_fp64_step, self.workload(case), clipped, self.device, case.seed)
+            self._yardstick = key, Yardstick(new_step, batch)
+        free_memory()
+        return measure_numerics(self.setup(case), batch, self._yardstick[1], base)
+
+    def _base(self, case: Case) -> str | None:
+        """The mode that the case's is a variant of."""
+        return self.setup(case).requirements.base
 
     def _captured(self, case: Case) -> bool:
         return self.device.type == "cuda" and case.execution != Eager.name

@@ -21,8 +21,9 @@ from mpcore.precision import precisions
 from mpcore.records import Numerics
 
 
-def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick) -> Numerics:
-    """Where something is not finite, the place where it first is not, in the place of errors by tensor."""
+def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Numerics | None = None) -> Numerics:
+    """Where something is not finite, the place where it first is not, in the place of errors by tensor. base: of the mode that
+    this one is a variant of."""
     yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
     step, truth, required = setup.train_step(dropout=False), yardstick.observed, setup.requirements
     start = time.perf_counter()
@@ -31,7 +32,8 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick) -> Numeri
     with FlopCount(step.precision.fp32_on_purpose) as flops:
         step.launch(batch)
     finite = is_finite(observed)
-    tensors = errors_by_tensor(step, observed, yardstick, required.update_error) if finite else None
+    in_base = base.tensors if base else None
+    tensors = errors_by_tensor(step, observed, yardstick, required.update_error, in_base) if finite else None
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
     return Numerics(

@@ -18,7 +18,7 @@ from mpcore.gate.limits import (
     TENSOR_UPDATE_ROUNDINGS,
     UPDATE_ERROR_CAP,
 )
-from mpcore.precision import Precision, precisions
+from mpcore.precision import Precision, Variant, precisions
 from mpcore.records import Case, Requirements
 from mpcore.workloads import Entry, OwnStep, Workload
 
@@ -52,6 +52,7 @@ def _requirements(case: Case, workload: Workload, device: torch.device, toleranc
     return Requirements(
         negative_control=mode.negative_control,
         loses_updates=mode.loses_updates,
+        base=base_of(case.precision),
         must_beat=must_beat(case, mode, workload, device),
         low_precision_share=(mode.low_precision_share, 1.0 if mode.low_precision_share else 0.0),
         tolerance_points=workload.tolerance if tolerance_points is None else tolerance_points,
@@ -60,12 +61,23 @@ def _requirements(case: Case, workload: Workload, device: torch.device, toleranc
     )
 
 
+def base_of(precision: str) -> str | None:
+    """The mode that a variant is one of, None for any other."""
+    mode = precisions[precision]
+    return mode.base if issubclass(mode, Variant) else None
+
+
 def must_beat(case: Case, mode: type[Precision], workload: Workload, device: torch.device) -> tuple[str, ...]:
-    """On a GPU and in size full the modes that the workload names, for a mode that is mixed precision; else none.
+    """On a GPU and in size full the modes that the workload names, for a mode that is mixed precision, and for a variant its
+    base; else none.
 
     The steps of a tiny model are all launches.
     """
-    if device.type != "cuda" or case.size != "full" or not mode.is_mixed:
+    if device.type != "cuda" or case.size != "full":
+        return ()
+    if (base := base_of(case.precision)) is not None:
+        return (base,)
+    if not mode.is_mixed:
         return ()
     names = workload.eager_amp_must_beat if case.execution == Eager.name else workload.amp_must_beat
     return tuple(name for name in names if not precisions[name].unsupported(device))
@@ -105,6 +117,11 @@ def tensor_gradient_limit(rounding_error: float, roundoff: float, *, summed_in_f
     rounding alone does to it. summed_in_format: whether a kernel adds it up in the format itself."""
     summed = CPU_SUMMED_ROUNDOFFS * roundoff if summed_in_format else SUMMED_ROUNDOFFS * torch.finfo(torch.float32).eps / 2
     return min(1.0, TENSOR_ROUNDINGS * rounding_error + TENSOR_ROUNDOFFS * roundoff + summed)
+
+
+def variant_gradient_limit(base_error: float, rounding_error: float, factor: float) -> float:
+    """The same of a variant, whose base is off by `base_error`, which may be little by chance."""
+    return min(1.0, factor * max(base_error, rounding_error))
 
 
 def tensor_update_limit(rounding_error: float, update_error: float | None) -> float | None:

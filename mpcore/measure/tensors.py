@@ -1,14 +1,15 @@
 """Errors tensor by tensor: a layer without any gradient is lost in a sum over all."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
 from mpcore.gate.limits import ROUNDING_ALONE
 from mpcore.measure.observation import Observation
-from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_limit
+from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_limit, variant_gradient_limit
 from mpcore.measure.yardstick import Yardstick, tensor_errors
+from mpcore.precision import Variant
 from mpcore.records import TensorErrors
 from mpcore.training.step import TrainStep
 
@@ -16,9 +17,14 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 def errors_by_tensor(
-    step: TrainStep, observed: Observation, yardstick: Yardstick, update_error: float | None
+    step: TrainStep,
+    observed: Observation,
+    yardstick: Yardstick,
+    update_error: float | None,
+    in_base: Sequence[TensorErrors] | None = None,
 ) -> tuple[TensorErrors, ...]:
-    """Of all tensors that the loss reaches, in the order of the forward pass. update_error: the cap of all updates together."""
+    """Of all tensors that the loss reaches, in the order of the forward pass. update_error: the cap of all updates together.
+    in_base: what the mode has that this one is a variant of."""
     truth, roundoff = yardstick.observed, step.precision.roundoff()
     rounding, summed = yardstick.rounding_errors(roundoff), set(_summed_in_format(step))
     norms = {name: float(gradient.norm()) for name, gradient in truth.gradients.items()}
@@ -28,6 +34,14 @@ def errors_by_tensor(
         for name in _with_a_gradient(norms, roundoff)
         if rounding.gradients[name] < ROUNDING_ALONE
     }
+    base_errors = {
+        t.name: t.gradient_error for t in in_base or () if t.name in gradient_limits and t.gradient_error is not None
+    }
+    if isinstance(step.precision, Variant):
+        factor = step.precision.error_factor
+        gradient_limits |= {
+            name: variant_gradient_limit(error, rounding.gradients[name], factor) for name, error in base_errors.items()
+        }
     update_limits = {name: tensor_update_limit(rounding.updates[name], update_error) for name in gradient_limits}
     gradient_errors = tensor_errors(observed.gradients, {name: truth.gradients[name] for name in gradient_limits})
     judged = {name: truth.updates[name] for name, limit in update_limits.items() if limit is not None}
@@ -41,6 +55,7 @@ def errors_by_tensor(
             gradient_limit=_brief(gradient_limits.get(name)),
             update_error=_brief(update_errors.get(name)),
             update_limit=_brief(update_limits.get(name)),
+            base_error=base_errors.get(name),
         )
         for name, layer in yardstick.layers.items()
         if name in norms

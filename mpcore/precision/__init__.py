@@ -2,12 +2,14 @@
 
 from mpcore.precision import native, autocast, master, forward, pure, rounding, fp8  # noqa: I001  (the order of the tables)
 from mpcore.precision.base import Inapplicable, Precision, PrecisionError, ScaleState, precisions
+from mpcore.precision.variant import Variant
 
 __all__ = [
     "Inapplicable",
     "Precision",
     "PrecisionError",
     "ScaleState",
+    "Variant",
     "autocast",
     "forward",
     "fp8",

@@ -10,7 +10,8 @@ from mpcore.records.measurement import Measurement
 
 class TensorErrors(Record):
     """The errors of one parameter, by its qualified name, each with the most that it may be. layer: the class of its module.
-    norm_share: the FP64 norm of its gradient, as a share of the norm of the whole gradient.
+    norm_share: the FP64 norm of its gradient, as a share of the norm of the whole gradient. base_error: of a variant, the error
+    of its gradient in the base.
 
     An error is None where it says nothing: where the tensor has no gradient but rounding, or its update hangs on that.
     """
@@ -22,6 +23,7 @@ class TensorErrors(Record):
     gradient_limit: Error = None
     update_error: Error
     update_limit: Error = None
+    base_error: Error = None
 
     @property
     def where(self) -> str:

@@ -14,6 +14,8 @@ class Requirements(Record):
     """Whether the mode is known to fail, and is measured to show that failure is seen."""
     loses_updates: bool = False
     """Whether the mode is known to lose small updates, and with them some accuracy."""
+    base: str | None = None
+    """The mode that it is a variant of: with a patch on the model, which is to be worth it."""
     must_beat: tuple[str, ...] = ()
     """The modes than which a step must be faster."""
     loss_error: NonNegativeFloat | None = None

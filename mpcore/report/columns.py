@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, Column] = {
     "per_second": Column("{unit}/s", "{:,.0f}"),
     "over_fp32": Column("x fp32", "{:.2f}"),
     "over_tf32": Column("x tf32", "{:.2f}"),
+    "over_base": Column("x base", "{:.3f}"),
     "tflops": Column("TFLOP/s", "{:.1f}"),
     "ceiling_pct": Column("% of ceiling", "{:.0f}"),
     "joules": Column("J a step", "{:.2f}"),
@@ -46,6 +47,7 @@ COLUMNS: Mapping[str, Column] = {
     "score": Column("{metric}", "{:.2f}", ("{short}", "{:.2f}")),
     "score_sd": Column("sd", "{:.2f}"),
     "points": Column("points over fp32", "{:+.2f}", ("pts", "{:+.2f}")),
+    "points_over_base": Column("points over base", "{:+.2f}", ("pts base", "{:+.2f}")),
     "loss_error": Column("loss error", "{:.1e}"),
     "gradient_error": Column("gradient error", "{:.1e}", ("grad.", "{:.0e}")),
     "update_error": Column("error of 20 updates", "{:.1e}", ("upd.", "{:.0e}")),
@@ -61,15 +63,15 @@ COLUMNS: Mapping[str, Column] = {
     "regression": Column("since"),
     "failed": Column("what failed"),
 }
-STEP = ("precision", "step_ms", "per_second", "over_fp32", "over_tf32")
+STEP = ("precision", "step_ms", "per_second", "over_fp32", "over_tf32", "over_base")
 WORK = ("casts", "launches", "saved_gib")
 SUMMARY = (
-    *("precision", "step_ms", "eager_ms", *STEP[2:], "peak_gib", *WORK, "train_s", "score", "points", "gradient_error"),
-    *("update_error", "verdict"),
+    *("precision", "step_ms", "eager_ms", *STEP[2:], "peak_gib", *WORK, "train_s", "score", "points", "points_over_base"),
+    *("gradient_error", "update_error", "verdict"),
 )
 MEMORY = ("peak_gib", "reserved_gib", "pool_gib")
 SPEED = ("precision", "step_ms", "eager_ms", *STEP[2:], "tflops", "ceiling_pct", "joules", *MEMORY)
-TRAININGS = ("precision", "train_s", "trained_per_second", "evaluation_s", "score", "score_sd", "points")
+TRAININGS = ("precision", "train_s", "trained_per_second", "evaluation_s", "score", "score_sd", "points", "points_over_base")
 ERRORS = ("precision", "loss_error", "gradient_error", "update_error", "flushed_share", "low_precision_share")
 BATCHES = ("execution", "batch_size", *STEP)
 TRAINERS = ("against", "ours_ms", "theirs_ms", "ratio", "ours_pct", "theirs_pct")

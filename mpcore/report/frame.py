@@ -7,15 +7,16 @@ Then the case: `workload, size, execution, precision, trainer, strategy` (names)
 asked for, as text, or ""). Then its figures, NaN where something was not measured, inf where it was and is no finite number:
 
 - a step: `batch_size`; `unit` (what a sample is); `step_ms`; `eager_ms` (of the same step launched by Python); `per_second`
-  (samples); `over_fp32`, `over_tf32` (times as fast); `tflops` (achieved, 10^12 a second); `ceiling_pct` (of what a large
-  matrix product reaches); `joules`; `peak_gib`, `reserved_gib`, `pool_gib` (allocated and reserved by an eager step, held by
-  the graph); `why` (a sentence); `remark` (what the mode says of itself);
+  (samples); `over_fp32`, `over_tf32`, and of a variant `over_base` (times as fast); `tflops` (achieved, 10^12 a second);
+  `ceiling_pct` (of what a large matrix product reaches); `joules`; `peak_gib`, `reserved_gib`, `pool_gib` (allocated and
+  reserved by an eager step, held by the graph); `why` (a sentence); `remark` (what the mode says of itself);
 - what a step does: `casts` (copies into another floating-point format); `launches` (of kernels, as it is executed);
   `saved_gib` (kept for the backward pass);
 - trainings: `train_s`, `evaluation_s` (median over seeds); `trained_per_second` (of `unit`, without the evaluation); `seeds`;
   `diverged` (trainings that came to nothing); `rows` (samples to train); `weights` (that it starts from: random, or the name
   of a checkpoint); `metric` (the name of what counts); `score`, `score_sd` (its mean and deviation: in per cent, or as it is
-  where lower is better); `points` (how much better than fp32: percentage points, or per cent where lower is better);
+  where lower is better); `points` (how much better than fp32: percentage points, or per cent where lower is better),
+  `points_over_base` (in their place the same of a variant, over its base);
   `metric:<name>` (each metric as it is, mean over seeds);
 - errors against FP64: `loss_error`, `gradient_error`, `update_error`, `flushed_share`;
 - `low_precision_share` (of FLOPs in 16 bits or fewer);

@@ -16,7 +16,19 @@ METRIC = "metric:"
 SEVERITY: Sequence[RegressionStatus] = ("worse", "changed", "undecided", "better", "incomparable", "new", "same")
 COLUMNS = (
     *KEYS,
-    *("batch_size", "unit", "step_ms", "eager_ms", "per_second", "over_fp32", "over_tf32", "tflops", "ceiling_pct", "joules"),
+    *(
+        "batch_size",
+        "unit",
+        "step_ms",
+        "eager_ms",
+        "per_second",
+        "over_fp32",
+        "over_tf32",
+        "over_base",
+        "tflops",
+        "ceiling_pct",
+        "joules",
+    ),
     *(
         "peak_gib",
         "reserved_gib",
@@ -31,7 +43,19 @@ COLUMNS = (
         "evaluation_s",
         "seeds",
     ),
-    *("diverged", "rows", "weights", "metric", "score", "score_sd", "points", "loss_error", "gradient_error", "update_error"),
+    *(
+        "diverged",
+        "rows",
+        "weights",
+        "metric",
+        "score",
+        "score_sd",
+        "points",
+        "points_over_base",
+        "loss_error",
+        "gradient_error",
+        "update_error",
+    ),
     *("flushed_share", "low_precision_share", "verdict", "regression", "failed"),
 )
 
@@ -117,6 +141,7 @@ def _speed(speed: Speed) -> dict[str, Any]:
         "per_second": speed.units_per_second,
         "over_fp32": speed.speedup("fp32"),
         "over_tf32": speed.speedup("tf32"),
+        "over_base": speed.speedup(base) if (base := speed.requirements.base) else None,
         "tflops": speed.flops_per_second / 1e12,
         "ceiling_pct": None if share is None else 100 * share,
         "joules": speed.joules_per_step,
@@ -136,7 +161,8 @@ def _gib(count: int | None) -> float | None:
 def _quality(quality: Quality) -> dict[str, Any]:
     percent = 1 if quality.lower_is_better else 100
     scores = [percent * value for value in quality.values(quality.metric)]
-    points = quality.points
+    points, base = quality.points, quality.requirements.base
+    compared = base is not None and quality.reference is not None and quality.reference.precision == base
     return {
         "batch_size": quality.batch_size,
         "train_s": quality.train_seconds,
@@ -149,7 +175,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "metric": quality.metric if quality.lower_is_better else f"{quality.metric} %",
         "score": _finite(statistics.fmean(scores)),
         "score_sd": statistics.stdev(scores) if len(scores) > 1 and all(map(math.isfinite, scores)) else None,
-        "points": points if points is not None and math.isfinite(points) else None,
+        "points_over_base" if compared else "points": points if points is not None and math.isfinite(points) else None,
         **{f"{METRIC}{name}": _number(quality.mean(name)) for name in quality.trainings[0].metrics},
     }
 

@@ -71,7 +71,7 @@ class TrainStep(Step):
         self.accumulate = accumulate or workload.recipe.accumulation
         seed_everything(seed)
         with torch.device(device):
-            model = checked_model(workload)
+            model = precision.patched(checked_model(workload))
         self._without_dropout = None if dropout else WithoutDropout()
         self._frozen = [module for module in model.modules() if model.training and not module.training]
         self.model = model.to(device)

@@ -27,6 +27,7 @@ CASES = (
     *("workload", "precision", "hardware", "execution", "size", "batch_size", "step_ms", "per_second", "unit", "over_fp32"),
     *(
         "over_tf32",
+        "over_base",
         "peak_gib",
         "ceiling_pct",
         "eager_ms",
@@ -38,6 +39,7 @@ CASES = (
         "metric",
         "score",
         "points",
+        "points_over_base",
         "gradient_error",
     ),
     *("update_error", "verdict", "regression", "why"),

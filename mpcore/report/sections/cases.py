@@ -20,6 +20,7 @@ MEASURED = ("step_ms", "train_s", "gradient_error")
 """What the legend is about."""
 LAUNCHED = " eager ms: of the same step launched by Python, from the lowest to the highest of this and accepted runs."
 COUNTED = " casts, launches, saved GiB: of one step, counted."
+OF_VARIANTS = " x base, pts base: of a variant, over the mode that it patches, which it took turns with."
 SINCE = " since: the gravest of what changed since accepted runs."
 
 
@@ -37,8 +38,11 @@ def cases(
         for group in grouped(found)
     ]
     measured = any(row[name] is not None for row in found for name in MEASURED)
+    variants = any(row["over_base"] is not None or row["points_over_base"] is not None for row in found)
     counted = any(row["casts"] is not None for row in found)
-    legend = Section(lead=(LEGEND * measured + LAUNCHED * bool(ranges) + COUNTED * counted + SINCE * since).strip())
+    legend = Section(
+        lead=(LEGEND * measured + LAUNCHED * bool(ranges) + COUNTED * counted + OF_VARIANTS * variants + SINCE * since).strip()
+    )
     return sections if folded or not sections else [*sections, legend]
 
 
