@@ -27,6 +27,18 @@ def accelerator_state():
     return AcceleratorState._reset_state
 
 
+def accelerator_shared_state():
+    from accelerate.state import AcceleratorState
+
+    return AcceleratorState._shared_state is not None
+
+
+def trainer_epoch():
+    from transformers import Trainer
+
+    return Trainer._run_epoch
+
+
 def attention():
     from transformers import BertConfig
 
@@ -82,6 +94,8 @@ APIS = {
     "_BatchNorm": batch_norm,
     "_AdamW": torchao_adamw,
     "_reset_state": accelerator_state,
+    "_shared_state": accelerator_shared_state,
+    "_run_epoch": trainer_epoch,
     "_attn_implementation": attention,
     "_fingerprint": fingerprint,
     "_arg2fixturedefs": fixture_definitions,

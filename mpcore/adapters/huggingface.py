@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from importlib import metadata
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +38,8 @@ class TrainerStep(OwnStep):
         if (precision, device.type) == ("fp16-amp", "cpu"):
             raise Inapplicable("Accelerate computes in FP32 on a CPU where it is told FP16")
         trainer = self.trainer(use_cpu=device.type == "cpu", **self.modes.get(precision, {}), **NEVER)
+        if not hasattr(trainer, "_run_epoch"):
+            raise Inapplicable(f"transformers {metadata.version('transformers')} has no loop of single updates: upgrade it")
         if trainer.args.n_gpu > 1:
             raise WorkloadError(f"{self.name}: its Trainer spreads a step over {trainer.args.n_gpu} GPUs: show it one")
         self._losses: list[Tensor] = []

@@ -82,7 +82,7 @@ class LightningStep(OwnStep):
             optimiser.zero_grad()
             done += 1
             for scheduler, every in schedules:
-                if done % every == 0:
+                if done * parts % every == 0:
                     scheduler.step()
             assert loss is not None
             return loss
@@ -116,7 +116,7 @@ class LightningStep(OwnStep):
                 raise WorkloadError(f"{self.name}: {name} has a {hook}() of its own, which Fabric does not call: {INSTEAD}")
 
     def _configured(self, module: Any) -> tuple[torch.optim.Optimizer, list[tuple[Any, int]]]:
-        """The optimiser of `configure_optimizers`, and each schedule with the steps after which it goes on."""
+        """The optimiser of `configure_optimizers`, and each schedule with the loader's batches after which it goes on."""
         optimisers, schedules = _listed(module.configure_optimizers())
         if len(optimisers) != 1:
             found = f"configure_optimizers() returned {len(optimisers)} optimisers"
@@ -128,13 +128,16 @@ class LightningStep(OwnStep):
         scheduler = given["scheduler"]
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise WorkloadError(f"{self.name}: ReduceLROnPlateau waits for a validation, and there is none: {INSTEAD}")
-        steps = 1 if given.get("interval", "epoch") == "step" else self._epoch()
-        return scheduler, steps * given.get("frequency", 1)
+        batches = 1 if given.get("interval", "epoch") == "step" else self._epoch()
+        return scheduler, batches * given.get("frequency", 1)
 
     def _epoch(self) -> int:
-        """Steps of an epoch; a loader that does not say how long it is has one."""
+        """Batches of an epoch that come to a whole step; a loader that does not say how long it is has one epoch."""
         loader: Any = self.loader()
-        return max(1, len(loader) // self.accumulate_grad_batches) if hasattr(loader, "__len__") else 2**63
+        if not hasattr(loader, "__len__"):
+            return 2**63
+        parts = self.accumulate_grad_batches
+        return max(1, len(loader) // parts) * parts
 
 
 def _listed(configured: Any) -> tuple[list[Any], list[Any]]:

@@ -1,5 +1,6 @@
 """One training step of a script: an own step in a precision, as its author wrote it."""
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
@@ -153,4 +154,8 @@ def usual_execution(own: OwnStep, device: torch.device) -> str:
     if device.type != "cuda" or own.execution == Eager.name:
         return Eager.name
     rates = ScriptStep(own, own.reference, device).rates
-    return Eager.name if rates and rates.on_host() else own.execution
+    found = Eager.name if rates and rates.on_host() else own.execution
+    del rates
+    gc.collect()
+    torch.cuda.empty_cache()
+    return found

@@ -1,0 +1,234 @@
+"""Trainings of other libraries as own steps: the same updates as theirs, and what cannot be followed is refused by name."""
+
+import itertools
+import tempfile
+
+import pytest
+import torch
+from torch import nn
+
+from mpcore.adapters import LightningStep, LoopStep, TrainerStep
+from mpcore.precision import Inapplicable
+from mpcore.training.script import ScriptStep
+from mpcore.workloads import WorkloadError
+
+CPU = torch.device("cpu")
+STEPS = 6
+ROWS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+
+
+def step_of(cls, precision="fp32"):
+    return ScriptStep(cls("tiny"), precision, CPU)
+
+
+def trained(step, count=STEPS):
+    for batch in itertools.islice(step.endless_batches(), count):
+        loss = step(batch)
+    assert loss.isfinite()
+    return [weight.detach().clone() for weight in step.weights().values()]
+
+
+def same(some, others):
+    return all(torch.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(some, others, strict=True))
+
+
+def stands_still(step):
+    before = [weight.detach().clone() for weight in step.weights().values()]
+    step.set_rate(0.0)
+    for batch in step.batches:
+        step(batch)
+    return all(torch.equal(a, b) for a, b in zip(before, step.weights().values(), strict=True))
+
+
+class Loop(LoopStep):
+    name, unit, units_per_batch, precisions = "loop", "rows", 8, ("fp32",)
+
+    def loop(self, precision, device, batches):
+        self.model = nn.Linear(4, 1)
+        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=0.1)
+        for batch in batches:
+            loss = self.model(batch).square().mean()
+            loss.backward()
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            yield loss
+
+    def batches(self, device):
+        return ROWS.split(8)
+
+    def optimisers(self):
+        return self.optimiser
+
+    def parameters(self):
+        return self.model
+
+
+def test_a_loop_that_yields_its_losses_is_a_step():
+    step = step_of(Loop)
+    losses = [step(batch).item() for batch in itertools.islice(step.endless_batches(), 30)]
+    assert losses[-1] < 0.5 * losses[0]
+    assert stands_still(step)
+
+
+def test_a_loop_gives_a_loss_for_each_batch():
+    class Ends(Loop):
+        def loop(self, precision, device, batches):
+            yield from itertools.islice(super().loop(precision, device, batches), 2)
+
+    class Greedy(Loop):
+        def loop(self, precision, device, batches):
+            return super().loop(precision, device, (next(batches) + next(batches) for _ in itertools.count()))
+
+    step = step_of(Ends)
+    step(step.batches[0])
+    with pytest.raises(WorkloadError, match=r"loop: loop\(\) came to its end: expected a loss for each of the batches"):
+        step(step.batches[0])
+    with pytest.raises(WorkloadError, match=r"loop: loop\(\) took a second batch before it yielded a loss: expected one"):
+        step_of(Greedy)
+
+
+@pytest.fixture(scope="module")
+def lightning():
+    return pytest.importorskip("lightning")
+
+
+@pytest.fixture
+def module_of(lightning):
+    """module_of(**methods): a class of LightningModules."""
+
+    class Net(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def training_step(self, batch, batch_idx):
+            loss = self.layer(batch).square().mean() + 0.0 * batch_idx
+            self.log("loss", loss)
+            return {"loss": loss}
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 2}}
+
+    return lambda **methods: type("Net", (Net,), methods)
+
+
+def lightning_step(module, **options):
+    def loader(self):
+        return torch.utils.data.DataLoader(ROWS, batch_size=8)
+
+    attributes = {"name": "net", "unit": "rows", "units_per_batch": 8, "module": lambda self: module(), "loader": loader}
+    return type("NetStep", (LightningStep,), attributes | options)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_a_lightning_module_makes_the_updates_of_its_trainer(lightning, module_of, parts, clip, tmp_path):
+    step = step_of(lightning_step(module_of(), accumulate_grad_batches=parts, gradient_clip_val=clip))
+    theirs = module_of()()
+    theirs.load_state_dict(step.model.state_dict())
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = lightning.Trainer(
+        accelerator="cpu", devices=1, max_steps=3, accumulate_grad_batches=parts, gradient_clip_val=clip,
+        default_root_dir=tmp_path, **quiet,
+    )  # fmt: skip
+    trainer.fit(theirs, torch.utils.data.DataLoader(ROWS, batch_size=8))
+    assert same(trained(step, 3), list(theirs.parameters()))
+    assert stands_still(step)
+
+
+def test_what_lightnings_trainer_alone_calls_is_refused_by_name(module_of):
+    for hook in ("optimizer_step", "on_train_batch_start", "configure_gradient_clipping"):
+        with pytest.raises(WorkloadError, match=rf"net: Net has a {hook}\(\) of its own, .* write the step .* as an OwnStep"):
+            step_of(lightning_step(module_of(**{hook: lambda self, *_, **__: None})))
+    manual = property(lambda self: False, lambda self, value: None)
+    with pytest.raises(WorkloadError, match="net: Net optimises manually, which Fabric cannot follow: write the step"):
+        step_of(lightning_step(module_of(automatic_optimization=manual)))
+    with pytest.raises(WorkloadError, match=r"net: module\(\) returned a Linear: expected a LightningModule"):
+        step_of(lightning_step(lambda: nn.Linear(1, 1)))
+
+
+def configured(optimisers):
+    return {"configure_optimizers": lambda self: optimisers(torch.optim.SGD(self.parameters(), lr=0.1))}
+
+
+def test_what_configure_optimizers_returns_is_understood_or_refused(module_of):
+    schedule = torch.optim.lr_scheduler.StepLR
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    for understood in (lambda o: o, lambda o: [o], lambda o: ([o], [schedule(o, 1)]), lambda o: [{"optimizer": o}]):
+        trained(step_of(lightning_step(module_of(**configured(understood)))), 2)
+    with pytest.raises(WorkloadError, match=r"configure_optimizers\(\) returned 2 optimisers: expected one"):
+        step_of(lightning_step(module_of(**configured(lambda o: [o, o]))))
+    with pytest.raises(WorkloadError, match="ReduceLROnPlateau waits for a validation"):
+        step_of(lightning_step(module_of(**configured(lambda o: {"optimizer": o, "lr_scheduler": plateau(o)}))))
+
+
+def test_a_schedule_by_epochs_goes_on_after_each(module_of):
+    def by_epoch(optimiser):
+        return [optimiser], [torch.optim.lr_scheduler.StepLR(optimiser, 1, gamma=0.5)]
+
+    step = step_of(lightning_step(module_of(**configured(by_epoch))))
+    rates = []
+    for batch in itertools.islice(step.endless_batches(), 17):
+        step(batch)
+        rates.append(step.optimisers[0].param_groups[0]["lr"])
+    assert rates == [0.1] * 7 + [0.05] * 8 + [0.025] * 2
+
+
+class Trainable(TrainerStep):
+    """Two parts of a batch for each update, a schedule, clipping."""
+
+    name, unit, units_per_batch, precisions = "trainable", "sequences", 8, ("fp32", "bf16-amp", "fp16-amp")
+
+    def trainer(self, **arguments):
+        from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+
+        size = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 20}
+        config = BertConfig(num_labels=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **size)
+        arguments = TrainingArguments(
+            output_dir=tempfile.mkdtemp(),
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=2,
+            learning_rate=1e-2,
+            warmup_steps=2,
+            max_steps=STEPS,
+            max_grad_norm=0.1,
+            **arguments,
+        )
+        generator = torch.Generator().manual_seed(0)
+        rows = [{"input_ids": torch.randint(20, (5,), generator=generator), "labels": i % 2} for i in range(80)]
+        return Trainer(model=BertForSequenceClassification(config), args=arguments, train_dataset=rows)
+
+
+def test_a_trainer_of_transformers_makes_its_own_updates():
+    step = step_of(Trainable)
+    theirs = Trainable("tiny").trainer(
+        use_cpu=True, report_to="none", logging_strategy="no", save_strategy="no", disable_tqdm=True
+    )
+    theirs.model.load_state_dict(step.model.state_dict())
+    batches = [part for batch in itertools.islice(step.endless_batches(), STEPS) for part in batch]
+    theirs.get_train_dataloader = lambda: torch.utils.data.DataLoader(batches, batch_size=None)
+    ours = trained(step)
+    theirs.train()
+    assert same(ours, [p for p in theirs.model.parameters() if p.requires_grad])
+    assert stands_still(step)
+    assert len(step.batches[0]) == 2
+
+
+def test_a_trainer_computes_in_what_it_is_told_beside_another():
+    half = step_of(Trainable, "bf16-amp")
+    whole = step_of(Trainable)
+    kinds = []
+    for step in (half, whole, half):
+        hook = step.model.classifier.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+        step(step.batches[0])
+        hook.remove()
+    assert kinds == [torch.bfloat16] * 2 + [torch.float32] * 2 + [torch.bfloat16] * 2
+
+
+def test_a_mode_that_a_library_would_replace_in_silence_is_inapplicable(lightning, module_of):
+    with pytest.raises(Inapplicable, match="Accelerate computes in FP32 on a CPU"):
+        step_of(Trainable, "fp16-amp")
+    with pytest.raises(Inapplicable, match="Fabric computes in BF16 on a CPU"):
+        step_of(lightning_step(module_of()), "fp16-amp")
