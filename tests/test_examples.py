@@ -18,6 +18,7 @@ from mpcore.workloads.checked import checked_batch, checked_picture, dummy_score
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parent.parent
+STEPS = {"my_step.py": "letters", "lightning_module.py": "autoencoder", "hf_trainer.py": "fine-tuning"}
 PLAIN, CLASSIFIER, MODE = ("my_model.py", "stripes"), ("my_classifier.py", "first-token"), ("my_mode.py", "bf16-clipped")
 
 
@@ -51,6 +52,34 @@ def test_a_workload_of_the_guide_is_measured_at_the_first_try(files, file, name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{name} (tiny, eager" in done.stdout
     assert re.search(r"8 passed", done.stdout)
+
+
+@pytest.mark.parametrize(("file", "name"), STEPS.items())
+def test_a_step_of_the_guide_is_measured_at_the_first_try(files, file, name):
+    if file == "lightning_module.py":
+        pytest.importorskip("lightning")
+    selected = "--mp-load", files[file], "--mp-workload", name, "--mp-precision", "fp32,bf16-amp", "--mp-device", "cpu"
+    done = run("benchmarks", *selected, "-rs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{name} (tiny, eager" in done.stdout
+    assert "6 passed, 2 skipped" in done.stdout
+    assert f"{name}: its step is its own: what is compared with FP64, or must predict, comes in as a Workload" in done.stdout
+
+
+def test_a_step_of_the_guide_is_accepted_and_judged_against_that(files, tmp_path):
+    def measured(file):
+        selected = "--mp-load", files["my_step.py"], "--mp-workload", "letters", "--mp-precision", "fp32,bf16-amp"
+        return run("benchmarks", "-m", "work", *selected, "--mp-baselines", tmp_path, "--benchmark-json", tmp_path / file)
+
+    assert measured("first.json").returncode == 0
+    accepted = ["accept", str(tmp_path / "first.json"), "--reason", "first", "--baselines", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "mpcore", *accepted], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "same" in measured("second.json").stdout
+    changed(files["my_step.py"], "nn.Linear(64, 16)", "nn.Sequential(nn.Linear(64, 16), nn.ReLU())")
+    done = measured("third.json")
+    assert done.returncode == 1
+    assert "relu" in done.stdout
 
 
 @pytest.mark.parametrize(("file", "name"), [PLAIN, CLASSIFIER])
