@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from mpcore.matrix import cases, check, resolve
+from mpcore.matrix import cases, check, possible, resolve
 from mpcore.records import Selection
 from mpcore.selection import SelectionError
+from mpcore.workloads import OwnStep, workloads
 
 CPU = torch.device("cpu")
 
@@ -37,6 +38,43 @@ def test_cases_are_all_combinations_with_the_reason_where_one_cannot_run():
 
 def test_those_of_a_test_are_its_own():
     assert {case.workload for case, _ in cases(Selection(), CPU, ["bert-s128"])} == {"bert-s128"}
+
+
+class Own(OwnStep):
+    name, unit, units_per_batch, precisions = "own", "rows", 8, ("fp32", "mine")
+
+    def build(self, precision, device):
+        raise NotImplementedError
+
+    def batches(self, device):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
+    return workloads.register(Own)
+
+
+def test_an_own_step_has_the_precisions_that_it_understands(own):
+    for names in ((), ("all",)):
+        found = list(cases(Selection(workloads=("own",), precisions=names), CPU))
+        assert [(case.id, why) for case, why in found] == [("own-fp32-eager-tiny", None), ("own-mine-eager-tiny", None)]
+    check(Selection(workloads=("own",), precisions=("mine",)))
+    assert "own-mine-graph-full" in set(possible())
+
+
+def test_what_an_own_step_cannot_do_is_a_reason(own):
+    selection = Selection(workloads=("own", "bert-imdb"), precisions=("mine", "bf16-amp"))
+    reasons = {case.id: why for case, why in cases(selection, CPU)}
+    assert reasons["own-mine-eager-tiny"] is None
+    assert reasons["own-bf16-amp-eager-tiny"] == "own has no bf16-amp: its build() understands fp32, mine"
+    assert reasons["bert-imdb-mine-eager-tiny"] == "mine is a precision of own steps only"
+    selected = {"workloads": ("own",), "precisions": ("fp32",)}
+    ((_, why),) = cases(Selection(**selected, batch_sizes=(4,)), CPU)
+    assert why == "own makes its batches itself, of a size of its own"
+    ((_, why),) = cases(Selection(**selected, executions=("compile",)), CPU)
+    assert why == "own is run as graph or eager: what is to be compiled, its build() compiles"
 
 
 def test_without_names_random_inputs_are_left_out():

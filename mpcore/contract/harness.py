@@ -32,10 +32,10 @@ class Subject:
 
     def __init__(self, workload: str, precision: str, bench: Bench) -> None:
         self.device = bench.device
-        self.mode: type[Precision] = precisions[precision]
         entry = workloads[workload]
         if not issubclass(entry, Workload):
             pytest.skip(f"{workload} is a step of its own: the contract holds what mpcore makes of a model")
+        self.mode: type[Precision] = precisions[precision]
         self.workload = entry("tiny", bench.source)
         if reason := self.mode.unsupported(self.device):
             pytest.skip(reason)

@@ -1,6 +1,7 @@
 """The bench: everything that is measured in one session on one device, and what is kept between cases because others are
 compared with it: the times of references, the trainings, the FP64 yardstick of the current workload, the encoded data."""
 
+import contextlib
 import functools
 import itertools
 import math
@@ -28,7 +29,7 @@ from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.measure.work import measure_work
 from mpcore.measure.yardstick import Yardstick
-from mpcore.precision import precisions
+from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
 from mpcore.trainers import HuggingFace, StepTrainer
@@ -95,7 +96,7 @@ class Bench:
             if case.workload in self.checkpoints and not entry.reads_checkpoint:
                 raise DataError(f"{case.workload} reads no pretrained weights: expected no checkpoint for it")
             if isinstance(entry, OwnStep):
-                self._check_own_step(case)
+                self._check_own_step(case.in_precision(entry.reference))
                 continue
             workload = self.workload(case, pretrained=True)
             rows, batch_size = len(self._splits(workload, CPU)["train"]), workload.recipe.batch_size
@@ -280,16 +281,18 @@ class Bench:
         return self._ceilings[key]
 
     def _check_own_step(self, case: Case) -> None:
-        """One step of it, eager. Raises WorkloadError."""
+        """One step of it, eager. Raises WorkloadError. What this device cannot do is said of each case."""
         setup = self.setup(case.model_copy(update={"execution": Eager.name}))
-        step = setup.build()
-        step(step.batches[0])
-        del step
+        with contextlib.suppress(Inapplicable, torch.cuda.OutOfMemoryError):
+            step = setup.build()
+            step(step.batches[0])
+            del step
         free_memory()
 
     def _new_entry(self, name: str, size: Size, pretrained: bool, batch_size: int | None) -> Entry:
         if batch_size is not None:
-            return modelled(self._entry_in(name, size, pretrained, None)).with_batch_size(batch_size)
+            entry = self._entry_in(name, size, pretrained, None)
+            return entry.with_batch_size(batch_size) if isinstance(entry, Workload) else entry
         return workloads[name](size, self.source, self.checkpoints.get(name) if pretrained else None)
 
     def _splits(self, workload: Workload, device: torch.device) -> dict[str, Split]:

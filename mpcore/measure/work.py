@@ -85,8 +85,14 @@ def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) 
 
 
 def _model_of(step: Step) -> nn.Module:
-    """An empty one where nobody knows it: then no operation has a module."""
-    return step.model if "model" in step.capabilities else nn.Module()
+    """One that has nothing but its weights where nobody knows it: then no operation has a module."""
+    if "model" in step.capabilities:
+        return step.model
+    alone = nn.Module()
+    for number, weight in enumerate(step.weights().values() if "weights" in step.capabilities else ()):
+        if isinstance(weight, nn.Parameter):
+            alone.register_parameter(str(number), weight)
+    return alone
 
 
 def _parameters_of(step: Step) -> Iterable[Tensor]:

@@ -130,6 +130,9 @@ class ScriptStep(Step):
         own = self.own
         self._optimisers = checked_optimisers(own)
         modules, tensors = checked_parameters(own)
+        if not tensors:
+            groups = [group["params"] for optimiser in self._optimisers for group in optimiser.param_groups]
+            tensors = {f"{i}.{j}": weight for i, group in enumerate(groups) for j, weight in enumerate(group)}
         self.rates = Rates(self._optimisers) if Rates.all_have(self._optimisers) else None
         self._modules = modules or nn.Module()
         if modules is not None:

@@ -165,8 +165,27 @@ def test_a_name_that_says_what_the_step_does_not_compute_in_is_refused(precision
 
 def test_what_is_wrong_is_said_before_anything_is_measured():
     registered(batches=lambda self, device: [])
+    Bench(CPU).entry(case_in("whole").model_copy(update={"batch_size": 4}))  # which is skipped
     with pytest.raises(WorkloadError, match="batches"):
         Bench(CPU).check([case_in("whole")])
+
+
+def test_weights_that_only_an_optimiser_knows_are_weights():
+    registered()
+    work = Bench(CPU).work(case_in("whole"))
+    assert work.parameter_bytes == 4 * (4 * 16 + 16 + 16 + 1)
+    assert work.optimiser_bytes > 2 * work.parameter_bytes
+    assert work.saved_bytes == 4 * 8 * (4 + 16 + 1)  # the batch, what tanh makes, the difference
+
+
+def test_what_a_device_cannot_do_stops_nothing():
+    def build(self, precision, device):
+        raise Inapplicable("not here")
+
+    registered(build=build)
+    Bench(CPU).check([case_in("whole")])
+    with pytest.raises(Inapplicable, match="not here"):
+        Bench(CPU).speed(case_in("whole"))
 
 
 WRONG = {
