@@ -1,4 +1,4 @@
-"""The variants of the guide are measured at the first try, with what goes into a pull request; mistakes in one are a sentence."""
+"""The variants of the guide are measured at the first try, with what goes into a pull request; a mistake is one sentence."""
 
 import re
 import subprocess
