@@ -16,11 +16,14 @@ from mpcore.errors import source_line
 from mpcore.execution import CaptureError, Graph
 from mpcore.execution.graph import WARM_UP
 from mpcore.measure import Bench
+from mpcore.measure.finite import first_not_finite
 from mpcore.measure.observation import SKIPS_ALLOWED
-from mpcore.measure.requirements import numerics_limits
+from mpcore.measure.requirements import numerics_limits, requirements_of
+from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import random_loss
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.pure import FP64
+from mpcore.records import Case
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload, workloads
 
@@ -84,6 +87,12 @@ class Subject:
         except CaptureError as error:
             return f"in FP32, too, {error}; --mp-execution eager measures it"
         return None
+
+    def not_finite(self, learning_rate: float) -> str:
+        """What first is not finite in steps of the mode."""
+        case = Case(workload=self.workload.name, precision=self.mode.name, size="tiny")
+        setup = Setup(case, self.workload, self.device, requirements_of(case, self.workload, self.device))
+        return first_not_finite(setup, self.batch(), learning_rate, None)
 
     @functools.cached_property
     def draws(self) -> bool:

@@ -6,6 +6,7 @@ import torch
 from mpcore.contract.harness import Subject, at_the_optimiser, settle_scale
 from mpcore.measure.numerics import relative_error
 from mpcore.measure.observation import Observation, observe
+from mpcore.measure.tensors import with_a_gradient
 from mpcore.precision import precisions
 
 
@@ -13,10 +14,15 @@ def test_gradient_and_update_agree_with_fp32(subject: Subject) -> None:
     batch = subject.batch()
     theirs = observe(subject.step(precisions["fp32"]), batch, updates=1)
     ours = observe(subject.step(), batch, updates=1, learning_rate=theirs.learning_rate)
-    assert ours.made == theirs.made == 1
+    assert theirs.made == 1
+    assert ours.made == 1, subject.not_finite(theirs.learning_rate)
     assert abs(ours.loss - theirs.loss) <= 32 * subject.mode.roundoff() * abs(theirs.loss)
     assert relative_error(ours.gradients, theirs.gradients) <= 2 * subject.gradient_error
     assert set(ours.updates) == set(theirs.updates)
+    norms = {name: float(gradient.norm()) for name, gradient in theirs.gradients.items()}
+    reached = {name for name in with_a_gradient(norms, subject.mode.roundoff()) if norms[name]}
+    if not subject.mode.negative_control:
+        assert {name for name in reached if not ours.gradients[name].any()} == set(), "no gradient comes to these weights"
 
 
 def test_gradients_are_clipped_unscaled(subject: Subject) -> None:

@@ -230,8 +230,8 @@ class Bench:
         if self._yardstick is None or self._yardstick[0] != key:
             self._yardstick = None
             free_memory()
-            new_step = functools.partial(_fp64_step, self.workload(case), clipped, self.device, case.seed)
-            self._yardstick = key, Yardstick(new_step, batch)
+            step = TrainStep(self.workload(case), FP64(max_norm=clipped), self.device, seed=case.seed, dropout=False)
+            self._yardstick = key, Yardstick(step, batch)
         free_memory()
         return measure_numerics(self.setup(case), batch, self._yardstick[1], base)
 
@@ -320,7 +320,3 @@ class Bench:
             return None
         name = f"{case.precision} in {case.workload}"
         return f"this CPU emulates {name}: a step takes {times:.0f} times that of fp32; single steps run"
-
-
-def _fp64_step(workload: Workload, max_norm: float | None, device: torch.device, seed: int) -> TrainStep:
-    return TrainStep(workload, FP64(max_norm=max_norm), device, seed=seed, dropout=False)

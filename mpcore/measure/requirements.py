@@ -112,11 +112,12 @@ def numerics_limits(
     )
 
 
-def tensor_gradient_limit(rounding_error: float, roundoff: float, *, summed_in_format: bool) -> float:
+def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:
     """Cap of the relative error of one tensor's gradient, 1 at most: none may be off by its own size. rounding_error: what
-    rounding alone does to it. summed_in_format: whether a kernel adds it up in the format itself."""
+    rounding alone does to it. kinks: what activations on the other side of their kink may add. summed_in_format: whether a
+    kernel adds it up in the format itself."""
     summed = CPU_SUMMED_ROUNDOFFS * roundoff if summed_in_format else SUMMED_ROUNDOFFS * torch.finfo(torch.float32).eps / 2
-    return min(1.0, TENSOR_ROUNDINGS * rounding_error + TENSOR_ROUNDOFFS * roundoff + summed)
+    return min(1.0, TENSOR_ROUNDINGS * rounding_error + TENSOR_ROUNDOFFS * roundoff + kinks + summed)
 
 
 def variant_gradient_limit(base_error: float, rounding_error: float, factor: float) -> float:

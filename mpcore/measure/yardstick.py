@@ -31,16 +31,16 @@ class RoundingErrors:
 
 
 class Yardstick:
-    """What `new_step()`, a step in FP64 without dropout, does on `batch`.
+    """What `step`, a new one in FP64 without dropout, does on `batch`.
 
     observed: its loss, gradients and updates. layers: by weight, in the order of the forward pass, the class of its module.
     remark: what is to be known of its random numbers, None where it draws none. Raises what a step raises.
     """
 
-    def __init__(self, new_step: Callable[[], TrainStep], batch: Batch) -> None:
-        self._new_step = new_step
+    def __init__(self, step: TrainStep, batch: Batch) -> None:
+        self._step = step
         self._batch = batch
-        step = new_step()
+        self._start = {tensor: tensor.detach().clone() for tensor in (*step.model.parameters(), *step.model.buffers())}
         with _called(step.model) as called:
             self.observed: Observation = observe(step, batch)
         self.layers = _layers(step.model, called)
@@ -67,17 +67,28 @@ class Yardstick:
 
     @functools.cached_property
     def _first_updates(self) -> dict[str, Tensor]:
-        return observe(self._new_step(), self._batch, updates=1, learning_rate=self.observed.learning_rate).updates
+        return observe(self._renewed(), self._batch, updates=1, learning_rate=self.observed.learning_rate).updates
+
+    def _renewed(self) -> TrainStep:
+        """The step as it was when it was new: to build one takes longer than to run it."""
+        with torch.no_grad():
+            for tensor, value in self._start.items():
+                tensor.copy_(value)
+        self._step.precision.optimiser.state.clear()
+        return self._step
 
     def _rounded(self, digits: int, seed: int) -> Observation:
         """One step. Its weights are rounded, too; their update is not."""
-        step, rounding = self._new_step(), Rounded(digits, seed=seed)
+        step, rounding = self._renewed(), Rounded(digits, seed=seed)
         for weight in step.model.parameters():
             if weight.dtype == torch.float64:
                 rounding.round_(weight.data)
-        step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
-        with rounding:
-            return observe(step, self._batch, updates=1, learning_rate=self.observed.learning_rate)
+        hook = step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
+        try:
+            with rounding:
+                return observe(step, self._batch, updates=1, learning_rate=self.observed.learning_rate)
+        finally:
+            hook.remove()
 
 
 def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:

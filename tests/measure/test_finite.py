@@ -23,7 +23,7 @@ def failures(dots, cpu):
     def failures(name):
         batch = dots.split("train", cpu).rows(slice(32))
         case = Case(workload="dots", precision=name, size="tiny")
-        yardstick = Yardstick(lambda: TrainStep(dots, FP64(), cpu, dropout=False), batch)
+        yardstick = Yardstick(TrainStep(dots, FP64(), cpu, dropout=False), batch)
         setup = Setup(case, dots, cpu, requirements_of(case, dots, cpu))
         return [check.sentence for check in checks(measure_numerics(setup, batch, yardstick)) if not check.passed]
 

@@ -22,7 +22,7 @@ def plain(dots):
 
 def yardstick(workload, cpu):
     batch = workload.split("train", cpu).rows(slice(32))
-    return Yardstick(lambda: TrainStep(workload, FP64(), cpu, dropout=False), batch)
+    return Yardstick(TrainStep(workload, FP64(), cpu, dropout=False), batch)
 
 
 def observed(workload, precision, cpu, **options):

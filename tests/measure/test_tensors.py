@@ -52,7 +52,7 @@ def net(dots, monkeypatch):
 def measured(workload, name, cpu):
     batch = workload.split("train", cpu).rows(slice(32))
     case = Case(workload="dots", precision=name, size="tiny")
-    yardstick = Yardstick(lambda: TrainStep(workload, FP64(), cpu, dropout=False), batch)
+    yardstick = Yardstick(TrainStep(workload, FP64(), cpu, dropout=False), batch)
     return measure_numerics(Setup(case, workload, cpu, requirements_of(case, workload, cpu)), batch, yardstick)
 
 
