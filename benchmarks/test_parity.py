@@ -1,5 +1,6 @@
-"""Is our step as fast as what people train with, and how much faster as a graph? The same model, data, optimiser and mode
-through a plain PyTorch loop, Lightning Fabric, Accelerate and transformers' Trainer.
+"""Is our step as fast as what people train with, and how much faster as a graph? The same model, data, recipe and mode through
+a plain PyTorch loop, Lightning Fabric, Accelerate and transformers' Trainer; or, with `--mp-trainer`, those of any trainer
+against theirs.
 
 Run on request, with `-m parity` or by the name of this file: it compares with others, and stops no merge by itself.
 """

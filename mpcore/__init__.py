@@ -1,7 +1,7 @@
 """A performance-regression suite for mixed-precision training in PyTorch.
 
-from mpcore import Workload, OwnStep, Precision, Variant, register    # to bring a model, a step, a mode, or a kernel
-from mpcore import load                                               # saved runs as one pandas frame
+from mpcore import Workload, OwnStep, Precision, Variant, Trainer, register    # to bring something of one's own
+from mpcore import load                                                        # saved runs as one pandas frame
 """
 
 import importlib
@@ -18,6 +18,7 @@ LAZY = {
     "OwnStep": "mpcore.workloads",
     "Precision": "mpcore.precision",
     "Variant": "mpcore.precision",
+    "Trainer": "mpcore.trainers",
 }
 """Imported once they are asked for: whoever reads saved runs needs no torch."""
 
@@ -32,14 +33,15 @@ def load(paths: str | Path | Iterable[str | Path]) -> "pd.DataFrame":
 
 
 def register(cls: C) -> C:
-    """Class decorator for a workload, a step or a mode of one's own. Returns `cls`. Raises ValueError for any other class, and
-    for one that lacks a name, a method or an attribute."""
+    """Class decorator for a workload, a step, a mode or a trainer of one's own. Returns `cls`. Raises ValueError for any other
+    class, and for one that lacks a name, a method or an attribute."""
     from mpcore.precision import precisions
+    from mpcore.trainers import trainers
     from mpcore.workloads import workloads
 
-    registries = [registry for registry in (workloads, precisions) if issubclass(cls, registry.base)]
+    registries = [registry for registry in (workloads, precisions, trainers) if issubclass(cls, registry.base)]
     if not registries:
-        expected = "a subclass of Workload, of OwnStep or of Precision"
+        expected = "a subclass of Workload, of OwnStep, of Precision or of Trainer"
         raise ValueError(f"{cls.__qualname__} cannot be registered: expected {expected}")
     return registries[0].register(cls)
 
@@ -50,4 +52,4 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(LAZY[name]), name)
 
 
-__all__ = ["OwnStep", "Precision", "Variant", "Workload", "load", "register"]
+__all__ = ["OwnStep", "Precision", "Trainer", "Variant", "Workload", "load", "register"]

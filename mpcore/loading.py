@@ -1,4 +1,4 @@
-"""Files of a user's own, that register workloads or modes."""
+"""Files of a user's own, that register workloads, modes or trainers."""
 
 import importlib.util
 import sys
@@ -16,17 +16,19 @@ def load(path: Path) -> None:
     nothing."""
     from mpcore.errors import cause
     from mpcore.precision import precisions  # with its modes: a name that is taken is taken by one of these
+    from mpcore.trainers import trainers
     from mpcore.workloads import workloads
 
+    registries = workloads, precisions, trainers
     name = f"mp_load_{path.stem}"
     if str(path) == getattr(sys.modules.get(name), "__file__", None):
         return
     if not path.is_file() or path.suffix != ".py":
         what = "expected" if path.exists() else "there is no such file; expected"
-        raise NoFile(f"--mp-load {str(path)!r}: {what} a Python file that registers a workload or a mode")
+        raise NoFile(f"--mp-load {str(path)!r}: {what} a Python file that registers a workload, a mode or a trainer")
     if name in sys.modules:
         raise SelectionError(f"--mp-load {str(path)!r}: {sys.modules[name].__file__} has the same name; rename one of them")
-    before = len(workloads.names()) + len(precisions.names())
+    before = [registry.names() for registry in registries]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -38,5 +40,6 @@ def load(path: Path) -> None:
         raise SelectionError(f"--mp-load {path.name}, line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise SelectionError(f"--mp-load {path.name}: {cause(error)}") from error
-    if len(workloads.names()) + len(precisions.names()) == before:
-        raise SelectionError(f"--mp-load {path.name} registers nothing: expected @workloads.register or @precisions.register")
+    if [registry.names() for registry in registries] == before:
+        expected = "@workloads.register, @precisions.register or @trainers.register"
+        raise SelectionError(f"--mp-load {path.name} registers nothing: expected {expected}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mpcore.loading import NoFile, load
-from mpcore.records import Case, Selection, Size
+from mpcore.records import OWN_TRAINER, Case, Selection, Size
 from mpcore.selection import ALL, SelectionError
 
 if TYPE_CHECKING:
@@ -57,21 +57,30 @@ def cases(
     for workload in workloads_of(selection) if workloads is None else workloads:
         axes = itertools.product(
             selection.batch_sizes or (None,),
-            selection.executions or (_usual_execution(workload, size, device),),
+            _made_and_run(workload, selection, device),
             _precisions_in(workload, selection),
         )
-        for batch_size, execution, precision in axes:
-            case = Case(workload=workload, precision=precision, execution=execution, size=size, batch_size=batch_size)
+        for batch_size, (trainer, execution), precision in axes:
+            case = Case(
+                workload=workload,
+                precision=precision,
+                trainer=trainer,
+                execution=execution,
+                size=size,
+                batch_size=batch_size,
+            )
             yield case, _unsupported(case, device)
 
 
 def _unsupported(case: Case, device: "torch.device") -> str | None:
-    """Why `device` cannot run it, or its own step is not made for it."""
+    """Why `device` cannot run it, or its trainer or its own step is not made for it."""
     from mpcore.workloads import OwnStep
 
     registries = _registries()
     entry, precisions = registries["workloads"][case.workload], registries["precisions"]
     if issubclass(entry, OwnStep):
+        if case.trainer != OWN_TRAINER:
+            return f"{case.workload} is a step that exists already: no trainer makes it"
         if case.precision not in entry.precisions:
             return f"{case.workload} has no {case.precision}: its build() understands {', '.join(entry.precisions)}"
         if case.batch_size is not None:
@@ -81,8 +90,19 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
     elif case.precision not in precisions.names():
         return f"{case.precision} is a precision of own steps only"
     known = [precisions[case.precision]] if case.precision in precisions.names() else []
-    reasons = (each.unsupported(device) for each in [registries["executions"][case.execution], *known])
-    return next((reason for reason in reasons if reason), None)
+    found = [each.unsupported(device) for each in [registries["executions"][case.execution], *known]]
+    found.append(registries["trainers"][case.trainer].unsupported(case.precision, case.execution, device))
+    return next((reason for reason in found if reason), None)
+
+
+def _made_and_run(workload: str, selection: Selection, device: "torch.device") -> list[tuple[str, str]]:
+    """By which trainers, and how each is executed. What another trainer makes is run as it runs it, unless it is said how."""
+    usual = _usual_execution(workload, size_of(selection, device), device)
+    return [
+        (trainer, execution)
+        for trainer in trainers_of(selection)
+        for execution in selection.executions or (usual if trainer == OWN_TRAINER else "eager",)
+    ]
 
 
 def _precisions_in(workload: str, selection: Selection) -> list[str]:
@@ -125,9 +145,10 @@ def possible() -> Iterator[str]:
     """The names of all cases that can be selected, in batches of the workload's own size."""
     registries = _registries()
     for workload in registries["workloads"].names():
-        names = _precisions_in(workload, Selection(precisions=(ALL,))), registries["executions"].names()
-        for precision, execution, size in itertools.product(*names, get_args(Size)):
-            yield Case(workload=workload, precision=precision, execution=execution, size=size).id
+        names = [_precisions_in(workload, Selection(precisions=(ALL,)))]
+        names += [registries[axis].names() for axis in ("trainers", "executions")]
+        for precision, trainer, execution, size in itertools.product(*names, get_args(Size)):
+            yield Case(workload=workload, precision=precision, trainer=trainer, execution=execution, size=size).id
 
 
 def workloads_of(selection: Selection) -> list[str]:
@@ -145,6 +166,19 @@ def precisions_of(selection: Selection, *, on_request: bool = False) -> list[str
         return precisions.names()
     default = (name for name in precisions.names() if on_request or not precisions[name].on_request)
     return list(selection.precisions or default)
+
+
+def trainers_of(selection: Selection) -> list[str]:
+    """Those that are named, or mpcore alone."""
+    if ALL in selection.trainers:
+        return _registries()["trainers"].names()
+    return list(selection.trainers) or [OWN_TRAINER]
+
+
+def packages_of(selection: Selection) -> list[str]:
+    """What its trainers are made of, whose versions are recorded."""
+    trainers = _registries()["trainers"]
+    return [package for name in trainers_of(selection) for package in trainers[name].packages]
 
 
 def size_of(selection: Selection, device: "torch.device") -> Size:
@@ -185,6 +219,7 @@ def _registries() -> dict[str, Any]:
     """By the field of a Selection that names what is in it."""
     from mpcore.execution import executions
     from mpcore.precision import precisions
+    from mpcore.trainers import trainers
     from mpcore.workloads import workloads
 
-    return {"workloads": workloads, "precisions": precisions, "executions": executions}
+    return {"workloads": workloads, "precisions": precisions, "trainers": trainers, "executions": executions}

@@ -83,8 +83,13 @@ def _listed(noun: str, names: list[str]) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    """`from mpcore.registry import workloads, precisions`: where people's files look for them."""
-    packages = {"workloads": "mpcore.workloads", "precisions": "mpcore.precision", "executions": "mpcore.execution"}
+    """`from mpcore.registry import workloads, precisions, trainers`: where people's files look for them."""
+    packages = {
+        "workloads": "mpcore.workloads",
+        "precisions": "mpcore.precision",
+        "trainers": "mpcore.trainers",
+        "executions": "mpcore.execution",
+    }
     if name not in packages:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(packages[name]), name)

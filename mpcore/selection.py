@@ -13,7 +13,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "action": "append",
         "default": [],
-        "help": "a Python file that registers workloads or modes of your own; may be repeated",
+        "help": "a Python file that registers workloads, modes or trainers of your own; may be repeated",
     },
     "--mp-workload": {
         "metavar": "NAMES",
@@ -24,13 +24,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "precision modes, separated by commas, or all (default: fp32, tf32, fp16-amp, bf16-amp, fp16-manual, "
         "bf16-manual, bf16-true and your own)",
     },
+    "--mp-trainer": {
+        "metavar": "NAMES",
+        "help": "who makes the step: mpcore, plain, fabric, accelerate, huggingface or your own, separated by commas, or all "
+        "(default: mpcore)",
+    },
     "--mp-batch": {
         "metavar": "SIZES",
         "help": "sizes of a batch, separated by commas (default: that of the workload's recipe)",
     },
     "--mp-execution": {
         "metavar": "NAMES",
-        "help": "eager, graph, compile, separated by commas (default: graph on a GPU, eager on a CPU)",
+        "help": "eager, graph, compile, separated by commas (default: graph on a GPU, eager on a CPU; eager by other trainers "
+        "than mpcore)",
     },
     "--mp-size": {"choices": ("tiny", "full"), "help": "size of the models (default: full on a GPU, tiny on a CPU)"},
     "--mp-device": {"metavar": "DEVICE", "help": "cpu, cuda or cuda:1 (default: cuda where there is one)"},
@@ -70,6 +76,7 @@ def selection_of(options: argparse.Namespace) -> Selection:
     return Selection(
         workloads=tuple(names(options, "mp_workload")),
         precisions=tuple(names(options, "mp_precision")),
+        trainers=tuple(names(options, "mp_trainer")),
         executions=tuple(names(options, "mp_execution")),
         size=options.mp_size,
         batch_sizes=tuple(_batch_sizes(names(options, "mp_batch"))),

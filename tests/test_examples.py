@@ -66,6 +66,14 @@ def test_a_step_of_the_guide_is_measured_at_the_first_try(files, file, name):
     assert f"{name}: its step is its own: what is compared with FP64, or must predict, comes in as a Workload" in done.stdout
 
 
+def test_a_trainer_of_the_guide_is_measured_at_the_first_try(files):
+    chosen = "--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp", "--mp-device", "cpu", "--mp-size", "tiny"
+    done = run("benchmarks", "--mp-load", files["my_trainer.py"], "--mp-trainer", "our-stack", *chosen, "--mp-accuracy", "all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ncf-movielens (tiny, eager, by our-stack" in done.stdout
+    assert "8 passed" in done.stdout
+
+
 def test_a_step_of_the_guide_is_accepted_and_judged_against_that(files, tmp_path):
     def measured(file):
         selected = "--mp-load", files["my_step.py"], "--mp-workload", "letters", "--mp-precision", "fp32,bf16-amp"
@@ -319,5 +327,6 @@ def test_a_mistake_fails_its_case_without_a_traceback(files):
 
 @pytest.mark.parametrize("name", ["nowhere.py", "benchmarks"])
 def test_a_file_that_is_none_is_named(name):
-    with pytest.raises(SelectionError, match=f"{name}': .*expected a Python file that registers a workload or a mode"):
+    expected = "expected a Python file that registers a workload, a mode or a trainer"
+    with pytest.raises(SelectionError, match=f"{name}': .*{expected}"):
         load(Path(name))

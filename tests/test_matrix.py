@@ -36,6 +36,39 @@ def test_cases_are_all_combinations_with_the_reason_where_one_cannot_run():
     assert [reason is None for _, reason in found] == [True, False] * 2
 
 
+def test_trainers_are_an_axis_of_their_own_and_are_run_as_they_run():
+    selection = Selection(workloads=("bert-imdb",), precisions=("fp32", "fp16-manual"), trainers=("plain", "mpcore"))
+    found = dict(cases(selection, torch.device("cuda")) if torch.cuda.is_available() else cases(selection, CPU))
+    how = "graph" if torch.cuda.is_available() else "eager"
+    assert [case.id.replace("-full", "-tiny") for case in found] == [
+        *("bert-imdb-fp32-eager-tiny-by-plain", "bert-imdb-fp16-manual-eager-tiny-by-plain"),
+        *(f"bert-imdb-fp32-{how}-tiny", f"bert-imdb-fp16-manual-{how}-tiny"),
+    ]
+    assert list(found.values()) == [None, "plain PyTorch has no fp16-manual", None, None]
+
+
+def test_without_names_mpcore_makes_the_step():
+    assert {case.trainer for case, _ in cases(Selection(), CPU)} == {"mpcore"}
+
+
+def test_all_trainers_are_all_that_are_registered():
+    found = {case.trainer for case, _ in cases(Selection(workloads=("bert-imdb",), trainers=("all",)), CPU)}
+    assert found == {"mpcore", "plain", "fabric", "accelerate", "huggingface"}
+
+
+def test_an_execution_that_a_trainer_does_not_name_is_a_reason():
+    selection = Selection(workloads=("bert-imdb",), precisions=("fp32",), trainers=("plain",), executions=("compile",))
+    ((_, reason),) = cases(selection, CPU)
+    assert reason == "plain PyTorch does not say that its step can be run by compile"
+
+
+def test_a_trainer_that_is_not_there_is_refused():
+    _, unknown = resolve(Selection(trainers=("lightning",)))
+    assert unknown == {
+        "trainers lightning": "unknown trainer 'lightning'; known are mpcore, plain, fabric, accelerate, huggingface"
+    }
+
+
 def test_those_of_a_test_are_its_own():
     assert {case.workload for case, _ in cases(Selection(), CPU, ["bert-s128"])} == {"bert-s128"}
 

@@ -45,6 +45,13 @@ def attention():
     return hasattr(BertConfig(), "_attn_implementation")
 
 
+def count_of_gpus():
+    from transformers import TrainingArguments
+
+    arguments = TrainingArguments(use_cpu=True)
+    return arguments.n_gpu == arguments._n_gpu
+
+
 def fingerprint():
     from datasets import Dataset
 
@@ -82,6 +89,7 @@ APIS = {
     "_amp_update_scale_": lambda: torch._amp_update_scale_,
     "_found_inf_per_device": lambda: SCALER._found_inf_per_device,
     "_get_scale_async": lambda: SCALER._get_scale_async,
+    "_per_optimizer_states": lambda: SCALER._per_optimizer_states is not None,
     "_apply": lambda: nn.Linear(1, 1)._apply,
     "_reversed_padding_repeated_twice": lambda: nn.Conv2d(1, 1, 1)._reversed_padding_repeated_twice is not None,
     "_scaled_dot_product_flash_attention_for_cpu": lambda: torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
@@ -97,6 +105,7 @@ APIS = {
     "_shared_state": accelerator_shared_state,
     "_run_epoch": trainer_epoch,
     "_attn_implementation": attention,
+    "_n_gpu": count_of_gpus,
     "_fingerprint": fingerprint,
     "_arg2fixturedefs": fixture_definitions,
 }

@@ -23,12 +23,13 @@ def test_nothing_named_is_the_default():
 def test_each_option_names_something():
     named = parsed(
         "--mp-workload", "bert-imdb, unet-membrane,bert-imdb", "--mp-precision", "fp32,all", "--mp-execution", "graph",
-        "--mp-size", "full", "--mp-batch", "64,256", "--mp-device", "cuda:1", "--mp-data", "hub",
+        "--mp-trainer", "plain, mine", "--mp-size", "full", "--mp-batch", "64,256", "--mp-device", "cuda:1", "--mp-data", "hub",
         "--mp-load", "a.py", "--mp-load", "b.py",
     )  # fmt: skip
     assert named == Selection(
         workloads=("bert-imdb", "unet-membrane"),
         precisions=("fp32", "all"),
+        trainers=("plain", "mine"),
         executions=("graph",),
         size="full",
         batch_sizes=(64, 256),
@@ -62,6 +63,12 @@ def test_help_names_the_modes_that_are_measured_by_default():
 
     default = [name for name in precisions.names() if not precisions[name].on_request]
     assert f"(default: {', '.join(default)} and your own)" in OPTIONS["--mp-precision"]["help"]
+
+
+def test_help_names_the_trainers():
+    from mpcore.trainers import trainers
+
+    assert f": {', '.join(trainers.names())} or your own" in OPTIONS["--mp-trainer"]["help"]
 
 
 def test_help_names_the_executions():

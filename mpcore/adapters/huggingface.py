@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from typing import Any, ClassVar
 
@@ -33,57 +33,64 @@ class TrainerStep(OwnStep):
         nothing is saved, logged or evaluated between steps."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
-        from accelerate.state import AcceleratorState
-
         if (precision, device.type) == ("fp16-amp", "cpu"):
             raise Inapplicable("Accelerate computes in FP32 on a CPU where it is told FP16")
         trainer = self.trainer(use_cpu=device.type == "cpu", **self.modes.get(precision, {}), **NEVER)
-        if not hasattr(trainer, "_run_epoch"):
-            raise Inapplicable(f"transformers {metadata.version('transformers')} has no loop of single updates: upgrade it")
         if trainer.args.n_gpu > 1:
             raise WorkloadError(f"{self.name}: its Trainer spreads a step over {trainer.args.n_gpu} GPUs: show it one")
-        self._losses: list[Tensor] = []
-        self._trainer, self._loader = trainer, _prepared(trainer)
-        trainer.training_step = self._kept(trainer.training_step)
-        shared = dict(AcceleratorState._shared_state)  # private API
-        start = time.time()
-
-        def step(batch: list[Any]) -> Tensor:
-            """Of the Trainer's loop an epoch of one update."""
-            self._losses.clear()
-            AcceleratorState._shared_state.update(shared)  # private API; that of the Trainer made last, otherwise
-            trainer.control.should_training_stop = False  # though its schedule may be over
-            trainer._run_epoch(  # private API
-                model=trainer.model_wrapped,
-                epoch=0,
-                train_dataloader=batch,
-                steps_in_epoch=len(batch),
-                num_update_steps_per_epoch=1,
-                trial=None,
-                ignore_keys_for_eval=None,
-                start_time=start,
-                resume_from_checkpoint=None,
-                epochs_trained=0,
-                steps_trained_in_current_epoch=0,
-            )
-            return torch.stack(self._losses).sum() if len(self._losses) > 1 else self._losses[0]
-
-        return step
+        self._updates = Updates(trainer)
+        return self._updates
 
     def batches(self, device: torch.device) -> Iterable[Any]:
-        parts = self._trainer.args.gradient_accumulation_steps
+        parts = self._updates.trainer.args.gradient_accumulation_steps
         loaded: list[Any] = []
-        for part in self._loader:
+        for part in self._updates.loader:
             loaded.append(part)
             if len(loaded) == parts:
                 yield loaded
                 loaded = []
 
     def optimisers(self) -> Any:
-        return self._trainer.optimizer
+        return self._updates.trainer.optimizer
 
     def parameters(self) -> nn.Module:
-        return self._trainer.model
+        module: nn.Module = self._updates.trainer.model
+        return module
+
+
+class Updates:
+    """The updates of a Trainer's own loop, one by one, once all is prepared for the first. loader: its own. Raises Inapplicable
+    for a version of transformers whose loop makes no single updates."""
+
+    def __init__(self, trainer: Any) -> None:
+        if not hasattr(trainer, "_run_epoch"):
+            raise Inapplicable(f"transformers {metadata.version('transformers')} has no loop of single updates: upgrade it")
+        self.trainer = trainer
+        self.loader = _prepared(trainer)
+        self._losses: list[Tensor] = []
+        trainer.training_step = self._kept(trainer.training_step)
+        self._own_mode = held_mode()
+        self._start = time.time()
+
+    def __call__(self, parts: Sequence[Any]) -> Tensor:
+        """An epoch of one update, over the parts of a batch. Returns its loss."""
+        self._losses.clear()
+        self._own_mode()
+        self.trainer.control.should_training_stop = False  # though its schedule may be over
+        self.trainer._run_epoch(  # private API
+            model=self.trainer.model_wrapped,
+            epoch=0,
+            train_dataloader=parts,
+            steps_in_epoch=len(parts),
+            num_update_steps_per_epoch=1,
+            trial=None,
+            ignore_keys_for_eval=None,
+            start_time=self._start,
+            resume_from_checkpoint=None,
+            epochs_trained=0,
+            steps_trained_in_current_epoch=0,
+        )
+        return torch.stack(self._losses).sum() if len(self._losses) > 1 else self._losses[0]
 
     def _kept(self, training_step: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """With its losses, which are shares of that of the whole update."""
@@ -94,6 +101,15 @@ class TrainerStep(OwnStep):
             return loss
 
         return kept
+
+
+def held_mode() -> Callable[[], None]:
+    """Accelerate has one mode a process: that of whoever was made last. What is returned makes the present one hold again."""
+    from accelerate.state import AcceleratorState
+
+    state = AcceleratorState._shared_state  # private API
+    held = dict(state)
+    return lambda: state.update(held)
 
 
 class _Ready(Exception):

@@ -57,10 +57,10 @@ def probe(device: torch.device) -> Hardware:
     )
 
 
-def software() -> dict[str, str]:
-    """Versions by name; what is not installed is left out."""
+def software(*others: str) -> dict[str, str]:
+    """Versions by name, of the packages that count and of `others`; what is not installed is left out."""
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *others):
         with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     versions["torch"] = torch.__version__

@@ -330,7 +330,7 @@ def _check(
         status=status,
         value=value,
         limit=limit,
-        sentence=f"{record.case.workload}: {sentence}",
+        sentence=f"{record.case.subject}: {sentence}",
     )
 
 

@@ -203,6 +203,6 @@ def _regression(
         status=status,
         value=value,
         limit=limit,
-        sentence=f"{record.case.workload}: {sentence}",
+        sentence=f"{record.case.subject}: {sentence}",
         **as_ratio(change),
     )

@@ -142,7 +142,7 @@ def _regression(
 
 
 def _subject(step: Step) -> str:
-    return f"{step.after.case.workload}: a step of {step.after.case.precision}"
+    return f"{step.after.case.subject}: a step of {step.after.case.precision}"
 
 
 def _less_is_better(before: int, after: int) -> RegressionStatus:

@@ -14,7 +14,7 @@ from mpcore.measure.setup import Setup
 from mpcore.records import Quality, Scores, Training
 from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import Diverged, Progress, fit
-from mpcore.training.step import TrainStep
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.workloads.checked import checked_picture, dummy_score
 
 CURVE_POINTS = 100
@@ -36,13 +36,13 @@ def measure_accuracy(
     warm_up(setup.train_step(), splits)
     trainings: list[Training] = []
     picture: str | None = None
-    step: TrainStep | None
+    step: WorkloadStep | None
     for number, seed in enumerate(seeds, 1):
         step = None  # or it would stand beside the next
         free_memory()
         step = setup.of_seed(seed).train_step()
         reporter = progress(f"{setup.case.id}, training {number} of {len(seeds)}") if progress else None
-        trainings.append(_train(step, splits, seed, reporter))
+        trainings.append(_train(setup, step, splits, seed, reporter))
         if number == 1:
             picture = _picture(step, splits["test"])
     workload = setup.modelled
@@ -61,7 +61,7 @@ def measure_accuracy(
     return quality if reference else quality.model_copy(update={"reference": quality.scores})
 
 
-def warm_up(step: TrainStep, splits: Mapping[str, Split]) -> None:
+def warm_up(step: WorkloadStep, splits: Mapping[str, Split]) -> None:
     """Loads every kernel once, so that the first training is timed like the others; its step is thrown away."""
     size = step.workload.recipe.batch_size
     for _ in range(2):
@@ -69,11 +69,11 @@ def warm_up(step: TrainStep, splits: Mapping[str, Split]) -> None:
     evaluate(step, splits["test"])
 
 
-def _train(step: TrainStep, splits: Mapping[str, Split], seed: int, progress: Progress | None) -> Training:
+def _train(setup: Setup, step: WorkloadStep, splits: Mapping[str, Split], seed: int, progress: Progress | None) -> Training:
     try:
         trained = fit(step, splits["train"], splits["test"], seed=seed, progress=progress)
     except Diverged as diverged:
-        if not step.precision.negative_control:
+        if not setup.requirements.negative_control:
             raise
         trained = diverged.fit
     tested = evaluate(step, splits["test"])
@@ -88,13 +88,13 @@ def _train(step: TrainStep, splits: Mapping[str, Split], seed: int, progress: Pr
         confusion=tested.confusion,
         steps_per_point=per_point,
         losses=means(trained.losses, per_point),
-        loss_scales=means(trained.loss_scales, per_point) if step.precision.loss_scale is not None else (),
+        loss_scales=means(trained.loss_scales, per_point) if step.loss_scale is not None else (),
         skipped_steps=trained.skipped_steps,
         diverged=trained.diverged,
     )
 
 
-def _picture(step: TrainStep, split: Split) -> str | None:
+def _picture(step: WorkloadStep, split: Split) -> str | None:
     """A PNG as base64, of the first sample of `split`."""
     batch = next(split.batches(step.workload.recipe.batch_size))
     step.model.eval()

@@ -23,7 +23,7 @@ from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.parity import step_parity, training_parity
-from mpcore.measure.requirements import requirements_of
+from mpcore.measure.requirements import can_run, requirements_of
 from mpcore.measure.setup import Setup, TimingSetup, modelled
 from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
@@ -31,8 +31,8 @@ from mpcore.measure.work import measure_work
 from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
-from mpcore.trainers import HuggingFace, StepTrainer
+from mpcore.records import OWN_TRAINER, Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
+from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Entry, OwnStep, Workload, workloads
@@ -183,7 +183,7 @@ class Bench:
         if case not in self._trainings:
             setup = self.setup(case, pretrained=True)
             entry = setup.workload
-            first = case.in_precision(entry.reference if isinstance(entry, OwnStep) else self._base(case) or "fp32")
+            first = self._made(case.in_precision(entry.reference if isinstance(entry, OwnStep) else self._base(case) or "fp32"))
             reference = None if case == first else self.accuracy(first).scores
             if isinstance(entry, OwnStep):
                 self._trainings[case] = measure_curves(setup, self._seeds, reference, self.progress)
@@ -199,11 +199,11 @@ class Bench:
             self._numerics[case] = self._new_numerics(case, self.numerics(case.in_precision(base)) if base else None)
         return self._numerics[case]
 
-    def step_parity(self, case: Case, trainer: type[StepTrainer], at_least: float) -> Parity:
-        """at_least: how many times as fast as the trainer's step ours must be."""
+    def step_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
+        """at_least: how many times as fast as the trainer's step that of the case must be."""
         return self._required(step_parity(self.timing_setup(case), trainer), at_least)
 
-    def training_parity(self, case: Case, trainer: type[HuggingFace], at_least: float) -> Parity:
+    def training_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
         setup = self.setup(case, pretrained=True)
         return self._required(training_parity(setup, self._splits(setup.modelled, self.device), trainer), at_least)
 
@@ -226,7 +226,7 @@ class Bench:
     def _new_numerics(self, case: Case, base: Numerics | None) -> Numerics:
         batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
         clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
-        key = case.in_precision(FP64.name).id, clipped
+        key = case.in_precision(FP64.name).model_copy(update={"trainer": OWN_TRAINER}).id, clipped
         if self._yardstick is None or self._yardstick[0] != key:
             self._yardstick = None
             free_memory()
@@ -243,15 +243,19 @@ class Bench:
         return self.device.type == "cuda" and case.execution != Eager.name
 
     def _references(self, case: Case) -> list[str]:
-        """The modes that `case` is timed against: the references before it that the device can run."""
+        """The modes that `case` is timed against: the references before it that can be run."""
         before = itertools.takewhile(lambda name: name != case.precision, self._reference_names(case))
-        return [name for name in before if name not in precisions.names() or not precisions[name].unsupported(self.device)]
+        return [name for name in before if can_run(case.in_precision(name), self.device)]
 
     def _reference_names(self, case: Case) -> list[str]:
         entry = self.entry(case)
         if not isinstance(entry, OwnStep):
             return list(REFERENCES)
         return [name for name in entry.precisions if name in (*REFERENCES, *entry.must_beat, entry.reference)]
+
+    def _made(self, case: Case) -> Case:
+        """By its trainer, or by mpcore where that has no such mode."""
+        return case if can_run(case, self.device) else case.model_copy(update={"trainer": OWN_TRAINER})
 
     def _reference(self, case: Case) -> Reference | None:
         """A case that others are compared with; None, once and for all, where it fails."""
@@ -313,10 +317,10 @@ class Bench:
         eager = self.timing_setup(case.model_copy(update={"execution": Eager.name}))
         if isinstance(eager.workload, OwnStep) and "fp32" not in eager.workload.precisions:
             return None
-        reference = self.setup(eager.case.in_precision("fp32"))
+        reference = self.setup(self._made(eager.case.in_precision("fp32")))
         step = eager.build()
         times = slowdown_of(step, reference.build(), eager.batches_of(step)[0])
         if times < EMULATED:
             return None
-        name = f"{case.precision} in {case.workload}"
+        name = f"{case.precision} in {case.subject}"
         return f"this CPU emulates {name}: a step takes {times:.0f} times that of fp32; single steps run"

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
-from mpcore.precision import Precision
 from mpcore.precision.casting import cast_floats
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.step import seed_everything
 
 SEED = 0
@@ -54,19 +54,13 @@ def _dtype_of(name: str, args: Any) -> torch.dtype:
 
 
 @contextmanager
-def same_numbers(precision: Precision) -> Iterator[None]:
-    """Within it, each part of a step of `precision` draws the same numbers: the generators of torch, NumPy and Python start
+def same_numbers(step: WorkloadStep) -> Iterator[None]:
+    """Within it, each part of a step draws the same numbers: the generators of torch, NumPy and Python start
     from one seed before each, and what is drawn is the same in every format. Not for a step that is captured, in which no
     generator can be set."""
-    forward = precision.forward
-
-    def from_one_seed() -> Any:
-        seed_everything(SEED)
-        return forward()
-
-    vars(precision)["forward"] = from_one_seed
+    vars(step)["before_loss"] = lambda: seed_everything(SEED)
     try:
         with DrawnInFP32():
             yield
     finally:
-        del vars(precision)["forward"]
+        del vars(step)["before_loss"]

@@ -7,10 +7,11 @@ import torch
 from mpcore.execution.graph import CaptureError
 from mpcore.measure.memory import free_memory
 from mpcore.precision import PrecisionError
+from mpcore.trainers import TrainerError
 from mpcore.training.loop import Diverged
 from mpcore.workloads import WorkloadError
 
-CASE_ERRORS = (CaptureError, Diverged, PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError)
+CASE_ERRORS = (CaptureError, Diverged, PrecisionError, TrainerError, WorkloadError, torch.cuda.OutOfMemoryError)
 
 
 def one_sentence(failed: BaseException) -> str:

@@ -14,6 +14,7 @@ from mpcore.measure.draws import same_numbers
 from mpcore.measure.observation import SKIPS_ALLOWED, UPDATES, Observation
 from mpcore.measure.setup import Setup
 from mpcore.precision import precisions
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.step import TrainStep
 
 FORMATS = {torch.float16: "FP16", torch.bfloat16: "BF16", torch.float32: "FP32"}
@@ -60,20 +61,20 @@ def first_not_finite(setup: Setup, batch: Batch, learning_rate: float, loss_scal
     return f"{place}{scaled} is not finite in {name}; in FP32 it is {_brief(largest)} at most"
 
 
-def _followed(step: TrainStep, batch: Batch, learning_rate: float, loss_scale: float | None) -> Place | None:
-    step.precision.set_learning_rate(learning_rate)
-    if loss_scale is not None and step.precision.loss_scale is not None:
-        step.precision.loss_scale.fill_(loss_scale)
+def _followed(step: WorkloadStep, batch: Batch, learning_rate: float, loss_scale: float | None) -> Place | None:
+    step.set_learning_rate(learning_rate)
+    if loss_scale is not None and step.loss_scale is not None:
+        step.loss_scale.fill_(loss_scale)
     found: list[Place] = []
 
     def look(place: Place, tensors: list[Tensor]) -> None:
         if not found and not all(bool(tensor.isfinite().all()) for tensor in tensors):
             found.append(place)
 
-    with _watched(step, look), same_numbers(step.precision):
+    with _watched(step, look), same_numbers(step):
         for _ in range(UPDATES):
             step.launch(batch)
-            for name, weight in step.precision.weights().items():
+            for name, weight in step.weights().items():
                 look(Place("update", name, _layer(step.model, name)), [weight])
             if found:
                 return found[0]
@@ -83,20 +84,20 @@ def _followed(step: TrainStep, batch: Batch, learning_rate: float, loss_scale: f
 def _in_fp32(setup: Setup, batch: Batch, place: Place) -> float:
     """The largest number at `place`, of either sign; not finite where none is found."""
     step = TrainStep(setup.modelled, precisions["fp32"](), setup.device, seed=setup.case.seed, dropout=False)
-    step.precision.set_learning_rate(0.0)
+    step.set_learning_rate(0.0)
     largest: list[float] = []
 
     def look(other: Place, tensors: list[Tensor]) -> None:
         if other == place:
             largest.extend(float(tensor.abs().max()) for tensor in tensors if tensor.numel())
 
-    with _watched(step, look), same_numbers(step.precision):
+    with _watched(step, look), same_numbers(step):
         step.launch(batch)
     return max(largest, key=lambda value: (math.isnan(value), value), default=math.nan)
 
 
 @contextmanager
-def _watched(step: TrainStep, look: Look) -> Iterator[None]:
+def _watched(step: WorkloadStep, look: Look) -> Iterator[None]:
     """Within it `look` is called with what goes into each module, what comes out of it, and the loss, as they come, and then
     with the gradients of outputs and weights."""
 

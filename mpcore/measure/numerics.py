@@ -28,8 +28,8 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     step, truth, required = setup.train_step(dropout=False), yardstick.observed, setup.requirements
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
-    loss_scale = step.precision.state().loss_scale
-    with FlopCount(step.precision.fp32_on_purpose) as flops:
+    loss_scale = step.scale_state().loss_scale
+    with FlopCount(step.fp32_on_purpose) as flops:
         step.launch(batch)
     finite = is_finite(observed)
     in_base = base.tensors if base else None

@@ -1,16 +1,20 @@
 """A new step on one fixed batch: its loss, its gradients, and what its first updates come to."""
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
-from mpcore.training.step import TrainStep
+from mpcore.trainers import TrainerError
+from mpcore.training.base import needs
+from mpcore.training.of_workload import WorkloadStep
 
 UPDATES = 20
 LEARNING_RATE = 1e-5
@@ -33,7 +37,7 @@ class Observation:
 
 
 def observe(
-    step: TrainStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None, *, drawn: bool = True
+    step: WorkloadStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None, *, drawn: bool = True
 ) -> Observation:
     """Runs `step`, which must be new and without dropout, on `batch` until it has updated `updates` times.
 
@@ -42,41 +46,55 @@ def observe(
 
     The gradients are taken where they count, at the optimiser's door, and divided by the scale only if the optimiser
     was told of one: what is not unscaled in time is seen.
+
+    Raises Inapplicable for a step that lacks what is looked at, TrainerError for one whose optimisers are not those that it
+    steps, or have no gradient of the model's.
     """
-    precision = step.precision
-    before = {name: w.detach().double().clone() for name, w in precision.weights().items()}
+    needs(step, "rate", "optimisers", "weights")
+    before = {name: w.detach().double().clone() for name, w in step.weights().items()}
     seen: dict[str, Tensor] = {}
 
     def look(optimiser: torch.optim.Optimizer, *_: Any) -> None:
         scale = getattr(optimiser, "grad_scale", None)
-        for name, gradient in precision.gradients().items():
+        for name, gradient in step.gradients().items():
             seen[name] = gradient.detach().to_dense().double() / (1.0 if scale is None else scale)
+        if not seen:
+            expected = "expected build() to train the model that it is given, or a Loop that says its weights"
+            raise TrainerError(f"{step.label}: no weight of the model has a gradient where its optimiser steps: {expected}")
         if not rate:
             rate.append(LEARNING_RATE / (_root_mean_square(seen) or 1.0))
-            precision.set_learning_rate(rate[0])
+            step.set_learning_rate(rate[0])
 
-    follows = isinstance(precision.optimiser, torch.optim.SGD)  # whose update is as large as the gradient
-    given = learning_rate if follows else LEARNING_RATE
+    as_large_as_gradient = any(isinstance(optimiser, torch.optim.SGD) for optimiser in step.optimisers)  # an update
+    given = learning_rate if as_large_as_gradient else LEARNING_RATE
     rate = [] if given is None else [given]
-    precision.set_learning_rate(given or 0.0)
-    hook = precision.optimiser.register_step_pre_hook(look)
-    loss, made, skipped = math.nan, 0, 0
+    step.set_learning_rate(given or 0.0)
+    hooks = [optimiser.register_step_pre_hook(look) for optimiser in step.optimisers]
+    loss, made, tried, skipped = math.nan, 0, 0, 0
     gradients: dict[str, Tensor] = {}
     run = step.launch if drawn else step
-    with same_numbers(precision) if drawn else nullcontext():
-        while made < updates and skipped < SKIPS_ALLOWED:
-            this_loss = run(batch)
-            skipped_before, skipped = skipped, precision.state().skipped_steps
-            if skipped > skipped_before:
+    with same_numbers(step) if drawn else nullcontext():
+        while made < updates and tried - made < SKIPS_ALLOWED:
+            this_loss, tried = run(batch), tried + 1
+            skipped_before, skipped = skipped, step.scale_state().skipped_steps
+            if skipped > skipped_before or not seen:  # what skips without a count does not come to the optimiser
                 continue
             made += 1
             if made == 1:
                 loss = this_loss.item()
                 gradients = {name: gradient.clone() for name, gradient in seen.items()}  # a graph goes on writing to `seen`
-                hook.remove()
-    hook.remove()
-    moved = {name: w.detach().double() - before[name] for name, w in precision.weights().items()}
-    return Observation(rate[0], loss, gradients, moved, made, skipped)
+                _remove(hooks)
+    _remove(hooks)
+    if not seen and not skipped:
+        expected = "expected those of torch.optim, and not what a library wraps around them"
+        raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
+    moved = {name: w.detach().double() - before[name] for name, w in step.weights().items()}
+    return Observation(rate[0], loss, gradients, moved, made, tried - made)
+
+
+def _remove(hooks: Sequence[RemovableHandle]) -> None:
+    for hook in hooks:
+        hook.remove()
 
 
 def _root_mean_square(values: dict[str, Tensor]) -> float:

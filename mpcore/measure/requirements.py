@@ -20,6 +20,7 @@ from mpcore.gate.limits import (
 )
 from mpcore.precision import Precision, Variant, precisions
 from mpcore.records import Case, Requirements
+from mpcore.trainers import trainers
 from mpcore.workloads import Entry, OwnStep, Workload
 
 
@@ -68,8 +69,8 @@ def base_of(precision: str) -> str | None:
 
 
 def must_beat(case: Case, mode: type[Precision], workload: Workload, device: torch.device) -> tuple[str, ...]:
-    """On a GPU and in size full the modes that the workload names, for a mode that is mixed precision, and for a variant its
-    base; else none.
+    """On a GPU and in size full the modes that the workload names and the trainer has, for a mode that is mixed precision, and
+    for a variant its base; else none.
 
     The steps of a tiny model are all launches.
     """
@@ -80,7 +81,14 @@ def must_beat(case: Case, mode: type[Precision], workload: Workload, device: tor
     if not mode.is_mixed:
         return ()
     names = workload.eager_amp_must_beat if case.execution == Eager.name else workload.amp_must_beat
-    return tuple(name for name in names if not precisions[name].unsupported(device))
+    return tuple(name for name in names if can_run(case.in_precision(name), device))
+
+
+def can_run(case: Case, device: torch.device) -> bool:
+    """Whether the device can run its mode, where it is one of mpcore, and its trainer has it."""
+    if case.precision in precisions.names() and precisions[case.precision].unsupported(device):
+        return False
+    return trainers[case.trainer].unsupported(case.precision, case.execution, device) is None
 
 
 @dataclass(frozen=True)

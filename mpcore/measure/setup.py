@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from mpcore.device.nvml import NvmlSampler
+from mpcore.execution import Eager
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Case, Reference, Requirements
+from mpcore.trainers import Trainer, trainers
 from mpcore.training.base import Step
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.script import ScriptStep
-from mpcore.training.step import TrainStep
 from mpcore.workloads import Entry, OwnStep, Workload
 
 
@@ -26,24 +28,28 @@ class Setup:
     requirements: Requirements
 
     def build(self) -> Step:
-        """A new step of the case. Raises WorkloadError, Inapplicable."""
+        """A new step of the case. Raises TrainerError, WorkloadError, Inapplicable."""
         if isinstance(self.workload, OwnStep):
             case = self.case
             return ScriptStep(self.workload, case.precision, self.device, seed=case.seed, execution=case.execution)
         return self.train_step()
 
-    def train_step(self, *, dropout: bool = True) -> TrainStep:
-        """The same of a workload's model. Raises Inapplicable for an own step."""
-        mode = precisions[self.case.precision]()
-        options: dict[str, Any] = {"seed": self.case.seed, "execution": self.case.execution, "dropout": dropout}
-        return TrainStep(self.modelled, mode, self.device, **options)
+    def train_step(self, *, dropout: bool = True) -> WorkloadStep:
+        """The same of a workload's model, by the trainer of the case. Raises Inapplicable for an own step."""
+        case, mode = self.case, precisions[self.case.precision]()
+        options: dict[str, Any] = {"seed": case.seed, "execution": case.execution, "dropout": dropout}
+        return trainers[case.trainer]().step(self.modelled, mode, self.device, **options)
 
     @property
     def modelled(self) -> Workload:
-        """The workload, where mpcore makes its step. Raises Inapplicable for an own step."""
+        """The workload, where its step is made of it. Raises Inapplicable for an own step."""
         return modelled(self.workload)
 
-    def of_seed(self, seed: int) -> "Setup":
+    def by(self, trainer: type[Trainer]) -> Self:
+        """The same, made by another trainer and launched as it launches it."""
+        return replace(self, case=self.case.model_copy(update={"trainer": trainer.name, "execution": Eager.name}))
+
+    def of_seed(self, seed: int) -> Self:
         return replace(self, case=self.case.model_copy(update={"seed": seed}))
 
     @property

@@ -12,13 +12,13 @@ from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_lim
 from mpcore.measure.yardstick import Yardstick, tensor_errors
 from mpcore.precision import Variant
 from mpcore.records import TensorErrors
-from mpcore.training.step import TrainStep
+from mpcore.training.of_workload import WorkloadStep
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 def errors_by_tensor(
-    step: TrainStep,
+    step: WorkloadStep,
     observed: Observation,
     yardstick: Yardstick,
     update_error: float | None,
@@ -68,7 +68,7 @@ def errors_by_tensor(
     )
 
 
-def _kinks(step: TrainStep, roundoff: float) -> float:
+def _kinks(step: WorkloadStep, roundoff: float) -> float:
     """What the few activations that FP32 puts on the other side of their kink may do to the whole gradient, as a share of it.
     They are so few that runs with rounded results may see none; in 16 bits these see them all."""
     few = roundoff <= torch.finfo(torch.float32).eps
@@ -86,7 +86,7 @@ def with_a_gradient(norms: Mapping[str, float], roundoff: float) -> Iterator[str
             yield name
 
 
-def _summed_in_format(step: TrainStep) -> Iterator[str]:
+def _summed_in_format(step: WorkloadStep) -> Iterator[str]:
     """The weights in 16 bits whose gradients a CPU adds up in 16 bits. Products are added up in FP32, and a GPU's sums are."""
     for name, weight in step.model.named_parameters():
         module = step.model.get_submodule(name.rpartition(".")[0])

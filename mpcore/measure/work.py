@@ -21,6 +21,7 @@ from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.precision import precisions
 from mpcore.records import Profile, Work
 from mpcore.records.work import compressed
+from mpcore.trainers import trainers
 from mpcore.training.base import Step
 from mpcore.workloads import OwnStep, WorkloadError
 
@@ -69,7 +70,7 @@ def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) 
     states = [list(optimiser.state.values()) for optimiser in step.optimisers]
     return Work(
         **setup.fields,
-        software=_software(setup.device),
+        software=trainers[setup.case.trainer].versions() | _software(setup.device),
         operations=compressed(found.operations),
         flops_by_dtype=dict(found.flops),
         casts=found.casts,

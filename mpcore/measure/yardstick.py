@@ -121,7 +121,7 @@ def random_loss(step: TrainStep, batch: Batch) -> str | None:
 def _loss(step: TrainStep, batch: Batch, *, same: bool) -> float:
     """same: whether the generators start from the seed. What the model remembers in its buffers is put back."""
     buffers = {buffer: buffer.clone() for buffer in step.model.buffers()}
-    with same_numbers(step.precision) if same else nullcontext():
+    with same_numbers(step) if same else nullcontext():
         loss = step.launch(batch).item()
     with torch.no_grad():
         for buffer, value in buffers.items():

@@ -45,7 +45,7 @@ def trainer_of(item: Any) -> str:
     from mpcore.trainers import trainers
 
     name = item.callspec.params.get("trainer")
-    return trainers[name].title if name in trainers.names() else ""
+    return trainers[name].called() if name in trainers.names() else ""
 
 
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
@@ -62,7 +62,7 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
 def group_of(kind: str, case: "Case") -> str:
     """What pytest-benchmark calls the table of a case."""
     batch = "" if case.batch_size is None else f", batch of {case.batch_size}"
-    return f"{kind}: {case.workload} ({case.size}, {case.execution}{batch})"
+    return f"{kind}: {case.subject} ({case.size}, {case.execution}{batch})"
 
 
 def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:

@@ -34,7 +34,7 @@ def case(request: pytest.FixtureRequest) -> "Case":
     try:
         skip, why = True, session.bench.emulated(case)
     except Inapplicable as inapplicable:
-        skip, why = True, f"{case.workload}: {inapplicable}"
+        skip, why = True, f"{case.subject}: {inapplicable}"
     except CASE_ERRORS as error:
         skip, why = False, f"{case.id}: {one_sentence(error)}"
     if why:  # outside of the handlers, or what they handle would be shown, too
@@ -44,11 +44,13 @@ def case(request: pytest.FixtureRequest) -> "Case":
 
 @pytest.fixture
 def trainer(request: pytest.FixtureRequest, case: "Case") -> Any:
-    """Another trainer by its name; skipped where it is not installed or has no such mode."""
+    """Another trainer than the case's, by its name; skipped where it is not installed or has no such mode."""
     from mpcore.trainers import trainers
 
     trainer = trainers[request.param]
-    if reason := trainer.unsupported(case.precision):
+    if request.param == case.trainer:
+        pytest.skip(f"{trainer.called()} is not compared with itself")
+    if reason := trainer.unsupported(case.precision, "eager", session_of(request.config).device):
         pytest.skip(reason)
     return trainer
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mpcore.matrix import trainers_of
 from mpcore.selection import ALL
 
 if TYPE_CHECKING:
@@ -27,11 +28,17 @@ def gone(
     by_hand = any(getattr(config.option, name, None) for name in CHOSEN_BY_HAND) or any("::" in a for a in config.args)
     if not accepted or by_hand:
         return []
-    chosen = (selection.workloads, selection.precisions, selection.executions, selection.batch_sizes)
+    chosen = (
+        selection.workloads,
+        selection.precisions,
+        trainers_of(selection),
+        selection.executions,
+        selection.batch_sizes,
+    )
     found = []
     for record in (result.record for result in accepted[-1].results):
         case = record.case
-        names = (case.workload, case.precision, case.execution, case.batch_size)
+        names = (case.workload, case.precision, case.trainer, case.execution, case.batch_size)
         looked_for = all(name in some or not some or ALL in some for name, some in zip(names, chosen, strict=True))
         why = here.get(record.name, "there is no such test")
         if looked_for and record.kind in kinds and case.size in sizes and why is not None:

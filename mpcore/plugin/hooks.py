@@ -111,7 +111,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     except Inapplicable as reason:
-        pytest.skip(f"{case.workload}: {reason}")
+        pytest.skip(f"{case.subject}: {reason}")
     except CASE_ERRORS as error:
         sentence = f"{case.id}: {one_sentence(error)}"
     pytest.fail(sentence, pytrace=False)

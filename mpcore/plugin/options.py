@@ -42,7 +42,7 @@ class Options:
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("mpcore", "mixed-precision benchmarks")
     selection.add_options(group.addoption)
-    parser.addini("mp_load", type="paths", help="Python files that register workloads or modes of your own")
+    parser.addini("mp_load", type="paths", help="Python files that register workloads, modes or trainers of your own")
     group.addoption(
         "--mp-accuracy",
         metavar="NAMES",
@@ -113,7 +113,7 @@ def trained(options: Options, workload: str) -> bool:
 
 
 def _files(config: pytest.Config) -> tuple[str, ...]:
-    """Of a user's own workloads and modes, each once."""
+    """Of a user's own workloads, modes and trainers, each once."""
     on_command_line = [config.invocation_params.dir / path for path in config.getoption("mp_load")]
     return tuple(dict.fromkeys(str(Path(p).resolve()) for p in [*config.getini("mp_load"), *on_command_line]))
 

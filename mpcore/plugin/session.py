@@ -100,9 +100,11 @@ class Session:
     @cached_property
     def machine(self) -> "Machine":
         from mpcore.device.machine import probe, software
+        from mpcore.matrix import packages_of
         from mpcore.records import Machine
 
-        return Machine(hardware=probe(self.device), software=software())
+        packages = packages_of(self.options.selection)
+        return Machine(hardware=probe(self.device), software=software(*packages))
 
     @property
     def folder(self) -> str:

@@ -9,7 +9,7 @@ stored as None, for JSON has no NaN.
 """
 
 from mpcore.records.base import Error, Finite, NonNegativeFloat, Number, PositiveFloat, Record
-from mpcore.records.case import Case, Size
+from mpcore.records.case import OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
 from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
 from mpcore.records.compilation import Compilation
@@ -35,6 +35,7 @@ from mpcore.records.work import Operation, Work
 __all__ = [
     "ALL_CASES",
     "LAYOUT",
+    "OWN_TRAINER",
     "REST",
     "Accepted",
     "AnyRecord",

@@ -7,6 +7,8 @@ from pydantic import PositiveInt
 from mpcore.records.base import Record
 
 Size = Literal["tiny", "full"]
+OWN_TRAINER = "mpcore"
+"""Who makes the step where nobody else is named."""
 
 
 class Case(Record):
@@ -17,7 +19,7 @@ class Case(Record):
 
     workload: str
     precision: str
-    trainer: str = "mpcore"
+    trainer: str = OWN_TRAINER
     execution: str = "eager"
     strategy: str = "single"
     gpus: PositiveInt = 1
@@ -32,9 +34,14 @@ class Case(Record):
         others = [
             "" if self.batch_size is None else f"-b{self.batch_size}",
             "" if (self.strategy, self.gpus) == ("single", 1) else f"-{self.strategy}{self.gpus}",
-            "" if self.trainer == "mpcore" else f"-by-{self.trainer}",
+            "" if self.trainer == OWN_TRAINER else f"-by-{self.trainer}",
         ]
         return f"{self.workload}-{self.precision}-{self.execution}-{self.size}" + "".join(others)
+
+    @property
+    def subject(self) -> str:
+        """What a sentence on it begins with: "bert-imdb", or "bert-imdb by plain"."""
+        return self.workload if self.trainer == OWN_TRAINER else f"{self.workload} by {self.trainer}"
 
     def in_precision(self, precision: str) -> "Case":
         """The same case in another mode."""

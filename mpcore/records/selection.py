@@ -9,11 +9,12 @@ from mpcore.records.case import Size
 class Selection(Record):
     """What is to be measured, on what and with which data, in names only. A field that is empty means the default.
 
-    load: files that register workloads or modes.
+    load: files that register workloads, modes or trainers.
     """
 
     workloads: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
+    trainers: tuple[str, ...] = ()
     executions: tuple[str, ...] = ()
     size: Size | None = None
     batch_sizes: tuple[PositiveInt, ...] = ()

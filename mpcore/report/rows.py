@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mpcore.kernels.bound import explain
-from mpcore.records import Case, FailedTest, Numerics, Parity, Quality, RegressionStatus, Result, Speed, Work
+from mpcore.records import OWN_TRAINER, Case, FailedTest, Numerics, Parity, Quality, RegressionStatus, Result, Speed, Work
 
 Row = dict[str, Any]
 """By the name of the column. None where something was not measured, inf where it is no finite number."""
@@ -99,7 +99,7 @@ def keys(case: Case) -> dict[str, Any]:
 def how(row: Row) -> str:
     """How a step is run: its execution, and what else is not the usual."""
     spread = f"{row['strategy']} on {row['gpus']} GPUs" if (row["strategy"], row["gpus"]) != ("single", 1) else ""
-    trainer = f"by {row['trainer']}" if row["trainer"] != "mpcore" else ""
+    trainer = f"by {row['trainer']}" if row["trainer"] != OWN_TRAINER else ""
     return ", ".join(filter(None, [row["execution"], spread, trainer]))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mpcore.data import DataError
 from mpcore.device.allocator import keep_large_blocks_whole
 from mpcore.device.machine import probe, software
-from mpcore.matrix import cases, device_of, resolve, source_of
+from mpcore.matrix import cases, device_of, packages_of, resolve, source_of
 from mpcore.measure import CASE_ERRORS, Bench, one_sentence
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Listing, Machine, Request, Selection
@@ -23,6 +23,7 @@ class Responder:
     def __init__(self, selection: Selection) -> None:
         there, self._unknown = resolve(selection)
         device = device_of(selection)
+        self._packages = [] if there is None else packages_of(there)
         keep_large_blocks_whole()
         self._bench = Bench(device, source_of(selection))
         self._cases = [] if there is None else list(cases(there, device))
@@ -38,7 +39,7 @@ class Responder:
 
     def _listing(self) -> Listing:
         return Listing(
-            machine=Machine(hardware=probe(self._bench.device), software=software()),
+            machine=Machine(hardware=probe(self._bench.device), software=software(*self._packages)),
             cases=tuple(self._cases),
             unknown=tuple(self._unknown.items()),
             own=_imports_of(Path.cwd().resolve()),

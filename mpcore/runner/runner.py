@@ -145,7 +145,13 @@ class Runner:
 def confirm(case: Case, selection: Selection) -> Speed | str:
     """`case` measured in a fresh process that finds the same modules as this one, on the device and with the data and the files
     of `selection`; or the sentence that says why it was not. The memory of the GPU should be free."""
-    names = {"workloads": (case.workload,), "precisions": (case.precision,), "executions": (case.execution,), "size": case.size}
+    names = {
+        "workloads": (case.workload,),
+        "precisions": (case.precision,),
+        "trainers": (case.trainer,),
+        "executions": (case.execution,),
+        "size": case.size,
+    }
     narrowed = selection.model_copy(update=names)  # or the data of all that is selected would be loaded
     try:
         with Runner(Path.cwd(), narrowed, path=[p or os.curdir for p in sys.path]) as runner:

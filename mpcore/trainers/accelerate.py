@@ -1,34 +1,49 @@
 """Hugging Face Accelerate."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from mpcore.adapters.huggingface import held_mode
 from mpcore.data import Batch
-from mpcore.trainers.base import StepTrainer, trainers
+from mpcore.trainers.base import Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.loop import Loop
+from mpcore.workloads import Workload
 
 
 @trainers.register
-class Accelerate(StepTrainer):
+class Accelerate(Trainer):
     """Hugging Face Accelerate."""
 
     name = "accelerate"
     title = "Accelerate"
     packages = ("accelerate",)
+    install = "'mpcore[parity]'"
     modes = {"fp32": "no", "tf32": "no", "fp16-amp": "fp16", "bf16-amp": "bf16"}
+    gpu_only = ("fp16-amp",)
 
-    def set_up(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
+    def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
 
-        AcceleratorState._reset_state(reset_partial_state=True)  # private API; one mode a process, otherwise
-        self.accelerator = Accelerator(mixed_precision=self.mode, cpu=self.device.type == "cpu")
-        return self.accelerator.prepare(model, optimiser)
+        forget_modes()
+        accelerator = Accelerator(mixed_precision=self.modes[precision], cpu=device.type == "cpu")
+        norm, made = workload.recipe.max_norm, optimiser(workload, model)
+        wrapped, wrapped_optimiser = accelerator.prepare(model, made)
+        own_mode = held_mode()
 
-    def __call__(self, batch: Batch) -> Tensor:
-        loss = self.workload.loss(self.model, batch)
-        self.accelerator.backward(loss)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        return loss.detach()
+        def step(batch: Batch) -> Tensor:
+            own_mode()
+            loss = backward_in_parts(workload, wrapped, batch, accelerator.backward)
+            if norm is not None:
+                accelerator.clip_grad_norm_(wrapped.parameters(), norm)
+            wrapped_optimiser.step()
+            wrapped_optimiser.zero_grad()
+            return loss
+
+        return Loop(step=step, optimisers=[made], scaler=accelerator.scaler, model=wrapped)
+
+
+def forget_modes() -> None:
+    """Accelerate has one mode a process, otherwise."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # private API

@@ -1,79 +1,167 @@
-"""Trainers: the same model, loss, optimiser and mode, as each library's own documentation writes the loop.
+"""Who makes the training step of a workload in a mode: mpcore, a library, or a training stack of one's own."""
 
-They get the same advantages: the fused optimiser, batches that are on the device already, no logging.
-"""
-
-from abc import ABC, abstractmethod
-from importlib import metadata, util
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.execution import Eager
+from mpcore.precision import Inapplicable, Precision, precisions
+from mpcore.precision.autocast import Autocast
+from mpcore.precision.casting import hold_fp32, matching
 from mpcore.registry import Registry
-from mpcore.training.base import Step
-from mpcore.training.step import seed_everything
+from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
+from mpcore.training.of_workload import WorkloadStep
+from mpcore.training.parts import parts
+from mpcore.training.step import by_recipe, seeded_model
 from mpcore.workloads import Workload
-from mpcore.workloads.checked import checked_model
+from mpcore.workloads.checked import described
 
 
-class Library:
-    """Who makes a training step.
+class Trainer:
+    """Subclasses say which modes they have, build a loop, and register:
 
-    title: what it is called in a sentence.
+        @trainers.register
+        class Stack(Trainer): ...
+
+    What is compared must be the same but for them: the model that they are given, the workload's loss, and its recipe.
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    packages: ClassVar[tuple[str, ...]]
-    """That must be installed, the one whose version counts first."""
-    modes: ClassVar[dict[str, Any]]
-    """By our modes, what the library calls them."""
+    title: ClassVar[str] = ""
+    """What a sentence calls it; its name where it says nothing."""
+    modes: ClassVar[Mapping[str, Any]]
+    """By our modes, what the stack calls them."""
+    gpu_only: ClassVar[tuple[str, ...]] = ()
+    """Those of our modes that the stack has on a GPU alone, and takes for another on a CPU."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """That must be installed, as pip calls them, the one whose version counts first."""
+    install: ClassVar[str] = ""
+    """What pip installs them by; their own names where it says nothing."""
+    executions: ClassVar[tuple[str, ...]] = (Eager.name,)
+    """How its steps may be run: beside eager, `graph` where nothing in them waits for the host, and `compile`."""
+
+    def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
+        """The loop that trains `model`, in one of `modes`. model: the workload's, in FP32 and on the device, from the seed.
+        TF32 is set as the mode needs it, here and whenever the loop is called."""
+        raise NotImplementedError
+
+    def step(
+        self,
+        workload: Workload,
+        precision: Precision,
+        device: torch.device,
+        *,
+        seed: int = 0,
+        execution: str = Eager.name,
+        dropout: bool = True,
+    ) -> WorkloadStep:
+        """A new step of `workload`. Raises TrainerError, WorkloadError, PrecisionError."""
+        model = seeded_model(workload, precision, device, seed)
+        self._keep_fp32(model, workload, precision)
+
+        def build() -> Loop:
+            with precision.settings(), _same_draws(device), reraised(f"{self.name}: build()"):
+                loop = self.build(workload, model, precision.name, device)
+            if not isinstance(loop, Loop):
+                raise TrainerError(f"{self.name}: build() returned {described(loop)}: expected a Loop")
+            return loop
+
+        label = f"{workload.name} by {self.called()}"
+        return LoopStep(build, workload, precision, model, device, label=label, execution=execution, dropout=dropout)
 
     @classmethod
-    def unsupported(cls, precision: str) -> str | None:
-        """Why there is nothing to compare with, or None."""
+    def called(cls) -> str:
+        """In a sentence."""
+        return cls.title or cls.name
+
+    @classmethod
+    def unsupported(cls, precision: str, execution: str, device: torch.device) -> str | None:
+        """Why it makes no step in this mode that is run so on `device`, or None."""
         for package in cls.packages:
-            if util.find_spec(package) is None:
-                return f"{package} is not installed: pip install 'mpcore[parity]'"
-        return None if precision in cls.modes else f"{cls.title} has no {precision}"
+            if _version_of(package) is None:
+                return f"{package} is not installed: pip install {cls.install or package}"
+        if precision not in cls.modes:
+            return f"{cls.called()} has no {precision}"
+        if precision in cls.gpu_only and device.type == "cpu":
+            return f"{cls.called()} has no {precision} on a CPU"
+        return None if execution in cls.executions else f"{cls.called()} does not say that its step can be run by {execution}"
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """Of its packages, by name."""
+        return {package: version for package in cls.packages if (version := _version_of(package)) is not None}
 
     @classmethod
     def version(cls) -> str:
-        return metadata.version(cls.packages[0])
+        """Of the package that counts, "" where it has none."""
+        return next(iter(cls.versions().values()), "")
+
+    def _keep_fp32(self, model: nn.Module, workload: Workload, precision: Precision) -> None:
+        """As autocast can; a stack that casts weights has ways of its own."""
+        names = [*workload.keep_fp32, *precision.keep_fp32]
+        if names and precision.low_precision_share:
+            if not isinstance(precision, Autocast):
+                raise Inapplicable(f"{self.called()} keeps no modules of {workload.name} in FP32 in {precision.name}")
+            with reraised(f"{self.name}: keep_fp32"):
+                hold_fp32(matching(model, names), next(model.parameters()).device.type)
 
 
-class StepTrainer(Library, Step, ABC):
-    """One training step of `workload`: batch in, loss out. The TF32 switches are the caller's."""
-
-    capabilities = frozenset({"rate"})
-
-    def __init__(self, workload: Workload, precision: str, device: torch.device, *, seed: int = 0) -> None:
-        self.label = f"{workload.name} by {type(self).title}"
-        self.workload = workload
-        self.device = device
-        self.mode = self.modes[precision]
-        seed_everything(seed)
-        with torch.device(device):
-            model = checked_model(workload)
-        model = model.to(device).train()
-        recipe = workload.recipe
-        optimiser = getattr(torch.optim, recipe.optimiser)(
-            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
-        self.model, self.optimiser = self.set_up(model, optimiser)
-
-    def set_rate(self, share: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.workload.recipe.learning_rate * share
-
-    @abstractmethod
-    def set_up(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """What the library makes of the two."""
-
-    @abstractmethod
-    def __call__(self, batch: Batch) -> Tensor: ...
+def _same_draws(device: torch.device) -> AbstractContextManager[None]:
+    """What is drawn afterwards, for dropout, is what would be without it: a library may set a seed of its own."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
-trainers = Registry("trainer", Library)
+def _version_of(package: str) -> str | None:
+    """None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def optimiser(workload: Workload, model: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
+    """The recipe's, or the workload's own, over all weights of `model` that are trained. Raises Inapplicable where it cannot
+    train them."""
+    mode = precisions["fp32"]()
+    mode.model, mode.fused = model, fused  # type: ignore[misc]
+    by_recipe(mode, workload, model)
+    mode.optimiser = mode.make_optimiser(mode.trained(model), workload.recipe)
+    if reason := mode.refused():
+        raise Inapplicable(reason)
+    return mode.optimiser
+
+
+def backward_in_parts(
+    workload: Workload,
+    model: Any,
+    batch: Batch,
+    backward: Callable[[Tensor], Any],
+    forward: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Tensor:
+    """The loss of `batch`, once its gradients are there: those of the parts that the recipe has it go through the model in are
+    added up."""
+    total: Tensor | None = None
+    for part, share in parts(batch, workload.recipe.accumulation):
+        with forward():
+            loss = workload.loss(model, part) * share
+        backward(loss)
+        total = loss.detach() if total is None else total + loss.detach()
+    assert total is not None  # a batch has at least one part
+    return total
+
+
+def mistake(cls: type[Trainer]) -> str | None:
+    """What is wrong with a class, if anything is: said when it is registered."""
+    if cls.build is Trainer.build and cls.step is Trainer.step:
+        return "it lacks the method build"
+    if not isinstance(cls.modes, Mapping):
+        return f"modes is {cls.modes!r:.80}: expected what it calls each mode, such as {{'bf16-amp': torch.bfloat16}}"
+    return None
+
+
+trainers = Registry("trainer", Trainer, mistake)

@@ -1,21 +1,22 @@
 """Lightning Fabric."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.trainers.base import StepTrainer, trainers
+from mpcore.trainers.base import Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.loop import Loop
+from mpcore.workloads import Workload
 
 
 @trainers.register
-class Fabric(StepTrainer):
+class Fabric(Trainer):
     """Lightning Fabric."""
 
     name = "fabric"
     title = "Fabric"
     packages = ("lightning",)
+    install = "'mpcore[parity]'"
     modes = {
         "fp32": "32-true",
         "tf32": "32-true",
@@ -24,17 +25,23 @@ class Fabric(StepTrainer):
         "fp16-true": "16-true",
         "bf16-true": "bf16-true",
     }
+    gpu_only = ("fp16-amp",)
 
-    def set_up(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
+    def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         from lightning.fabric import Fabric as LightningFabric
 
-        devices = 1 if self.device.index is None or self.device.type == "cpu" else [self.device.index]
-        self.fabric = LightningFabric(accelerator=self.device.type, devices=devices, precision=self.mode)
-        return self.fabric.setup(model, optimiser)
+        devices = 1 if device.index is None or device.type == "cpu" else [device.index]
+        fabric = LightningFabric(accelerator=device.type, devices=devices, precision=self.modes[precision])
+        norm, scaler = workload.recipe.max_norm, getattr(fabric.strategy.precision, "scaler", None)
+        made = optimiser(workload, model, fused=norm is None or scaler is None)  # it cannot clip what a fused one unscales
+        wrapped, wrapped_optimiser = fabric.setup(model, made)
 
-    def __call__(self, batch: Batch) -> Tensor:
-        loss = self.workload.loss(self.model, batch)
-        self.fabric.backward(loss)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        return loss.detach()
+        def step(batch: Batch) -> Tensor:
+            loss = backward_in_parts(workload, wrapped, batch, fabric.backward)
+            if norm is not None:
+                fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=norm)
+            wrapped_optimiser.step()
+            wrapped_optimiser.zero_grad()
+            return loss
+
+        return Loop(step=step, optimisers=[made], scaler=scaler, model=wrapped)

@@ -1,77 +1,62 @@
 """transformers' Trainer."""
 
+import sys
 import tempfile
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mpcore.data import Split
-from mpcore.trainers.base import Library, trainers
-from mpcore.training.evaluation import EVALUATION_BATCHES
+from mpcore.adapters.huggingface import NEVER, Updates
+from mpcore.trainers.accelerate import forget_modes
+from mpcore.trainers.base import Trainer, optimiser, trainers
+from mpcore.trainers.loop import Loop
+from mpcore.training.parts import parts
 from mpcore.workloads import Workload
 
 
 @trainers.register
-class HuggingFace(Library):
-    """transformers' Trainer, for whole trainings of a workload whose model is one of transformers' and knows its loss."""
+class HuggingFace(Trainer):
+    """transformers' Trainer, with the workload's loss. Each step is its own loop's, without its data loader, logging and
+    saving."""
 
     name = "huggingface"
     title = "Trainer"
     packages = ("transformers", "accelerate")
+    install = "'mpcore[parity]'"
     modes = {"fp32": {}, "tf32": {}, "fp16-amp": {"fp16": True}, "bf16-amp": {"bf16": True}}
+    gpu_only = ("fp16-amp",)
 
-    def __init__(self, workload: Workload, precision: str, device: torch.device, split: Split, *, seed: int = 0) -> None:
+    def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         from transformers import Trainer as HuggingFaceTrainer
         from transformers import TrainingArguments
 
+        class Fed(HuggingFaceTrainer):
+            def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
+                return workload.loss(model, inputs)
+
+            def get_train_dataloader(self) -> Any:
+                return []  # each step is handed its batch
+
+        forget_modes()
         recipe = workload.recipe
-        self._folder = tempfile.TemporaryDirectory()
         arguments = TrainingArguments(
-            output_dir=self._folder.name,
+            output_dir=tempfile.gettempdir(),  # nothing is saved
             per_device_train_batch_size=recipe.batch_size,
-            per_device_eval_batch_size=EVALUATION_BATCHES * recipe.batch_size,
-            num_train_epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            lr_scheduler_type="linear",
-            warmup_steps=0.1,
-            max_grad_norm=0.0,
-            optim=f"{recipe.optimiser.lower()}_torch_fused",
+            max_steps=sys.maxsize,
+            lr_scheduler_type="constant",
+            gradient_accumulation_steps=recipe.accumulation,
+            max_grad_norm=recipe.max_norm or 0.0,
             use_cpu=device.type == "cpu",
-            seed=seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **self.modes[precision],
+            **NEVER | self.modes[precision],
         )
-        self.workload = workload
-        self.trainer: Any = HuggingFaceTrainer(
-            model_init=workload.build_model,
-            args=arguments,
-            train_dataset=_Rows(split),
+        if arguments.n_gpu > 1:
+            arguments._n_gpu = 1  # private API; a step is one GPU's
+        made = optimiser(workload, model)
+        updates = Updates(Fed(model=model, args=arguments, optimizers=(made, None)))
+        return Loop(
+            step=lambda batch: updates([part for part, _ in parts(batch, recipe.accumulation)]),
+            optimisers=[made],
+            scaler=updates.trainer.accelerator.scaler,
+            model=updates.trainer.model_wrapped,
         )
-
-    def train(self) -> None:
-        self.trainer.train()
-
-    def score(self, split: Split) -> float:
-        """The workload's metric on `split`."""
-        logits = self.trainer.predict(_Rows(split)).predictions
-        metrics, _ = self.workload.score(split.to(torch.device("cpu")).columns, torch.from_numpy(logits).argmax(-1))
-        return metrics[self.workload.metric]
-
-
-class _Rows:
-    """A split as a torch data set whose rows a transformers model takes, on the CPU as a loader has them."""
-
-    def __init__(self, split: Split) -> None:
-        columns = split.to(torch.device("cpu")).columns
-        self.columns: dict[str, Tensor] = {"labels" if name == "label" else name: c for name, c in columns.items()}
-
-    def __len__(self) -> int:
-        return len(self.columns["labels"])
-
-    def __getitem__(self, row: int) -> dict[str, Tensor]:
-        return {name: column[row] for name, column in self.columns.items()}

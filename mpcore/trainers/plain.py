@@ -1,17 +1,16 @@
 """A plain PyTorch loop."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.trainers.base import StepTrainer, trainers
+from mpcore.trainers.base import Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
 
 @trainers.register
-class Plain(StepTrainer):
+class Plain(Trainer):
     """The loop of PyTorch's tutorial on automatic mixed precision."""
 
     name = "plain"
@@ -19,23 +18,26 @@ class Plain(StepTrainer):
     packages = ("torch",)
     modes = {"fp32": None, "tf32": None, "fp16-amp": torch.float16, "bf16-amp": torch.bfloat16, "bf16-true": None}
 
-    def __init__(self, workload: Workload, precision: str, device: torch.device, *, seed: int = 0) -> None:
-        self.pure = precision == "bf16-true"
-        super().__init__(workload, precision, device, seed=seed)
-
-    def set_up(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Any, Any]:
-        if self.pure:
+    def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
+        pure, dtype, norm = precision == "bf16-true", self.modes[precision], workload.recipe.max_norm
+        if pure:
             model.to(torch.bfloat16)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.mode == torch.float16)
-        return model, optimiser
+        made = optimiser(workload, model)
+        scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
-    def __call__(self, batch: Batch) -> Tensor:
-        if self.pure:
-            batch = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in batch.items()}
-        with torch.autocast(self.device.type, self.mode, enabled=self.mode is not None):
-            loss = self.workload.loss(self.model, batch)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        self.optimiser.zero_grad()
-        return loss.detach()
+        def forward() -> torch.autocast:
+            return torch.autocast(device.type, dtype, enabled=dtype is not None)
+
+        def step(batch: Batch) -> Tensor:
+            if pure:
+                batch = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in batch.items()}
+            loss = backward_in_parts(workload, model, batch, lambda loss: scaler.scale(loss).backward(), forward)
+            if norm is not None:
+                scaler.unscale_(made)
+                nn.utils.clip_grad_norm_(model.parameters(), norm)
+            scaler.step(made)
+            scaler.update()
+            made.zero_grad()
+            return loss
+
+        return Loop(step=step, optimisers=[made], scaler=scaler, forward=forward)

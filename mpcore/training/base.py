@@ -138,4 +138,4 @@ def needs(step: Step, *capabilities: Capability) -> None:
     """Raises Inapplicable where `step` lacks one of them: the case is skipped with that sentence."""
     lacks = [CAPABILITIES[name] for name in capabilities if name not in step.capabilities]
     if lacks:
-        raise Inapplicable(f"the step of {step.label} has no {lacks[0]}")
+        raise Inapplicable(f"the step of {step.label} lacks {lacks[0]}")

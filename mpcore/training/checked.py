@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves  # private API
 from mpcore.data import DataError, leaves
 from mpcore.errors import reraised_as
 from mpcore.precision import Inapplicable
+from mpcore.training.rates import innermost
 from mpcore.workloads import OwnStep, WorkloadError
 from mpcore.workloads.checked import described
 from mpcore.workloads.own_step import Call
@@ -113,9 +114,7 @@ def checked_state(own: OwnStep) -> list[Tensor]:
 
 
 def _torch_optimiser(own: OwnStep, value: Any) -> torch.optim.Optimizer:
-    """Of a library's own, the one inside it: it has the hooks."""
-    while isinstance(inner := getattr(value, "optimizer", None), torch.optim.Optimizer):
-        value = inner
+    value = innermost(value)
     if not isinstance(value, torch.optim.Optimizer):
         raise WorkloadError(f"{own.name}: optimisers() returned {described(value)}: expected optimisers of torch.optim")
     return value

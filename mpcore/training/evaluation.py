@@ -8,7 +8,8 @@ import torch
 from mpcore.data import Split
 from mpcore.device.machine import synchronise
 from mpcore.records import Confusion
-from mpcore.training.step import TrainStep
+from mpcore.training.base import needs
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.workloads.checked import checked_score
 
 EVALUATION_BATCHES = 4
@@ -24,8 +25,9 @@ class Evaluation:
     confusion: Confusion | None
 
 
-def evaluate(step: TrainStep, split: Split) -> Evaluation:
-    """Predicts every sample of `split` and scores the predictions."""
+def evaluate(step: WorkloadStep, split: Split) -> Evaluation:
+    """Predicts every sample of `split` and scores the predictions. Raises Inapplicable for a step that predicts nothing."""
+    needs(step, "model", "prediction")
     step.model.eval()
     synchronise(step.device)
     start = time.perf_counter()

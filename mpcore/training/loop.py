@@ -11,10 +11,11 @@ import torch
 
 from mpcore.data import Split
 from mpcore.device.machine import synchronise
+from mpcore.training.base import needs
 from mpcore.training.evaluation import Evaluation, evaluate
 from mpcore.training.history import Fit, History
-from mpcore.training.step import TrainStep
-from mpcore.workloads.checked import checked_batch, checked_share
+from mpcore.training.of_workload import WorkloadStep
+from mpcore.workloads.checked import checked_batch
 
 WINDOW = 50
 """Steps, after which the host reads the buffers: a training that came to nothing runs on for as many at most."""
@@ -32,12 +33,13 @@ class Diverged(RuntimeError):
         self.fit = fit
 
 
-def fit(step: TrainStep, split: Split, test: Split | None = None, *, seed: int = 0, progress: Progress | None = None) -> Fit:
+def fit(step: WorkloadStep, split: Split, test: Split | None = None, *, seed: int = 0, progress: Progress | None = None) -> Fit:
     """Trains by the workload's recipe in an order that `seed` decides, and tests on `test` after each epoch where the recipe
-    asks for that. Raises Diverged.
+    asks for that. Raises Diverged, and Inapplicable for a step whose rate cannot be set.
 
     Time is wall time between two synchronisations of the device.
     """
+    needs(step, "rate")
     recipe = step.workload.recipe
     per_epoch = recipe.steps_per_epoch(len(split))
     steps = recipe.epochs * per_epoch
@@ -51,7 +53,7 @@ def fit(step: TrainStep, split: Split, test: Split | None = None, *, seed: int =
     epochs = (split.shuffled(recipe.batch_size, seed, n, drop_last=recipe.drop_last) for n in range(recipe.epochs))
     batches = (batch for epoch in epochs for batch in epoch)
     for done, batch in enumerate(batches, 1):
-        step.precision.set_learning_rate(recipe.learning_rate * checked_share(step.workload, done, steps))
+        step.set_rate(step.schedule(done, steps))
         history.append(step(checked_batch(step.workload, batch, generator)))
         if done % WINDOW == 0 or done == steps:
             diverged = history.check()

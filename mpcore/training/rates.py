@@ -62,6 +62,13 @@ class Rates:
             self._write(number, self._share)
 
 
+def innermost(optimiser: Any) -> Any:
+    """Of what a library wraps around an optimiser of torch, that: it has the hooks."""
+    while isinstance(inner := getattr(optimiser, "optimizer", None), torch.optim.Optimizer):
+        optimiser = inner
+    return optimiser
+
+
 def _own_rates(optimiser: torch.optim.Optimizer) -> list[float]:
     """The highest that is known of each group: a schedule may begin with less, and so may a step that sets its rates itself."""
     names = ("lr", "initial_lr", "max_lr")

@@ -3,16 +3,14 @@
 import copy
 import functools
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mpcore.data import Batch, Split
-from mpcore.device.functions import follow
+from mpcore.data import Batch
 from mpcore.device.graph_contents import GraphContents
 from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
@@ -22,8 +20,9 @@ from mpcore.precision.base import ScaleState
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
 from mpcore.training.base import Step
-from mpcore.training.dropout import WithoutDropout
 from mpcore.training.formats import formats_differ, fp32_modules, mixes_formats
+from mpcore.training.of_workload import WorkloadStep
+from mpcore.training.parts import parts
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import (
     WorkloadError,
@@ -32,8 +31,16 @@ from mpcore.workloads.checked import (
     checked_model,
     checked_optimiser,
     checked_prediction,
-    checked_share,
 )
+
+
+def seeded_model(workload: Workload, precision: Precision, device: torch.device, seed: int) -> nn.Module:
+    """The workload's model on `device`, with the weights that it has from `seed`, as `precision` patches it. Raises
+    WorkloadError, and Inapplicable for a patch that changes nothing."""
+    seed_everything(seed)
+    with torch.device(device):
+        model = precision.patched(checked_model(workload))
+    return model.to(device)
 
 
 def seed_everything(seed: int) -> None:
@@ -42,7 +49,17 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class TrainStep(Step):
+def by_recipe(precision: Precision, workload: Workload, model: nn.Module) -> None:
+    """Tells a mode which optimiser the workload wants for the weights of `model`, and how gradients are clipped."""
+    precision.recipe = workload.recipe
+    precision.max_norm = workload.recipe.max_norm if precision.max_norm is None else precision.max_norm
+    groups = [WeightGroup(*group) for group in checked_groups(workload, model)]
+    precision.weight_groups = () if groups == [WeightGroup(groups[0].names)] else groups
+    if type(workload).optimiser is not Workload.optimiser:
+        precision.own_optimiser = functools.partial(checked_optimiser, workload)
+
+
+class TrainStep(WorkloadStep):
     """One training step of `workload` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
 
     The model is built from `seed`. With `accumulate` = n, by itself the recipe's, a batch goes through in n parts whose
@@ -65,19 +82,8 @@ class TrainStep(Step):
         dropout: bool = True,
     ) -> None:
         self.label = workload.name
-        self.workload = workload
-        self.precision = precision
-        self.device = device
         self.accumulate = accumulate or workload.recipe.accumulation
-        seed_everything(seed)
-        with torch.device(device):
-            model = precision.patched(checked_model(workload))
-        self._without_dropout = None if dropout else WithoutDropout()
-        self._frozen = [module for module in model.modules() if model.training and not module.training]
-        self.model = model.to(device)
-        if self._without_dropout:
-            follow(self._without_dropout, self.model)
-        self.train_mode()
+        super().__init__(workload, precision, seeded_model(workload, precision, device, seed), device, dropout=dropout)
         self._prepare(precision, workload)
         how = executions[execution]
         if how.captures(device) and (reason := precision.uncapturable):
@@ -89,14 +95,10 @@ class TrainStep(Step):
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:
         """The mode takes the model over, and its optimiser is seen to be one that can train it."""
-        recipe = precision.recipe = workload.recipe
-        precision.max_norm = recipe.max_norm if precision.max_norm is None else precision.max_norm
+        recipe = workload.recipe
         found = fp32_modules(workload, self.model, self.device) if precision.casts else ()
         precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32, *found]))
-        groups = [WeightGroup(*group) for group in checked_groups(workload, self.model)]
-        precision.weight_groups = () if groups == [WeightGroup(groups[0].names)] else groups
-        if type(workload).optimiser is not Workload.optimiser:
-            precision.own_optimiser = functools.partial(checked_optimiser, workload)
+        by_recipe(precision, workload, self.model)
         with precision.reraised("prepare"):
             precision.prepare(self.model, recipe)
         if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
@@ -109,29 +111,20 @@ class TrainStep(Step):
         if precision.casts and mixes_formats(workload, precision, self.device):
             cast_module_inputs(self.model, precision.dtype)
 
-    def train_mode(self) -> None:
-        """But for the modules that the workload put in evaluation mode in a model that trains, such as a frozen BatchNorm."""
-        self.model.train()
-        for module in self._frozen:
-            module.training = False
-
     def __call__(self, batch: Batch) -> Tensor:
-        with self._settings():
+        with self.settings():
             return self._execute(batch)
 
     def launch(self, batch: Batch) -> Tensor:
-        with self._settings():
+        with self.settings():
             return self._step(batch)
 
     def predict(self, batch: Batch) -> Tensor:
-        with self._settings():
+        with self.settings():
             return self._execute_prediction(batch)
 
     def set_rate(self, share: float) -> None:
         self.precision.set_learning_rate(self.workload.recipe.learning_rate * share)
-
-    def schedule(self, step: int, steps: int) -> float:
-        return checked_share(self.workload, step, steps)
 
     def forget(self) -> None:
         self.precision.forget()
@@ -193,11 +186,6 @@ class TrainStep(Step):
     def pool_bytes(self) -> int | None:
         return self._execute.pool_bytes
 
-    @contextmanager
-    def _settings(self) -> Iterator[None]:
-        with self.precision.settings(), self._without_dropout or nullcontext():
-            yield
-
     def _predict(self, batch: Batch) -> Tensor:
         """Without gradients, but for a model that takes some to predict, as forces are those of an energy."""
         try:
@@ -217,8 +205,9 @@ class TrainStep(Step):
 
     def _step(self, batch: Batch) -> Tensor:
         total: Tensor | None = None
-        for part, share in self._parts(batch):
+        for part, share in parts(batch, self.accumulate):
             with self.precision.forward():
+                self.before_loss()
                 loss = self._loss(part) * share
             with self.precision.reraised("backward"):
                 self.precision.backward(loss)
@@ -247,10 +236,3 @@ class TrainStep(Step):
                     f"computes in FP32 in keep_fp32, or a cast ({error})"
                 ) from error
             raise
-
-    def _parts(self, batch: Batch) -> list[tuple[Batch, float]]:
-        """The batch in `accumulate` parts, fewer where it has fewer samples, each with its share of the samples."""
-        rows = len(next(iter(batch.values())))
-        size = -(-rows // self.accumulate)
-        parts = Split(batch).batches(size)
-        return [(part, len(next(iter(part.values()))) / rows) for part in parts]

@@ -101,8 +101,8 @@ def test_each_part_of_a_batch_draws_the_same(noisy, cpu):
     step = TrainStep(noisy, precisions["fp32"](), cpu, accumulate=4)
     seen = []
     step.model.register_forward_hook(lambda *_: seen.append(torch.get_rng_state()))
-    with same_numbers(step.precision):
+    with same_numbers(step):
         step.launch(noisy.split("train", cpu).rows(slice(32)))
     assert len(seen) == 4
     assert all(torch.equal(state, seen[0]) for state in seen)
-    assert "forward" not in vars(step.precision)
+    assert "before_loss" not in vars(step)

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import PurePath
 
-from mpcore.records import Case, Selection, Speed
+from mpcore.records import OWN_TRAINER, Case, Selection, Speed
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 
@@ -63,6 +63,7 @@ def _options(cases: list[Case], selection: Selection) -> list[str]:
     named = {
         "workload": [case.workload for case in cases],
         "precision": [case.precision for case in cases],
+        "trainer": [case.trainer for case in cases] if {case.trainer for case in cases} != {OWN_TRAINER} else [],
         "execution": [case.execution for case in cases],
         "batch": [str(case.batch_size) for case in cases if case.batch_size],
     }

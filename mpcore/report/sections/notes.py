@@ -36,7 +36,7 @@ def _trained(results: Iterable[Result]) -> Iterable[str]:
         if isinstance(record, Quality):
             weights = "random weights" if record.weights == "random" else f"weights of {record.weights}"
             samples = f"{record.rows['train']:,} {record.samples} ({record.data} data)"
-            yield f"{record.case.workload}: trained from {weights} on {samples}"
+            yield f"{record.case.subject}: trained from {weights} on {samples}"
 
 
 def _tensors(results: Iterable[Result]) -> Iterable[str]:
