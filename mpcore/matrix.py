@@ -68,6 +68,7 @@ def cases(
                 execution=execution,
                 size=size,
                 batch_size=batch_size,
+                keep_fp32=selection.keep_fp32,
             )
             yield case, _unsupported(case, device)
 
@@ -83,6 +84,8 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
             return f"{case.workload} is a step that exists already: no trainer makes it"
         if case.precision not in entry.precisions:
             return f"{case.workload} has no {case.precision}: its build() understands {', '.join(entry.precisions)}"
+        if case.keep_fp32:
+            return f"{case.workload} is a step that exists already: what it keeps in FP32 its build() says"
         if case.batch_size is not None:
             return f"{case.workload} makes its batches itself, of a size of its own"
         if case.execution not in ("eager", "graph"):

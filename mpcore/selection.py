@@ -38,6 +38,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "eager, graph, compile, separated by commas (default: graph on a GPU, eager on a CPU; eager by other trainers "
         "than mpcore)",
     },
+    "--mp-keep-fp32": {
+        "metavar": "PATTERNS",
+        "help": "modules that compute in FP32 in every mode, by patterns of their names such as encoder.layer.0.* or *.router, "
+        "separated by commas; each must fit in every workload",
+    },
     "--mp-size": {"choices": ("tiny", "full"), "help": "size of the models (default: full on a GPU, tiny on a CPU)"},
     "--mp-device": {"metavar": "DEVICE", "help": "cpu, cuda or cuda:1 (default: cuda where there is one)"},
     "--mp-data": {
@@ -78,6 +83,7 @@ def selection_of(options: argparse.Namespace) -> Selection:
         precisions=tuple(names(options, "mp_precision")),
         trainers=tuple(names(options, "mp_trainer")),
         executions=tuple(names(options, "mp_execution")),
+        keep_fp32=tuple(names(options, "mp_keep_fp32")),
         size=options.mp_size,
         batch_sizes=tuple(_batch_sizes(names(options, "mp_batch"))),
         device=options.mp_device,

@@ -24,7 +24,7 @@ def test_each_option_names_something():
     named = parsed(
         "--mp-workload", "bert-imdb, unet-membrane,bert-imdb", "--mp-precision", "fp32,all", "--mp-execution", "graph",
         "--mp-trainer", "plain, mine", "--mp-size", "full", "--mp-batch", "64,256", "--mp-device", "cuda:1", "--mp-data", "hub",
-        "--mp-load", "a.py", "--mp-load", "b.py",
+        "--mp-keep-fp32", "head,*.router", "--mp-load", "a.py", "--mp-load", "b.py",
     )  # fmt: skip
     assert named == Selection(
         workloads=("bert-imdb", "unet-membrane"),
@@ -35,6 +35,7 @@ def test_each_option_names_something():
         batch_sizes=(64, 256),
         device="cuda:1",
         data="hub",
+        keep_fp32=("head", "*.router"),
         load=("a.py", "b.py"),
     )
 

@@ -30,13 +30,14 @@ from mpcore.measure.timing import TimedStep, interleave
 from mpcore.measure.work import measure_work
 from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, precisions
+from mpcore.precision.casting import matching
 from mpcore.precision.pure import FP64
 from mpcore.records import OWN_TRAINER, Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
 from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Entry, OwnStep, Workload, workloads
-from mpcore.workloads.checked import check_last_batch, checked_model
+from mpcore.workloads.checked import WorkloadError, check_last_batch, checked_model
 
 CPU = torch.device("cpu")
 SEEDS = 3
@@ -106,8 +107,17 @@ class Bench:
                     f"expected at least {BATCHES} batches of {batch_size}"
                 )
             check_last_batch(workload)
+            self._check_kept(case, workload)
             if case.workload in self.checkpoints:
                 checked_model(workload)
+
+    def _check_kept(self, case: Case, workload: Workload) -> None:
+        patterns = [*workload.keep_fp32, *case.keep_fp32]
+        if patterns:
+            try:
+                matching(checked_model(workload), patterns)
+            except ValueError as error:
+                raise WorkloadError(f"{workload.name}: {error}") from error
 
     def entry(self, case: Case, *, pretrained: bool = False) -> Entry:
         """The workload or the own step of `case`, in its size of batch, made once. All cases share the data in memory."""

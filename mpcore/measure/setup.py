@@ -36,7 +36,8 @@ class Setup:
 
     def train_step(self, *, dropout: bool = True) -> WorkloadStep:
         """The same of a workload's model, by the trainer of the case. Raises Inapplicable for an own step."""
-        case, mode = self.case, precisions[self.case.precision]()
+        case, kind = self.case, precisions[self.case.precision]
+        mode = kind(keep_fp32=case.keep_fp32) if case.keep_fp32 else kind()
         options: dict[str, Any] = {"seed": case.seed, "execution": case.execution, "dropout": dropout}
         return trainers[case.trainer]().step(self.modelled, mode, self.device, **options)
 

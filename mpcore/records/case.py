@@ -27,6 +27,8 @@ class Case(Record):
     seed: int = 0
     batch_size: PositiveInt | None = None
     """None for that of the workload's recipe."""
+    keep_fp32: tuple[str, ...] = ()
+    """Patterns of modules that compute in FP32, beside those of the workload."""
 
     @property
     def id(self) -> str:
@@ -35,6 +37,7 @@ class Case(Record):
             "" if self.batch_size is None else f"-b{self.batch_size}",
             "" if (self.strategy, self.gpus) == ("single", 1) else f"-{self.strategy}{self.gpus}",
             "" if self.trainer == OWN_TRAINER else f"-by-{self.trainer}",
+            f"-keep-{'+'.join(self.keep_fp32)}" if self.keep_fp32 else "",
         ]
         return f"{self.workload}-{self.precision}-{self.execution}-{self.size}" + "".join(others)
 

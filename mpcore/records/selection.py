@@ -20,4 +20,5 @@ class Selection(Record):
     batch_sizes: tuple[PositiveInt, ...] = ()
     device: str | None = None
     data: str | None = None
+    keep_fp32: tuple[str, ...] = ()
     load: tuple[str, ...] = ()

@@ -149,6 +149,7 @@ def confirm(case: Case, selection: Selection) -> Speed | str:
         "workloads": (case.workload,),
         "precisions": (case.precision,),
         "trainers": (case.trainer,),
+        "keep_fp32": case.keep_fp32,
         "executions": (case.execution,),
         "size": case.size,
     }

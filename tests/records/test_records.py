@@ -316,6 +316,7 @@ def test_an_id_names_workload_precision_execution_and_size():
     ("changes", "end"),
     [
         ({"batch_size": 8}, "-b8"),
+        ({"keep_fp32": ("head", "*.router")}, "-keep-head+*.router"),
         ({"strategy": "ddp", "gpus": 2}, "-ddp2"),
         ({"trainer": "fabric"}, "-by-fabric"),
         ({"batch_size": 8, "strategy": "fsdp", "gpus": 4, "trainer": "plain"}, "-b8-fsdp4-by-plain"),

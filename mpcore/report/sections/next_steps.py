@@ -69,5 +69,6 @@ def _options(cases: list[Case], selection: Selection) -> list[str]:
     }
     values: list[tuple[str, str | None]] = [(name, ",".join(dict.fromkeys(texts))) for name, texts in named.items()]
     values += [("size", selection.size), ("device", selection.device), ("data", selection.data)]
+    values += [("keep-fp32", ",".join(selection.keep_fp32))]
     values += [("load", path) for path in selection.load]
     return [f"--mp-{name} {shlex.quote(value)}" for name, value in values if value]
