@@ -203,10 +203,18 @@ class Bench:
         return self._trainings[case]
 
     def numerics(self, case: Case) -> Numerics:
-        """Once a session, a variant's base before it. Against the FP64 yardstick of the workload, which is kept for others."""
-        if case not in self._numerics:
-            base = self._base(case)
-            self._numerics[case] = self._new_numerics(case, self.numerics(case.in_precision(base)) if base else None)
+        """Against the FP64 yardstick of the workload, which is kept for the next case; a variant's against its base's, too."""
+        batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
+        base = self._base_numerics(case)
+        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
+        key = case.in_precision(FP64.name).model_copy(update={"trainer": OWN_TRAINER}).id, clipped
+        if self._yardstick is None or self._yardstick[0] != key:
+            self._yardstick = None
+            free_memory()
+            step = TrainStep(self.workload(case), FP64(max_norm=clipped), self.device, seed=case.seed, dropout=False)
+            self._yardstick = key, Yardstick(step, batch)
+        free_memory()
+        self._numerics[case] = measure_numerics(self.setup(case), batch, self._yardstick[1], base)
         return self._numerics[case]
 
     def step_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
@@ -233,21 +241,14 @@ class Bench:
             target=self._target / math.sqrt(2) if self._captured(case) else self._target,
         )
 
-    def _new_numerics(self, case: Case, base: Numerics | None) -> Numerics:
-        batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
-        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
-        key = case.in_precision(FP64.name).model_copy(update={"trainer": OWN_TRAINER}).id, clipped
-        if self._yardstick is None or self._yardstick[0] != key:
-            self._yardstick = None
-            free_memory()
-            step = TrainStep(self.workload(case), FP64(max_norm=clipped), self.device, seed=case.seed, dropout=False)
-            self._yardstick = key, Yardstick(step, batch)
-        free_memory()
-        return measure_numerics(self.setup(case), batch, self._yardstick[1], base)
-
     def _base(self, case: Case) -> str | None:
         """The mode that the case's is a variant of."""
         return self.setup(case).requirements.base
+
+    def _base_numerics(self, case: Case) -> Numerics | None:
+        """What was measured of the base last, or is now; None of what is no variant."""
+        base = self._base(case)
+        return None if base is None else self._numerics.get(case.in_precision(base)) or self.numerics(case.in_precision(base))
 
     def _captured(self, case: Case) -> bool:
         return self.device.type == "cuda" and case.execution != Eager.name
