@@ -51,13 +51,13 @@ def observe(
     steps, or have no gradient of the model's.
     """
     needs(step, "rate", "optimisers", "weights")
-    before = {name: w.detach().double().clone() for name, w in step.weights().items()}
+    before = {name: _in_fp64(w).clone() for name, w in step.weights().items()}
     seen: dict[str, Tensor] = {}
 
     def look(optimiser: torch.optim.Optimizer, *_: Any) -> None:
         scale = getattr(optimiser, "grad_scale", None)
         for name, gradient in step.gradients().items():
-            seen[name] = gradient.detach().to_dense().double() / (1.0 if scale is None else scale)
+            seen[name] = _in_fp64(gradient) / (1.0 if scale is None else scale)
         if not seen:
             expected = "expected build() to train the model that it is given, or a Loop that says its weights"
             raise TrainerError(f"{step.label}: no weight of the model has a gradient where its optimiser steps: {expected}")
@@ -88,13 +88,19 @@ def observe(
     if not seen and not skipped:
         expected = "expected those of torch.optim, and not what a library wraps around them"
         raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
-    moved = {name: w.detach().double() - before[name] for name, w in step.weights().items()}
+    moved = {name: _in_fp64(w) - before[name] for name, w in step.weights().items()}
     return Observation(rate[0], loss, gradients, moved, made, tried - made)
 
 
 def _remove(hooks: Sequence[RemovableHandle]) -> None:
     for hook in hooks:
         hook.remove()
+
+
+def _in_fp64(tensor: Tensor) -> Tensor:
+    """Dense, and of a complex tensor both parts, in a last dimension."""
+    dense = tensor.detach().to_dense()
+    return torch.view_as_real(dense.to(torch.complex128).resolve_conj()) if dense.is_complex() else dense.double()
 
 
 def _root_mean_square(values: dict[str, Tensor]) -> float:

@@ -11,9 +11,9 @@ from torch.utils._pytree import tree_leaves  # private API
 class Rounded(TorchDispatchMode):
     """with Rounded(8, seed=0) as rounding: step.launch(batch)
 
-    Within it what an operation returns in FP64 has `digits` binary digits, as BF16 has 8, and an exponent of any size. A number
-    is moved by up to half a digit before it is rounded, so that runs of several seeds differ by chance, as kernels do.
-    on: put to False where no more is to be rounded.
+    Within it what an operation returns in FP64, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent of
+    any size. A number is moved by up to half a digit before it is rounded, so that runs of several seeds differ by chance, as
+    kernels do. on: put to False where no more is to be rounded.
     """
 
     supports_higher_order_operators = True
@@ -29,13 +29,17 @@ class Rounded(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         if self.on and not getattr(func, "is_view", False):
             for value in tree_leaves(out):
-                if isinstance(value, Tensor) and value.dtype == torch.float64 and value.numel() and not value.is_sparse:
+                if isinstance(value, Tensor) and value.layout == torch.strided and value.numel():
                     self.round_(value)  # what sparse tensors hold was rounded before
         return out
 
     @torch.no_grad()
     def round_(self, values: Tensor) -> None:
-        """In place. What has no more digits stays as it is, and so does what is not finite."""
+        """In place. What has no more digits stays as it is, and so does what is not finite, or not in FP64."""
+        if values.dtype == torch.complex128:
+            values = torch.view_as_real(values.resolve_conj())
+        if values.dtype != torch.float64:
+            return
         digits, exponent = torch.frexp(values)
         digits.mul_(2.0**self._digits).add_(self._chance(values)).round_()
         rounded = digits.mul_(torch.exp2((exponent - self._digits).double()))

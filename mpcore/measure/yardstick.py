@@ -81,8 +81,7 @@ class Yardstick:
         """One step. Its weights are rounded, too; their update is not."""
         step, rounding = self._renewed(), Rounded(digits, seed=seed)
         for weight in step.model.parameters():
-            if weight.dtype == torch.float64:
-                rounding.round_(weight.data)
+            rounding.round_(weight.data)
         hook = step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
         try:
             with rounding:

@@ -5,9 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mpcore.measure.observation import observe
 from mpcore.measure.rounding import Rounded
 from mpcore.measure.yardstick import Yardstick, tensor_errors
+from mpcore.precision.native import FP32
 from mpcore.precision.pure import FP64
+from mpcore.records import Recipe
 from mpcore.training.step import TrainStep
 from mpcore.workloads import cross_entropy
 
@@ -61,6 +64,48 @@ def test_what_needs_no_rounding_stays():
     assert rounded[4].isnan()
     assert whole.tolist() == [1, 2, 3]
     assert third == 1 / 3
+
+
+def test_what_is_complex_is_rounded_in_both_parts_and_what_is_sparse_is_left():
+    with Rounded(8, seed=0):
+        rounded = torch.full((4,), 0.3 + 0.7j, dtype=torch.complex128) * 1.0
+        sparse = torch.eye(2, dtype=torch.float64).to_sparse() * 0.3
+    parts = torch.view_as_real(rounded) * 2.0**9
+    assert torch.equal(parts, parts.round())
+    assert sparse.to_dense()[0, 0] == pytest.approx(0.3)
+
+
+class Complex(nn.Module):
+    """wrong: whether the imaginary part of its weight gets a gradient."""
+
+    wrong = False
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(16, 2, dtype=torch.complex64) / 4)
+
+    def forward(self, x):
+        weight = self.weight
+        if self.wrong and weight.dtype != torch.complex128:
+            weight = torch.complex(weight.real, weight.imag.detach())
+        return (x.to(weight.dtype) @ weight).abs()
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_both_parts_of_a_complex_gradient_are_compared(dots, cpu, monkeypatch, wrong):
+    dots.build_model = Complex
+    truth = yardstick(dots, cpu).observed.gradients
+    monkeypatch.setattr(Complex, "wrong", wrong)
+    found = observe(TrainStep(dots, FP32(), cpu, dropout=False), dots.split("train", cpu).rows(slice(32)), updates=1)
+    assert truth["weight"].shape == (16, 2, 2)
+    assert (tensor_errors(found.gradients, truth)["weight"] > 0.1) is wrong
+
+
+def test_a_gradient_may_be_sparse(dots, cpu):
+    dots.build_model = lambda: nn.Sequential(nn.Embedding(8, 4, sparse=True), nn.Flatten(), nn.Linear(64, 2))
+    dots.recipes = {"tiny": Recipe(epochs=1, batch_size=32, learning_rate=0.1, optimiser="SGD", weight_decay=0.0)}
+    dots.loss = lambda model, batch: cross_entropy(model((batch["x"] > 0).long()), batch["label"])
+    assert 0 < yardstick(dots, cpu).rounding_errors(2.0**-8).gradients["0.weight"] < 0.1
 
 
 def test_rounding_errors_are_as_large_as_the_round_off(dots, cpu):
