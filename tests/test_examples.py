@@ -330,3 +330,12 @@ def test_a_file_that_is_none_is_named(name):
     expected = "expected a Python file that registers a workload, a mode or a trainer"
     with pytest.raises(SelectionError, match=f"{name}': .*{expected}"):
         load(Path(name))
+
+
+def test_a_recipe_of_the_guide_is_measured_and_keeps_the_contract(files):
+    chosen = "--mp-load", files["my_recipe.py"], "--mp-workload", "gpt2-tuned", "--mp-device", "cpu"
+    done = run("benchmarks", "-m", "speed or numerics", *chosen, "--mp-precision", "fp32,fp16-amp,bf16-manual")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
+    done = run("--pyargs", "mpcore.contract", *chosen, "--mp-precision", "fp16-manual", "-k", "not smaller")
+    assert done.returncode == 0, done.stdout + done.stderr
