@@ -36,6 +36,7 @@ class Group:
         self.parameters = dict(parameters)
         values = [as_real(p.detach()) for p in parameters.values()]
         self.shared = shared
+        self._some_complex = any(p.is_complex() for p in parameters.values())
         self.joined = True
         """Whether to the optimiser all are one weight, `whole`."""
         self.unreached: set[str] = set()
@@ -54,15 +55,17 @@ class Group:
         """Moves the parameters' gradients to the masters', to which they are added or in whose place they are put. A weight
         that the loss does not reach has a gradient of zero, and is in `unreached` if no part of the batch reaches it."""
         assert self.whole.grad is not None
-        missing = {name for name, p in self.parameters.items() if p.grad is None}
+        parameters = self.parameters.values()
+        gradients = [p.grad for p in parameters]
+        missing = {name for name, gradient in zip(self.parameters, gradients, strict=True) if gradient is None}
         self.unreached = self.unreached & missing if add else missing
         before = self.whole.grad.clone() if add else None
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters.values()]
-        found = [as_real(g.to_dense() if g.is_sparse else g) for g in gradients]
+        found = [_dense(p, g) if g is None or g.is_sparse else g for p, g in zip(parameters, gradients, strict=True)]
+        found = [as_real(gradient) for gradient in found] if self._some_complex else found
         torch._foreach_copy_(list(self.gradients.values()), found)  # private API
         if before is not None:
             self.whole.grad.add_(before)
-        for p in self.parameters.values():
+        for p in parameters:
             p.grad = None
 
     def join(self, optimiser: torch.optim.Optimizer) -> None:
@@ -118,6 +121,10 @@ class Group:
         """Copies the masters back into the parameters."""
         if not self.shared:
             torch._foreach_copy_(list(self.parameters.values()), list(self.masters.values()))  # private API
+
+
+def _dense(parameter: Tensor, gradient: Tensor | None) -> Tensor:
+    return torch.zeros_like(parameter) if gradient is None else gradient.to_dense()
 
 
 class FlatWeights(Precision):
