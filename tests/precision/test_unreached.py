@@ -106,7 +106,7 @@ def test_weights_that_are_all_reached_stay_one_tensor(dots, cpu):
     for _ in range(2):
         step(dots.split("train", cpu).rows(slice(8)))
     assert [len(g["params"]) for g in step.precision.optimiser.param_groups] == [1]
-    assert step.precision.layout == (True,)
+    assert step.precision.layout == (0, True)
 
 
 def test_what_is_taken_apart_is_captured_anew():

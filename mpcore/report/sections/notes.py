@@ -8,8 +8,10 @@ from mpcore.report.text import counted, tally
 
 
 def notes(results: Sequence[Result]) -> list[Section]:
-    """What was trained from what, which tensors were wrong by most, and what the machine did meanwhile."""
-    return [Section(sentences=said) for of in (_trained, _tensors, _machine) if (said := list(dict.fromkeys(of(results))))]
+    """What was trained from what, what modes say of themselves, which tensors were wrong by most, and what the machine did."""
+    return [
+        Section(sentences=said) for of in (_trained, _modes, _tensors, _machine) if (said := list(dict.fromkeys(of(results))))
+    ]
 
 
 def known(results: Sequence[Result], *, folded: bool = False) -> list[Section]:
@@ -37,6 +39,12 @@ def _trained(results: Iterable[Result]) -> Iterable[str]:
             weights = "random weights" if record.weights == "random" else f"weights of {record.weights}"
             samples = f"{record.rows['train']:,} {record.samples} ({record.data} data)"
             yield f"{record.case.subject}: trained from {weights} on {samples}"
+
+
+def _modes(results: Iterable[Result]) -> Iterable[str]:
+    for speed in (r.record for r in results if isinstance(r.record, Speed)):
+        if speed.remark:
+            yield f"{_where(speed.case)}: {speed.case.precision}: {speed.remark}"
 
 
 def _tensors(results: Iterable[Result]) -> Iterable[str]:
