@@ -94,8 +94,8 @@ def test_the_scale_grows_after_enough_good_steps(subject: Subject) -> None:
     step, batch = subject.step(), subject.batch()
     settle_scale(step, batch)
     state = step.state_dict()
-    if "scale" not in state["precision"]:
-        pytest.skip(f"{subject.mode.name} does not scale its loss, or saves no scale")
+    if "good_steps" not in state["precision"]["scale"]:
+        pytest.skip(f"{subject.mode.name} does not scale its loss, or saves no count of good steps")
     state["precision"]["scale"]["good_steps"] = GROWTH_INTERVAL - 1
     step.load_state_dict(state)
     before = step.precision.state()

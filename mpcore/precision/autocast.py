@@ -70,16 +70,13 @@ class FP16Autocast(Autocast):
         return super().refused()
 
     def state_dict(self) -> dict[str, Any]:
-        scaler = self.scaler.state_dict()
-        scale = {"scale": scaler["scale"], "good_steps": scaler["_growth_tracker"], "skipped": self._skipped.item()}
-        return super().state_dict() | {"scale": scale}
+        state = super().state_dict()
+        return state | {"scale": state["scale"] | {"good_steps": self.scaler.state_dict()["_growth_tracker"]}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        scale = state["scale"]
-        own = {"scale": scale["scale"], "_growth_tracker": scale["good_steps"]}
-        self.scaler.load_state_dict(self.scaler.state_dict() | own)  # which fills in place
-        self._skipped.fill_(scale["skipped"])
+        counted = {"_growth_tracker": state["scale"]["good_steps"]}
+        self.scaler.load_state_dict(self.scaler.state_dict() | counted)  # which fills in place
 
     @property
     def loss_scale(self) -> Tensor | None:

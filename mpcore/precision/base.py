@@ -259,15 +259,31 @@ class Precision:
         return rate / self.recipe.learning_rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of what a step changes beside the model: what the optimiser remembers, and its options. Waits for the
-        device."""
-        return {"optimiser": saved(self.optimiser)}
+        """Copies of what a step changes beside the model: masters, what the optimiser remembers, and its options, the loss
+        scale. Waits for the device."""
+        scale = {"loss_scale": self.loss_scale, "skipped": self.skipped}
+        return {
+            "masters": {name: master.detach().clone() for name, master in self._masters().items()},
+            "optimiser": saved(self.optimiser),
+            "scale": {name: value.item() for name, value in scale.items() if value is not None},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Of the same mode with the same model. In place where a captured step reads; where that cannot be, it is captured
         anew."""
         if not load(self.optimiser, state["optimiser"]):
             self._layouts += 1
+        with torch.no_grad():
+            for name, master in self._masters().items():
+                master.copy_(state["masters"][name])
+        for name, value in state["scale"].items():
+            if isinstance(place := getattr(self, name, None), Tensor):
+                place.fill_(value)
+
+    def _masters(self) -> dict[str, Tensor]:
+        """Those of `weights()` that are not the model's own."""
+        own = {id(p) for p in self.model.parameters()}
+        return {name: w for name, w in self.weights().items() if id(w) not in own}
 
     def forget(self) -> None:
         """What the optimiser remembers of its steps becomes what it was before the first. In place, as above."""

@@ -191,16 +191,13 @@ class FlatWeights(Precision):
         return None if layout is None else (layout, *(group.joined for group in self.groups))
 
     def state_dict(self) -> dict[str, Any]:
-        """With the masters."""
-        groups = [{"joined": group.joined, "whole": group.whole.clone()} for group in self.groups]
-        return super().state_dict() | {"groups": groups}
+        return super().state_dict() | {"joined": [group.joined for group in self.groups]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for group, values in zip(self.groups, state["groups"], strict=True):
-            if group.joined != values["joined"]:
+        for group, joined in zip(self.groups, state["joined"], strict=True):
+            if group.joined != joined:
                 (group.take_apart if group.joined else group.put_together)(self.optimiser)
                 self._layouts += 1
-            group.whole.copy_(values["whole"])
         super().load_state_dict(state)
 
     def weights(self) -> dict[str, Tensor]:

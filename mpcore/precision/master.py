@@ -69,11 +69,12 @@ class FP16MasterWeights(MasterWeights):
             self.step_unless(self.scaler.found_inf)
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"scale": self.scaler.state_dict()}
+        state = super().state_dict()
+        return state | {"scale": state["scale"] | {"good_steps": self.scaler.good_steps.item()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.scaler.load_state_dict(state["scale"])
+        self.scaler.good_steps.fill_(state["scale"]["good_steps"])
 
     @property
     def loss_scale(self) -> Tensor | None:

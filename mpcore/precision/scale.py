@@ -24,7 +24,7 @@ class LossScale:
         self.scale = torch.full((), INITIAL, device=device)
         self.found_inf = torch.zeros((), device=device)
         self.skipped = torch.zeros((), device=device)
-        self._good_steps = torch.zeros((), dtype=torch.int32, device=device)
+        self.good_steps = torch.zeros((), dtype=torch.int32, device=device)
 
     def unscale_(self, gradients: Sequence[Tensor]) -> None:
         """Divides `gradients` by the scale in place and sets `found_inf` to 1 where one of them is not finite."""
@@ -32,19 +32,9 @@ class LossScale:
         inverse = self.scale.reciprocal()
         torch._amp_foreach_non_finite_check_and_unscale_(list(gradients), self.found_inf, inverse)  # private API
 
-    def state_dict(self) -> dict[str, float]:
-        """Waits for the device."""
-        return {"scale": self.scale.item(), "good_steps": self._good_steps.item(), "skipped": self.skipped.item()}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """In place."""
-        self.scale.fill_(state["scale"])
-        self._good_steps.fill_(state["good_steps"])
-        self.skipped.fill_(state["skipped"])
-
     def update(self) -> None:
         self.skipped.add_(self.found_inf)
-        torch._amp_update_scale_(self.scale, self._good_steps, self.found_inf, GROWTH, BACKOFF, GROWTH_INTERVAL)  # private API
+        torch._amp_update_scale_(self.scale, self.good_steps, self.found_inf, GROWTH, BACKOFF, GROWTH_INTERVAL)  # private API
         self.scale.clamp_(min=MINIMUM)
 
 

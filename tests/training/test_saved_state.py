@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mpcore.data import Split
-from mpcore.precision import precisions
+from mpcore.precision import Precision, precisions
 from mpcore.records import Recipe
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload, cross_entropy
@@ -133,9 +133,54 @@ def test_what_is_saved_does_not_change_with_the_next_step():
     step(batch_of(1, rare=True))
     for name, value in kept["model"].items():
         assert torch.equal(state["model"][name], value)
-    assert torch.equal(state["precision"]["groups"][0]["whole"], kept["precision"]["groups"][0]["whole"])
+    for name, value in kept["precision"]["masters"].items():
+        assert torch.equal(state["precision"]["masters"][name], value)
 
 
 def test_the_state_of_another_mode_is_refused():
     with pytest.raises(ValueError, match="a state of bf16-amp cannot be loaded: expected one of fp32"):
         step_of("fp32").load_state_dict(step_of("bf16-amp").state_dict())
+
+
+class OwnMasters(Precision):
+    """Masters and a scale as a mode of one's own may have them, that knows nothing of saving."""
+
+    name = "own-masters"
+    dtype = torch.bfloat16
+
+    def prepare(self, model, recipe):
+        super().prepare(model, recipe)
+        self.copies = {name: p.detach().clone() for name, p in model.named_parameters()}
+        model.bfloat16()
+        model.register_forward_pre_hook(lambda _, args: (args[0].bfloat16(),))
+        self.factor = torch.tensor(1024.0)
+        self.optimiser = torch.optim.AdamW(self.copies.values(), recipe.learning_rate)
+
+    def backward(self, loss):
+        (loss * self.factor).backward()
+
+    def update(self):
+        for name, p in self.model.named_parameters():
+            self.copies[name].grad = None if p.grad is None else p.grad.float() / self.factor
+            p.grad = None
+        self.optimiser.step()
+        self.factor.mul_(0.5)
+        with torch.no_grad():
+            for name, p in self.model.named_parameters():
+                p.copy_(self.copies[name])
+
+    def weights(self):
+        return self.copies
+
+    @property
+    def loss_scale(self):
+        return self.factor
+
+
+def test_masters_and_scale_of_a_mode_of_one_s_own_are_saved():
+    step, other = (TrainStep(Resumed("tiny"), OwnMasters(), CPU, seed=seed) for seed in (0, 1))
+    for number in range(3):
+        step(batch_of(number, rare=True))
+    other.load_state_dict(through_a_file(step.state_dict()))
+    assert other.precision.factor == 128
+    assert_alike(step, other)
