@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mpcore.plugin import job_page, pytest_benchmark
+from mpcore.plugin import alone, job_page, pytest_benchmark
 from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
 from mpcore.plugin.options import add_options, given
 from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
@@ -128,7 +128,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
-    if case_of(item) is None:
+    case = case_of(item)
+    if case is None:
         return
     report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
     session = session_of(item.config)
@@ -136,6 +137,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
     elif report.failed:
+        report.sections.append((alone.TITLE, alone.command(item, case, session)))
         error = call.excinfo.value if call.excinfo else None
         session.failed(item.nodeid, _sentence(report, call), error.result if isinstance(error, JudgedFailure) else None)
     if report.when == "call" and not report.skipped:

@@ -99,6 +99,17 @@ def test_trainings_are_as_long_as_the_longest_of_any_mode_and_seed(run, precisio
     assert "; 150 steps of 32;" in part(document, BERT, "Trainings").lead
 
 
+def test_a_training_of_an_own_step_was_not_tested(run):
+    """It has no rows for that."""
+
+    def own(result):
+        changed = {"rows": {"train": 1600}, "data": "its own", "weights": "its own"} if result.record.kind == "accuracy" else {}
+        return result.model_copy(update={"record": result.record.model_copy(update=changed)})
+
+    document = run_document(run.model_copy(update={"results": tuple(map(own, run.results))}))
+    assert "1,600 reviews to train (its own); weights: its own;" in part(document, BERT, "Trainings").lead
+
+
 @pytest.fixture
 def graphs(run, full):
     """graphs(precision, changes): the speed of a run on a GPU, with changes to that of `precision`, or of all modes."""

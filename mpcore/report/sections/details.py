@@ -59,7 +59,8 @@ def _trainings(part: Sequence[Row], trained: Sequence[Quality]) -> list[Section]
         return []
     first, seed = trained[0], f"seed {trained[0].trainings[0].seed}"
     seeds = ", ".join(str(t.seed) for t in first.trainings)
-    data = f"{first.rows['train']:,} {first.samples} to train, {first.rows['test']:,} to test ({first.data})"
+    tested = f", {first.rows['test']:,} to test" if "test" in first.rows else ""  # of an own step there is no test
+    data = f"{first.rows['train']:,} {first.samples} to train{tested} ({first.data})"
     steps = f"{max(t.steps for quality in trained for t in quality.trainings)} steps of {first.batch_size}"
     lead = f"{data}; weights: {first.weights}; {steps}; seeds {seeds}; medians of times, means of scores."
     of = [row for row in part if row["train_s"] is not None]

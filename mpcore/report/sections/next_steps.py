@@ -32,7 +32,7 @@ def _commands(summary: SessionSummary) -> list[str]:
             found.append(f"python -m mpcore accept {file} --reason TEXT")
     if cases := _doubtful(summary):
         base = next((run.commit[:12] for run in summary.accepted[-1:] if run.commit), "BASE")
-        found.append(" ".join(["python -m mpcore ab", base, *_options(cases, summary.selection)]))
+        found.append(" ".join(["python -m mpcore ab", base, *options_of(cases, summary.selection)]))
     return found
 
 
@@ -58,7 +58,7 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
     return found["worse"] or found["undecided"]
 
 
-def _options(cases: list[Case], selection: Selection) -> list[str]:
+def options_of(cases: list[Case], selection: Selection) -> list[str]:
     """That name the cases, with what else the session was told of where they come from."""
     named = {
         "workload": [case.workload for case in cases],
