@@ -48,7 +48,8 @@ class Graph(Eager):
         layout: Callable[[], Hashable] = lambda: 0,
     ) -> None:
         super().__init__(function, model, device=device, layout=layout)
-        self._stream = _side_stream(self.device)
+        index = self.device.index
+        self._stream = _side_stream(torch.cuda.current_device() if index is None else index)
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, _Captured] = {}
 
@@ -101,7 +102,7 @@ class Graph(Eager):
 
 
 @functools.cache
-def _side_stream(device: torch.device) -> torch.cuda.Stream:
+def _side_stream(device: int) -> torch.cuda.Stream:
     """The one that all graphs are captured on: cuBLAS keeps a workspace for every stream that it has ever seen."""
     return torch.cuda.Stream(device)
 

@@ -202,6 +202,7 @@ class Trainable(TrainerStep):
 
 
 def test_a_trainer_of_transformers_makes_its_own_updates():
+    pytest.importorskip("accelerate")
     step = step_of(Trainable)
     theirs = Trainable("tiny").trainer(
         use_cpu=True, report_to="none", logging_strategy="no", save_strategy="no", disable_tqdm=True
@@ -217,6 +218,7 @@ def test_a_trainer_of_transformers_makes_its_own_updates():
 
 
 def test_a_trainer_computes_in_what_it_is_told_beside_another():
+    pytest.importorskip("accelerate")
     half = step_of(Trainable, "bf16-amp")
     whole = step_of(Trainable)
     kinds = []

@@ -40,7 +40,7 @@ def _briefly(monkeypatch):
 
 @pytest.mark.parametrize(("file", "name"), LIKE.items())
 def test_scripts_as_their_projects_have_them_are_measured_counted_and_compared(file, name, monkeypatch):
-    pytest.importorskip("lightning" if file == "lightning_gan" else "torch")
+    pytest.importorskip({"lightning_gan": "lightning", "glue_like": "accelerate"}.get(file, "torch"))
     if name not in workloads.names():
         load(SCRIPTS / f"{file}.py")
     monkeypatch.setattr(workloads[name], "curve_steps", 10)
