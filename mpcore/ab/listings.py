@@ -8,6 +8,8 @@ from mpcore.records import Case, Listing
 from mpcore.runner import RunnerError
 from mpcore.selection import SelectionError
 
+OLDER = "it is older than one of the options that say what is measured"
+
 
 class Lists(Protocol):
     """What a Runner does first."""
@@ -30,7 +32,8 @@ def listed(side: str, checkout: Checkout, process: Lists) -> Listing:
     try:
         return process.listing()
     except RunnerError as error:
-        raise RunnerError(f"{side} ({checkout.name}) cannot be measured: {error}") from error
+        why = OLDER if "validation error for Selection" in str(error) else str(error)
+        raise RunnerError(f"{side} ({checkout.name}) cannot be measured: {why}") from error
 
 
 def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listing]) -> Matched:

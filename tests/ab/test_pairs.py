@@ -8,12 +8,14 @@ import stub
 from scripted import BASE, Script, compared, noisy, only, statuses
 
 from mpcore.ab import Checkout
+from mpcore.ab.listings import OLDER, listed
 from mpcore.commands.ab import exit_code
 from mpcore.gate import Policy
 from mpcore.records import Comparison, Failure
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
 from mpcore.report.render.terminal import WIDTH
+from mpcore.runner import RunnerError
 from mpcore.selection import SelectionError
 
 
@@ -57,6 +59,16 @@ def test_what_fresh_pairs_do_not_confirm_is_undecided():
     assert regression.status == "undecided"
     assert "fresh pairs do not confirm it" in regression.sentence
     assert exit_code(comparison) == 3
+
+
+def test_a_base_that_is_older_than_an_option_is_said():
+    class Older:
+        def listing(self):
+            raise RunnerError("its process ended with exit code 1: ValidationError: 1 validation error for Selection")
+
+    with pytest.raises(RunnerError) as refused:
+        listed("base", BASE, Older())
+    assert str(refused.value) == f"base ({BASE.name}) cannot be measured: {OLDER}"
 
 
 def test_the_order_within_pairs_is_balanced_and_that_of_the_seed():

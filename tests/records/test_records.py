@@ -327,6 +327,11 @@ def test_an_id_shows_what_is_not_the_default(changes, end):
     assert CASE.model_copy(update=changes).id == CASE.id + end
 
 
+def test_a_sentence_begins_with_the_workload_and_who_else_made_its_step():
+    assert CASE.subject == "bert-imdb"
+    assert CASE.model_copy(update={"trainer": "fabric"}).subject == "bert-imdb by fabric"
+
+
 def test_a_record_has_the_name_of_its_kind_and_case():
     assert [r.name for r in (speed(), quality(), drift())] == [f"{kind}:{CASE.id}" for kind in ("speed", "accuracy", "drift")]
 

@@ -89,6 +89,13 @@ def test_the_pairs_are_of_what_the_session_measured(summary, run, full, compared
     )
 
 
+def test_the_pairs_are_by_the_trainer_that_was_measured(summary, run, full, compared):
+    (result,) = compared(full[:1], "worse")
+    by_plain = result.record.model_copy(update={"case": result.record.case.model_copy(update={"trainer": "plain"})})
+    told = sharpened(summary([result.model_copy(update={"record": by_plain})], accepted=[run]))
+    assert told == "0123456789ab --mp-workload bert-imdb --mp-precision fp32 --mp-trainer plain --mp-execution graph"
+
+
 def test_pairs_say_nothing_of_errors_or_memory_or_work(summary, run, full, compared, counted):
     others = [*compared(full[:1], "worse", "memory"), *compared(full[2:3], "worse", "gradient error")]
     others += compared(counted(full)[-1:], "worse", "launches")

@@ -79,4 +79,4 @@ def _machine(results: Iterable[Result]) -> Iterable[str]:
 
 
 def _where(case: Case) -> str:
-    return f"{case.workload} ({case.execution})"
+    return f"{case.subject} ({case.execution})"

@@ -1,0 +1,46 @@
+"""The suite by another trainer."""
+
+from mpcore.__main__ import main
+from mpcore.store import load
+
+PLAIN = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32", "--mp-trainer", "plain")
+
+
+def test_cases_of_a_trainer_are_compared_with_accepted_ones_of_the_same(run, pytester):
+    first = run(*PLAIN, "-m", "numerics or work", "--benchmark-json", "run.json")
+    assert first.ret == 0
+    first.stdout.fnmatch_lines(["ncf-movielens (tiny, eager, by plain*"])
+    saved = load(pytester.path / "run.json")
+    assert {result.record.case.trainer for result in saved.results} == {"plain"}
+    assert "--mp-trainer plain" in saved.command
+    baselines = str(pytester.path / "baselines")
+    assert main(["accept", str(pytester.path / "run.json"), "--baselines", baselines, "--reason", "the first"]) == 0
+    again = run(*PLAIN, "-m", "numerics or work", "--mp-strict")
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["against 1 accepted run of baselines/*: * same"])
+    own = run("--mp-workload", "ncf-movielens", "--mp-precision", "fp32", "-m", "numerics")
+    assert own.ret == 0
+    own.stdout.fnmatch_lines(["new*"])
+    assert "gone, though" not in own.stdout.str()
+
+
+def test_the_versions_of_its_packages_are_recorded(run, pytester):
+    arguments = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32", "--mp-trainer", "huggingface")
+    assert run(*arguments, "-m", "work", "--benchmark-json", "run.json").ret == 0
+    saved = load(pytester.path / "run.json")
+    assert "accelerate" in saved.machine.software
+    assert "accelerate" in saved.results[0].record.software
+
+
+def test_what_is_not_there_is_one_sentence(run):
+    refused = run(*PLAIN[:-1], "nobody", "-m", "numerics")
+    assert refused.ret == 4
+    refused.stderr.fnmatch_lines(["ERROR: unknown trainer 'nobody'; known are mpcore, plain, fabric, accelerate, huggingface"])
+    skipped = run(*PLAIN, "--mp-execution", "compile", "-m", "numerics")
+    assert skipped.ret == 5
+    skipped.stdout.fnmatch_lines(["  plain PyTorch does not say that its step can be run by compile (1 case)"])
+
+
+def test_a_trainer_is_not_compared_with_itself(run):
+    result = run(*PLAIN, "test_parity.py", "--mp-workload", "bert-s128")
+    result.stdout.fnmatch_lines(["*plain PyTorch is not compared with itself (1 case)"])
