@@ -121,6 +121,7 @@ def _precisions_in(workload: str, selection: Selection) -> list[str]:
 @functools.cache
 def _usual_execution(workload: str, size: Size, device: "torch.device") -> str:
     """Where none is named. What is wrong with an own step is said when it is measured."""
+    from mpcore.precision import Inapplicable
     from mpcore.training.script import usual_execution
     from mpcore.workloads import OwnStep, WorkloadError
 
@@ -131,7 +132,7 @@ def _usual_execution(workload: str, size: Size, device: "torch.device") -> str:
         return "graph"
     try:
         return usual_execution(entry(size), device)
-    except WorkloadError:
+    except (WorkloadError, Inapplicable):
         return "eager"
 
 

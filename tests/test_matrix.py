@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mpcore.matrix import cases, check, possible, resolve
+from mpcore.precision import Inapplicable
 from mpcore.records import Selection
 from mpcore.selection import SelectionError
 from mpcore.workloads import OwnStep, workloads
@@ -95,6 +96,22 @@ def test_an_own_step_has_the_precisions_that_it_understands(own):
         assert [(case.id, why) for case, why in found] == [("own-fp32-eager-tiny", None), ("own-mine-eager-tiny", None)]
     check(Selection(workloads=("own",), precisions=("mine",)))
     assert "own-mine-graph-full" in set(possible())
+
+
+@pytest.mark.parametrize("error", [KeyError("width"), Inapplicable("not on this one")])
+def test_an_own_step_that_cannot_be_built_stops_no_collection(monkeypatch, error):
+    """It is built on a GPU, to see whether it can be captured."""
+
+    class Fails(Own):
+        name = f"fails-by-{type(error).__name__}"
+
+        def build(self, precision, device):
+            raise error
+
+    monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
+    workloads.register(Fails)
+    found = list(cases(Selection(workloads=(Fails.name,)), torch.device("cuda", 0)))
+    assert {case.execution for case, _ in found} == {"eager"}
 
 
 def test_what_an_own_step_cannot_do_is_a_reason(own):
