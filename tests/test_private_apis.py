@@ -83,6 +83,7 @@ APIS = {
     "_cuda_releasePool": lambda: NO_GPU or torch._C._cuda_releasePool,
     "_accelerator_setAllocatorSettings": lambda: torch._C._accelerator_setAllocatorSettings,
     "_sleep": lambda: torch.cuda._sleep,
+    "_get_current_function_mode_stack": lambda: torch.overrides._get_current_function_mode_stack() == [],
     "_version": lambda: torch.zeros(1)._version == 0,
     "_foreach_copy_": lambda: torch._foreach_copy_,
     "_amp_foreach_non_finite_check_and_unscale_": lambda: torch._amp_foreach_non_finite_check_and_unscale_,

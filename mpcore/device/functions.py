@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # private API
 
@@ -28,12 +29,12 @@ def follow(mode: FunctionMode, model: nn.Module) -> None:
     entered: list[nn.Module] = []
 
     def enter(module: nn.Module, _: Any) -> None:
-        if not mode.is_on:
+        if not torch.compiler.is_compiling() and not mode.is_on:  # what is compiled is compiled within the mode
             mode.__enter__()
             entered.append(module)
 
     def leave(module: nn.Module, *_: Any) -> None:
-        if entered and entered[-1] is module:
+        if not torch.compiler.is_compiling() and entered and entered[-1] is module:
             entered.pop()
             mode.__exit__(None, None, None)
 

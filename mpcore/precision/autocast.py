@@ -20,15 +20,17 @@ class Autocast(Precision):
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         super().prepare(model, recipe)
+        self._has_cast = False
         self.device_type = next(model.parameters()).device.type
         self.kept = hold_fp32(matching(model, self.keep_fp32), self.device_type)
 
     def forward(self) -> AbstractContextManager[Any]:
+        self._has_cast = True
         return torch.autocast(self.device_type, self.dtype)
 
     def fp32_on_purpose(self) -> bool:
-        """Where autocast is off, in a kept module or by the model's author."""
-        return not torch.is_autocast_enabled(self.device_type)
+        """Where autocast is off that was on, in a kept module or by the model's author."""
+        return self._has_cast and not torch.is_autocast_enabled(self.device_type)
 
 
 @precisions.register
