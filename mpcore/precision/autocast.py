@@ -17,20 +17,20 @@ class Autocast(Precision):
     is_mixed = True
     low_precision_share = 0.9
     """On a CPU, attention is on none of autocast's lists."""
+    _entered = False
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         super().prepare(model, recipe)
-        self._has_cast = False
         self.device_type = next(model.parameters()).device.type
         self.kept = hold_fp32(matching(model, self.keep_fp32), self.device_type)
 
     def forward(self) -> AbstractContextManager[Any]:
-        self._has_cast = True
+        self._entered = True
         return torch.autocast(self.device_type, self.dtype)
 
     def fp32_on_purpose(self) -> bool:
-        """Where autocast is off that was on, in a kept module or by the model's author."""
-        return self._has_cast and not torch.is_autocast_enabled(self.device_type)
+        """Where autocast is off, in a kept module or by the model's author. A step without any is a mistake."""
+        return self._entered and not torch.is_autocast_enabled(self.device_type)
 
 
 @precisions.register

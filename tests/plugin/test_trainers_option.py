@@ -1,5 +1,7 @@
 """The suite by another trainer."""
 
+from pathlib import Path
+
 from mpcore.__main__ import main
 from mpcore.store import load
 
@@ -44,3 +46,19 @@ def test_what_is_not_there_is_one_sentence(run):
 def test_a_trainer_is_not_compared_with_itself(run):
     result = run(*PLAIN, "test_parity.py", "--mp-workload", "bert-s128")
     result.stdout.fnmatch_lines(["*plain PyTorch is not compared with itself (1 case)"])
+
+
+def test_a_failure_names_the_trainer_and_ends_with_a_command_that_does(run, pytester):
+    example = (Path(__file__).parent.parent.parent / "examples" / "my_trainer.py").read_text()
+    broken = example.replace("enabled=self.dtype is not None)", "enabled=False)")
+    assert broken != example
+    (pytester.path / "stack.py").write_text(broken)
+    arguments = ("--mp-workload", "ncf-movielens", "--mp-precision", "bf16-amp", "--mp-trainer", "our-stack", "-m", "numerics")
+    result = run("--mp-load", "stack.py", *arguments)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "ncf-movielens by our-stack: bf16-amp does 0 % of its FLOPs in 16 bits, expected 90 to 100 %",
+            "pytest *[[]ncf-movielens-bf16-amp-eager-tiny-by-our-stack[]]* --mp-trainer our-stack * --mp-load *stack.py",
+        ]
+    )
