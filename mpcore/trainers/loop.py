@@ -153,7 +153,7 @@ class LoopStep(WorkloadStep):
         self.before_loss()
         with reraised(f"{self.label}: its step"):
             loss = self._loop.step(batch)
-        if not isinstance(loss, Tensor) or loss.dim() or loss.device != self.device:
+        if not isinstance(loss, Tensor) or loss.dim() or loss.device.type != self.device.type:
             raise TrainerError(
                 f"{self.label}: its step returned {described(loss)}: expected the loss, a 0-dim tensor on {self.device}"
             )

@@ -60,6 +60,12 @@ def test_a_bare_step_runs_and_says_what_others_need(dots):
     assert evaluate(step, dots.split("test", CPU)).metrics.keys() >= {"accuracy"}
 
 
+def test_a_device_has_several_names(dots):
+    """As "cuda" and "cuda:0" are one."""
+    step = Bare().step(dots, precisions["fp32"](), torch.device("cpu", 0))
+    assert step(batch_of(dots)).device != step.device
+
+
 def test_each_group_keeps_its_own_rate(dots):
     class Groups(WithOptimisers):
         def build(self, workload, model, precision, device):
@@ -160,6 +166,10 @@ WRONG = {
     "losses for a loss": (
         {"train": lambda self, workload, model, batch: batch["x"].sum(-1)},
         "dots by wrong: its step returned a tensor of shape (32,) and torch.float32: expected the loss, a 0-dim tensor on cpu",
+    ),
+    "a loss elsewhere": (
+        {"train": lambda self, workload, model, batch: workload.loss(model, batch).to("meta")},
+        "dots by wrong: its step returned a tensor of shape () and torch.float32: expected the loss, a 0-dim tensor on cpu",
     ),
     "no loop": (
         {"build": lambda self, workload, model, precision, device: None},
