@@ -76,6 +76,7 @@ class Subject:
         """The test is skipped where there are no CUDA graphs, and where the model's own step in FP32 cannot be captured."""
         if reason := Graph.unsupported(self.device) or self._uncapturable:
             pytest.skip(reason)
+        settle_scale(self.step(**options), self.batch())  # or it is skipped, where gradients are not finite
         return self.step(execution=Graph.name, **options)
 
     @functools.cached_property

@@ -67,7 +67,9 @@ def checked_model(workload: Authored) -> nn.Module:
 def _materialise(workload: Authored, model: nn.Module) -> None:
     """One forward pass gives lazy layers their weights. Raises WorkloadError where it leaves one out."""
     lazy = next(p for p in model.parameters() if isinstance(p, UninitializedParameter))
-    batch = workload.split("train", lazy.device).rows(slice(workload.recipe.batch_size))
+    with torch.device("cpu"):  # where data are made, whatever the model's device is
+        split = workload.split("train", lazy.device)
+    batch = split.rows(slice(workload.recipe.batch_size))
     with reraised(workload, "loss"), torch.no_grad():
         workload.loss(model, batch)
     for name, weight in model.named_parameters():
