@@ -36,9 +36,9 @@ def test_arithmetic_is_in_the_mode_s_bits(subject: Subject) -> None:
     if not flops.total:
         pytest.skip("no FLOPs to count: there is no matrix product, no convolution and no attention")
     if subject.mode.low_precision_share:
-        expected = 1 - MOST_OF_A_STEP * flops.fp32_on_purpose
-        assert flops.low_precision_share >= subject.mode.low_precision_share * expected
-        assert flops.by_dtype[subject.mode.dtype] > 0 or expected <= 0
+        least = subject.mode.low_precision_share * (1 - MOST_OF_A_STEP * flops.fp32_on_purpose)
+        assert flops.low_precision_share >= least
+        assert flops.by_dtype[subject.mode.dtype] > 0 or least <= 0
     else:
         assert set(flops.by_dtype) == {subject.mode.dtype}
 

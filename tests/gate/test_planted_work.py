@@ -19,7 +19,7 @@ from mpcore.gate import BaselineMatch, regressions
 from mpcore.gate.margins import Margins
 from mpcore.measure import Bench
 from mpcore.measure.work import measure_work
-from mpcore.precision import master
+from mpcore.precision import flat, master
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.base import Precision
 from mpcore.precision.flat import Group
@@ -27,6 +27,8 @@ from mpcore.precision.master import MasterWeights
 from mpcore.precision.native import FP32, TF32
 from mpcore.precision.scale import LossScale
 from mpcore.records import Case
+from mpcore.training import step as training_step
+from mpcore.training.parts import parts
 from mpcore.training.step import TrainStep
 from mpcore.workloads import bert_imdb, gpt2_text, resnet18_mnist
 from mpcore.workloads.bert_imdb import BertImdb
@@ -166,7 +168,7 @@ def copied_twice(patch):
 
 
 def no_masters(patch):
-    patch.setattr(master, "Group", lambda weights, dtype, shared: Group(weights, torch.bfloat16, shared=True))
+    patch.setattr(flat, "Group", lambda weights, dtype, shared: Group(weights, torch.bfloat16, shared=True))
 
 
 def dropout(patch):
@@ -231,11 +233,7 @@ def kept_gradients(patch):
 
 
 def two_parts(patch):
-    def parts(original, self, batch):
-        self.accumulate = 2
-        return original(self, batch)
-
-    wrap(patch, TrainStep, "_parts", parts)
+    patch.setattr(training_step, "parts", lambda batch, count: parts(batch, 2))
 
 
 def channels_first(patch):
