@@ -395,6 +395,34 @@ def test_a_mode_must_compute_in_the_bits_of_its_name(bounds, share, status, limi
     assert expected in check.sentence
 
 
+@pytest.mark.parametrize(
+    ("on_purpose", "share", "status", "told"),
+    [
+        (
+            0.2,
+            0.75,
+            "passed",
+            "75 % of its FLOPs in 16 bits, expected 63 to 100 %, 20 % of a forward pass are in FP32 on purpose",
+        ),
+        (0.2, 0.5, "failed", "50 % of its FLOPs in 16 bits, expected 63 to 100 %"),
+        (1.0, 0.0, "passed", "0 % of its FLOPs in 16 bits, expected 0 to 100 %"),
+        (0.0, 0.89996, "failed", "89.996 % of its FLOPs in 16 bits, expected 90.000 to 100 %"),
+    ],
+)
+def test_what_is_in_fp32_on_purpose_is_not_missed(on_purpose, share, status, told):
+    """A failure shows as many digits as tell the two figures apart."""
+    required = Requirements(low_precision_share=(0.9, 1.0))
+    record = numerics(low_precision_flops_share=share, fp32_on_purpose=on_purpose, requirements=required)
+    (check,) = checks(record)
+    assert check.status == status
+    assert told in check.sentence
+
+
+def test_where_there_are_no_flops_no_share_is_judged():
+    required = Requirements(low_precision_share=(0.9, 1.0))
+    assert checks(numerics(low_precision_flops_share=None, requirements=required)) == []
+
+
 def shown(ratio, precision="fp16-amp", status="passed", mode="fp32", workload="bert-imdb"):
     """The result of a case that is `ratio` times as fast as a mode."""
     record = speed()

@@ -1,0 +1,122 @@
+"""What formats a model's author mixes is found, and obeyed by the modes that cast the model."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import orthogonal
+
+from mpcore.device.flops import FlopCount
+from mpcore.precision import Inapplicable
+from mpcore.precision.autocast import BF16Autocast
+from mpcore.precision.master import BF16MasterWeights
+from mpcore.precision.pure import BF16True
+from mpcore.training.formats import fp32_modules
+from mpcore.training.step import TrainStep
+
+CASTING = [BF16MasterWeights, BF16True]
+
+
+class Routed(nn.Module):
+    """A router in FP32 by its author's hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.router, self.last = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        h = self.first(x)
+        with torch.autocast("cpu", enabled=False):
+            gate = self.router(h.float()).softmax(-1)
+        return self.last(h * gate.to(h.dtype))
+
+
+class Timed(nn.Module):
+    """Makes an embedding in FP32 inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.time, self.last = nn.Linear(16, 16), nn.Linear(8, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        time = torch.arange(8, dtype=torch.float32).cos().expand(len(x), 8)
+        return self.last(self.first(x) + self.time(time))
+
+
+class Functional(nn.Module):
+    """Multiplies in FP32 with a weight that is no module's."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.weight = nn.Linear(16, 16), nn.Parameter(torch.eye(2, 16))
+
+    def forward(self, x):
+        return nn.functional.linear(self.first(x).float(), self.weight)
+
+
+@pytest.fixture
+def step(dots, cpu, monkeypatch):
+    def step(build, mode, **options):
+        monkeypatch.setattr(dots, "build_model", build)
+        return TrainStep(dots, mode(**options), cpu, dropout=False)
+
+    return step
+
+
+@pytest.fixture
+def batch(dots, cpu):
+    return dots.split("train", cpu).rows(slice(8))
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_what_runs_with_autocast_off_is_kept_in_fp32(step, batch, mode):
+    routed = step(Routed, mode)
+    assert routed(batch).isfinite()
+    assert [kept.name for kept in routed.precision.kept] == ["router"]
+    assert routed.model.router.weight.dtype == torch.float32
+    assert routed.model.last.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_what_makes_a_weight_of_others_is_kept_in_fp32(step, batch, mode):
+    made = step(lambda: nn.Sequential(orthogonal(nn.Linear(16, 16)), nn.Linear(16, 2)), mode)
+    assert made(batch).isfinite()
+    assert [kept.name for kept in made.precision.kept] == ["0.parametrizations.weight"]
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_a_tensor_in_fp32_that_is_made_inside_is_cast(step, batch, mode):
+    timed, seen = step(Timed, mode), []
+    timed.model.time.register_forward_hook(lambda _module, args, out: seen.append((args[0].dtype, out.dtype)))
+    assert timed(batch).isfinite()
+    assert seen == [(torch.bfloat16, torch.bfloat16)]
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_a_product_that_no_module_makes_is_one_sentence(step, batch, mode):
+    said = rf"{mode.name} keeps nothing in FP32, and 16 bits meet FP32 in the model.*\(test_formats.py, line "
+    with pytest.raises(Inapplicable, match=said):
+        step(Functional, mode)(batch)
+
+
+def test_a_model_that_is_asked_stays_as_it_was(dots, cpu, monkeypatch):
+    model = nn.Sequential(nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 2))
+    monkeypatch.setattr(dots, "build_model", lambda: model)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    assert fp32_modules(dots, model, cpu) == ()
+    assert torch.equal(torch.rand(3), expected)
+    assert int(model[0].num_batches_tracked) == 0
+    assert model[0].running_mean.abs().sum() == 0
+
+
+def test_autocast_that_is_off_is_on_purpose_only_where_it_was_on(step, batch):
+    routed = step(Routed, BF16Autocast)
+    with FlopCount(routed.fp32_on_purpose) as flops:
+        routed.launch(batch)
+    router, all_three = 16 * 16, 16 * 16 + 16 * 16 + 16 * 2
+    assert flops.fp32_on_purpose == pytest.approx(router / all_three)
+    kept = step(Routed, BF16Autocast, keep_fp32=["first"])
+    with FlopCount(kept.fp32_on_purpose) as flops:
+        kept.launch(batch)
+    assert flops.fp32_on_purpose == pytest.approx(2 * router / all_three)
