@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -24,17 +23,10 @@ class Compile(Eager):
 
     name = "compile"
 
-    def __init__(
-        self,
-        function: Function,
-        model: nn.Module,
-        *,
-        device: torch.device | None = None,
-        layout: Callable[[], Hashable] = lambda: 0,
-    ) -> None:
-        super().__init__(function, model, device=device, layout=layout)
+    def __init__(self, function: Function, model: nn.Module, **options: Any) -> None:
+        super().__init__(function, model, **options)
         execution = Graph if self.captures(self.device) else Eager
-        self._run: Eager = execution(self._compiled_first, model, device=self.device, layout=layout)
+        self._run: Eager = execution(self._compiled_first, model, device=self.device, layout=self.layout)
         self._first: list[torch.Size] | None = None
 
     @classmethod

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import gc
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import torch
@@ -39,15 +39,8 @@ class Graph(Eager):
 
     name = "graph"
 
-    def __init__(
-        self,
-        function: Function,
-        model: nn.Module,
-        *,
-        device: torch.device | None = None,
-        layout: Callable[[], Hashable] = lambda: 0,
-    ) -> None:
-        super().__init__(function, model, device=device, layout=layout)
+    def __init__(self, function: Function, model: nn.Module, **options: Any) -> None:
+        super().__init__(function, model, **options)
         index = self.device.index
         self._stream = _side_stream(torch.cuda.current_device() if index is None else index)
         self._calls: Counter[Hashable] = Counter()

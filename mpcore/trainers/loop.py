@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.device.graph_contents import GraphContents
 from mpcore.errors import reraised_as
 from mpcore.execution import CaptureError, Eager, executions
 from mpcore.precision import Inapplicable, Precision, PrecisionError
@@ -63,6 +62,8 @@ class Loop:
 class LoopStep(WorkloadStep):
     """The step of the loop that `build` returns, which may wrap the model. Raises TrainerError, and Inapplicable for a loop
     that cannot be captured."""
+
+    _execute: Eager
 
     def __init__(
         self,
@@ -134,18 +135,6 @@ class LoopStep(WorkloadStep):
     @property
     def skipped(self) -> Tensor | None:
         return None if self._skips is None else self._skips.count
-
-    @property
-    def captured(self) -> bool:
-        return self._execute.captured
-
-    @property
-    def graph_contents(self) -> GraphContents | None:
-        return self._execute.contents
-
-    @property
-    def pool_bytes(self) -> int | None:
-        return self._execute.pool_bytes
 
     def _step(self, batch: Batch) -> Tensor:
         if self._captures and self._rates and self._rates.written:

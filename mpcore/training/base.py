@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.device.graph_contents import GraphContents
+from mpcore.execution import Eager
 from mpcore.precision.base import MOMENTS, Inapplicable, ScaleState
 from mpcore.workloads.schedule import warm_up_and_down
 
@@ -34,6 +35,8 @@ class Step:
     loss to the same place at every call: what is to be kept is copied.
     """
 
+    _execute: Eager | None = None
+    """What runs it, and may have captured it."""
     label: str
     """What it is called in a sentence: "nanogpt"."""
     device: torch.device
@@ -58,17 +61,17 @@ class Step:
     @property
     def captured(self) -> bool:
         """Whether the host only starts a graph, and has nothing to do while the device works."""
-        return False
+        return self._execute is not None and self._execute.captured
 
     @property
     def graph_contents(self) -> GraphContents | None:
         """What the captured step is made of; None where it is not captured, or cannot be read."""
-        return None
+        return None if self._execute is None else self._execute.contents
 
     @property
     def pool_bytes(self) -> int | None:
         """Device memory that the captured step holds, beside weights and optimiser; None where it is not captured."""
-        return None
+        return None if self._execute is None else self._execute.pool_bytes
 
     @property
     def remark(self) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
 from mpcore.precision import Inapplicable, precisions
@@ -36,6 +35,8 @@ class ScriptStep(Step):
     It is built from `seed`. The process-wide settings of a precision that is a mode hold while it is built and inside a call.
     Raises WorkloadError, and Inapplicable for a graph that would freeze a rate.
     """
+
+    _execute: Eager
 
     def __init__(
         self, own: OwnStep, precision: str, device: torch.device, *, seed: int = 0, execution: str = Eager.name
@@ -80,18 +81,6 @@ class ScriptStep(Step):
         if self._first is None:
             self._first = list(islice(self.endless_batches(), BATCHES))
         return self._first
-
-    @property
-    def captured(self) -> bool:
-        return self._execute.captured
-
-    @property
-    def graph_contents(self) -> GraphContents | None:
-        return self._execute.contents
-
-    @property
-    def pool_bytes(self) -> int | None:
-        return self._execute.pool_bytes
 
     @property
     def remark(self) -> str | None:

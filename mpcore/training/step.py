@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.device.graph_contents import GraphContents
 from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError
@@ -69,6 +68,8 @@ class TrainStep(WorkloadStep):
     """
 
     capabilities = Step.ALL
+
+    _execute: Eager
 
     def __init__(
         self,
@@ -173,18 +174,6 @@ class TrainStep(WorkloadStep):
         torch.set_rng_state(state["generators"]["cpu"])
         if "cuda" in state["generators"] and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
-
-    @property
-    def captured(self) -> bool:
-        return self._execute.captured
-
-    @property
-    def graph_contents(self) -> GraphContents | None:
-        return self._execute.contents
-
-    @property
-    def pool_bytes(self) -> int | None:
-        return self._execute.pool_bytes
 
     def _predict(self, batch: Batch) -> Tensor:
         """Without gradients, but for a model that takes some to predict, as forces are those of an energy."""

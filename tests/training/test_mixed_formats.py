@@ -93,7 +93,7 @@ def test_a_tensor_in_fp32_that_is_made_inside_is_cast(step, batch, mode):
 
 @pytest.mark.parametrize("mode", CASTING)
 def test_a_product_that_no_module_makes_is_one_sentence(step, batch, mode):
-    said = rf"{mode.name} keeps nothing in FP32, and 16 bits meet FP32 in the model.*\(test_formats.py, line "
+    said = rf"{mode.name} keeps nothing in FP32, and 16 bits meet FP32 in the model.*\(test_mixed_formats.py, line "
     with pytest.raises(Inapplicable, match=said):
         step(Functional, mode)(batch)
 
