@@ -123,7 +123,7 @@ def test_a_key_that_is_missing_is_named(saved, content, key):
     [
         ("updates", "many", "'many'"),
         ("batch_size", 0, "0"),
-        ("low_precision_flops_share", None, "None"),
+        ("flushed_share", "none", "'none'"),
         ("loss_error", "small", "'small'"),
     ],
 )
