@@ -54,7 +54,7 @@ def test_a_failure_names_the_trainer_and_ends_with_a_command_that_does(run, pyte
     assert broken != example
     (pytester.path / "stack.py").write_text(broken)
     arguments = ("--mp-workload", "ncf-movielens", "--mp-precision", "bf16-amp", "--mp-trainer", "our-stack", "-m", "numerics")
-    result = run("--mp-load", "stack.py", *arguments)
+    result = run("--mp-load", "stack.py", *arguments, isolated=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
