@@ -11,8 +11,9 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads import WorkloadError
 
 BATCHES = 8
-ROUNDOFFS = 64
-"""Of the loss: a running mean in 16 bits adds up the roundings of ten batches."""
+ROUNDOFFS, RELATIVE = 2, 0.004
+"""Of the loss, whichever is more. Seen: 0.6 round-offs of BF16, 0.002 in FP16. Statistics that are lost make 0.005 to 0.015 of it
+in eight batches (ResNets, U-Net)."""
 
 
 def test_evaluation_agrees_with_fp32(subject: Subject) -> None:
@@ -27,7 +28,7 @@ def test_evaluation_agrees_with_fp32(subject: Subject) -> None:
     except WorkloadError as error:
         pytest.skip(f"in FP32, too, the loss cannot be computed in evaluation mode: {error}")
     found = evaluated(subject.step(), subject)
-    assert found == pytest.approx(expected, rel=ROUNDOFFS * subject.mode.roundoff())
+    assert found == pytest.approx(expected, rel=max(RELATIVE, ROUNDOFFS * subject.mode.roundoff()))
 
 
 def evaluated(step: TrainStep, subject: Subject) -> float:

@@ -4,13 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from mpcore.contract import test_evaluation
 from mpcore.contract.harness import Subject
-from mpcore.contract.test_evaluation import test_evaluation_agrees_with_fp32 as agrees
 from mpcore.measure import Bench
 from mpcore.precision import precisions
 from mpcore.precision.master import BF16MasterWeights
-
-agrees.__test__ = False  # it is called here, and collected elsewhere
 
 
 class Forgetful(BF16MasterWeights):
@@ -29,6 +27,6 @@ def test_running_statistics_that_are_lost_are_found(monkeypatch):
     monkeypatch.setattr(precisions, "_classes", dict(precisions._classes))
     precisions.register(Forgetful)
     bench = Bench(torch.device("cpu"))
-    agrees(Subject("resnet18-mnist", "bf16-manual", bench))
+    test_evaluation.test_evaluation_agrees_with_fp32(Subject("resnet18-mnist", "bf16-manual", bench))
     with pytest.raises(AssertionError):
-        agrees(Subject("resnet18-mnist", "bf16-forgetful", bench))
+        test_evaluation.test_evaluation_agrees_with_fp32(Subject("resnet18-mnist", "bf16-forgetful", bench))
