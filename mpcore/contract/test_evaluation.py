@@ -12,8 +12,8 @@ from mpcore.workloads import WorkloadError
 
 BATCHES = 8
 ROUNDOFFS, RELATIVE = 2, 0.004
-"""Of the loss, whichever is more. Seen: 0.6 round-offs of BF16, 0.002 in FP16. Statistics that are lost make 0.005 to 0.015 of it
-in eight batches (ResNets, U-Net)."""
+"""Of the loss, whichever is more. Seen: 0.6 round-offs of BF16, 0.002 in FP16. Statistics that are lost make 0.005 to 0.015
+of it in eight batches (ResNets, U-Net)."""
 
 
 def test_evaluation_agrees_with_fp32(subject: Subject) -> None:
