@@ -7,13 +7,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
+DIGITS = 53
+"""Of FP64, in binary."""
+
 
 class Rounded(TorchDispatchMode):
     """with Rounded(8, seed=0) as rounding: step.launch(batch)
 
     Within it what an operation returns in FP64, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent of
-    any size. A number is moved by up to half a digit before it is rounded, so that runs of several seeds differ by chance, as
-    kernels do. on: put to False where no more is to be rounded.
+    any size. A number is rounded up with the probability that is its distance to the next number below, in digits, so that
+    runs of several seeds differ by chance, as kernels do. on: put to False where no more is to be rounded.
     """
 
     supports_higher_order_operators = True
@@ -21,7 +24,7 @@ class Rounded(TorchDispatchMode):
     def __init__(self, digits: int, *, seed: int) -> None:
         super().__init__()
         self.on = True
-        self._digits = digits
+        self._last = 2 ** (DIGITS - digits)
         self._seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
 
@@ -35,18 +38,17 @@ class Rounded(TorchDispatchMode):
 
     @torch.no_grad()
     def round_(self, values: Tensor) -> None:
-        """In place. What has no more digits stays as it is, and so does what is not finite, or not in FP64."""
+        """In place. What has no more digits stays as it is, and so does what is not finite, or not in FP64.
+
+        The digits that go are the last bits of a number. Bits by chance are added to them, and what is carried rounds up.
+        """
         if values.dtype == torch.complex128:
             values = torch.view_as_real(values.resolve_conj())
-        if values.dtype != torch.float64:
-            return
-        digits, exponent = torch.frexp(values)
-        digits.mul_(2.0**self._digits).add_(self._chance(values)).round_()
-        rounded = digits.mul_(torch.exp2((exponent - self._digits).double()))
-        values.copy_(torch.where(rounded.isfinite(), rounded, values))
+        if values.dtype == torch.float64:
+            bits = values.view(torch.int64)
+            bits.add_(self._chance(bits)).bitwise_and_(-self._last)
 
-    def _chance(self, values: Tensor) -> Tensor:
-        device = values.device
-        if device not in self._generators:
-            self._generators[device] = torch.Generator(device).manual_seed(self._seed)
-        return torch.rand(values.shape, generator=self._generators[device], dtype=values.dtype, device=device).sub_(0.5)
+    def _chance(self, bits: Tensor) -> Tensor:
+        if bits.device not in self._generators:
+            self._generators[bits.device] = torch.Generator(bits.device).manual_seed(self._seed)
+        return torch.randint(self._last, bits.shape, generator=self._generators[bits.device], device=bits.device)
