@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pynvml
 import torch
@@ -15,84 +17,105 @@ LIMITS = {0x04: "power cap", 0x02: "applications clocks", 0x10: "sync boost", 0x
 """A GPU at its power cap is at its ordinary speed, with this power limit; that it was is recorded."""
 
 
+FIELDS: dict[str, Callable[[Any], Any]] = {
+    "clock": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+    "power": lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+    "temperature": lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
+    "energy": lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000,
+    "limits of its clock": lambda gpu: pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu),
+}
+"""What is asked in every block, in MHz, watts, degrees Celsius, joules and bits. Not every GPU tells all of it."""
+PROCESSES = "processes on it"
+
+
 class NvmlSampler:
-    """Asks the GPU how it does while it works. `reason` says why there is no answer, where there is none."""
+    """Asks the GPU how it does while it works.
+
+    reason: why there is no answer at all, where there is none. untold: by field, why the GPU does not tell that one; a field
+    that it stops telling is one of them, for half of it says less than nothing.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.reason: str | None = None
+        self.untold: dict[str, str] = {}
+        self.clear()
         if device.type != "cuda":
             self.reason = "no GPU"
             return
         try:
-            pynvml.nvmlInit()
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-            self._read(), self._other_processes()  # the first readings take milliseconds
+            self._gpu = handle(str(torch.cuda.get_device_properties(device).uuid))
         except pynvml.NVMLError as error:
             self.reason = f"NVML does not answer: {error}"
+            return
+        self.sample(), self._other_processes()  # the first readings take milliseconds
         self.clear()
 
     def clear(self) -> None:
-        self._readings: list[tuple[float, int, float, int, float]] = []
-        self._limits = 0
+        self._readings: list[tuple[float, dict[str, Any]]] = []
 
     def sample(self) -> bool:
         """Takes one reading. Whether the GPU is slowed down; False where it does not say."""
         if self.reason is not None:
             return False
-        try:
-            reading, limits = self._read()
-        except pynvml.NVMLError as error:
-            self.reason = f"NVML no longer answers: {error}"
-            return False
-        self._readings.append(reading)
-        self._limits |= limits
-        return any(limits & bit for bit in SLOWDOWNS)
+        told = {field: self._ask(field, ask) for field, ask in FIELDS.items() if field not in self.untold}
+        self._readings.append((time.perf_counter(), told))
+        if set(self.untold) >= set(FIELDS):
+            self.reason = f"NVML does not answer: {self.untold['clock']}"
+        return any((told.get("limits of its clock") or 0) & bit for bit in SLOWDOWNS)
 
     def summary(self) -> GpuState | None:
-        """Of all readings since `clear`; None where there are none, or NVML stopped answering."""
+        """Of all readings since `clear`; None where there are none."""
         if self.reason is not None or not self._readings:
             return None
-        try:
-            others = self._other_processes()
-        except pynvml.NVMLError as error:
-            self.reason = f"NVML no longer answers: {error}"
-            return None
-        at, mhz, watts, celsius, joules = zip(*self._readings, strict=True)
+        others = self._other_processes()
+        start = self._readings[0][0]
+        limits = self._told("limits of its clock")
         return GpuState(
-            at_seconds=tuple(t - at[0] for t in at),
-            sm_mhz=mhz,
-            watts=watts,
-            celsius=celsius,
-            joules=joules,
-            limits=tuple(name for bit, name in LIMITS.items() if self._limits & bit),
+            at_seconds=tuple(at - start for at, _ in self._readings),
+            sm_mhz=self._told("clock"),
+            watts=self._told("power"),
+            celsius=self._told("temperature"),
+            joules=self._told("energy"),
+            limits=tuple(name for bit, name in LIMITS.items() if any(bits & bit for bits in limits)) if limits else None,
             other_processes=others,
+            untold=dict(self.untold),
         )
 
-    def _read(self) -> tuple[tuple[float, int, float, int, float], int]:
-        handle = self._handle
-        joules = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
-        return (
-            time.perf_counter(),
-            pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-            pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-            joules,
-        ), pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+    def _told(self, field: str) -> tuple[Any, ...]:
+        """In the order of the readings, () where the GPU does not tell it, or no more."""
+        return () if field in self.untold else tuple(told[field] for _, told in self._readings)
 
-    def _other_processes(self) -> int:
-        return sum(p.pid != os.getpid() for p in pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
+    def _ask(self, field: str, ask: Callable[[Any], Any]) -> Any:
+        try:
+            return ask(self._gpu)
+        except pynvml.NVMLError as error:
+            self.untold[field] = str(error)
+            return None
+
+    def _other_processes(self) -> int | None:
+        """None where it does not tell."""
+        found = self._ask(PROCESSES, lambda gpu: pynvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+        return None if found is None else sum(process.pid != os.getpid() for process in found)
+
+
+def handle(uuid: str) -> Any:
+    """NVML's, of the GPU, or of the part of one, that torch knows by this uuid. Raises NVMLError."""
+    pynvml.nvmlInit()
+    try:
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+    except pynvml.NVMLError:
+        return pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid}")
 
 
 def power_limits_and_mig(uuid: str) -> tuple[float | None, float | None, str | None]:
     """Of a GPU: its power limit in watts, the usual one, and "on" or "off" for MIG; None each where NVML does not tell."""
     watts = usual = mig = None
     with suppress(pynvml.NVMLError):
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        gpu = handle(uuid)
         with suppress(pynvml.NVMLError):
-            watts = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+            watts = pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000
         with suppress(pynvml.NVMLError):
-            usual = pynvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000
+            usual = pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu) / 1000
         with suppress(pynvml.NVMLError):
-            mig = "on" if pynvml.nvmlDeviceGetMigMode(handle)[0] else "off"
+            mig = "on" if pynvml.nvmlDeviceGetMigMode(gpu)[0] else "off"
     return watts, usual, mig

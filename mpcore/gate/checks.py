@@ -54,7 +54,7 @@ def speedup(speed: Speed, reference: str) -> Interval | None:
 
 def _speed(speed: Speed) -> list[Check]:
     """The step must learn, the GPU must not have been slowed down, and the whole interval of each ratio must be above 1."""
-    undisturbed = [_undisturbed(speed)] if speed.gpu is not None else []
+    undisturbed = [_undisturbed(speed)] if speed.gpu is not None and speed.gpu.limits is not None else []
     return [_learns(speed), *undisturbed, *(_faster(speed, mode) for mode in speed.requirements.must_beat)]
 
 

@@ -24,6 +24,7 @@ class FakeNvml:
         self.reasons = 0
         self.pids = [os.getpid()]
         self.broken = set()
+        self.names = {"GPU-0123": "the handle"}
         self._millijoules = count(7_000_000, 50_000)
 
     def _answer(self, name, value):
@@ -35,22 +36,24 @@ class FakeNvml:
         return self._answer("init", None)
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
-        return {"GPU-0123": "the handle"}[uuid]
+        if uuid not in self.names:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return self.names[uuid]
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):
-        return next(self._millijoules)
+        return self._answer("energy", next(self._millijoules))
 
     def nvmlDeviceGetClockInfo(self, handle, kind):
-        return {("the handle", pynvml.NVML_CLOCK_SM): 1980}[handle, kind]
+        return self._answer("clock", {("the handle", pynvml.NVML_CLOCK_SM): 1980}[handle, kind])
 
     def nvmlDeviceGetPowerUsage(self, handle):
         return self._answer("power", 500_250)
 
     def nvmlDeviceGetTemperature(self, handle, sensor):
-        return {pynvml.NVML_TEMPERATURE_GPU: 51}[sensor]
+        return self._answer("temperature", {pynvml.NVML_TEMPERATURE_GPU: 51}[sensor])
 
     def nvmlDeviceGetCurrentClocksEventReasons(self, handle):
-        return self.reasons
+        return self._answer("reasons", self.reasons)
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
         return self._answer("processes", [SimpleNamespace(pid=pid) for pid in self.pids])
@@ -154,25 +157,47 @@ def test_what_was_seen_before_is_forgotten_where_a_case_begins(nvml):
     assert (summary.at_seconds, summary.limits) == ((0.0,), ())
 
 
-def test_nvml_that_stops_answering_in_the_middle_is_a_reason_and_no_error(nvml):
+def test_a_field_that_the_gpu_does_not_tell_costs_that_field_only(nvml):
+    nvml.broken |= {"power", "reasons"}
+    sampler = NvmlSampler(GPU)
+    assert sampler.sample() is False
+    state = sampler.summary()
+    assert (state.sm_mhz, state.celsius, state.watts, state.limits) == ((1980,), (51,), (), None)
+    assert state.untold == {"power": "GPU is lost", "limits of its clock": "GPU is lost"}
+
+
+def test_a_field_that_it_stops_telling_in_the_middle_is_dropped_whole(nvml):
     sampler = NvmlSampler(GPU)
     sampler.sample()
     nvml.broken.add("power")
     assert sampler.sample() is False
-    assert sampler.reason == "NVML no longer answers: GPU is lost"
-    assert sampler.summary() is None
     nvml.broken.clear()
-    sampler.clear()
-    assert sampler.sample() is False  # half of a run says less than nothing
-    assert sampler.summary() is None
+    sampler.sample()
+    state = sampler.summary()
+    assert (len(state.sm_mhz), state.watts, state.untold) == (3, (), {"power": "GPU is lost"})
 
 
-def test_nvml_that_stops_answering_at_the_end_is_a_reason_and_no_error(nvml):
+def test_nvml_that_stops_answering_is_a_reason_and_no_error(nvml):
     sampler = NvmlSampler(GPU)
     sampler.sample()
-    nvml.broken.add("processes")
+    nvml.broken |= {"clock", "power", "temperature", "energy", "reasons"}
+    assert sampler.sample() is False
+    assert sampler.reason == "NVML does not answer: GPU is lost"
     assert sampler.summary() is None
-    assert sampler.reason == "NVML no longer answers: GPU is lost"
+
+
+def test_processes_that_it_does_not_tell_are_not_known(nvml):
+    nvml.broken.add("processes")
+    sampler = NvmlSampler(GPU)
+    sampler.sample()
+    assert sampler.summary().other_processes is None
+
+
+def test_a_part_of_a_gpu_is_asked_by_its_own_name(nvml):
+    nvml.names = {"MIG-0123": "the handle"}
+    sampler = NvmlSampler(GPU)
+    sampler.sample()
+    assert sampler.summary().sm_mhz == (1980,)
 
 
 @pytest.mark.cuda

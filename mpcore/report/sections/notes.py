@@ -76,6 +76,8 @@ def _machine(results: Iterable[Result]) -> Iterable[str]:
         yield "other processes were on the GPU while it was timed"
     if any(s.device == "cuda" and s.gpu is None for s in speeds):
         yield "NVML does not answer: clocks, power and throttling of the GPU are not known"
+    for field, why in {f: w for s in speeds if s.gpu for f, w in s.gpu.untold.items()}.items():
+        yield f"NVML does not tell this GPU's {field}: {why}"
 
 
 def _where(case: Case) -> str:
