@@ -200,12 +200,14 @@ def source_of(selection: Selection) -> "Source":
 
 
 def device_of(selection: Selection) -> "torch.device":
-    """Raises SelectionError for a device that this machine does not have."""
+    """Raises SelectionError for a device that this machine does not have, or that nothing is measured on."""
     import torch
 
-    from mpcore.device.machine import default_device
+    from mpcore.device.machine import default_device, refused
 
     name = selection.device
+    if reason := refused(name):
+        raise SelectionError(reason)
     if not name:
         return default_device()
     try:

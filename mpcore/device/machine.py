@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,19 @@ PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest"
 
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def refused(name: str | None) -> str | None:
+    """Why nothing is measured on the device of this name, None for the usual one, though torch may know how to; or None."""
+    if sys.platform == "win32":
+        return "nothing is measured on Windows: expected Linux, as in WSL2 (Windows Subsystem for Linux)"
+    if name == "cpu":
+        return None
+    if torch.version.hip:
+        return f"this torch is made for GPUs of AMD (ROCm {torch.version.hip}): expected one for NVIDIA's, or --mp-device cpu"
+    if torch.xpu.is_available() and not torch.cuda.is_available():
+        return "the GPU of this machine is Intel's: expected one of NVIDIA, or --mp-device cpu"
+    return None
 
 
 def synchronise(device: torch.device) -> None:

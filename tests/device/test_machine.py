@@ -6,7 +6,7 @@ import platform
 import pytest
 import torch
 
-from mpcore.device.machine import default_device, probe, software, synchronise
+from mpcore.device.machine import default_device, probe, refused, software, synchronise
 
 CPU = torch.device("cpu")
 
@@ -37,6 +37,23 @@ def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
 def test_a_gpu_is_taken_where_there_is_one(monkeypatch, available, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert default_device() == torch.device(device)
+
+
+def test_what_torch_takes_for_a_gpu_of_nvidia_is_refused(monkeypatch):
+    assert refused(None) is None
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert refused("cuda") == "this torch is made for GPUs of AMD (ROCm 6.4): expected one for NVIDIA's, or --mp-device cpu"
+    assert refused("cpu") is None
+
+
+def test_a_gpu_of_intel_is_not_passed_over_in_silence(monkeypatch):
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    assert refused(None) == "the GPU of this machine is Intel's: expected one of NVIDIA, or --mp-device cpu"
+
+
+def test_windows_is_pointed_to_its_linux(monkeypatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    assert "expected Linux, as in WSL2" in refused("cpu")
 
 
 def test_a_cpu_has_nothing_to_wait_for(monkeypatch):
