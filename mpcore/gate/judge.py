@@ -52,7 +52,8 @@ def judge_run(run: Run, baselines: Sequence[Run], policy: Policy) -> Run:
     judge = Judge(others, policy)
     results: list[Result] = []
     for result in run.results:  # in their order: each with those before it
-        results.append(judge.judge(result.record, results, result.confirmation))
+        judged_again = judge.judge(result.record, results, result.confirmation)
+        results.append(judged_again.model_copy(update={"cost": result.cost}))
     judged = run.model_copy(update={"results": tuple(results), "common": judge.common(results)})
     return judged.model_copy(update={"failed": _failed(run, judged)})
 

@@ -1,6 +1,7 @@
 """One case in, one record out: `Bench` measures on one device, and judges nothing."""
 
 from mpcore.measure.bench import Bench
+from mpcore.measure.cost import Counter
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 
-__all__ = ["CASE_ERRORS", "Bench", "one_sentence"]
+__all__ = ["CASE_ERRORS", "Bench", "Counter", "one_sentence"]

@@ -64,10 +64,13 @@ def measure(request: pytest.FixtureRequest) -> "Bench":
 @pytest.fixture
 def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecord], None]":
     """Judges a record, hands it to pytest-benchmark, and fails the test where the gate says so."""
+    from mpcore.measure import Counter
+
     session = session_of(request.config)
+    counter = Counter(session.device)
 
     def judge(record: "AnyRecord") -> None:
-        result = session.judge_record(request.node.nodeid, record)
+        result = session.judge_record(request.node.nodeid, record, counter.cost())
         pytest_benchmark.replay(request.node, benchmark, record)
         session.fail(result)
 

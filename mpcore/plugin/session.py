@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mpcore.gate import Judge
     from mpcore.measure import Bench
-    from mpcore.records import AnyRecord, Case, FailedTest, Machine, Regression, Result, Run, Size
+    from mpcore.records import AnyRecord, Case, Cost, FailedTest, Machine, Regression, Result, Run, Size
     from mpcore.report.summary import SessionSummary
 
 FAILURE_CHARACTERS = 2000
@@ -113,9 +113,9 @@ class Session:
         root = self.config.rootpath
         return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
 
-    def judge_record(self, test: str, record: "AnyRecord") -> "Result":
-        """What the gate says of what a test measured. A time or a memory that is worse is measured again, in a fresh process
-        that has the GPU for itself."""
+    def judge_record(self, test: str, record: "AnyRecord", cost: "Cost | None" = None) -> "Result":
+        """What the gate says of what a test measured at this cost. A time or a memory that is worse is measured again, in a
+        fresh process that has the GPU for itself."""
         from mpcore.gate import needs_confirmation
         from mpcore.runner import confirm
 
@@ -124,8 +124,8 @@ class Session:
         if needs_confirmation(result):
             self.bench.release()
             result = self.judge.judge(record, before, confirm(record.case, self.options.selection))
-        self.results[test] = result
-        return result
+        self.results[test] = result.model_copy(update={"cost": cost})
+        return self.results[test]
 
     def measure_drift(self, case: "Case") -> None:
         """After the last case of a workload. Raises JudgedFailure where the drift is so large that what was shown to be faster

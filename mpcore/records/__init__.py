@@ -13,6 +13,7 @@ from mpcore.records.case import OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
 from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
 from mpcore.records.compilation import Compilation
+from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
 from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
@@ -46,6 +47,7 @@ __all__ = [
     "Comparison",
     "Compilation",
     "Confusion",
+    "Cost",
     "Divergence",
     "Drift",
     "Error",

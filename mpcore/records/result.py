@@ -6,6 +6,7 @@ from pydantic import Field
 
 from mpcore.records.base import Record
 from mpcore.records.check import Check
+from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
 from mpcore.records.numerics import Numerics
 from mpcore.records.parity import Parity
@@ -21,13 +22,14 @@ class Result(Record):
     """One record, and what the gate says of it.
 
     confirmation: the same case measured again in a fresh process, because the first measurement looked worse than accepted
-    runs; or the sentence that says why it was not.
+    runs; or the sentence that says why it was not. cost: what it took to measure the record.
     """
 
     record: AnyRecord
     confirmation: Speed | str | None = None
     checks: tuple[Check, ...] = ()
     regressions: tuple[Regression, ...] = ()
+    cost: Cost | None = None
 
     @property
     def judgements(self) -> tuple[Check | Regression, ...]:

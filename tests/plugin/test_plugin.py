@@ -47,6 +47,7 @@ def test_all_kinds_are_measured_shown_and_saved_without_a_history(run, pytester)
     assert all(r.checks for r in saved.results if not isinstance(r.record, Work))  # which is compared with accepted runs only
     content = json.loads(path.read_bytes())
     assert content["machine_info"]["mpcore"] == saved.machine.hardware.key
+    assert all(r.cost.seconds > 0 and r.cost.peak_bytes is None for r in saved.results)  # on a CPU
     assert [b["extra_info"]["mpcore"] for b in content["benchmarks"]] == [r.record.name for r in saved.results]
     stats = {b["name"]: b["stats"] for b in content["benchmarks"]}
     speed, quality = saved.results[5].record, saved.results[0].record
