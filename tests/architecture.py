@@ -14,6 +14,7 @@ FLOORS: list[dict[str, str]] = [
     {"contract": "what every mode keeps to with every workload: pytest --pyargs mpcore.contract"},
     {"plugin": "pytest's hooks, options and fixtures; the session; pytest-benchmark's adapter"},
     {"calibrate": "the gate's own false alarms and power, simulated and measured"},
+    {"doctor": "what would spoil figures here, and what will run"},
     {"ab": "base against head, in pairs of fresh processes"},
     {"runner": "a fresh process that measures cases"},
     {"measure": "bench: one case in, one record out, and nothing judged"},

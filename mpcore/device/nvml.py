@@ -1,6 +1,5 @@
 """What NVML says of a GPU: its clocks, power and temperature while it works, and its limits."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -93,9 +92,11 @@ class NvmlSampler:
             return None
 
     def _other_processes(self) -> int | None:
-        """None where it does not tell."""
+        """None where it does not tell. In a container their numbers may be others, and then one of them is this one."""
         found = self._ask(PROCESSES, lambda gpu: pynvml.nvmlDeviceGetComputeRunningProcesses(gpu))
-        return None if found is None else sum(process.pid != os.getpid() for process in found)
+        if found == []:
+            self.untold[PROCESSES] = "it lists none, and not even this one"
+        return len(found) - 1 if found else None
 
 
 def handle(uuid: str) -> Any:

@@ -193,6 +193,22 @@ def test_processes_that_it_does_not_tell_are_not_known(nvml):
     assert sampler.summary().other_processes is None
 
 
+def test_in_a_container_this_process_is_one_of_those_with_other_numbers(nvml):
+    nvml.pids = [1, 2]
+    sampler = NvmlSampler(GPU)
+    sampler.sample()
+    assert sampler.summary().other_processes == 1
+
+
+def test_a_list_without_this_process_tells_nothing(nvml):
+    nvml.pids = []
+    sampler = NvmlSampler(GPU)
+    sampler.sample()
+    state = sampler.summary()
+    assert state.other_processes is None
+    assert state.untold == {"processes on it": "it lists none, and not even this one"}
+
+
 def test_a_part_of_a_gpu_is_asked_by_its_own_name(nvml):
     nvml.names = {"MIG-0123": "the handle"}
     sampler = NvmlSampler(GPU)

@@ -1,0 +1,31 @@
+"""`python -m mpcore doctor`, as it is called."""
+
+import pytest
+
+from mpcore.__main__ import main
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What would spoil figures."""
+    sentences = []
+    monkeypatch.setattr("mpcore.doctor.spoilers.host_spoilers", lambda *_: sentences)
+    return sentences
+
+
+def test_it_says_what_will_run_and_that_nothing_is_wrong(found, capsys, tmp_path):
+    assert main(["doctor", "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--baselines", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing found that would spoil figures." in said
+    assert "1 case will run." in said
+
+
+def test_what_would_spoil_figures_is_an_exit_code(found, capsys, tmp_path):
+    found.append("a display is active on the GPU")
+    assert main(["doctor", "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--baselines", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.endswith("1 thing would spoil figures\n")
+
+
+def test_a_device_that_is_not_there_is_one_sentence(capsys):
+    assert main(["doctor", "--mp-device", "cuda:99"]) == 4
+    assert capsys.readouterr().err.startswith("mpcore: --mp-device 'cuda:99': this machine has ")
