@@ -23,7 +23,7 @@ FLOORS: list[dict[str, str]] = [
     {"trainers": "who makes a training step, one file a trainer"},
     {"training": "a training step, and whole trainings", "adapters": "trainings of other libraries as steps"},
     {"workloads": "the workloads, one file each", "precision": "the modes, one file a mechanism"},
-    {"execution": "how a step is run: eager, graph, compile"},
+    {"execution": "how a step is run, one file each"},
     {"device": "the machine, its memory and clocks, what runs on it", "data": "data sets as tensors"},
     {"report": "a document, its sections and its renderers; the page; the frame"},
     {"store": "saved runs and baselines, written whole or not at all"},

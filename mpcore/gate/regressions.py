@@ -58,7 +58,7 @@ def expected_seconds(accepted: Sequence[Speed]) -> Interval | None:
 
 def how_run(speed: Speed) -> str:
     """Who sets the pace: "cpu", Python ("eager"), or the GPU ("graph")."""
-    return "cpu" if speed.device == "cpu" else "eager" if speed.case.execution == "eager" else "graph"
+    return "cpu" if speed.device == "cpu" else "graph" if speed.case.captured else "eager"
 
 
 def _of(match: BaselineMatch, kind: type[Kind]) -> list[Kind]:

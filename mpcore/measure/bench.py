@@ -251,7 +251,7 @@ class Bench:
         return None if base is None else self._numerics.get(case.in_precision(base)) or self.numerics(case.in_precision(base))
 
     def _captured(self, case: Case) -> bool:
-        return self.device.type == "cuda" and case.execution != Eager.name
+        return self.device.type == "cuda" and case.captured
 
     def _references(self, case: Case) -> list[str]:
         """The modes that `case` is timed against: the references before it that can be run."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 
-from mpcore.execution import Eager
 from mpcore.gate.limits import (
     CPU_SUMMED_ROUNDOFFS,
     ERROR_CAP,
@@ -80,7 +79,7 @@ def must_beat(case: Case, mode: type[Precision], workload: Workload, device: tor
         return (base,)
     if not mode.is_mixed:
         return ()
-    names = workload.eager_amp_must_beat if case.execution == Eager.name else workload.amp_must_beat
+    names = workload.amp_must_beat if case.captured else workload.eager_amp_must_beat
     return tuple(name for name in names if can_run(case.in_precision(name), device))
 
 

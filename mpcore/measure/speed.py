@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from mpcore.device.profiler import profiled
-from mpcore.execution.eager import Eager
 from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
@@ -48,7 +47,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     batches = setup.batches_of(step)
     counted = dispatched(step, batches[0])
     check_format(setup, counted)
-    learned = _learn(step, batches, occupied, launches=setup.case.execution == Eager.name or device.type != "cuda")
+    learned = _learn(step, batches, occupied, launches=not setup.case.captured or device.type != "cuda")
     scale = step.scale_state()
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]

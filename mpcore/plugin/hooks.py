@@ -12,7 +12,7 @@ from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter
 from mpcore.plugin.options import add_options, given
 from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
 
-CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile)-(tiny|full)\b.*\]$")
+CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile|inductor|reduce-overhead)-(tiny|full)\b.*\]$")
 REFUSED = pytest.StashKey[pytest.UsageError]()
 
 

@@ -9,6 +9,8 @@ from mpcore.records.base import Record
 Size = Literal["tiny", "full"]
 OWN_TRAINER = "mpcore"
 """Who makes the step where nobody else is named."""
+CAPTURED = ("graph", "compile")
+"""Executions whose step is one graph on a GPU, which the host only has to start."""
 
 
 class Case(Record):
@@ -45,6 +47,11 @@ class Case(Record):
     def subject(self) -> str:
         """What a sentence on it begins with: "bert-imdb", or "bert-imdb by plain"."""
         return self.workload if self.trainer == OWN_TRAINER else f"{self.workload} by {self.trainer}"
+
+    @property
+    def captured(self) -> bool:
+        """Whether its step is one graph where there is a GPU; otherwise Python sets the pace."""
+        return self.execution in CAPTURED
 
     def in_precision(self, precision: str) -> "Case":
         """The same case in another mode."""

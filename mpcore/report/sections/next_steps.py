@@ -52,7 +52,7 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
     """What pairs of processes would see sharper: what got worse, or else may have; all graphs, where they did together."""
     speeds = [(r.record.case, r.regressions) for r in summary.run.results if isinstance(r.record, Speed)]
     if summary.run.common and summary.run.common.status == "worse":
-        return [case for case, _ in speeds if case.execution == "graph"]
+        return [case for case, _ in speeds if case.captured]
     timed = [(case, r.status) for case, regressions in speeds for r in regressions if r.metric in TIMED]
     found = {status: [case for case, of in timed if of == status] for status in ("worse", "undecided")}
     return found["worse"] or found["undecided"]
