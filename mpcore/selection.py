@@ -35,7 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-execution": {
         "metavar": "NAMES",
-        "help": "eager, graph, compile, inductor, reduce-overhead, separated by commas (default: graph on a GPU, eager on a "
+        "help": "eager, graph, inductor, compile, reduce-overhead, separated by commas (default: graph on a GPU, eager on a "
         "CPU; eager by other trainers than mpcore)",
     },
     "--mp-keep-fp32": {
