@@ -50,17 +50,17 @@ def check(selection: Selection) -> None:
 
 
 def cases(
-    selection: Selection, device: "torch.device", workloads: Sequence[str] | None = None
+    selection: Selection, device: "torch.device", workloads: Sequence[str] | None = None, *, compiled: bool = True
 ) -> Iterator[tuple[Case, str | None]]:
-    """Every selected case, with the reason where `device` cannot run it; of `workloads`, where they are given."""
+    """Every selected case, with the reason where `device` cannot run it; of `workloads`, where they are given. compiled:
+    whether some are compiled, too, where no execution is named."""
     size = size_of(selection, device)
     for workload in workloads_of(selection) if workloads is None else workloads:
         axes = itertools.product(
             selection.batch_sizes or (None,),
-            _made_and_run(workload, selection, device),
-            _precisions_in(workload, selection),
+            _made_and_run(workload, selection, device, compiled=compiled),
         )
-        for batch_size, (trainer, execution), precision in axes:
+        for batch_size, (trainer, execution, precision) in axes:
             case = Case(
                 workload=workload,
                 precision=precision,
@@ -98,14 +98,35 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
     return next((reason for reason in found if reason), None)
 
 
-def _made_and_run(workload: str, selection: Selection, device: "torch.device") -> list[tuple[str, str]]:
-    """By which trainers, and how each is executed. What another trainer makes is run as it runs it, unless it is said how."""
-    usual = _usual_execution(workload, size_of(selection, device), device)
-    return [
-        (trainer, execution)
-        for trainer in trainers_of(selection)
-        for execution in selection.executions or (usual if trainer == OWN_TRAINER else "eager",)
-    ]
+def _made_and_run(
+    workload: str, selection: Selection, device: "torch.device", *, compiled: bool
+) -> Iterator[tuple[str, str, str]]:
+    """By which trainers, how each is executed, and in which modes. What another trainer makes is run as it runs it, unless it
+    is said how."""
+    precisions, size = _precisions_in(workload, selection), size_of(selection, device)
+    for trainer in trainers_of(selection):
+        usual = _usual_execution(workload, size, device) if trainer == OWN_TRAINER else "eager"
+        for execution in selection.executions or (usual,):
+            yield from ((trainer, execution, precision) for precision in precisions)
+        if compiled and not selection.executions and trainer == OWN_TRAINER:
+            yield from ((trainer, "compile", precision) for precision in _compiled(workload, precisions, size, device))
+
+
+def _compiled(workload: str, precisions: Sequence[str], size: Size, device: "torch.device") -> list[str]:
+    """The modes in which it is measured compiled beside its usual execution: those that say so, on a GPU of a data centre. What
+    a user has brought may take any time to compile, and is compiled on request."""
+    from mpcore.device.machine import in_data_centre
+
+    registries = _registries()
+    if size != "full" or not _shipped(registries["workloads"][workload]) or not in_data_centre(device):
+        return []
+    modes = {name: registries["precisions"][name] for name in precisions}
+    return [name for name, mode in modes.items() if mode.compiled and _shipped(mode)]
+
+
+def _shipped(entry: type) -> bool:
+    """Whether it is one of mpcore's own."""
+    return entry.__module__.split(".")[0] == __name__.split(".")[0]
 
 
 def _precisions_in(workload: str, selection: Selection) -> list[str]:

@@ -1,12 +1,16 @@
 """What is to be measured, named by options that pytest and the commands share."""
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from mpcore.records import Selection
 
 ALL = "all"
+COMPILE_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""torch's variable. Graphs, their code and Triton's kernels are below it."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "--mp-load": {
@@ -70,10 +74,31 @@ def add_margin_option(add: Callable[..., object]) -> None:
         metavar="[CASES:]METRIC=VALUE",
         action="append",
         default=[],
-        help="what may get worse: step-time, memory, pair-time and pair-memory in per cent, points of accuracy, "
-        "errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, or all; may "
-        "be repeated; before [tool.mpcore.margins] in pyproject.toml",
+        help="what may get worse: step-time, memory, compile-time, pair-time and pair-memory in per cent, points of "
+        "accuracy, errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, "
+        "or all; may be repeated; before [tool.mpcore.margins] in pyproject.toml",
     )
+
+
+def add_compile_cache_option(add: Callable[..., object]) -> None:
+    """`--mp-compile-cache`, which everything has that measures. `add` as above."""
+    add(
+        "--mp-compile-cache",
+        metavar="DIR",
+        help="where torch.compile finds code that it has compiled before, and keeps what it compiles now (default: torch's "
+        "own folder for temporary files)",
+    )
+
+
+def use_compile_cache(options: argparse.Namespace) -> None:
+    """Tells torch of the folder that is given, in this process and in those that it starts. Raises SelectionError for one that
+    is a file."""
+    if options.mp_compile_cache is None:
+        return
+    folder = Path(options.mp_compile_cache).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise SelectionError(f"--mp-compile-cache {options.mp_compile_cache!r}: expected a folder, which need not be there yet")
+    os.environ[COMPILE_CACHE] = str(folder)
 
 
 def selection_of(options: argparse.Namespace) -> Selection:

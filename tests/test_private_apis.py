@@ -70,9 +70,23 @@ def fixture_definitions():
     return "_arg2fixturedefs" in Metafunc.__init__.__code__.co_names
 
 
+def dynamo():
+    from torch._dynamo import config, utils
+
+    fields = {"duration_us", "recompile_reason", "co_name", "co_filename", "co_firstlineno"}
+    assert fields <= utils.CompilationMetrics.__dataclass_fields__.keys()
+    assert isinstance(utils.graph_break_reasons, list)
+    assert isinstance(utils.get_compilation_metrics(), list)
+    assert callable(utils.clear_compilation_metrics)
+    assert callable(utils.set_compilation_metrics_limit)
+    assert utils.counters["inductor"]["fxgraph_cache_none"] == 0
+    return config.recompile_limit and config.fail_on_recompile_limit_hit is not None
+
+
 SCALER = torch.amp.GradScaler("cpu")
 APIS = {
     "_C": lambda: torch._C,
+    "_dynamo": dynamo,
     "_demangle": lambda: torch._C._demangle("_Z1fv") == "f()",
     "_autograd": lambda: torch._C._autograd,
     "_get_sequence_nr": lambda: torch._C._autograd._get_sequence_nr,

@@ -14,7 +14,14 @@ from mpcore.commands.arguments import Commands, policy_of
 from mpcore.commands.output import show, tell
 from mpcore.project import ProjectError, configured_files
 from mpcore.records import Comparison, Selection
-from mpcore.selection import SelectionError, add_margin_option, add_options, selection_of
+from mpcore.selection import (
+    SelectionError,
+    add_compile_cache_option,
+    add_margin_option,
+    add_options,
+    selection_of,
+    use_compile_cache,
+)
 
 
 def add(commands: Commands) -> None:
@@ -46,6 +53,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there as markdown, too")
     add_margin_option(parser.add_argument)
+    add_compile_cache_option(parser.add_argument)
     add_options(parser.add_argument)
     parser.set_defaults(run=run)
 
@@ -79,6 +87,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
     from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, repository
 
     selection, policy = selection_of(options), policy_of(options)
+    use_compile_cache(options)
     for path in (options.json, options.markdown):
         if path is not None and not path.parent.is_dir():
             raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")

@@ -15,6 +15,9 @@ from mpcore.records import Hardware
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
 
+WITH_HBM = ((8, 0), (9, 0), (10, 0), (10, 3))
+"""Compute capabilities of NVIDIA's chips that have HBM and BF16. Those with GDDR have others of the same generations."""
+
 
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -43,6 +46,11 @@ def name_and_capability(gpu: torch.device) -> str:
     """ "Tesla T4 with 7.5", for sentences on what a GPU cannot do."""
     major, minor = torch.cuda.get_device_capability(gpu)
     return f"{torch.cuda.get_device_name(gpu)} with {major}.{minor}"
+
+
+def in_data_centre(device: torch.device) -> bool:
+    """Whether it is a GPU with HBM, made for training: an A30 or A100, H100, H200, B200 or B300."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) in WITH_HBM
 
 
 def probe(device: torch.device) -> Hardware:

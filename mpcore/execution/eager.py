@@ -19,6 +19,8 @@ class Eager:
     """One operation after the other, each launched by Python."""
 
     name: ClassVar[str] = "eager"
+    compiles: ClassVar[bool] = False
+    """Whether the model goes through torch.compile."""
 
     def __init__(
         self,

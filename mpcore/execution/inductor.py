@@ -3,12 +3,22 @@
 import importlib.util
 import shutil
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import config as dynamo  # private API
 
 from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions
+from mpcore.execution.regions import blocks_once
+
+VERSIONS = 64
+"""Of one function, such as the forward of a block, that may be compiled. By default torch runs what would be the ninth as it
+is, and says so in a warning; beyond these it is an error."""
+
+_alive: "WeakSet[nn.Module]" = WeakSet()
+"""Models that were compiled and may be called again."""
 
 
 @executions.register
@@ -20,8 +30,11 @@ class Inductor(Eager):
     """
 
     name = "inductor"
+    compiles = True
     mode: ClassVar[str | None] = None
     """Of torch.compile, None for its default."""
+    regional: ClassVar[bool] = False
+    """Whether blocks that repeat are compiled once, in the place of the whole model."""
 
     def __init__(self, function: Function, model: nn.Module, **options: Any) -> None:
         super().__init__(function, model, **options)
@@ -37,9 +50,13 @@ class Inductor(Eager):
 
     @classmethod
     def prepare(cls, model: nn.Module) -> None:
-        # Dynamo counts the models that went through one forward function, and compiles no more after the eighth.
-        torch.compiler.reset()
-        model.compile(dynamic=False, mode=cls.mode)
+        if not _alive:
+            torch.compiler.reset()  # or what is counted of a step would hang on those that were compiled before it
+        _alive.add(model)
+        dynamo.recompile_limit = max(dynamo.recompile_limit, VERSIONS)
+        dynamo.fail_on_recompile_limit_hit = True
+        for region in blocks_once(model) if cls.regional else [model]:
+            region.compile(dynamic=False, mode=cls.mode)
 
     def __call__(self, batch: Any) -> Tensor:
         return self._compiled_first(batch)

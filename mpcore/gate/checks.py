@@ -17,7 +17,20 @@ from mpcore.gate.limits import (
     has_learnt,
 )
 from mpcore.kernels.bound import bound
-from mpcore.records import AnyRecord, Check, CheckStatus, Drift, Numerics, Parity, Quality, Result, Scores, Speed, TensorErrors
+from mpcore.records import (
+    AnyRecord,
+    Check,
+    CheckStatus,
+    Compilation,
+    Drift,
+    Numerics,
+    Parity,
+    Quality,
+    Result,
+    Scores,
+    Speed,
+    TensorErrors,
+)
 
 SPEEDUP = "speed-up over"
 """The metric of a check, before the name of the other mode."""
@@ -55,6 +68,8 @@ def speedup(speed: Speed, reference: str) -> Interval | None:
 def _speed(speed: Speed) -> list[Check]:
     """The step must learn, the GPU must not have been slowed down, and the whole interval of each ratio must be above 1."""
     undisturbed = [_undisturbed(speed)] if speed.gpu is not None and speed.gpu.limits is not None else []
+    if speed.compilation:
+        undisturbed.append(_compiled_before(speed, speed.compilation))
     return [_learns(speed), *undisturbed, *(_faster(speed, mode) for mode in speed.requirements.must_beat)]
 
 
@@ -84,6 +99,15 @@ def _state(record: Speed | Parity, dropped: int, kept: int, reasons: str = "") -
     status: CheckStatus = "inconclusive" if share > DROPPED_BLOCKS_SHARE else "passed"
     sentence = f"the GPU was slowed down in {dropped} rounds of blocks, {kept} are kept{reasons}"
     return _check(record, "state of the GPU", status, share, DROPPED_BLOCKS_SHARE, sentence)
+
+
+def _compiled_before(speed: Speed, compilation: Compilation) -> Check:
+    """What is compiled while a step is timed is part of its time."""
+    late, found = compilation.while_timed, compilation.seconds
+    sentence = f"{speed.case.precision} was compiled in {found:.1f} s, {compilation.warmth}, before it was timed"
+    if late:
+        sentence += f", and again while it was timed, which makes its time false: {'; '.join(dict.fromkeys(late))}"
+    return _check(speed, "compilation", _passed(not late), float(len(late)), 0.0, sentence)
 
 
 def _faster(speed: Speed, mode: str) -> Check:

@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 
+from mpcore.gate.regressions import COMPILE_TIME
 from mpcore.records import Regression, RegressionStatus, Result, Speed
 
 
 def needs_confirmation(result: Result) -> bool:
     """Whether a time or a memory is worse, and was not measured again yet."""
-    worse = any(regression.status == "worse" for regression in result.regressions)
+    worse = any(r.status == "worse" and r.metric != COMPILE_TIME for r in result.regressions)
     return worse and isinstance(result.record, Speed) and result.confirmation is None
 
 
 def confirmed(first: Sequence[Regression], second: Sequence[Regression] | str) -> list[Regression]:
     """The first ones, in which `worse` stands only where a second measurement in a fresh process says so again. Where that
-    could not be made, for the reason given, it stands."""
+    could not be made, for the reason given, it stands, and so does the time to compile."""
     again = {} if isinstance(second, str) else {regression.metric: regression for regression in second}
     unmeasured = f"; it could not be measured again: {second}" if isinstance(second, str) else None
-    return [_confirmed(found, again.get(found.metric), unmeasured) if found.status == "worse" else found for found in first]
+    return [
+        _confirmed(found, again.get(found.metric), unmeasured)
+        if found.status == "worse" and found.metric != COMPILE_TIME
+        else found
+        for found in first
+    ]
 
 
 def _confirmed(first: Regression, second: Regression | None, unmeasured: str | None) -> Regression:

@@ -53,6 +53,11 @@ seen to differ by up to 85 % from one machine start to another, and launches are
 are judged only where a margin is given."""
 MEMORY_MARGIN_PERCENT = 1.0
 """What a step may hold more than in the last accepted run: memory repeats."""
+COMPILE_TIME_MARGIN_PERCENT = 50.0
+"""What it may take more to compile a step than in accepted runs that found as much in the cache. It hangs on the host, which is
+shared: this finds what takes twice as long."""
+COMPILE_TIME_NOISE_SECONDS = 5.0
+"""What it may always take more."""
 ERROR_MARGIN_FACTOR = 1.5
 """Times the accepted error against FP64. Errors of one code spread by less from GPU to GPU."""
 MACHINE_PRIOR_LOG_SD = {"graph": 0.005, "cpu": 0.15}

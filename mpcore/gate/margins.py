@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
 from mpcore.gate.limits import (
+    COMPILE_TIME_MARGIN_PERCENT,
     ERROR_MARGIN_FACTOR,
     MEMORY_MARGIN_PERCENT,
     PAIR_MEMORY_MARGIN_PERCENT,
@@ -37,13 +38,14 @@ class _Settings(Record):
 class Margins(_Settings):
     """What may get worse since accepted runs, and in `ab` from base to head.
 
-    step_time, memory: per cent. points: of the metric that counts, by default the tolerance that the record requires. errors:
-    times the accepted error against FP64. updates: an error of theirs that says nothing yet, by default the record's noise.
-    pair_time, pair_memory: per cent, in `ab`.
+    step_time, memory, compile_time: per cent. points: of the metric that counts, by default the tolerance that the record
+    requires. errors: times the accepted error against FP64. updates: an error of theirs that says nothing yet, by default the
+    record's noise. pair_time, pair_memory: per cent, in `ab`.
     """
 
     step_time: PositiveFloat | None = None
     memory: NonNegativeFloat = MEMORY_MARGIN_PERCENT
+    compile_time: NonNegativeFloat = COMPILE_TIME_MARGIN_PERCENT
     points: NonNegativeFloat | None = None
     errors: float = Field(default=ERROR_MARGIN_FACTOR, gt=1)
     updates: NonNegativeFloat | None = None

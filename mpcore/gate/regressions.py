@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mpcore.gate.intervals import Interval, change_since, judged_since, mean_interval, pooled_deviation
 from mpcore.gate.limits import (
+    COMPILE_TIME_NOISE_SECONDS,
     EAGER_MEMORY_NOISE_BYTES,
     FLUSHED_SHARE_NOISE,
     LEAST_SEEDS,
@@ -19,10 +20,12 @@ from mpcore.gate.margins import Margins
 from mpcore.gate.matching import BaselineMatch
 from mpcore.gate.work import shown, work_regressions
 from mpcore.kernels.difference import explain_difference
-from mpcore.records import AnyRecord, Numerics, Quality, Regression, RegressionStatus, Speed, Work
+from mpcore.records import AnyRecord, Compilation, Numerics, Quality, Regression, RegressionStatus, Speed, Work
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 GIB = 2**30
+COMPILE_TIME = "compile time"
+"""The metric whose margin is so wide that once is enough: a fresh process would find in the cache what this has compiled."""
 Kind = TypeVar("Kind", Speed, Quality, Numerics, Work)
 
 
@@ -82,6 +85,8 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Regres
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
         if before and now:  # it repeats: the last run says it all
             found.append(_memory(speed, metric, before[-1], now, margins.memory))
+    if speed.compilation:
+        found += _compile_time(speed, speed.compilation, accepted, margins.compile_time)
     return found
 
 
@@ -96,6 +101,21 @@ def _time(speed: Speed, accepted: list[Speed], how: str, margin: float) -> Regre
         sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
     limit = statistics.geometric_mean(before) * math.exp(margin)
     return _regression(speed, "step time", status, change, now, limit, sentence)
+
+
+def _compile_time(speed: Speed, now: Compilation, accepted: list[Speed], margin: float) -> list[Regression]:
+    """Against runs that found as much in the cache; none where there was no such run."""
+    before = [s.compilation.seconds for s in accepted if s.compilation and s.compilation.warm == now.warm]
+    if not before:
+        return []
+    usual = statistics.median(before)
+    allowed = max(usual * margin / 100, COMPILE_TIME_NOISE_SECONDS)
+    change = Interval(*[now.seconds - usual] * 3)
+    sentence = (
+        f"{speed.case.precision} was compiled in {now.seconds:.1f} s, {now.warmth}, in {usual:.1f} s in {runs(len(before))}; "
+        f"{allowed:.1f} s more is the margin"
+    )
+    return [_regression(speed, COMPILE_TIME, change.judged(allowed), None, now.seconds, usual + allowed, sentence)]
 
 
 def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Regression:

@@ -66,7 +66,8 @@ def _figures(step: Step) -> list[Regression]:
     """What explains one is not said again of the next."""
     found = []
     told: set[tuple[RegressionStatus, str]] = set()
-    for figure in FIGURES:
+    both_compiled = step.before.compiled and step.after.compiled
+    for figure in [*FIGURES, *(COMPILED if both_compiled else [])]:
         old, new = figure.of(step.before), figure.of(step.after)
         status, why = _less_is_better(old, new), figure.why(step) if old != new else ""
         said = "" if (status, why) in told else why
@@ -157,10 +158,28 @@ def _in_fp32(difference: Difference) -> bool:
     return is_product(difference) and "float32" in difference.dtypes
 
 
-def _synchronisations(step: Step) -> str:
-    old, new = (Counter(LINE.sub("", said) for said in work.synchronisations) for work in (step.before, step.after))
-    lines = {LINE.sub("", said): said for said in (*step.before.synchronisations, *step.after.synchronisations)}
-    return listed([f"{line} {old[said]} -> {new[said]}" for said, line in lines.items() if old[said] != new[said]])
+def _graphs(work: Work) -> int:
+    return work.compiled.graphs if work.compiled else 0
+
+
+def _breaks(work: Work) -> Sequence[str]:
+    return work.compiled.graph_breaks if work.compiled else ()
+
+
+def _again(work: Work) -> Sequence[str]:
+    return work.compiled.recompilations if work.compiled else ()
+
+
+def _other(said: Callable[[Work], Sequence[str]]) -> Callable[[Step], str]:
+    """Names those of which there are more or fewer; one that has moved to another line is the same."""
+
+    def why(step: Step) -> str:
+        before, after = said(step.before), said(step.after)
+        old, new = (Counter(LINE.sub("", each) for each in of) for of in (before, after))
+        lines = {LINE.sub("", each): each for each in (*before, *after)}
+        return listed([f"{line} {old[each]} -> {new[each]}" for each, line in lines.items() if old[each] != new[each]])
+
+    return why
 
 
 def _state(step: Step) -> str:
@@ -170,7 +189,13 @@ def _state(step: Step) -> str:
 
 
 FIGURES = (  # what is read first comes first
-    Figure("synchronisations", "has {}", "synchronisation", lambda work: len(work.synchronisations), _synchronisations),
+    Figure(
+        "synchronisations",
+        "has {}",
+        "synchronisation",
+        lambda work: len(work.synchronisations),
+        _other(lambda work: work.synchronisations),
+    ),
     Figure(
         "FP32 FLOPs",
         "computes {} in FP32",
@@ -197,4 +222,9 @@ FIGURES = (  # what is read first comes first
         lambda step: explained(step.changed),
     ),
     Figure("state bytes", "has {} of weights, gradients and optimiser", "byte", lambda work: work.state_bytes, _state),
+)
+COMPILED = (  # of what torch.compile was asked for, which a break explains first
+    Figure("graph breaks", "has {}", "graph break", lambda work: len(_breaks(work)), _other(_breaks)),
+    Figure("recompilations", "has {}", "recompilation", lambda work: len(_again(work)), _other(_again)),
+    Figure("graphs", "is compiled to {}", "graph", _graphs, lambda step: ""),
 )

@@ -13,7 +13,7 @@ import torch
 from mpcore.data import Batch, DataError, Source, Split
 from mpcore.device.nvml import NvmlSampler
 from mpcore.device.profiler import profiled
-from mpcore.execution import Eager
+from mpcore.execution import Eager, executions
 from mpcore.measure.accuracy import measure_accuracy
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.curves import measure_curves
@@ -181,8 +181,9 @@ class Bench:
 
     def drift(self, case: Case) -> Drift | None:
         """How much longer the references of the case's workload take now than when they were measured; None where they took
-        turns with each case, or were not measured."""
-        names = self._reference_names(case) if self._captured(case) else []
+        turns with each case, or were not measured. Compiled ones drift as the others do, and take long to be had again."""
+        again = self._captured(case) and not executions[case.execution].compiles
+        names = self._reference_names(case) if again else []
         firsts = [self._speeds.get(case.in_precision(name)) for name in names]
         shares = {s.case.precision: self._time_again(s.case) / s.blocks.step_seconds - 1 for s in firsts if s is not None}
         return Drift(**self.setup(case.in_precision(next(iter(shares)))).fields, shares=shares) if shares else None
@@ -207,7 +208,8 @@ class Bench:
         batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
         base = self._base_numerics(case)
         clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
-        key = case.in_precision(FP64.name).model_copy(update={"trainer": OWN_TRAINER}).id, clipped
+        truth = {"precision": FP64.name, "trainer": OWN_TRAINER, "execution": Eager.name}
+        key = case.model_copy(update=truth).id, clipped
         if self._yardstick is None or self._yardstick[0] != key:
             self._yardstick = None
             free_memory()

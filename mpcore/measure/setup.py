@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 
 from mpcore.device.nvml import NvmlSampler
-from mpcore.execution import Eager
+from mpcore.execution import Eager, executions
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Case, Reference, Requirements
@@ -45,6 +45,11 @@ class Setup:
     def modelled(self) -> Workload:
         """The workload, where its step is made of it. Raises Inapplicable for an own step."""
         return modelled(self.workload)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its model goes through torch.compile."""
+        return executions[self.case.execution].compiles
 
     def by(self, trainer: type[Trainer]) -> Self:
         """The same, made by another trainer and launched as it launches it."""

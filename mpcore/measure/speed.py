@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from mpcore.device.compilations import Compilations
 from mpcore.device.profiler import profiled
 from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_memory, occupied_memory, peak_memory
@@ -45,20 +46,22 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     step = setup.build()
     step.set_rate(0.0)
     batches = setup.batches_of(step)
-    counted = dispatched(step, batches[0])
-    check_format(setup, counted)
-    learned = _learn(step, batches, occupied, launches=not setup.case.captured or device.type != "cuda")
+    with Compilations() as compilations:
+        counted = dispatched(step, batches[0])
+        check_format(setup, counted)
+        learned = _learn(step, batches, occupied, launches=not setup.case.captured or device.type != "cuda")
     scale = step.scale_state()
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
     found, dropped = _time(setup, own, together)
-    blocks = own.blocks
+    blocks, while_timed = own.blocks, own.compiled
+    compiled = compilations.seen if setup.compiles else None
     if found and device.type == "cuda":  # what the GPU said was of all that took turns
         interleave([setup.timed(step)], math.inf, setup.sampler)
     gpu = setup.sampler.summary()
     remark = step.remark
     pool_bytes, profile = step.pool_bytes, profiled(partial(step, batches[0]), device)
-    work = work_of(setup, step, counted, profile if device.type == "cuda" else None)
+    work = work_of(setup, step, counted, compiled, profile if device.type == "cuda" else None)
     for name, alone in references.items():
         if alone is not None:
             found[name] = _apart(setup, own, name, alone)
@@ -78,6 +81,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
         profile=profile,
         gpu=gpu,
         dropped_blocks=dropped,
+        compilation=compiled and compiled.model_copy(update={"while_timed": tuple(while_timed)}),
         flops_per_step=sum(counted.flops.values()),
         low_precision_flops_share=counted.low_precision_share,
         **learned,

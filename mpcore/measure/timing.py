@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mpcore.device.compilations import Compilations
 from mpcore.device.machine import synchronise
 from mpcore.device.nvml import NvmlSampler
 from mpcore.execution.graph import WARM_UP
@@ -33,12 +34,16 @@ WARM_UP_BLOCKS = 8
 
 @dataclass
 class TimedStep:
-    """A step that is timed, on a batch that changes from block to block and not within one."""
+    """A step that is timed, on a batch that changes from block to block and not within one.
+
+    compiled: what was compiled, of any step, while its blocks were timed: these are false then.
+    """
 
     step: Step
     batches: Sequence[Any]
     steps: int = 1
     seconds: list[float] = field(default_factory=list)
+    compiled: Sequence[str] = ()
 
     @property
     def blocks(self) -> Blocks:
@@ -86,13 +91,14 @@ def interleave(timed_steps: Sequence[TimedStep], target: float, sampler: NvmlSam
     end = time.perf_counter() + TIME_LIMIT[device] * len(timed_steps)
     kept: list[tuple[float, ...]] = []
     dropped: list[tuple[float, ...]] = []
-    while len(kept) + len(dropped) < ROUNDS[device] or (_width(kept) > target and time.perf_counter() < end):
-        number = len(kept) + len(dropped)
-        seconds, slowed = _round(timed_steps, number, sampler)
-        (dropped if slowed else kept).append(seconds)
+    with Compilations() as compilations:
+        while len(kept) + len(dropped) < ROUNDS[device] or (_width(kept) > target and time.perf_counter() < end):
+            number = len(kept) + len(dropped)
+            seconds, slowed = _round(timed_steps, number, sampler)
+            (dropped if slowed else kept).append(seconds)
     good = kept if len(kept) > 1 else kept + dropped
     for timed, series in zip(timed_steps, zip(*good, strict=True), strict=True):
-        timed.seconds = list(series)
+        timed.seconds, timed.compiled = list(series), compilations.reasons
     return len(dropped)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.data import mapped
+from mpcore.device.compilations import Compilations
 from mpcore.device.dispatch import Dispatch, short
 from mpcore.device.profiler import profiled
 from mpcore.device.storage import bytes_of
@@ -19,7 +20,7 @@ from mpcore.kernels.names import short as short_kernel
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.precision import precisions
-from mpcore.records import Profile, Work
+from mpcore.records import Compilation, Profile, Work
 from mpcore.records.work import compressed
 from mpcore.trainers import trainers
 from mpcore.training.base import Step
@@ -32,14 +33,15 @@ def measure_work(setup: TimingSetup) -> Work:
     step = setup.build()
     batch = setup.batches_of(step)[0]
     step.set_rate(0.0)
-    found = dispatched(step, batch)
-    check_format(setup, found)
-    if setup.device.type != "cuda":
-        return work_of(setup, step, found, None)
-    for _ in range(WARM_UP + 1):  # a graph has been captured then
-        step(batch)
-    profile = None if step.graph_contents else profiled(partial(step, batch), setup.device)
-    return work_of(setup, step, found, profile)
+    on_gpu = setup.device.type == "cuda"
+    with Compilations() as compilations:
+        found = dispatched(step, batch)
+        check_format(setup, found)
+        if on_gpu or setup.compiles:
+            for _ in range(WARM_UP + 1):  # a graph has been captured then
+                step(batch)
+    profile = profiled(partial(step, batch), setup.device) if on_gpu and not step.graph_contents else None
+    return work_of(setup, step, found, compilations.seen if setup.compiles else None, profile)
 
 
 def dispatched(step: Step, batch: Any) -> Dispatch:
@@ -64,8 +66,9 @@ def check_format(setup: Setup, found: Dispatch) -> None:
         raise WorkloadError(f"{made}: expected some in {short(mode.dtype)}, or a precision of another name")
 
 
-def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) -> Work:
-    """profile: of a step on a GPU, as its execution runs it, for where no graph can be read."""
+def work_of(setup: Setup, step: Step, found: Dispatch, compilation: Compilation | None, profile: Profile | None) -> Work:
+    """compilation: of its model, where that is compiled. profile: of a step on a GPU, as its execution runs it, for where no
+    graph can be read."""
     contents, known = step.graph_contents, "weights" in step.capabilities
     states = [list(optimiser.state.values()) for optimiser in step.optimisers]
     return Work(
@@ -82,6 +85,7 @@ def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None) 
         optimiser_bytes=bytes_of(value for value in tree_leaves(states) if isinstance(value, Tensor)),
         kernels=contents.kernels if contents else _launches(profile),
         graph_signature=contents.signature if contents else None,
+        compiled=compilation and compilation.counts,
     )
 
 

@@ -22,6 +22,10 @@ KINDS = {
     "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
 
+COMPILED = ("speed", "numerics", "work", "parity")
+"""Kinds that measure some cases compiled, too, where no execution is named. A training would end where that of the same mode
+ends: what is rounded otherwise shows in numerics."""
+
 
 def kind_of(item: Any) -> str:
     """Of a test, by its marker; "other" where it has none of ours."""
@@ -55,7 +59,8 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     named, marked = session.options.selection, _marked(definition)
     some = {*named.workloads} - {ALL}
     own = None if marked is None else [name for name in marked if not some or name in some]
-    for case, reason in matrix.cases(named, session.device, own):
+    compiled = kind_of(definition) in COMPILED
+    for case, reason in matrix.cases(named, session.device, own, compiled=compiled):
         yield pytest.param(case, marks=[pytest.mark.skip(reason=reason)] if reason else [], id=case.id)
 
 

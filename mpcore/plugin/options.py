@@ -67,6 +67,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption("--mp-baselines", metavar="DIR", help="where accepted runs are (default: baselines in the root directory)")
     selection.add_margin_option(group.addoption)
+    selection.add_compile_cache_option(group.addoption)
     group.addoption(
         "--mp-strict", action="store_true", help="what is undecided, changed, new or gone against accepted runs fails, too"
     )
@@ -88,6 +89,7 @@ def options_of(config: pytest.Config) -> Options:
     from mpcore.gate import PolicyError, load_policy
 
     try:
+        selection.use_compile_cache(config.option)
         return Options(
             selection=selection.selection_of(config.option).model_copy(update={"load": _files(config)}),
             accuracy=tuple(selection.names(config.option, "mp_accuracy")),

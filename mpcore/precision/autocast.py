@@ -39,6 +39,7 @@ class FP16Autocast(Autocast):
     on the device, where the other optimisers make GradScaler wait for the host at every step."""
 
     name = "fp16-amp"
+    compiled = True
     dtype = torch.float16
     scales = True
 
@@ -94,4 +95,5 @@ class BF16Autocast(Autocast):
     """BF16 has the exponents of FP32: nothing to scale."""
 
     name = "bf16-amp"
+    compiled = True
     dtype = torch.bfloat16

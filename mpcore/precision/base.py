@@ -81,6 +81,8 @@ class Precision:
     """Whether a plain product in `dtype` shows what the matrix units reach in this mode."""
     on_request: ClassVar[bool] = False
     """Left out where no mode is named."""
+    compiled: ClassVar[bool] = False
+    """Whether a GPU of a data centre measures it compiled, too, where no execution is named."""
     casts: ClassVar[bool] = False
     """Whether the model itself is cast, so that what its author does with autocast has no effect."""
     fused: ClassVar[bool] = True

@@ -90,4 +90,5 @@ class BF16MasterWeights(MasterWeights):
     """No scale: BF16 has the exponents of FP32."""
 
     name = "bf16-manual"
+    compiled = True
     dtype = torch.bfloat16

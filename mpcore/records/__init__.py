@@ -12,7 +12,7 @@ from mpcore.records.base import Error, Finite, NonNegativeFloat, Number, Positiv
 from mpcore.records.case import OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
 from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
-from mpcore.records.compilation import Compilation
+from mpcore.records.compilation import Compilation, Compiled
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
 from mpcore.records.machine import Hardware, Machine
@@ -46,6 +46,7 @@ __all__ = [
     "CheckStatus",
     "Comparison",
     "Compilation",
+    "Compiled",
     "Confusion",
     "Cost",
     "Divergence",

@@ -5,12 +5,31 @@ from pydantic import NonNegativeInt
 from mpcore.records.base import NonNegativeFloat, Record
 
 
-class Compilation(Record):
-    """Seconds to compile a step. warm: whether compiled code was found in a cache. graph_breaks, recompilations: each with its
-    line."""
+class Compiled(Record):
+    """What torch.compile made of a step's model, counted: its graphs; where it broke one in two, and what it compiled again
+    because something was another than before, each with its reason and its line."""
+
+    graphs: NonNegativeInt
+    graph_breaks: tuple[str, ...] = ()
+    recompilations: tuple[str, ...] = ()
+
+
+class Compilation(Compiled):
+    """The same with the time that it took.
+
+    warm: whether all compiled code was found in a cache. while_timed: what was compiled again while the step was timed, whose
+    time is false then.
+    """
 
     seconds: NonNegativeFloat
     warm: bool
-    graph_breaks: tuple[str, ...] = ()
-    recompilations: tuple[str, ...] = ()
-    kernels: NonNegativeInt
+    while_timed: tuple[str, ...] = ()
+
+    @property
+    def warmth(self) -> str:
+        """In a sentence on its seconds."""
+        return "from a cache" if self.warm else "without a cache"
+
+    @property
+    def counts(self) -> Compiled:
+        return Compiled(graphs=self.graphs, graph_breaks=self.graph_breaks, recompilations=self.recompilations)

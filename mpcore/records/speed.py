@@ -63,7 +63,8 @@ class Speed(Measurement):
     references: by mode; missing: by mode, why a reference could not be measured. remark: what the mode has to say of itself.
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
-    dropped_blocks: in which the GPU said that it was slowed down.
+    dropped_blocks: in which the GPU said that it was slowed down. compilation: of its model, up to the first block, where that
+    is compiled.
     """
 
     kind: Literal["speed"] = "speed"

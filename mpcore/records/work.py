@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from mpcore.records.compilation import Compiled
 from mpcore.records.measurement import Measurement
 
 RANGE = re.compile(r"\[(\d+)-(\d+)\]")
@@ -51,7 +52,7 @@ class Work(Measurement):
     another floating-point format, and the bytes that they read and write. saved_bytes: what is kept for the backward pass,
     weights left out. synchronisations: operations that wait for the device, or would on a GPU, each with its line.
     kernels: launches of a step by name, as its execution runs it, None on a CPU. graph_signature: a hash of the nodes and edges
-    of its CUDA graph.
+    of its CUDA graph. compiled: what torch.compile made of its model, None where it was not asked.
     """
 
     kind: Literal["work"] = "work"
@@ -67,6 +68,7 @@ class Work(Measurement):
     optimiser_bytes: NonNegativeInt
     kernels: dict[str, NonNegativeInt] | None = None
     graph_signature: str | None = None
+    compiled: Compiled | None = None
 
     @property
     def terms(self) -> dict[str, object]:

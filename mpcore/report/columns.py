@@ -32,6 +32,8 @@ COLUMNS: Mapping[str, Column] = {
     "over_fp32": Column("x fp32", "{:.2f}"),
     "over_tf32": Column("x tf32", "{:.2f}"),
     "over_base": Column("x base", "{:.3f}"),
+    "over_graph": Column("x graph", "{:.2f}"),
+    "compile_s": Column("compile s", "{:.1f}"),
     "tflops": Column("TFLOP/s", "{:.1f}"),
     "ceiling_pct": Column("% of ceiling", "{:.0f}"),
     "joules": Column("J a step", "{:.2f}"),
@@ -63,14 +65,26 @@ COLUMNS: Mapping[str, Column] = {
     "regression": Column("since"),
     "failed": Column("what failed"),
 }
-STEP = ("precision", "step_ms", "per_second", "over_fp32", "over_tf32", "over_base")
+STEP = ("precision", "step_ms", "per_second", "over_fp32", "over_tf32", "over_base", "over_graph")
 WORK = ("casts", "launches", "saved_gib")
 SUMMARY = (
-    *("precision", "step_ms", "eager_ms", *STEP[2:], "peak_gib", *WORK, "train_s", "score", "points", "points_over_base"),
+    *(
+        "precision",
+        "step_ms",
+        "eager_ms",
+        *STEP[2:],
+        "compile_s",
+        "peak_gib",
+        *WORK,
+        "train_s",
+        "score",
+        "points",
+        "points_over_base",
+    ),
     *("gradient_error", "update_error", "verdict"),
 )
 MEMORY = ("peak_gib", "reserved_gib", "pool_gib")
-SPEED = ("precision", "step_ms", "eager_ms", *STEP[2:], "tflops", "ceiling_pct", "joules", *MEMORY)
+SPEED = ("precision", "step_ms", "eager_ms", *STEP[2:], "compile_s", "tflops", "ceiling_pct", "joules", *MEMORY)
 TRAININGS = ("precision", "train_s", "trained_per_second", "evaluation_s", "score", "score_sd", "points", "points_over_base")
 ERRORS = ("precision", "loss_error", "gradient_error", "update_error", "flushed_share", "low_precision_share")
 BATCHES = ("execution", "batch_size", *STEP)

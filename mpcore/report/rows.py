@@ -2,11 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mpcore.kernels.bound import explain
 from mpcore.records import OWN_TRAINER, Case, FailedTest, Numerics, Parity, Quality, RegressionStatus, Result, Speed, Work
+from mpcore.report.compiled import as_graph, graphs, how_compiled
 
 Row = dict[str, Any]
 """By the name of the column. None where something was not measured, inf where it is no finite number."""
@@ -25,6 +26,7 @@ COLUMNS = (
         "over_fp32",
         "over_tf32",
         "over_base",
+        "over_graph",
         "tflops",
         "ceiling_pct",
         "joules",
@@ -33,6 +35,8 @@ COLUMNS = (
         "peak_gib",
         "reserved_gib",
         "pool_gib",
+        "compile_s",
+        "compiled",
         "why",
         "remark",
         "casts",
@@ -67,7 +71,8 @@ def rows(results: Iterable[Result], failed: Sequence[FailedTest] = ()) -> list[R
     for result in results:
         group = cases if isinstance(result.record, Speed | Quality | Numerics | Work) else others
         group.setdefault(result.record.case.id, []).append(result)
-    return [_row(of, others.get(case, []), [f for f in failed if f.case == case]) for case, of in cases.items()]
+    as_graphs = graphs(result for of in cases.values() for result in of)
+    return [_row(of, others.get(case, []), [f for f in failed if f.case == case], as_graphs) for case, of in cases.items()]
 
 
 def parity_rows(results: Iterable[Result]) -> list[Row]:
@@ -83,11 +88,18 @@ def group_of(row: Row) -> tuple[Any, ...]:
 
 
 def grouped(found: Iterable[Row]) -> list[list[Row]]:
-    """Apart by what the cases of one table share, in the order in which they first appear."""
+    """Apart by what the cases of one table share, in the order in which they first appear; those that differ in how they are
+    run stand side by side."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
+    first: dict[tuple[Any, ...], int] = {}
     for row in found:
         groups.setdefault(group_of(row), []).append(row)
-    return list(groups.values())
+        first.setdefault(_but_for_execution(row), len(first))
+    return sorted(groups.values(), key=lambda group: first[_but_for_execution(group[0])])
+
+
+def _but_for_execution(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in KEYS[:-1] if name != "execution")
 
 
 def keys(case: Case) -> dict[str, Any]:
@@ -103,11 +115,11 @@ def how(row: Row) -> str:
     return ", ".join(filter(None, [row["execution"], spread, trainer]))
 
 
-def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[FailedTest]) -> Row:
+def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[FailedTest], as_graphs: Mapping[Case, Speed]) -> Row:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | keys(of[0].record.case) | {"unit": of[0].record.unit}
     for record in (result.record for result in of):
         if isinstance(record, Speed):
-            row |= _speed(record)
+            row |= _speed(record, as_graph(record, as_graphs))
         elif isinstance(record, Quality):
             row |= _quality(record)
         elif isinstance(record, Numerics):
@@ -132,7 +144,8 @@ def _lost(result: Result, failed: Sequence[FailedTest]) -> list[str]:
     return [j.metric for j in result.judgements if not j.passed] or [kind] * any(f.kind == kind for f in failed)
 
 
-def _speed(speed: Speed) -> dict[str, Any]:
+def _speed(speed: Speed, graph: Speed | None) -> dict[str, Any]:
+    """graph: the same step, not compiled."""
     share, eager = speed.ceiling_share, speed.eager
     return {
         "batch_size": speed.batch_size,
@@ -142,6 +155,9 @@ def _speed(speed: Speed) -> dict[str, Any]:
         "over_fp32": speed.speedup("fp32"),
         "over_tf32": speed.speedup("tf32"),
         "over_base": speed.speedup(base) if (base := speed.requirements.base) else None,
+        "over_graph": None if graph is None else graph.blocks.step_seconds / speed.blocks.step_seconds,
+        "compile_s": None if speed.compilation is None else speed.compilation.seconds,
+        "compiled": how_compiled(speed, graph),
         "tflops": speed.flops_per_second / 1e12,
         "ceiling_pct": None if share is None else 100 * share,
         "joules": speed.joules_per_step,

@@ -9,6 +9,7 @@ import pytest
 
 from mpcore.gate import Caps, PolicyError, load_policy
 from mpcore.gate.limits import (
+    COMPILE_TIME_MARGIN_PERCENT,
     ERROR_CAP,
     ERROR_MARGIN_FACTOR,
     FLUSHED_SHARE_CAP,
@@ -174,7 +175,8 @@ def test_options_go_before_the_table(pyproject):
         ("=3", "expected METRIC=VALUE or CASES:METRIC=VALUE"),
         (
             "speed=3",
-            "there is no margin 'speed': expected one of step-time, memory, points, errors, updates, pair-time, pair-memory",
+            "there is no margin 'speed': expected one of step-time, memory, compile-time, points, errors, updates, pair-time, "
+            "pair-memory",
         ),
         ("eager-time=50", "there is no margin 'eager-time'"),
         ("pair-time=0", "greater than 0"),
@@ -223,6 +225,7 @@ def test_the_defaults_that_the_readme_shows_are_those_of_graphs():
     assert {name: value for name, value in tomllib.loads(shown)["tool"]["mpcore"]["margins"].items() if "*" not in name} == {
         "step-time": STEP_TIME_MARGIN_PERCENT,
         "memory": MEMORY_MARGIN_PERCENT,
+        "compile-time": COMPILE_TIME_MARGIN_PERCENT,
         "errors": ERROR_MARGIN_FACTOR,
         "pair-time": PAIR_TIME_MARGIN_PERCENT["graph"],
         "pair-memory": PAIR_MEMORY_MARGIN_PERCENT,

@@ -264,8 +264,8 @@ def test_confusion_matrices_stand_under_their_own_execution(run):
     document = run_document(run.model_copy(update={"results": (*run.results, *moved)}))
     assert [each.title for each in document.sections[1:]] == [
         BERT,
-        RESNET,
         "bert-imdb, tiny, graph",
+        RESNET,
         "resnet18-mnist, tiny, graph",
     ]
     assert len(part(document, "bert-imdb, tiny, graph", "Confusion").sentences) == 2

@@ -28,6 +28,8 @@ CASES = (
     *(
         "over_tf32",
         "over_base",
+        "over_graph",
+        "compile_s",
         "peak_gib",
         "ceiling_pct",
         "eager_ms",
@@ -42,10 +44,17 @@ CASES = (
         "points_over_base",
         "gradient_error",
     ),
-    *("update_error", "verdict", "regression", "why"),
+    *("update_error", "verdict", "regression", "why", "compiled"),
 )
 """The figures of the table of all cases."""
-OWN = {"per_second": "a second", "unit": "of", "score": "score", "regression": "since accepted", "why": "what sets the time"}
+OWN = {
+    "per_second": "a second",
+    "unit": "of",
+    "score": "score",
+    "regression": "since accepted",
+    "why": "what sets the time",
+    "compiled": "how it was compiled",
+}
 HEADINGS = {name: column.heading for name, column in COLUMNS.items()} | OWN
 
 

@@ -8,7 +8,7 @@ from mpcore.report.document import Section
 from mpcore.report.eager import eager_ranges
 from mpcore.report.rows import Row, grouped, how, parity_rows, rows
 
-SPARE = (*reversed(WORK), "eager_ms", "train_s", "gradient_error", "update_error", "score")
+SPARE = (*reversed(WORK), "compile_s", "eager_ms", "train_s", "gradient_error", "update_error", "score")
 """What a terminal leaves out first where it is too narrow: reports have it."""
 LEGEND = (
     "x fp32, x tf32: times as fast as that mode; an eager step in blocks beside that mode's, which its step ms, a median of "
@@ -20,6 +20,7 @@ MEASURED = ("step_ms", "train_s", "gradient_error")
 """What the legend is about."""
 LAUNCHED = " eager ms: of the same step launched by Python, from the lowest to the highest of this and accepted runs."
 COUNTED = " casts, launches, saved GiB: of one step, counted."
+COMPILED = " x graph: times as fast as the same step, not compiled. compile s: seconds to compile it."
 OF_VARIANTS = " x base, pts base: of a variant, over the mode that it patches, which it took turns with."
 SINCE = " since: the gravest of what changed since accepted runs."
 
@@ -39,9 +40,21 @@ def cases(
     ]
     measured = any(row[name] is not None for row in found for name in MEASURED)
     variants = any(row["over_base"] is not None or row["points_over_base"] is not None for row in found)
+    compiled = any(row["compile_s"] is not None for row in found)
     counted = any(row["casts"] is not None for row in found)
     legend = Section(
-        lead=(LEGEND * measured + LAUNCHED * bool(ranges) + COUNTED * counted + OF_VARIANTS * variants + SINCE * since).strip()
+        lead="".join(
+            said
+            for said, wanted in (
+                (LEGEND, measured),
+                (LAUNCHED, ranges),
+                (COUNTED, counted),
+                (COMPILED, compiled),
+                (OF_VARIANTS, variants),
+                (SINCE, since),
+            )
+            if wanted
+        ).strip()
     )
     return sections if folded or not sections else [*sections, legend]
 
@@ -60,4 +73,4 @@ def _title(group: Sequence[Row], device: str) -> str:
 
 
 def _reasons(group: Sequence[Row]) -> list[str]:
-    return [f"{row['precision']}: {row['why']}" for row in group if row["why"]]
+    return [f"{row['precision']}: {said}" for row in group for said in (row["why"], row["compiled"]) if said]

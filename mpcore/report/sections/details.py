@@ -44,7 +44,8 @@ def _speed(part: Sequence[Row], own: Sequence[Result]) -> list[Section]:
         f"Batch of {first.batch_size} {first.samples}, random weights; medians of {len(first.blocks.seconds)} or more "
         f"blocks of each mode{turns}.{''.join(drift)}{others}"
     )
-    reasons = [f"{row['precision']}: {'; '.join(filter(None, [row['why'], row['remark']]))}." for row in timed]
+    why = ("why", "remark", "compiled")
+    reasons = [f"{row['precision']}: {'; '.join(row[name] for name in why if row[name])}." for row in timed]
     return [Section("Speed", lead, [table(timed, columns(SPEED))], reasons)]
 
 
