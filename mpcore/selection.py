@@ -39,8 +39,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-execution": {
         "metavar": "NAMES",
-        "help": "eager, graph, inductor, compile, reduce-overhead, separated by commas (default: graph on a GPU, eager on a "
-        "CPU; eager by other trainers than mpcore)",
+        "help": "eager, graph, inductor, compile, reduce-overhead, separated by commas (default: graph on a GPU, and on one "
+        "with HBM some modes as compile, too; eager on a CPU, and by other trainers than mpcore)",
     },
     "--mp-keep-fp32": {
         "metavar": "PATTERNS",

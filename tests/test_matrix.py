@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+import mpcore.device.machine
 from mpcore.matrix import cases, check, possible, resolve
-from mpcore.precision import Inapplicable
+from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Selection
 from mpcore.selection import SelectionError
 from mpcore.workloads import OwnStep, workloads
@@ -138,3 +139,43 @@ def test_all_of_them_have_random_inputs_among_them():
     assert unknown == {}
     found = {case.workload for case, _ in cases(there, CPU)}
     assert {"bert-imdb", "bert-s128"} <= found
+
+
+class TestOnAGpuOfADataCentre:
+    COMPILED = ("fp16-amp", "bf16-amp", "bf16-manual")
+
+    @pytest.fixture(autouse=True)
+    def _data_centre(self, monkeypatch):
+        monkeypatch.setattr(mpcore.device.machine, "in_data_centre", lambda device: True)
+
+    def compiled(self, **changes):
+        options = {"compiled": changes.pop("compiled")} if "compiled" in changes else {}
+        found = [case for case, _ in cases(Selection(**{"size": "full"} | changes), CPU, **options)]
+        return {(case.workload, case.precision) for case in found if case.execution == "compile"}
+
+    def test_every_workload_is_measured_compiled_too(self):
+        expected = {case.workload for case, _ in cases(Selection(), CPU)}
+        assert self.compiled() == {(workload, mode) for workload in expected for mode in self.COMPILED}
+
+    def test_its_compiled_cases_follow_those_that_are_not(self):
+        found = [case.execution for case, _ in cases(Selection(workloads=("bert-imdb",), size="full"), CPU)]
+        assert found == ["eager"] * (len(found) - 3) + ["compile"] * 3
+
+    @pytest.mark.parametrize(
+        "changes", [{"executions": ("eager",)}, {"size": "tiny"}, {"trainers": ("plain",)}, {"compiled": False}]
+    )
+    def test_none_is_where_something_else_is_asked_for(self, changes):
+        assert not self.compiled(**changes)
+
+    def test_what_a_user_has_brought_is_compiled_on_request(self, monkeypatch):
+        class Mine(workloads["bert-imdb"]):
+            name = "mine"
+
+        class Mode(precisions["bf16-amp"]):
+            name = "my-mode"
+
+        for registry, entry in ((workloads, Mine), (precisions, Mode)):
+            monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+            registry.register(entry)
+        assert not self.compiled(workloads=("mine",))
+        assert self.compiled(workloads=("bert-imdb",), precisions=("my-mode", "bf16-amp")) == {("bert-imdb", "bf16-amp")}

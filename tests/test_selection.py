@@ -1,13 +1,23 @@
 """One way to name what is measured, for pytest and for other commands."""
 
 import argparse
+import os
 import subprocess
 import sys
 
 import pytest
+import torch._inductor.runtime.cache_dir_utils
 
 from mpcore.records import Selection
-from mpcore.selection import OPTIONS, SelectionError, add_options, selection_of
+from mpcore.selection import (
+    COMPILE_CACHE,
+    OPTIONS,
+    SelectionError,
+    add_compile_cache_option,
+    add_options,
+    selection_of,
+    use_compile_cache,
+)
 
 
 def parsed(*arguments):
@@ -84,3 +94,28 @@ def test_help_names_the_executions():
 def test_it_needs_no_torch(module):
     code = f"import sys, mpcore.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestCompileCache:
+    @pytest.fixture(autouse=True)
+    def _environment(self, monkeypatch):
+        monkeypatch.setenv(COMPILE_CACHE, "torch's own")
+
+    def use(self, *arguments):
+        parser = argparse.ArgumentParser()
+        add_compile_cache_option(parser.add_argument)
+        use_compile_cache(parser.parse_args(arguments))
+        return os.environ[COMPILE_CACHE]
+
+    def test_torch_and_all_processes_are_told_of_the_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert self.use("--mp-compile-cache", "cache") == str(tmp_path / "cache")
+        assert torch._inductor.runtime.cache_dir_utils.cache_dir() == str(tmp_path / "cache")
+
+    def test_without_it_torch_decides(self):
+        assert self.use() == "torch's own"
+
+    def test_a_file_is_none(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(SelectionError, match="file': expected a folder, which need not be there yet"):
+            self.use("--mp-compile-cache", str(tmp_path / "file"))

@@ -9,7 +9,7 @@ from mpcore.gate import checks
 from mpcore.gate.intervals import ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import DROPPED_BLOCKS_SHARE
 from mpcore.kernels.bound import bound
-from mpcore.records import Blocks, Check, Divergence, Reference, Requirements, Result, TensorErrors
+from mpcore.records import Blocks, Check, Compilation, Divergence, Reference, Requirements, Result, TensorErrors
 
 BEATS_FP32 = Requirements(must_beat=("fp32",))
 ERRORS = {"loss_error": 0.01, "gradient_error": 0.1, "update_error": 0.2, "flushed_share": 0.01}
@@ -504,3 +504,17 @@ def test_a_negative_control_and_an_older_record_have_no_tensors_to_judge():
     assert of_tensors(tensor("a.weight", 1.0), negative_control=True) == {}
     assert of_tensors(tensor("a.weight", 0.5, limits=(None, None))) == {}
     assert "worst tensor's gradient" not in by_metric(checks(numerics(requirements=LIMITS)))
+
+
+@pytest.mark.parametrize(
+    ("late", "status", "said"),
+    [
+        ((), "passed", "fp16-amp was compiled in 12.5 s, without a cache, before it was timed"),
+        (("size",) * 2 + ("grad",), "failed", "and again while it was timed, which makes its time false: size; grad"),
+    ],
+)
+def test_what_is_compiled_while_it_is_timed_makes_the_time_false(late, status, said):
+    compilation = Compilation(seconds=12.5, warm=False, graphs=1, graph_breaks=("item",), while_timed=late)
+    check = by_metric(checks(speed(compilation=compilation)))["compilation"]
+    assert (check.status, check.value) == (status, len(late))
+    assert check.sentence.endswith(said)

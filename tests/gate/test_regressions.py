@@ -16,7 +16,8 @@ from mpcore.gate import (
     regressions,
 )
 from mpcore.kernels.profile import profile_of
-from mpcore.records import Accepted, Blocks, Requirements, Result
+
+from mpcore.records import Accepted, Blocks, Compilation, Requirements, Result
 
 GIB = 2**30
 SGEMM, HALF_GEMM = "sm80_xmma_gemm_f32f32_f32f32_f32", "sm90_xmma_gemm_f16f16_f16f32_f32"
@@ -316,3 +317,35 @@ def test_only_what_is_worse_and_can_be_measured_again_needs_confirmation():
 
 def test_what_all_share_has_the_margin_that_is_given():
     assert common_change(everything(1.05), Margins(step_time=10.0)).status == "same"
+
+
+def compiled(seconds, warm=False):
+    return step(10.0, compilation=Compilation(seconds=seconds, warm=warm, graphs=1))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "status"), [(20.0, 29.0, "same"), (20.0, 31.0, "worse"), (2.0, 6.9, "same"), (2.0, 7.1, "worse")]
+)
+def test_to_compile_may_take_half_as_long_again_or_five_seconds_more(before, now, status):
+    found = by_metric(against(compiled(now), compiled(before), compiled(before)))["compile time"]
+    assert found.status == status
+    assert f"was compiled in {now:.1f} s, without a cache, in {before:.1f} s in 2 accepted runs" in found.sentence
+
+
+def test_what_was_in_the_cache_is_compared_with_what_was():
+    assert "compile time" not in by_metric(against(compiled(30.0), compiled(3.0, warm=True)))
+    found = by_metric(against(compiled(9.0, warm=True), compiled(30.0), compiled(3.0, warm=True)))["compile time"]
+    assert (found.status, found.limit) == ("worse", 8.0)
+
+
+def test_a_time_to_compile_stands_as_it_is():
+    """A second process would find in the cache what the first has compiled."""
+    found = against(compiled(90.0), compiled(20.0))
+    result = Result(record=compiled(90.0), regressions=tuple(found))
+    assert not needs_confirmation(result)
+    assert by_metric(confirmed(found, []))["compile time"].status == "worse"
+
+
+def test_what_torch_launches_is_judged_as_what_python_launches():
+    reduced = step(10.0).model_copy(update={"case": step(10.0).case.model_copy(update={"execution": "reduce-overhead"})})
+    assert against(reduced, reduced) == []

@@ -7,7 +7,7 @@ from made import operations, run, step, work
 
 from mpcore.gate import Margins, match_baselines, regressions
 from mpcore.gate.work import work_regressions
-from mpcore.records import Accepted, Operation
+from mpcore.records import Accepted, Compiled, Operation
 
 FIGURES = ["synchronisations", "FP32 FLOPs", "FLOPs", "casts", "cast bytes", "saved bytes", "state bytes"]
 GEMM, RELU = "sm90_xmma_gemm_bf16bf16_bf16f32_f32", "relu"
@@ -307,3 +307,24 @@ def test_what_was_counted_by_other_software_is_shown_beside_why_it_is_not_compar
 def test_work_that_no_run_has_is_new():
     (regression,) = against(work(), step(10.0)).values()
     assert (regression.status, regression.kind) == ("new", "work")
+
+
+BREAK = "Call to `graph_break()` (model.py, line {}: graph_break())"
+
+
+def test_a_graph_break_is_named_with_its_line():
+    before = work(compiled=Compiled(graphs=1, graph_breaks=(BREAK.format(12),)))
+    after = work(compiled=Compiled(graphs=3, graph_breaks=(BREAK.format(14), "item (model.py, line 15: x.item())")))
+    assert differing(before, after) == {"graph breaks": "worse", "graphs": "worse"}
+    assert explanation(found(before, after)["graph breaks"]) == "item (model.py, line 15: x.item()) 0 -> 1"
+    assert differing(after, before) == {"graph breaks": "better", "graphs": "better"}
+
+
+def test_a_recompilation_is_named_with_its_reason():
+    before, after = (work(compiled=Compiled(graphs=1, recompilations=again)) for again in ((), ("size (model.py, line 2: f)",)))
+    assert differing(before, after) == {"recompilations": "worse"}
+    assert explanation(found(before, after)["recompilations"]) == "size (model.py, line 2: f) 0 -> 1"
+
+
+def test_what_was_compiled_is_compared_where_both_know_it():
+    assert differing(work(), work(compiled=Compiled(graphs=1))) == {}
