@@ -16,7 +16,6 @@ from mpcore.gate import (
     regressions,
 )
 from mpcore.kernels.profile import profile_of
-
 from mpcore.records import Accepted, Blocks, Compilation, Requirements, Result
 
 GIB = 2**30
