@@ -1,19 +1,26 @@
-from torch import nn
-from transformers.activations import NewGELUActivation
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from mpcore.precision import Variant
 from mpcore.registry import precisions
 
+BY_PREFERENCE = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+
+
+def cudnn_attention(*args, **kwargs):
+    with sdpa_kernel(BY_PREFERENCE, set_priority=True):
+        return sdpa_attention_forward(*args, **kwargs)
+
+
+AttentionInterface.register("cudnn", cudnn_attention)
+
 
 @precisions.register
-class FusedGelu(Variant):
-    """GPT-2's activation as one kernel of torch, in place of eight."""
-
-    name = "bf16-amp-gelu"
+class CudnnAttention(Variant):
+    name = "bf16-amp-cudnn"
     base = "bf16-amp"
 
     def apply(self, model):
-        for module in list(model.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, NewGELUActivation):
-                    setattr(module, name, nn.GELU(approximate="tanh"))
+        if getattr(model.config, "_attn_implementation", None) == "sdpa_unmasked":
+            model.config._attn_implementation = "cudnn"

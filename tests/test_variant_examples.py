@@ -23,11 +23,11 @@ def test_it_is_no_more_than_25_lines(file):
 
 
 def test_a_kernel_is_measured_beside_its_base(tmp_path):
-    done = run(KERNEL, "bf16-amp-gelu", "-m", "speed or numerics", "--mp-markdown", tmp_path / "pull-request.md")
+    done = run(KERNEL, "bf16-amp-cudnn", "-m", "speed or numerics", "--mp-markdown", tmp_path / "pull-request.md")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
     table = (tmp_path / "pull-request.md").read_text()
-    assert re.search(r"\| bf16-amp-gelu +\| .* \| ok +\|", table)
+    assert re.search(r"\| bf16-amp-cudnn +\| .* \| ok +\|", table)
     assert "| x base |" in table
 
 
@@ -39,18 +39,18 @@ def test_a_quantisation_is_held_to_its_own_format():
 
 
 def test_a_model_without_what_is_patched_is_skipped():
-    done = run(KERNEL, "bf16-amp-gelu", "-m", "numerics", workload="resnet18-mnist")
+    done = run(KERNEL, "bf16-amp-cudnn", "-m", "numerics", workload="resnet18-mnist")
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
-    assert "bf16-amp-gelu: apply() changes nothing in ResNetForImageClassification, so that it is bf16-amp" in said
+    assert "bf16-amp-cudnn: apply() changes nothing in ResNetForImageClassification, so that it is bf16-amp" in said
     assert "1 passed, 1 skipped" in said
 
 
 def test_a_base_that_is_none_is_said_before_anything_is_measured(tmp_path):
     file = tmp_path / "wrong.py"
     file.write_text(KERNEL.read_text().replace('base = "bf16-amp"', 'base = "bf17-amp"'))
-    done = run(file, "bf16-amp-gelu", "-m", "numerics")
+    done = run(file, "bf16-amp-cudnn", "-m", "numerics")
     assert done.returncode == 4
     said = " ".join((done.stdout + done.stderr).split())
-    assert "--mp-load wrong.py: variant FusedGelu has the base 'bf17-amp': expected a mode, one of fp32, tf32, " in said
+    assert "--mp-load wrong.py: variant CudnnAttention has the base 'bf17-amp': expected a mode, one of fp32, tf32, " in said
     assert "Traceback" not in said

@@ -10,10 +10,19 @@ from tokenizers.trainers import BpeTrainer
 
 from mpcore.data.source import DataError
 
+MULTIPLE = 64
+"""Of which matrix units take the side of a product whole, in every format that there is."""
+
 
 def size(tokeniser: Tokenizer) -> int:
     """How many embeddings its ids ask for: one more than the largest."""
     return max(tokeniser.get_vocab().values()) + 1
+
+
+def padded(words: int) -> int:
+    """As many embeddings as give fast products: the next multiple of 64. Those beyond the vocabulary are never read and are
+    never a target, so that a model learns not to predict them; as in nanoGPT and llm.c."""
+    return -(-words // MULTIPLE) * MULTIPLE
 
 
 def word_level(words: Sequence[str]) -> Tokenizer:

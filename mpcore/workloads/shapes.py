@@ -1,21 +1,27 @@
-"""Steps of shapes that published speeds are measured on, with random inputs that tell their labels: for speed alone, and only
-on request."""
+"""Steps of shapes that published speeds are measured on, with random inputs that are told to be learnt: for speed alone, and
+only on request."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from mpcore.data import Batch, Split
-from mpcore.records import Recipe
+from mpcore.data.vocabulary import padded
+from mpcore.records import Recipe, Size
 from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
+from mpcore.workloads.gpt2_text import NO_DROPOUT, TINY, WORDS, gpt2
+from mpcore.workloads.next_token import NextToken
+
+COUNTED = 16
+"""Words that a decoder's sequences count through, over and over."""
 
 
 class Shape(Workload):
-    """Two batches of random labels, and of inputs in which they are told so often that a few steps learn them."""
+    """Two batches of random inputs, in which there is something that a few steps learn."""
 
     synthetic = True
     tolerances = {"tiny": 100.0, "full": 100.0}
@@ -30,23 +36,11 @@ class Shape(Workload):
 
     def data(self, split: str) -> Split:
         generator = torch.Generator().manual_seed(0 if split == "train" else 1)
-        rows = 2 * self.recipe.batch_size
-        labels = torch.randint(self.classes, (rows,), generator=generator)
-        return Split(self.inputs(labels, generator) | {"label": labels})
+        return Split(self.drawn(2 * self.recipe.batch_size, generator))
 
     @abstractmethod
-    def inputs(self, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the model is called with, by name, a row for each of `labels`."""
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return cross_entropy(self.logits(model, batch), batch["label"])
-
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self.logits(model, batch).argmax(-1)
-
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        inputs = {name: column for name, column in batch.items() if name != "label"}
-        return model(**inputs).logits
+    def drawn(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """The columns."""
 
 
 class Bert(Shape):
@@ -67,12 +61,22 @@ class Bert(Shape):
         config._attn_implementation = UNMASKED  # private API
         return BertForSequenceClassification(config)
 
-    def inputs(self, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def drawn(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Every other token is the label's."""
+        labels = torch.randint(self.classes, (rows,), generator=generator)
         length = self.length if self.size == "full" else self.length // 8
-        tokens = torch.randint(1000, 30_000, (len(labels), length), generator=generator)
+        tokens = torch.randint(1000, 30_000, (rows, length), generator=generator)
         tokens[:, ::2] = 1 + labels[:, None]
-        return {"input_ids": tokens}
+        return {"input_ids": tokens, "label": labels}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return cross_entropy(self.logits(model, batch), batch["label"])
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self.logits(model, batch).argmax(-1)
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        return model(input_ids=batch["input_ids"]).logits
 
 
 @workloads.register
@@ -87,3 +91,40 @@ class Bert128(Bert):
 class Bert512(Bert):
     name = "bert-s512"
     length = 512
+
+
+class Decoder(NextToken, Shape):
+    """Every other token counts on, from the one before the last; those between are random."""
+
+    lengths: ClassVar[dict[Size, int]]
+    words: ClassVar[dict[Size, int]]
+    """Of the vocabulary."""
+
+    @property
+    def length(self) -> int:
+        return self.lengths[self.size]
+
+    def drawn(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        tokens = torch.randint(self.words[self.size], (rows, self.length + 1), generator=generator)
+        tokens[:, ::2] = torch.arange(tokens[:, ::2].shape[1]) % COUNTED
+        return {"input_ids": tokens}
+
+
+@workloads.register
+class Gpt2S1024(Decoder):
+    """GPT-2 small without dropout on 64 sequences of 1,024 tokens, as llm.c trains it; `tiny` is 48 wide and 2 layers deep. A
+    batch goes through in two parts, so that logits in FP32 fit in 80 GB beside what FP32 keeps for the backward pass."""
+
+    name = "gpt2-s1024"
+    recipes = {
+        "tiny": Recipe(epochs=1, batch_size=8, learning_rate=5e-3, accumulation=2),
+        "full": Recipe(epochs=1, batch_size=64, learning_rate=6e-4, accumulation=2),
+    }
+    conditioning = 16.0
+    numerics_rows = {"tiny": 8, "full": 2}
+    lengths = {"tiny": 64, "full": 1024}
+    words = {"tiny": 512, "full": WORDS}
+
+    def build_model(self) -> nn.Module:
+        small: dict[str, Any] = TINY if self.size == "tiny" else {}
+        return gpt2(padded(self.words[self.size]), self.length, **small, **NO_DROPOUT)

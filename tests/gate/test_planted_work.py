@@ -30,7 +30,7 @@ from mpcore.records import Case
 from mpcore.training import step as training_step
 from mpcore.training.parts import parts
 from mpcore.training.step import TrainStep
-from mpcore.workloads import bert_imdb, gpt2_text, resnet18_mnist
+from mpcore.workloads import bert_imdb, cross_entropy, resnet18_mnist
 from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.gpt2_text import Gpt2Text
 from mpcore.workloads.resnet50 import ResNet50
@@ -121,7 +121,7 @@ def with_loss(change):
 def masked_tokens(patch):
     def loss(self, model, batch):
         logits, labels = self._logits(model, batch).flatten(0, 1), batch["input_ids"][:, 1:].flatten()
-        return gpt2_text.cross_entropy(logits[labels >= 0], labels[labels >= 0])
+        return cross_entropy(logits[labels >= 0], labels[labels >= 0])
 
     patch.setattr(Gpt2Text, "loss", loss)
 

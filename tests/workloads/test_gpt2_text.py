@@ -1,10 +1,13 @@
+import json
 import math
+from pathlib import Path
 
 import datasets
 import pytest
 import torch
 from datasets import Dataset
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers.activations import NewGELUActivation
 
 from mpcore.data import DataError, Source
 from mpcore.data.generated.stories import stories
@@ -16,7 +19,7 @@ from mpcore.training.loop import fit
 from mpcore.training.step import TrainStep
 from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.checked import dummy_score
-from mpcore.workloads.gpt2_text import LENGTH, Gpt2Text
+from mpcore.workloads.gpt2_text import Gpt2Text
 
 STORIES = "".join(stories(6000, 0))
 
@@ -154,6 +157,16 @@ def test_loss_prediction_and_score_of_known_probabilities(workload):
     assert confusion is None
 
 
+def test_the_activation_is_the_same_function_in_one_kernel(model, saved):
+    x = torch.linspace(-8, 8, 1000, dtype=torch.float64)
+    fused = model.transformer.h[0].mlp.act(x)
+    torch.testing.assert_close(fused, NewGELUActivation()(x), rtol=1e-12, atol=1e-14)
+    config = json.loads((Path(saved) / "config.json").read_text())
+    (Path(saved) / "config.json").write_text(json.dumps(config | {"activation_function": "gelu_new"}))
+    loaded = Gpt2Text("tiny", checkpoint=saved).build_model()
+    assert type(loaded.transformer.h[1].mlp.act) is type(model.transformer.h[0].mlp.act)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_the_loss_is_never_summed_in_16_bits(workload, batch, dtype):
     model = workload.build_model().to(dtype)
@@ -224,9 +237,7 @@ def test_a_test_file_is_preferred_to_a_tenth(folder):
 
 def test_train_and_test_are_written_in_one_vocabulary(folder, monkeypatch):
     made = []
-    monkeypatch.setattr(
-        "mpcore.workloads.gpt2_text.byte_level", lambda text, words: made.append(text) or byte_level(text, words)
-    )
+    monkeypatch.setattr("mpcore.workloads.text.byte_level", lambda text, words: made.append(text) or byte_level(text, words))
     workload = Gpt2Text("tiny", folder(train=STORIES))
     assert workload.data("train").columns["input_ids"].max() < workload.build_model().config.vocab_size
     assert workload.data("test").columns["input_ids"].max() < workload.build_model().config.vocab_size
@@ -319,9 +330,12 @@ def test_the_full_model_is_gpt_2_small():
         model = workload.build_model()
         batch = {"input_ids": torch.zeros(2, 1025, dtype=torch.int64)}
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(124.4e6, rel=0.001)
+    assert model.get_input_embeddings().num_embeddings == 50_304  # of 50,257 words: what is beyond them is never a target
+    assert model.lm_head.weight is model.get_input_embeddings().weight
     with FlopCount() as flops:
         workload.loss(model, batch).backward()
-    tokens, width, layers = 2 * LENGTH["full"], 768, 12
-    products = 6 * tokens * (layers * 12 * width**2 + width * 50_257)  # 2 a weight and token, three times
-    attention = 12 * tokens * layers * LENGTH["full"] * width  # two products of a length by a width, three times
+    length, width, layers = 1024, 768, 12
+    tokens = 2 * length
+    products = 6 * tokens * (layers * 12 * width**2 + width * 50_304)  # 2 a weight and token, three times
+    attention = 12 * tokens * layers * length * width  # two products of a length by a width, three times
     assert products + attention <= flops.total <= products + 7 / 6 * attention  # which a kernel may make anew

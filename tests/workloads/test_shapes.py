@@ -1,9 +1,12 @@
 """Random inputs of published shapes."""
 
+import pytest
 import torch
 
 from mpcore.measure import Bench
+from mpcore.precision import precisions
 from mpcore.records import Case
+from mpcore.training.step import TrainStep
 from mpcore.workloads.base import workloads
 from mpcore.workloads.shapes import Bert128
 
@@ -25,3 +28,23 @@ def test_data_are_made_once_for_all_devices_and_for_trainings(monkeypatch):
         for pretrained in (False, True):
             bench.workload(case, pretrained=pretrained).split("train", torch.device(device))
     assert made == ["train"]
+
+
+@pytest.mark.parametrize("name", [name for name in workloads.names() if workloads[name].synthetic])
+def test_a_few_steps_learn_it(name, cpu):
+    workload = workloads[name]("tiny")
+    step = TrainStep(workload, precisions["fp32"](), cpu)
+    batches = list(workload.split("train", cpu).batches(workload.recipe.batch_size))
+    losses = [step(batches[i % 2]).item() for i in range(50)]
+    assert sum(losses[-2:]) < 0.8 * sum(losses[:2])
+
+
+def test_the_shape_of_llm_c_is_gpt_2_small_with_even_sides_and_no_dropout():
+    workload = workloads["gpt2-s1024"]("full")
+    with torch.device("meta"):
+        model = workload.build_model()
+    assert (workload.recipe.batch_size, workload.units_per_sample) == (64, 1024)
+    assert model.get_input_embeddings().num_embeddings == 50_304
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(124.4e6, rel=0.001)
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.0}
+    assert {m.attn.attn_dropout.p for m in model.transformer.h} == {0.0}
