@@ -47,9 +47,10 @@ class Subject:
         return self.workload.split("train", self.device).rows(slice(ROWS))
 
     def batches(self, count: int) -> list[Batch]:
-        """As many as there are, and `count` at most."""
+        """As many as there are, one at least, and `count` at most."""
         split = self.workload.split("train", self.device)
-        return [split.rows(slice(i * ROWS, (i + 1) * ROWS)) for i in range(min(count, len(split) // ROWS))]
+        rows = min(ROWS, len(split))
+        return [split.rows(slice(i * rows, (i + 1) * rows)) for i in range(min(count, len(split) // rows))]
 
     def step(
         self,
