@@ -92,8 +92,11 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
             return f"{case.workload} is run as graph or eager: what is to be compiled, its build() compiles"
     elif case.precision not in precisions.names():
         return f"{case.precision} is a precision of own steps only"
-    known = [precisions[case.precision]] if case.precision in precisions.names() else []
-    found = [each.unsupported(device) for each in [registries["executions"][case.execution], *known]]
+    execution = registries["executions"][case.execution]
+    found = [execution.unsupported(device)]
+    if case.precision in precisions.names():
+        mode = precisions[case.precision]
+        found += [mode.unsupported(device), mode.unsupported_by(execution, device)]
     found.append(registries["trainers"][case.trainer].unsupported(case.precision, case.execution, device))
     return next((reason for reason in found if reason), None)
 

@@ -179,3 +179,13 @@ class TestOnAGpuOfADataCentre:
             registry.register(entry)
         assert not self.compiled(workloads=("mine",))
         assert self.compiled(workloads=("bert-imdb",), precisions=("my-mode", "bf16-amp")) == {("bert-imdb", "bf16-amp")}
+
+
+def test_a_mode_that_only_a_compiler_makes_fast_is_not_measured_otherwise(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _=None: (9, 0))
+    selection = Selection(workloads=("bert-s128",), precisions=("fp8",), executions=("eager", "graph", "compile"))
+    monkeypatch.setattr("mpcore.execution.Inductor.unsupported", classmethod(lambda cls, device: None))
+    found = {case.execution: reason for case, reason in cases(selection, torch.device("cuda"))}
+    assert found["compile"] is None
+    assert found["graph"].startswith("fp8 is not measured as graph: scaling is many small kernels")
+    assert found["eager"].startswith("fp8 is not measured as eager: ")

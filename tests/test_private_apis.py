@@ -21,6 +21,12 @@ def torchao_adamw():
     return optim._AdamW
 
 
+def float8_filter():
+    from torchao.float8 import float8_linear_utils
+
+    return float8_linear_utils._auto_filter_for_recipe("rowwise", filter_fqns=[])
+
+
 def accelerator_state():
     from accelerate.state import AcceleratorState
 
@@ -116,6 +122,7 @@ APIS = {
     "_python_dispatch": lambda: torch.utils._python_dispatch.TorchDispatchMode,
     "_BatchNorm": batch_norm,
     "_AdamW": torchao_adamw,
+    "_auto_filter_for_recipe": float8_filter,
     "_reset_state": accelerator_state,
     "_shared_state": accelerator_shared_state,
     "_run_epoch": trainer_epoch,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mpcore.device.machine import name_and_capability
 from mpcore.errors import Sentence, reraised_as
+from mpcore.execution.eager import Eager
 from mpcore.precision.casting import Kept
 from mpcore.precision.optimisers import (
     EAGER,
@@ -83,6 +84,8 @@ class Precision:
     """Left out where no mode is named."""
     compiled: ClassVar[bool] = False
     """Whether a GPU of a data centre measures it compiled, too, where no execution is named."""
+    compiled_only: ClassVar[str] = ""
+    """Why it is worth nothing on a GPU unless the model is compiled; empty where it is."""
     casts: ClassVar[bool] = False
     """Whether the model itself is cast, so that what its author does with autocast has no effect."""
     fused: ClassVar[bool] = True
@@ -117,6 +120,13 @@ class Precision:
         if cls.dtype == torch.float16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (7, 0):
             return f"{cls.name} needs FP16 tensor cores (compute capability 7.0); this is {name_and_capability(device)}"
         return None
+
+    @classmethod
+    def unsupported_by(cls, execution: type[Eager], device: torch.device) -> str | None:
+        """Why a step that `execution` runs on `device` is not measured, or None."""
+        if not cls.compiled_only or execution.compiles or device.type != "cuda":
+            return None
+        return f"{cls.name} is not measured as {execution.name}: {cls.compiled_only}; expected --mp-execution compile"
 
     def patched(self, model: nn.Module) -> nn.Module:
         """What a step trains in the place of `model`: here itself."""

@@ -103,7 +103,7 @@ class Trainer:
 
     def _keep_fp32(self, model: nn.Module, workload: Workload, precision: Precision) -> None:
         """As autocast can; a stack that casts weights has ways of its own."""
-        names = [*workload.keep_fp32, *precision.keep_fp32]
+        names = precision.keep_fp32
         if names and precision.low_precision_share:
             if not isinstance(precision, Autocast):
                 raise Inapplicable(f"{self.called()} keeps no modules of {workload.name} in FP32 in {precision.name}")

@@ -37,6 +37,7 @@ def seeded_model(workload: Workload, precision: Precision, device: torch.device,
     """The workload's model on `device`, with the weights that it has from `seed`, as `precision` patches it. Raises
     WorkloadError, and Inapplicable for a patch that changes nothing."""
     seed_everything(seed)
+    precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32]))
     with torch.device(device):
         model = precision.patched(checked_model(workload))
     return model.to(device)
@@ -98,7 +99,7 @@ class TrainStep(WorkloadStep):
         """The mode takes the model over, and its optimiser is seen to be one that can train it."""
         recipe = workload.recipe
         found = fp32_modules(workload, self.model, self.device) if precision.casts else ()
-        precision.keep_fp32 = tuple(dict.fromkeys([*workload.keep_fp32, *precision.keep_fp32, *found]))
+        precision.keep_fp32 = tuple(dict.fromkeys([*precision.keep_fp32, *found]))
         by_recipe(precision, workload, self.model)
         with precision.reraised("prepare"):
             precision.prepare(self.model, recipe)

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def test_the_modes_are_registered_in_the_order_of_the_tables():
     assert precisions.names() == [
         "fp32", "tf32", "fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual", "fp16-forward", "fp16-true", "bf16-true",
-        "bf16-sr", "bf16-kahan", "fp8",
+        "bf16-sr", "bf16-kahan", "fp8", "fp8-rowwise",
     ]  # fmt: skip
 
 
@@ -23,8 +23,8 @@ def test_only_one_mode_is_a_negative_control():
     assert [name for name in precisions.names() if precisions[name].negative_control] == ["fp16-true"]
 
 
-def test_a_cpu_runs_all_modes_but_two():
-    assert {name for name in precisions.names() if precisions[name].unsupported(CPU)} == {"tf32", "fp8"}
+def test_a_cpu_runs_all_modes_but_three():
+    assert {name for name in precisions.names() if precisions[name].unsupported(CPU)} == {"tf32", "fp8", "fp8-rowwise"}
     assert TF32.unsupported(CPU) == "tf32 needs an NVIDIA GPU of compute capability 8.0 or later; this is a cpu"
 
 

@@ -10,7 +10,7 @@ from mpcore.records import Recipe
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload, cross_entropy
 
-MODES = [name for name in precisions.names() if name not in ("tf32", "fp8", "fp16-true")]
+MODES = [name for name in precisions.names() if name not in ("tf32", "fp8", "fp8-rowwise", "fp16-true")]
 REACHED = [False, True, True, False, False, True, True]
 """Whether the batch of each step has a row for the rare branch."""
 
