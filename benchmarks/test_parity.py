@@ -1,5 +1,5 @@
-"""Is our step as fast as what people train with, and how much faster as a graph? The same model, data, recipe and mode through
-a plain PyTorch loop, Lightning Fabric, Accelerate and transformers' Trainer; or, with `--mp-trainer`, those of any trainer
+"""Is our step faster than what people train with? The same model, data and recipe through a plain PyTorch loop, Lightning
+Fabric, Accelerate and transformers' Trainer, launched by Python or compiled by torch; or, with `--mp-trainer`, any trainer
 against theirs.
 
 Run on request, with `-m parity` or by the name of this file: it compares with others, and stops no merge by itself.
@@ -7,21 +7,28 @@ Run on request, with `-m parity` or by the name of this file: it compares with o
 
 import pytest
 
+from mpcore.gate.limits import FASTEST_AT_LEAST, SAME_MODE_AT_LEAST
+
 pytestmark = pytest.mark.parity
 
-AT_LEAST = {
-    ("bert-s128", "bf16-amp", "graph"): 1.5,
-    ("resnet18-mnist", "fp16-amp", "graph"): 4.0,
-}
-"""Times as fast as the other one, on a GPU; what is not named must not be slower by more than half a per cent."""
+TRAINERS = ("plain", "fabric", "accelerate", "huggingface")
+WITH_MASTERS = ("bf16-amp", "bf16-manual", "fp16-manual")
+"""Our modes with FP32 masters, as autocast has: what BF16 under autocast is compared with."""
+AT_LEAST = {"resnet50": 1.02}
+"""Where less was reached on a GPU: a step of ResNet-50 waits for memory, whoever launches it."""
 NOT_SLOWER = 0.995
+"""A training must not be slower by more than half a per cent."""
 
 
-@pytest.mark.workloads("bert-s128", "bert-s512", "resnet18-mnist", "resnet50")
-@pytest.mark.parametrize("trainer", ["plain", "fabric", "accelerate"], indirect=True)
-def test_step(case, trainer, measure, judge):
-    at_least = AT_LEAST.get((case.workload, case.precision, case.execution), NOT_SLOWER)
-    judge(measure.step_parity(case, trainer, at_least))
+@pytest.mark.race
+@pytest.mark.workloads(
+    *("bert-imdb", "bert-s128", "gpt2-text", "ncf-movielens", "resnet18-mnist", "resnet50", "unet-membrane", "vit-l-cifar10")
+)
+@pytest.mark.precisions("bf16-amp")
+def test_step(case, executions, measure, judge):
+    modes = WITH_MASTERS if case.precision == "bf16-amp" else [case.precision]
+    at_least = {"at_least": AT_LEAST.get(case.workload, FASTEST_AT_LEAST), "same_mode_at_least": SAME_MODE_AT_LEAST}
+    judge(measure.race(case, modes, TRAINERS, executions, **at_least))
 
 
 @pytest.mark.workloads("bert-imdb")

@@ -19,6 +19,7 @@ from mpcore.gate.limits import (
 from mpcore.kernels.bound import bound
 from mpcore.records import (
     AnyRecord,
+    Blocks,
     Check,
     CheckStatus,
     Compilation,
@@ -26,10 +27,12 @@ from mpcore.records import (
     Numerics,
     Parity,
     Quality,
+    Race,
     Result,
     Scores,
     Speed,
     TensorErrors,
+    Turns,
 )
 
 SPEEDUP = "speed-up over"
@@ -49,6 +52,8 @@ def checks(record: AnyRecord, before: Sequence[Result] = ()) -> list[Check]:
             return _numerics(record)
         case Parity():
             return _parity(record)
+        case Race():
+            return _race(record)
         case Drift():
             return _drift(record, before)
     return []
@@ -61,7 +66,7 @@ def speedup(speed: Speed, reference: str) -> Interval | None:
         return None
     own = found.rounds or speed.blocks
     interval_of = separate_ratio_interval if found.rounds is None else ratio_interval
-    theirs, ours = ([s / blocks.steps for s in blocks.seconds] for blocks in (found.blocks, own))
+    theirs, ours = _step_times(found.blocks), _step_times(own)
     return interval_of(theirs, ours) if min(len(theirs), len(ours)) > 1 else None
 
 
@@ -94,7 +99,7 @@ def _undisturbed(speed: Speed) -> Check:
     return _state(speed, dropped, kept, f" (what held its clock back: {reasons})")
 
 
-def _state(record: Speed | Parity, dropped: int, kept: int, reasons: str = "") -> Check:
+def _state(record: Speed | Parity | Race, dropped: int, kept: int, reasons: str = "") -> Check:
     share = min(1.0, dropped / kept)
     status: CheckStatus = "inconclusive" if share > DROPPED_BLOCKS_SHARE else "passed"
     sentence = f"the GPU was slowed down in {dropped} rounds of blocks, {kept} are kept{reasons}"
@@ -286,7 +291,9 @@ def _parity(parity: Parity) -> list[Check]:
     compared, ours must not score more than the tolerance less."""
     required, found = parity.requirements, []
     if required.at_least is not None:
-        found.append(_as_fast(parity, required.at_least))
+        ratio = ratio_interval(_step_times(parity.theirs), _step_times(parity.ours))
+        who = f"{parity.case.precision} as {parity.case.execution}", f"{parity.trainer} {parity.trainer_version}"
+        found.append(_as_fast(parity, f"{SPEEDUP} {parity.trainer}", ratio, who, required.at_least))
     if parity.device != "cpu":
         found.append(_state(parity, parity.dropped_blocks, len(parity.ours.seconds)))
     if parity.scores and required.tolerance_points is not None:
@@ -294,17 +301,42 @@ def _parity(parity: Parity) -> list[Check]:
     return found
 
 
-def _as_fast(parity: Parity, at_least: float) -> Check:
-    ours, theirs = parity.ours, parity.theirs
-    ratio = ratio_interval([s / theirs.steps for s in theirs.seconds], [s / ours.steps for s in ours.seconds])
-    status: CheckStatus = "failed" if ratio.high < at_least else "inconclusive"
-    if parity.device == "cpu" or ratio.centre >= at_least:
-        status = "passed"
-    sentence = (
-        f"{parity.case.precision} as {parity.case.execution} is {ratio.centre:.3g} times as fast as {parity.trainer} "
-        f"{parity.trainer_version} ({_between(ratio)}); a GPU must reach {at_least:g}"
+def _race(race: Race) -> list[Check]:
+    """The same of our fastest step against the fastest other, and of ours against torch's own in the same mode."""
+    required = race.requirements
+    asked = (
+        ("the fastest other", race.fastest, required.at_least),
+        (f"reduce-overhead in {race.case.precision}", race.same_mode, required.same_mode_at_least),
     )
-    return _check(parity, f"{SPEEDUP} {parity.trainer}", status, ratio.centre, at_least, sentence)
+    found = [_took_turns(race, f"{SPEEDUP} {what}", turns, least) for what, turns, least in asked if least is not None]
+    if race.device != "cpu" and race.turns:
+        dropped = sum(turns.ours.dropped_blocks for turns in race.turns)
+        found.append(_state(race, dropped, sum(len(turns.ours.blocks.seconds) for turns in race.turns)))
+    return found
+
+
+def _took_turns(race: Race, metric: str, turns: Turns | None, at_least: float) -> Check:
+    if turns is None:
+        why = "; ".join(f"{case}: {reason}" for case, reason in race.missing.items()) or "nothing was timed"
+        return _check(race, metric, "inconclusive", None, at_least, f"{metric} was not measured: {why}")
+    interval_of = separate_ratio_interval if turns.apart else ratio_interval
+    ratio = interval_of(_step_times(turns.theirs.blocks), _step_times(turns.ours.blocks))
+    return _as_fast(race, metric, ratio, (turns.ours.called, turns.theirs.called), at_least)
+
+
+def _step_times(blocks: Blocks) -> list[float]:
+    """Seconds of a step in each block."""
+    return [seconds / blocks.steps for seconds in blocks.seconds]
+
+
+def _as_fast(record: Parity | Race, metric: str, ratio: Interval, who: tuple[str, str], at_least: float) -> Check:
+    """who: ours and theirs, in a sentence."""
+    status: CheckStatus = "failed" if ratio.high < at_least else "inconclusive"
+    if record.device == "cpu" or ratio.centre >= at_least:
+        status = "passed"
+    ours, theirs = who
+    sentence = f"{ours} is {ratio.centre:.3g} times as fast as {theirs} ({_between(ratio)}); a GPU must reach {at_least:g}"
+    return _check(record, metric, status, ratio.centre, at_least, sentence)
 
 
 def _scores_as_well(parity: Parity, tolerance: float) -> Check:

@@ -44,6 +44,10 @@ LEARNED_SHARE = 0.2
 losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
 DROPPED_BLOCKS_SHARE = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
+FASTEST_AT_LEAST = 1.04
+"""Times as fast as the fastest step of other trainers, compiled or not, that our fastest with FP32 masters must be."""
+SAME_MODE_AT_LEAST = 1.0
+"""Times as fast as plain PyTorch by reduce-overhead that our step by compile must be in the same mode."""
 LEAST_SEEDS = 3
 """Trainings. From fewer nothing follows of the spread."""
 

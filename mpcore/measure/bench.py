@@ -7,6 +7,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -18,11 +19,13 @@ from mpcore.measure.accuracy import measure_accuracy
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import EMULATED, slowdown_of
+from mpcore.measure.entrants import entrants
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import measure_numerics
-from mpcore.measure.parity import step_parity, training_parity
+from mpcore.measure.parity import training_parity
+from mpcore.measure.race import measure_race, same_mode
 from mpcore.measure.requirements import can_run, requirements_of
 from mpcore.measure.setup import Setup, TimingSetup, modelled
 from mpcore.measure.speed import BATCHES, measure_speed
@@ -32,13 +35,14 @@ from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.casting import matching
 from mpcore.precision.pure import FP64
-from mpcore.records import OWN_TRAINER, Case, Drift, Numerics, Parity, Quality, Reference, Size, Speed, Timing, Work
+from mpcore.records import OWN_TRAINER, Case, Drift, Numerics, Parity, Quality, Race, Reference, Size, Speed, Timing, Work
 from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Entry, OwnStep, Workload, workloads
 from mpcore.workloads.checked import WorkloadError, check_last_batch, checked_model
 
+C = TypeVar("C", Parity, Race)
 CPU = torch.device("cpu")
 SEEDS = 3
 """Trainings of a mode: fewer say nothing of chance."""
@@ -219,13 +223,29 @@ class Bench:
         self._numerics[case] = measure_numerics(self.setup(case), batch, self._yardstick[1], base)
         return self._numerics[case]
 
-    def step_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
-        """at_least: how many times as fast as the trainer's step that of the case must be."""
-        return self._required(step_parity(self.timing_setup(case), trainer), at_least)
+    def race(
+        self,
+        case: Case,
+        modes: Sequence[str],
+        trainers: Sequence[str],
+        executions: Sequence[str] = (),
+        *,
+        at_least: float,
+        same_mode_at_least: float | None = None,
+    ) -> Race:
+        """Our steps of the workload of `case` in `modes` against those of `trainers` in its mode. executions: of all of them,
+        in place of the usual ones. at_least: how many times as fast as the fastest other our fastest must be.
+        same_mode_at_least: the same of `compile` against plain PyTorch by `reduce-overhead`, both in the mode of the case."""
+        among = entrants(case, modes, trainers, executions, self.device)
+        asked = self.device.type == "cuda" and among.asked >= {each.id for each in same_mode(case)}
+        found = measure_race(case, among, self.timing_setup)
+        return self._required(found, at_least=at_least, same_mode_at_least=same_mode_at_least if asked else None)
 
     def training_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
+        """at_least: how many times as fast as the trainer's training that of the case must be."""
         setup = self.setup(case, pretrained=True)
-        return self._required(training_parity(setup, self._splits(setup.modelled, self.device), trainer), at_least)
+        found = training_parity(setup, self._splits(setup.modelled, self.device), trainer)
+        return self._required(found, at_least=at_least)
 
     def setup(self, case: Case, *, pretrained: bool = False) -> Setup:
         """With what is required of the case."""
@@ -319,9 +339,8 @@ class Bench:
         batch = self.workload(case).split("train", CPU).rows(rows)
         return {name: column.to(self.device) for name, column in batch.items()}
 
-    def _required(self, parity: Parity, at_least: float) -> Parity:
-        requirements = parity.requirements.model_copy(update={"at_least": at_least})
-        return parity.model_copy(update={"requirements": requirements})
+    def _required(self, record: C, **least: float | None) -> C:
+        return record.model_copy(update={"requirements": record.requirements.model_copy(update=least)})
 
     def _emulated(self, case: Case) -> str | None:
         """Why `case` is too slow on this CPU for more than single steps, or None: the time of a step is measured."""

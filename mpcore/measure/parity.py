@@ -1,26 +1,17 @@
-"""The step of a case against another trainer's of the same model, data, recipe and mode: in turns, or in whole trainings."""
+"""The trainings of a case against another trainer's of the same model, data, recipe and mode."""
 
 import statistics
 from collections.abc import Mapping
 
 from mpcore.data import Split
 from mpcore.measure.memory import free_memory
-from mpcore.measure.setup import Setup, TimingSetup
-from mpcore.measure.timing import TimedStep, interleave
+from mpcore.measure.setup import Setup
 from mpcore.records import Blocks, Parity
 from mpcore.trainers import Trainer
 from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import fit
 
 SEEDS = (0, 1, 2)
-
-
-def step_parity(setup: TimingSetup, trainer: type[Trainer]) -> Parity:
-    """In blocks that take turns, A B B A, at learning rate 0."""
-    free_memory()
-    ours, theirs = (TimedStep(each.build(), setup.batches) for each in (setup, setup.by(trainer)))
-    dropped = interleave([ours, theirs], setup.target, setup.sampler)
-    return Parity(**setup.fields | _named(trainer), ours=ours.blocks, theirs=theirs.blocks, dropped_blocks=dropped)
 
 
 def training_parity(setup: Setup, splits: Mapping[str, Split], trainer: type[Trainer]) -> Parity:

@@ -1,7 +1,7 @@
 """The tests of a session that measure a case: what kind they are, and what each is given."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ KINDS = {
     "accuracy": "trains every case to the end of its recipe",
     "numerics": "compares a step of every case with FP64",
     "work": "counts what a step of every case does",
+    "race": "times a step beside those of other trainers; a kind of parity",
     "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
 
@@ -53,15 +54,30 @@ def trainer_of(item: Any) -> str:
 
 
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
-    """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A test's marker
-    `workloads` says which it may have; any other measures those that are named, or all that are not synthetic. Raises
-    UsageError for a marker that names what is not there."""
-    named, marked = session.options.selection, _marked(definition)
+    """A parameter for each case of a test, with the reason to skip it where the device cannot run it; of a race one for all
+    executions. A test's marker `workloads` says which it may have; any other measures those that are named, or all that are not
+    synthetic. Raises UsageError for a marker that names what is not there."""
+    from mpcore.precision import precisions
+    from mpcore.workloads import workloads
+
+    named, marked = session.options.selection, _marked(definition, "workload", workloads.names())
     some = {*named.workloads} - {ALL}
     own = None if marked is None else [name for name in marked if not some or name in some]
-    compiled = kind_of(definition) in COMPILED
-    for case, reason in matrix.cases(named, session.device, own, compiled=compiled):
+    usual = _marked(definition, "precision", precisions.names())
+    selection = named.model_copy(update={"precisions": named.precisions or usual or ()})
+    found = matrix.cases(selection, session.device, own, compiled=kind_of(definition) in COMPILED)
+    for case, reason in _one_by_one(found) if kind_of(definition) == "race" else found:
         yield pytest.param(case, marks=[pytest.mark.skip(reason=reason)] if reason else [], id=case.id)
+
+
+def _one_by_one(found: "Iterable[tuple[Case, str | None]]") -> "Iterable[tuple[Case, str | None]]":
+    """Of cases that differ in nothing but their execution the first that can be run, or the first."""
+    firsts: dict[Case, tuple[Case, str | None]] = {}
+    for case, reason in found:
+        of = case.model_copy(update={"execution": ""})
+        if of not in firsts or (firsts[of][1] and not reason):
+            firsts[of] = case, reason
+    return firsts.values()
 
 
 def group_of(kind: str, case: "Case") -> str:
@@ -78,17 +94,15 @@ def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:
     return name in names or not definitions or definitions[-1].func.__module__ != FIXTURES
 
 
-def _marked(definition: Any) -> tuple[str, ...] | None:
-    """The workloads that its marker names; None where it has none. Raises UsageError."""
-    from mpcore.workloads import workloads
-
-    marker, known = definition.get_closest_marker("workloads"), workloads.names()
+def _marked(definition: Any, noun: str, known: Sequence[str]) -> tuple[str, ...] | None:
+    """What its marker names, one of a plural; None where it has none. Raises UsageError."""
+    marker = definition.get_closest_marker(f"{noun}s")
     if marker is None:
         return None
     for name in marker.args:
         if name not in known:
             raise pytest.UsageError(
-                f"{definition.nodeid}: its marker names the unknown workload {name!r}; known are {', '.join(known)}"
+                f"{definition.nodeid}: its marker names the unknown {noun} {name!r}; known are {', '.join(known)}"
             )
     return tuple(marker.args)
 

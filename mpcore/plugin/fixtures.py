@@ -29,7 +29,7 @@ def case(request: pytest.FixtureRequest) -> "Case":
             pytest.skip(f"the inputs of {case.workload} are random: there is nothing to be accurate about")
         if not trained(session.options, case.workload):
             pytest.skip(f"{case.workload} is trained on request: --mp-accuracy {case.workload}, or all")
-    if kind not in ("speed", "accuracy", "parity"):
+    if kind not in ("speed", "accuracy", "race", "parity"):
         return case
     try:
         skip, why = True, session.bench.emulated(case)
@@ -53,6 +53,12 @@ def trainer(request: pytest.FixtureRequest, case: "Case") -> Any:
     if reason := trainer.unsupported(case.precision, "eager", session_of(request.config).device):
         pytest.skip(reason)
     return trainer
+
+
+@pytest.fixture
+def executions(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Those that `--mp-execution` names, none where it does not."""
+    return session_of(request.config).options.selection.executions
 
 
 @pytest.fixture

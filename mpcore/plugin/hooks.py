@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "workloads(*names): what a test measures where no workload is named (default: all real ones)"
     )
+    config.addinivalue_line("markers", "precisions(*names): the same of modes (default: all that are not on request)")
     if given(config):
         session_of(config)  # a wrong option is said before anything is collected
 
@@ -56,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     files = [Path(argument.split("::")[0]).name for argument in config.args]
     if any("parity" in text for text in (config.option.markexpr, config.option.keyword, *files)):
         return
-    others = [item for item in items if kind_of(item) == "parity" and "case" in getattr(item, "fixturenames", ())]
+    others = [item for item in items if kind_of(item) in ("race", "parity") and "case" in getattr(item, "fixturenames", ())]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

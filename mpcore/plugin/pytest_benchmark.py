@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mpcore.plugin.writable import check_file, check_folder
-from mpcore.records import AnyRecord, Parity, Quality, Run, Speed
+from mpcore.records import AnyRecord, Parity, Quality, Race, Run, Speed
 
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
 CLOCK = pytest.StashKey["Clock"]()
@@ -51,6 +51,8 @@ def replay(item: pytest.Item, benchmark: Any, record: AnyRecord) -> None:
         rounds: tuple[Sequence[float], int] = record.blocks.seconds, record.blocks.steps
     elif isinstance(record, Parity):
         rounds = record.ours.seconds, record.ours.steps
+    elif isinstance(record, Race) and record.fastest:
+        rounds = record.fastest.ours.blocks.seconds, record.fastest.ours.blocks.steps
     elif isinstance(record, Quality):
         rounds = [training.train_seconds for training in record.trainings], 1
     else:

@@ -1,8 +1,8 @@
 """Every record that crosses a border between modules: frozen, validated, with the units in the field names.
 
-What one test measured is a `Measurement`: a `Speed`, a `Quality`, a `Numerics`, a `Parity`, a `Drift` or a `Work`. It holds its
-`Requirements`. With what the gate says of it, a `Check` or a `Regression` for each figure, it is a `Result`. The results of one
-session, with the machine that they were measured on, are a `Run`.
+What one test measured is a `Measurement`: a `Speed`, a `Quality`, a `Numerics`, a `Parity`, a `Race`, a `Drift` or a `Work`. It
+holds its `Requirements`. With what the gate says of it, a `Check` or a `Regression` for each figure, it is a `Result`. The
+results of one session, with the machine that they were measured on, are a `Run`.
 
 Figures that follow from others (a throughput, a speed-up) are properties and are never stored. A figure that is not finite is
 stored as None, for JSON has no NaN.
@@ -23,6 +23,7 @@ from mpcore.records.profile import REST, Family, Kernel, Profile
 from mpcore.records.protocol import Failure, Listing, Ready, Request, Response, Timing
 from mpcore.records.published import Published
 from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Sensitivity, Training
+from mpcore.records.race import Entrant, Race, Turns
 from mpcore.records.rank import Rank
 from mpcore.records.recipe import Recipe
 from mpcore.records.regression import ALL_CASES, Regression, RegressionStatus
@@ -51,6 +52,7 @@ __all__ = [
     "Cost",
     "Divergence",
     "Drift",
+    "Entrant",
     "Error",
     "FailedTest",
     "Failure",
@@ -73,6 +75,7 @@ __all__ = [
     "Profile",
     "Published",
     "Quality",
+    "Race",
     "Rank",
     "Ready",
     "Recipe",
@@ -94,5 +97,6 @@ __all__ = [
     "TensorErrors",
     "Timing",
     "Training",
+    "Turns",
     "Work",
 ]

@@ -33,6 +33,8 @@ class Requirements(Record):
     """Whether the loss must fall while the step learns two batches: one of adversaries need not."""
     at_least: PositiveFloat | None = None
     """How many times as fast as another trainer a step must be."""
+    same_mode_at_least: PositiveFloat | None = None
+    """The same of a step in the other's mode, by `compile` against `reduce-overhead`."""
 
     @property
     def low_precision(self) -> bool:

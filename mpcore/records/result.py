@@ -11,11 +11,12 @@ from mpcore.records.drift import Drift
 from mpcore.records.numerics import Numerics
 from mpcore.records.parity import Parity
 from mpcore.records.quality import Quality
+from mpcore.records.race import Race
 from mpcore.records.regression import Regression
 from mpcore.records.speed import Speed
 from mpcore.records.work import Work
 
-AnyRecord = Annotated[Speed | Quality | Numerics | Parity | Drift | Work, Field(discriminator="kind")]
+AnyRecord = Annotated[Speed | Quality | Numerics | Parity | Race | Drift | Work, Field(discriminator="kind")]
 
 
 class Result(Record):

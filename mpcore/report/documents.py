@@ -17,11 +17,13 @@ from mpcore.report.sections.failures import failures
 from mpcore.report.sections.next_steps import next_steps
 from mpcore.report.sections.notes import known, not_run, notes
 from mpcore.report.sections.published import beside_published
+from mpcore.report.sections.races import races
 from mpcore.report.sections.regressions import changed, regressions, software_since
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, provenance, short_test
 
 OTHERS = "Against other trainers"
+BESIDE = "Steps beside those of other trainers"
 
 
 def session_document(summary: SessionSummary) -> Document:
@@ -40,6 +42,7 @@ def _judged(summary: SessionSummary) -> list[Section]:
     device = run.machine.hardware.name
     return [
         *cases(run.results, run.failed, device, summary.accepted),
+        *races(run.results, f"steps beside those of other trainers, on {device}"),
         *against_trainers(run.results, f"against other trainers, on {device}"),
         *notes(run.results),
         *known(run.results),
@@ -59,6 +62,7 @@ def job_document(summary: SessionSummary) -> Document:
         *known(run.results, folded=True),
         *not_run(summary.skipped, folded=True),
         *cases(run.results, run.failed, run.machine.hardware.name, summary.accepted, folded=True),
+        *races(run.results, BESIDE, folded=True),
         *against_trainers(run.results, OTHERS, folded=True),
         _made(run),
     ]
@@ -68,7 +72,8 @@ def job_document(summary: SessionSummary) -> Document:
 def run_document(run: Run) -> Document:
     """A saved run: how it was made, what failed, and all that was measured of each workload."""
     failed = [f"{short_test(failure)}: {failure.sentence}" for failure in run.failed]
-    sections = [_made(run), *_failed("Failures", failed), *details(run), *against_trainers(run.results, OTHERS)]
+    others = [*races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
+    sections = [_made(run), *_failed("Failures", failed), *details(run), *others]
     return Document(run.path, sections, measured([run]))
 
 

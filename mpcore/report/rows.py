@@ -6,7 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mpcore.kernels.bound import explain
-from mpcore.records import OWN_TRAINER, Case, FailedTest, Numerics, Parity, Quality, RegressionStatus, Result, Speed, Work
+from mpcore.records import (
+    OWN_TRAINER,
+    Case,
+    FailedTest,
+    Numerics,
+    Parity,
+    Quality,
+    Race,
+    RegressionStatus,
+    Result,
+    Speed,
+    Turns,
+    Work,
+)
 from mpcore.report.compiled import as_graph, graphs, how_compiled
 
 Row = dict[str, Any]
@@ -76,10 +89,16 @@ def rows(results: Iterable[Result], failed: Sequence[FailedTest] = ()) -> list[R
 
 
 def parity_rows(results: Iterable[Result]) -> list[Row]:
-    """A row for each comparison with another trainer. Columns: `KEYS`; `batch_size`; `unit`; `against` (name and version);
-    `ours_ms`, `theirs_ms` (a step); `ratio` (times as fast); `ours_pct`, `theirs_pct` (scores of trainings, None for steps);
-    `verdict`."""
-    return [_parity(result.record, result) for result in results if isinstance(result.record, Parity)]
+    """A row for each comparison with another trainer, and for each pair of a race that took turns. Columns: `KEYS`;
+    `batch_size`; `unit`; `against` (name and version); `ours_ms`, `theirs_ms` (a step); `ratio` (times as fast); `ours_pct`,
+    `theirs_pct` (scores of trainings, None for steps); `verdict`."""
+    found: list[Row] = []
+    for result in results:
+        if isinstance(result.record, Parity):
+            found.append(_parity(result.record, result))
+        elif isinstance(result.record, Race):
+            found += [_turns(result.record, turns, result) for turns in result.record.turns]
+    return found
 
 
 def group_of(row: Row) -> tuple[Any, ...]:
@@ -238,5 +257,21 @@ def _parity(parity: Parity, result: Result) -> Row:
         "theirs_ms": 1e3 * parity.theirs.step_seconds,
         "ratio": parity.ratio,
         **scores,
+        "verdict": "ok" if result.passed else "failed",
+    }
+
+
+def _turns(race: Race, turns: Turns, result: Result) -> Row:
+    """Of the pair's own case: that of ours."""
+    return {
+        **keys(turns.ours.case),
+        "batch_size": race.batch_size,
+        "unit": race.unit,
+        "against": turns.theirs.called,
+        "ours_ms": 1e3 * turns.ours.blocks.step_seconds,
+        "theirs_ms": 1e3 * turns.theirs.blocks.step_seconds,
+        "ratio": turns.ratio,
+        "ours_pct": None,
+        "theirs_pct": None,
         "verdict": "ok" if result.passed else "failed",
     }

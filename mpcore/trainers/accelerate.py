@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mpcore.adapters.huggingface import held_mode
 from mpcore.data import Batch
-from mpcore.trainers.base import Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -18,6 +18,7 @@ class Accelerate(Trainer):
     title = "Accelerate"
     packages = ("accelerate",)
     install = "'mpcore[parity]'"
+    executions = LAUNCHED
     modes = {"fp32": "no", "tf32": "no", "fp16-amp": "fp16", "bf16-amp": "bf16"}
     gpu_only = ("fp16-amp",)
 

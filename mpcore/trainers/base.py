@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.execution import Eager
+from mpcore.execution import Eager, Inductor, ReduceOverhead
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.casting import hold_fp32, matching
@@ -20,6 +20,9 @@ from mpcore.training.parts import parts
 from mpcore.training.step import by_recipe, seeded_model
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import described
+
+LAUNCHED = (Eager.name, Inductor.name, ReduceOverhead.name)
+"""Executions of a loop that Python launches, as people write it, with the model compiled or not."""
 
 
 class Trainer:
@@ -43,7 +46,8 @@ class Trainer:
     install: ClassVar[str] = ""
     """What pip installs them by; their own names where it says nothing."""
     executions: ClassVar[tuple[str, ...]] = (Eager.name,)
-    """How its steps may be run: beside eager, `graph` where nothing in them waits for the host, and `compile`."""
+    """How its steps may be run: beside eager, `inductor` and `reduce-overhead`; `graph` and `compile` where nothing in them
+    waits for the host."""
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         """The loop that trains `model`, in one of `modes`. model: the workload's, in FP32 and on the device, from the seed.

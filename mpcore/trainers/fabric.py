@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.trainers.base import Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -17,6 +17,7 @@ class Fabric(Trainer):
     title = "Fabric"
     packages = ("lightning",)
     install = "'mpcore[parity]'"
+    executions = LAUNCHED
     modes = {
         "fp32": "32-true",
         "tf32": "32-true",

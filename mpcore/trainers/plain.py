@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.trainers.base import Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -16,6 +16,7 @@ class Plain(Trainer):
     name = "plain"
     title = "plain PyTorch"
     packages = ("torch",)
+    executions = LAUNCHED
     modes = {"fp32": None, "tf32": None, "fp16-amp": torch.float16, "bf16-amp": torch.bfloat16, "bf16-true": None}
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:

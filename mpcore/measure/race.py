@@ -1,0 +1,122 @@
+"""Our steps of a workload against those of other trainers.
+
+Each is built, compiled if it is to be, and timed once, alone. Then the fastest of ours takes turns with the fastest other, A B
+B A, and that pair is what is judged. No more than a few steps are in memory at once, and each is compiled once where there is
+memory for these few.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+
+from mpcore.execution import Compile, ReduceOverhead
+from mpcore.measure.entrants import PLAIN, Entrants
+from mpcore.measure.errors import CASE_ERRORS, one_sentence
+from mpcore.measure.memory import free_memory
+from mpcore.measure.setup import TimingSetup
+from mpcore.measure.timing import TimedStep, interleave
+from mpcore.precision import Inapplicable
+from mpcore.records import Case, Entrant, Race, Turns
+from mpcore.trainers import trainers
+
+
+def measure_race(case: Case, among: Entrants, setup_of: Callable[[Case], TimingSetup]) -> Race:
+    """setup_of: what is needed to time a case."""
+    steps, missing = _Steps(setup_of), dict(among.missing)
+    timed = _each(among, same_mode(case), steps, missing)
+    fastest, same = _leaders(timed, among), same_mode(case)
+    pairs = {pair for pair in (fastest, same) if len(pair) == 2 and timed.keys() >= {*pair}}
+    turns: dict[tuple[Case, ...], Turns] = {pair: _turns(pair, timed, steps) for pair in pairs}
+    return Race(
+        **setup_of(case).fields,
+        ours=tuple(timed[each] for each in among.ours if each in timed),
+        theirs=tuple(timed[each] for each in among.theirs if each in timed),
+        missing=missing,
+        fastest=turns.get(fastest),
+        same_mode=turns.get(same),
+    )
+
+
+def same_mode(case: Case) -> tuple[Case, ...]:
+    """Ours by `compile`, and plain PyTorch's by `reduce-overhead`."""
+    ours = case.model_copy(update={"execution": Compile.name})
+    return ours, case.model_copy(update={"execution": ReduceOverhead.name, "trainer": PLAIN})
+
+
+def _each(among: Entrants, same: Iterable[Case], steps: "_Steps", missing: dict[str, str]) -> dict[Case, Entrant]:
+    """Those that could be timed. `missing` is told why others could not."""
+    timed: dict[Case, Entrant] = {}
+    for case in (*among.ours, *among.theirs):
+        try:
+            (timed[case],) = steps.time(case)
+        except (*CASE_ERRORS, Inapplicable) as error:
+            missing[case.id] = one_sentence(error)
+        steps.keep({*_leaders(timed, among), *same} & timed.keys())
+    return timed
+
+
+def _leaders(timed: Mapping[Case, Entrant], among: Entrants) -> tuple[Case, ...]:
+    """The fastest of ours and the fastest of theirs, as far as there are any."""
+    sides = ([case for case in side if case in timed] for side in (among.ours, among.theirs))
+    return tuple(min(side, key=lambda case: timed[case].blocks.step_seconds) for side in sides if side)
+
+
+def _turns(pair: tuple[Case, ...], timed: Mapping[Case, Entrant], steps: "_Steps") -> Turns:
+    try:
+        ours, theirs = steps.time(*pair, narrow=True)
+    except torch.cuda.OutOfMemoryError:
+        return Turns(ours=timed[pair[0]], theirs=timed[pair[1]], apart=True)
+    return Turns(ours=ours, theirs=theirs)
+
+
+class _Steps:
+    """Those that were built, for as long as they are kept."""
+
+    def __init__(self, setup_of: Callable[[Case], TimingSetup]) -> None:
+        self._setup_of = setup_of
+        self._built: dict[Case, TimedStep] = {}
+
+    def time(self, *cases: Case, narrow: bool = False) -> list[Entrant]:
+        """In turns; until the interval of their ratio is narrow enough, or for a few blocks. What is kept of other cases makes
+        room where it is needed. Raises OutOfMemoryError."""
+        found = self._time(cases, narrow)
+        if found is None:
+            self.keep(())
+            found = self._time(cases, narrow)
+        if found is None:
+            raise torch.cuda.OutOfMemoryError("the GPU has no memory for it")
+        return found
+
+    def keep(self, cases: Iterable[Case]) -> None:
+        """Gives back what all others hold."""
+        kept = {*cases}
+        self._built = {case: timed for case, timed in self._built.items() if case in kept}
+        free_memory()
+
+    def _time(self, cases: Sequence[Case], narrow: bool) -> list[Entrant] | None:
+        """None where there is no memory."""
+        try:
+            steps = [self._step(case) for case in cases]
+            setup = self._setup_of(cases[-1])
+            dropped = interleave(steps, setup.target if narrow else math.inf, setup.sampler)
+        except torch.cuda.OutOfMemoryError:
+            return None
+        return [_entrant(case, step, dropped) for case, step in zip(cases, steps, strict=True)]
+
+    def _step(self, case: Case) -> TimedStep:
+        if case not in self._built:
+            setup = self._setup_of(case)
+            self._built[case] = setup.timed(setup.build())
+        return self._built[case]
+
+
+def _entrant(case: Case, timed: TimedStep, dropped: int) -> Entrant:
+    trainer = trainers[case.trainer]
+    return Entrant(
+        case=case,
+        trainer=trainer.called(),
+        trainer_version=trainer.version(),
+        blocks=timed.blocks,
+        dropped_blocks=dropped,
+    )

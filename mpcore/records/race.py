@@ -1,0 +1,68 @@
+"""All steps of one workload beside each other: ours, and those of other trainers."""
+
+import statistics
+from typing import Literal
+
+from pydantic import NonNegativeInt, model_validator
+
+from mpcore.records.base import Record
+from mpcore.records.case import OWN_TRAINER, Case
+from mpcore.records.measurement import Blocks, Measurement
+
+
+class Entrant(Record):
+    """A step that was timed alone. trainer: what a sentence calls who makes it; trainer_version: of the package that counts."""
+
+    case: Case
+    trainer: str
+    trainer_version: str = ""
+    blocks: Blocks
+    dropped_blocks: NonNegativeInt = 0
+
+    @property
+    def called(self) -> str:
+        """In a sentence: "plain PyTorch 2.11.0 by reduce-overhead", and of ours "bf16-manual by compile"."""
+        who = self.case.precision if self.case.trainer == OWN_TRAINER else f"{self.trainer} {self.trainer_version}".strip()
+        return f"{who} by {self.case.execution}"
+
+
+class Turns(Record):
+    """One of ours against another, in blocks that took turns, A B B A. apart: whether they were timed one after the other, for
+    there was no memory for both."""
+
+    ours: Entrant
+    theirs: Entrant
+    apart: bool = False
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Turns":
+        ours, theirs = (len(entrant.blocks.seconds) for entrant in (self.ours, self.theirs))
+        if ours != theirs and not self.apart:
+            raise ValueError(f"{ours} blocks took turns with {theirs}")
+        return self
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is: the ratio of the geometric means."""
+        theirs, ours = (statistics.geometric_mean(e.blocks.seconds) / e.blocks.steps for e in (self.theirs, self.ours))
+        return theirs / ours
+
+
+class Race(Measurement):
+    """Our steps of a workload, in each mode and execution, and those of other trainers in the mode of the case.
+
+    missing: by the id of a case why it has no step. fastest: the fastest of ours against the fastest other. same_mode: ours by
+    `compile` against plain PyTorch by `reduce-overhead`, both in the mode of the case. None where one of the two is missing.
+    """
+
+    kind: Literal["race"] = "race"
+    ours: tuple[Entrant, ...]
+    theirs: tuple[Entrant, ...]
+    missing: dict[str, str] = {}
+    fastest: Turns | None
+    same_mode: Turns | None = None
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        """What took turns, each pair once."""
+        return tuple(dict.fromkeys(filter(None, (self.fastest, self.same_mode))))

@@ -1,0 +1,70 @@
+"""A table of races: a step by each trainer and execution, workload by workload, and how many times as fast the fastest of ours
+is."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mpcore.records import OWN_TRAINER, Entrant, Race, Result, Turns
+from mpcore.report.document import Section, Table
+from mpcore.report.text import tally
+
+FASTEST, SAME_MODE = "x", "x same mode"
+LEGEND = (
+    f"ms a step. {FASTEST}: how many times as fast ours, our fastest, is as the fastest other, with which it took turns; the "
+    f"others were timed alone. {SAME_MODE}: the same of our compile against plain PyTorch by reduce-overhead, both in the mode "
+    "of the others."
+)
+
+
+def races(results: Sequence[Result], title: str, *, folded: bool = False) -> list[Section]:
+    """A section for each mode that the others were timed in. None where there was no race."""
+    by_mode: dict[str, list[Race]] = {}
+    for record in (result.record for result in results):
+        if isinstance(record, Race):
+            by_mode.setdefault(record.case.precision, []).append(record)
+    return [
+        Section(f"{title}: {mode}", tables=[_table(found)], sentences=_sentences(found), folded=folded)
+        for mode, found in by_mode.items()
+    ]
+
+
+def _table(found: Sequence[Race]) -> Table:
+    columns = dict.fromkeys(
+        _heading(entrant) for side in ("theirs", "ours") for race in found for entrant in getattr(race, side)
+    )
+    rows = [_row(race, [*columns]) for race in found]
+    means = [_mean(race.fastest for race in found), _mean(race.same_mode for race in found)]
+    rows.append(["geometric mean", *[""] * (len(columns) + 1), *means])
+    headings = ["workload", *columns, "ours", FASTEST, SAME_MODE]
+    table = Table(headings, rows, "l" + "r" * len(columns) + "lrr", [*columns])
+    return table if any(race.same_mode for race in found) else _without_last(table)
+
+
+def _row(race: Race, columns: Sequence[str]) -> list[str]:
+    times = {_heading(entrant): f"{1e3 * entrant.blocks.step_seconds:.2f}" for entrant in (*race.theirs, *race.ours)}
+    ours = _heading(race.fastest.ours) if race.fastest else "-"
+    ratios = [f"{turns.ratio:.3f}" if turns else "-" for turns in (race.fastest, race.same_mode)]
+    return [race.case.workload, *(times.get(column, "-") for column in columns), ours, *ratios]
+
+
+def _heading(entrant: Entrant) -> str:
+    """As a column is called."""
+    who = entrant.case.precision if entrant.case.trainer == OWN_TRAINER else entrant.trainer
+    return f"{who} {entrant.case.execution}"
+
+
+def _mean(turns: Iterable[Turns | None]) -> str:
+    ratios = [pair.ratio for pair in turns if pair]
+    return f"{statistics.geometric_mean(ratios):.3f}" if ratios else "-"
+
+
+def _without_last(table: Table) -> Table:
+    rows = [row[:-1] for row in table.rows]
+    return replace(table, headings=table.headings[:-1], rows=rows, align=table.align[:-1])
+
+
+def _sentences(found: Sequence[Race]) -> list[str]:
+    others = dict.fromkeys(f"{e.trainer} {e.trainer_version}".strip() for race in found for e in race.theirs)
+    missing = tally(reason for race in found for reason in race.missing.values())
+    return [LEGEND, *([f"By {', '.join(others)}."] if others else []), *(f"Not timed: {reason}." for reason in missing)]
