@@ -1,5 +1,7 @@
 """What is stored and what is computed has the dtype that the mode claims."""
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from mpcore.contract.harness import Subject, at_the_optimiser
 from mpcore.device.dispatch import Dispatch
 from mpcore.device.flops import FlopCount
 from mpcore.gate.limits import MOST_OF_A_STEP
+from mpcore.training.formats import called_modules
 from mpcore.training.step import TrainStep
 
 FP32 = {"float32", "tf32"}
@@ -45,17 +48,20 @@ def test_arithmetic_is_in_the_mode_s_bits(subject: Subject) -> None:
 
 def test_kept_modules_compute_in_fp32(subject: Subject) -> None:
     """Everything kept: no module's product is left in 16 bits. One layer kept: only its own are in FP32."""
-    model = subject.step().model
-    layers = [name for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and _is_called(name, model)]
-    everything = [name for name, child in model.named_children() if next(child.parameters(), None) is not None]
+    step = subject.step()
+    called = {
+        name: module for name, module in step.model.named_modules() if name in called_modules(subject.workload, subject.device)
+    }
+    layers = [name for name, module in called.items() if isinstance(module, nn.Linear | nn.Conv2d)]
     if len(layers) < 2:
-        pytest.skip("takes two linear layers or convolutions")
-    if next(model.parameters(recurse=False), None) is None:
-        products = _products(subject.step(keep_fp32=everything), subject)
+        pytest.skip("takes two linear layers or convolutions that are called")
+    plain = _products(step, subject)
+    if next(step.model.parameters(recurse=False), None) is None:
+        products = _products(subject.step(keep_fp32=_outermost(called)), subject)
         assert {dtype for module, dtype in products if module} <= FP32
     products = _products(subject.step(keep_fp32=layers[:1]), subject)
     assert {dtype for module, dtype in products if module == layers[0]} <= FP32
-    if subject.mode.low_precision_share:
+    if {dtype for module, dtype in plain if module != layers[0]} - FP32:
         assert {dtype for _, dtype in products} - FP32
 
 
@@ -67,9 +73,14 @@ def _products(step: TrainStep, subject: Subject) -> set[tuple[str, str]]:
     return {(module, dtype) for module, phase, dtype in dispatched.products if phase == "forward"}
 
 
-def _is_called(name: str, model: nn.Module) -> bool:
-    """But for an attention's last layer, whose weights it uses itself."""
-    return not isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention)
+def _outermost(called: Mapping[str, nn.Module]) -> list[str]:
+    """Those that are within no other, of those with weights."""
+    found: list[str] = []
+    for name, module in called.items():
+        within = any(name.startswith(f"{outer}.") for outer in found)
+        if name and not within and next(module.parameters(), None) is not None:
+            found.append(name)
+    return found
 
 
 def _real(tensor: Tensor) -> torch.dtype:

@@ -210,11 +210,11 @@ class Precision:
         """Whether what runs now is in FP32 because somebody asked for it."""
         return any(kept.running for kept in self.kept)
 
-    def check_kept(self, *, failed: bool = False) -> None:
+    def check_kept(self) -> None:
         """Raises PrecisionError for a module that was to be kept in FP32, is never called, and whose weights are used all the
-        same: a gradient has come to them, or the loss has `failed`."""
+        same: a gradient has come to them."""
         for kept in self.kept:
-            if not kept.called and (kept.reached or failed):
+            if not kept.called and kept.reached:
                 raise PrecisionError(
                     f"{self.name}: {kept.name!r} cannot be kept in FP32, for it is never called: its weights are used by "
                     "another module; expected the name of a module that is called"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map  # private API
+from torch.utils._pytree import tree_leaves, tree_map  # private API
 
 
 def cast_floats(values: Any, dtype: torch.dtype) -> Any:
@@ -76,7 +76,8 @@ class Kept:
 
 
 def hold_fp32(held: Mapping[str, nn.Module], device_type: str, output: torch.dtype | None = None) -> list[Kept]:
-    """The modules in `held`, whose weights are FP32, compute in FP32 from now on, and hand their outputs on in `output`."""
+    """The modules in `held`, whose weights are FP32, compute in FP32 from now on, and hand their outputs on in `output`; but
+    one that is called in FP32 hands on FP32: its author casts what goes in, and what comes out."""
     return [_hold(Kept(name, module), device_type, output) for name, module in held.items()]
 
 
@@ -90,7 +91,7 @@ def _hold(kept: Kept, device_type: str, output: torch.dtype | None) -> Kept:
                 result = inner(*cast_floats(args, torch.float32), **cast_floats(kwargs, torch.float32))
         finally:
             kept.running = False
-        return result if output is None else cast_floats(result, output)
+        return result if output is None or _all_fp32((args, kwargs)) else cast_floats(result, output)
 
     def reach(_: Tensor) -> None:
         kept.reached = True
@@ -100,6 +101,11 @@ def _hold(kept: Kept, device_type: str, output: torch.dtype | None) -> Kept:
         if weight.requires_grad:
             weight.register_hook(reach)
     return kept
+
+
+def _all_fp32(values: Any) -> bool:
+    """Whether there is a floating-point tensor among them, and none in another format."""
+    return {x.dtype for x in tree_leaves(values) if isinstance(x, Tensor) and x.is_floating_point()} == {torch.float32}
 
 
 def cast_model(model: nn.Module, dtype: torch.dtype, keep: Iterable[nn.Module]) -> None:

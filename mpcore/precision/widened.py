@@ -17,6 +17,11 @@ WIDER = {
 """By each format what takes its place."""
 CASTS = {Tensor.float, Tensor.half, Tensor.bfloat16}
 IN_PLACE_OPERATORS = {"__iadd__", "__isub__", "__imul__", "__idiv__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__"}
+OF_THE_TENSOR_ITSELF = {
+    *(torch.autograd.grad, torch.autograd.backward, Tensor.backward, Tensor.retain_grad),
+    *(Tensor.register_hook, Tensor.register_post_accumulate_grad_hook),
+}
+"""To these another tensor with the same values is a stranger: they look for it in the graph of what was computed."""
 ACCESSORS = {"__get__", "__set__"}
 
 
@@ -29,7 +34,7 @@ class Widened(FunctionMode):
 
     def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         name = getattr(func, "__name__", "")
-        if name in ACCESSORS:
+        if name in ACCESSORS or func in OF_THE_TENSOR_ITSELF:
             return func(*args, **kwargs)
         if func in CASTS:
             return args[0].to(torch.float64)

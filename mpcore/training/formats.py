@@ -12,7 +12,10 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from mpcore.precision import Precision
+from mpcore.precision.casting import cast_module_inputs
+from mpcore.precision.pure import cast_wholly
 from mpcore.workloads import Workload
+from mpcore.workloads.checked import checked_model
 
 ROWS = 2
 """Samples that show it: it is a question of the program, and not of numbers."""
@@ -48,6 +51,30 @@ def mixes_formats(workload: Workload, precision: Precision, device: torch.device
             failure = _failure(workload, precision.model, device)
         workload.mixes_formats = formats_differ(failure)
     return workload.mixes_formats
+
+
+def mixes_formats_by_itself(workload: Workload, precision: Precision, device: torch.device) -> bool:
+    """Whether 16 bits meet FP32 in the model even where it is cast as plainly as can be, but for the modules that
+    `precision` is to keep in FP32."""
+    model = _new(workload, device)
+    cast_wholly(model, precision.dtype, precision.keep_fp32)
+    cast_module_inputs(model, precision.dtype)
+    return formats_differ(_failure(workload, model, device))
+
+
+def called_modules(workload: Workload, device: torch.device) -> set[str]:
+    """Qualified names of the modules that the loss calls, in FP32."""
+    model, called = _new(workload, device), set[str]()
+    for name, module in model.named_modules():
+        module.register_forward_pre_hook(lambda *_, name=name: called.add(name))
+    _failure(workload, model, device)
+    return called
+
+
+def _new(workload: Workload, device: torch.device) -> nn.Module:
+    """Draws no random numbers of anybody else's."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.device(device):
+        return checked_model(workload).to(device)
 
 
 def formats_differ(error: BaseException | None) -> bool:

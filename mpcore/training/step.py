@@ -19,7 +19,13 @@ from mpcore.precision.base import ScaleState
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
 from mpcore.training.base import Step
-from mpcore.training.formats import formats_differ, fp32_modules, mixes_formats
+from mpcore.training.formats import (
+    called_modules,
+    formats_differ,
+    fp32_modules,
+    mixes_formats,
+    mixes_formats_by_itself,
+)
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
 from mpcore.workloads import Workload
@@ -219,10 +225,26 @@ class TrainStep(WorkloadStep):
             return checked_loss(self.workload, self.model, batch)
         except WorkloadError as error:
             if formats_differ(error) and (self.precision.casts or self.precision.kept):
-                self.precision.check_kept(failed=True)
-                kept = ", ".join(kept.name for kept in self.precision.kept) or "nothing"
-                raise Inapplicable(
-                    f"{self.precision.name} keeps {kept} in FP32, and 16 bits meet FP32 in the model; expected the module that "
-                    f"computes in FP32 in keep_fp32, or a cast ({error})"
-                ) from error
+                raise self._formats_differ(error) from error
             raise
+
+    def _formats_differ(self, error: WorkloadError) -> Exception:
+        """The mode's mistake, where the same model runs in 16 bits; else the model mixes formats by itself, and the mode has
+        no way to train it."""
+        self._check_never_called()
+        precision = self.precision
+        kept = ", ".join(kept.name for kept in precision.kept) or "nothing"
+        met = f"{precision.name} keeps {kept} in FP32, and 16 bits meet FP32 in the model"
+        if not precision.casts or mixes_formats_by_itself(self.workload, precision, self.device):
+            return Inapplicable(f"{met}; expected the module that computes in FP32 in keep_fp32, or a cast ({error})")
+        return PrecisionError(
+            f"{met}, which runs as model.to({precision.dtype}); expected prepare() to cast all of it ({error})"
+        )
+
+    def _check_never_called(self) -> None:
+        """The loss has failed before it came to all modules: those that it calls where it does not fail are no mistake."""
+        if not all(kept.called for kept in self.precision.kept):
+            called = called_modules(self.workload, self.device)
+            for kept in self.precision.kept:
+                kept.reached |= kept.name not in called
+            self.precision.check_kept()

@@ -152,3 +152,21 @@ def test_what_comes_before_the_model_is_as_in_every_mode(recipe):
         loss = model(normalised).float().square().mean().float()
     assert (normalised.dtype, loss.dtype) == (torch.float32, torch.float64)
     assert loss.item() == nn.functional.linear((X / 3).double(), model.weight, model.bias).square().mean().item()
+
+
+def test_a_gradient_by_what_the_author_made_in_fp32_is_that_of_the_same_tensor(recipe):
+    """A gradient penalty: autograd looks for the very tensor, whose hooks are called too."""
+    model, seen = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1)), []
+    mode = FP64()
+    mode.prepare(model, recipe)
+    with mode.forward():
+        x = X.clone().requires_grad_()
+        out = model(x)
+        x.register_hook(lambda gradient: seen.append(gradient.shape))
+        (slope,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+        loss = (slope.norm(dim=1) - 1).square().mean()
+    mode.backward(loss)
+    inner = torch.autograd.functional.jacobian(lambda rows: model(rows).sum(0), X.double())[0]
+    assert loss.item() == pytest.approx((inner.norm(dim=1) - 1).square().mean().item(), rel=1e-6)
+    assert {gradient.dtype for gradient in mode.gradients().values()} == {torch.float64}
+    assert seen

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import orthogonal
 
 from mpcore.device.flops import FlopCount
-from mpcore.precision import Inapplicable
+from mpcore.precision import Inapplicable, PrecisionError
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.precision.master import BF16MasterWeights
 from mpcore.precision.pure import BF16True
@@ -96,6 +96,71 @@ def test_a_product_that_no_module_makes_is_one_sentence(step, batch, mode):
     said = rf"{mode.name} keeps nothing in FP32, and 16 bits meet FP32 in the model.*\(test_mixed_formats.py, line "
     with pytest.raises(Inapplicable, match=said):
         step(Functional, mode)(batch)
+
+
+class HeadInLoss(nn.Module):
+    """Its last layer is called by the loss, in FP32."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_a_head_that_the_loss_calls_in_fp32_gives_a_loss_in_fp32(dots, step, batch, mode, monkeypatch):
+    def loss(model, batch):
+        h = model(batch["x"])
+        with torch.autocast("cpu", enabled=False):
+            return nn.functional.cross_entropy(model.head(h.float()), batch["label"])
+
+    monkeypatch.setattr(dots, "loss", loss)
+    found = step(HeadInLoss, mode)
+    assert found(batch).dtype == torch.float32
+    assert [kept.name for kept in found.precision.kept] == ["head"]
+
+
+class HalfCast(BF16MasterWeights):
+    """Forgets the last layer."""
+
+    name = "half-cast"
+
+    def prepare(self, model, recipe):
+        super().prepare(model, recipe)
+        model.last.float()
+
+
+def test_a_mode_that_casts_half_of_a_model_is_a_failure(step, batch):
+    said = r"half-cast keeps nothing in FP32, and 16 bits meet FP32 in the model, which runs as model.to\(torch.bfloat16\)"
+    with pytest.raises(PrecisionError, match=said):
+        step(Plain, HalfCast)(batch)
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.last(self.first(x).float().bfloat16())
+
+
+class Table(nn.Module):
+    """Uses the weights of a module that it never calls, before it calls another."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.table, self.last = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.last(nn.functional.linear(self.first(x), self.table.weight))
+
+
+def test_what_failed_before_it_was_called_is_no_mistake(step, batch):
+    with pytest.raises(PrecisionError, match="'table' cannot be kept in FP32, for it is never called"):
+        step(Table, BF16MasterWeights, keep_fp32=["last", "table"])(batch)
 
 
 def test_a_model_that_is_asked_stays_as_it_was(dots, cpu, monkeypatch):
