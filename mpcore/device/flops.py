@@ -1,6 +1,7 @@
 """Counts the floating-point operations of matrix products, convolutions and attention by the dtype they run in: what
 a mode really computes in, whatever its name says. Formulas: torch.utils.flop_counter."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,6 +16,9 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from mpcore.device.functions import FunctionMode
 
+FP32_ALONE = re.compile("linalg|cholesky|cdist|euclideandist", re.IGNORECASE)
+"""In the names of functions, and of their nodes in a graph, of which torch has no kernels in 16 bits: what they compute in FP32
+is no choice of a mode."""
 LOW_PRECISION = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 """16 bits, or fewer."""
 
@@ -76,16 +80,16 @@ class Updates:
 class FlopCount(TorchDispatchMode):
     """with FlopCount() as flops: step.launch(batch)
 
-    Those of the optimiser are left out.
+    Those of the optimiser are left out, and what torch computes in FP32 alone.
 
     What torch.compile made of a model is passed over: the operations that it stands for are counted.
 
-    on_purpose: whether what is called now is meant to compute in FP32, asked at each function of torch.
+    on_purpose: whether what is called now is meant to compute in FP32, asked at each function of torch, with its arguments.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, on_purpose: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, on_purpose: Callable[[Any], bool] = lambda _: False) -> None:
         super().__init__()
         self.by_dtype: Counter[torch.dtype] = Counter()
         self._forward = self._on_purpose = 0
@@ -110,8 +114,11 @@ class FlopCount(TorchDispatchMode):
         counted = None if self._updates.running else flops_of(func, args, kwargs, out)
         if counted:
             dtype, flops = counted
+            node = torch._C._current_autograd_node()  # private API; None but in a backward pass
+            if dtype == torch.float32 and FP32_ALONE.search(node.name() if node else self._asked.name):
+                return out
             self.by_dtype[dtype] += flops
-            if torch._C._current_graph_task_id() == -1:  # private API; not in a backward pass
+            if node is None:
                 self._forward += flops
                 self._on_purpose += flops if dtype == torch.float32 and self._asked.answer else 0
         return out
@@ -131,13 +138,14 @@ class FlopCount(TorchDispatchMode):
 
 
 class _Asked(FunctionMode):
-    """Keeps the answer of the function of torch that runs now: below it, autocast looks as if it were off."""
+    """Keeps name and answer of the function of torch that runs now: below it, autocast looks as if it were off."""
 
-    def __init__(self, question: Callable[[], bool]) -> None:
+    def __init__(self, question: Callable[[Any], bool]) -> None:
         super().__init__()
         self.question = question
         self.answer = False
+        self.name = ""
 
     def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        self.answer = self.question()
+        self.answer, self.name = self.question((args, kwargs)), getattr(func, "__name__", "")
         return func(*args, **kwargs)

@@ -28,7 +28,7 @@ class Autocast(Precision):
         self._entered = True
         return torch.autocast(self.device_type, self.dtype)
 
-    def fp32_on_purpose(self) -> bool:
+    def fp32_on_purpose(self, given: Any = ()) -> bool:
         """Where autocast is off, in a kept module or by the model's author. A step without any is a mistake."""
         return self._entered and not torch.is_autocast_enabled(self.device_type)
 

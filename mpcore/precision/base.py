@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.device.machine import name_and_capability
 from mpcore.errors import Sentence, reraised_as
@@ -206,9 +207,10 @@ class Precision:
         """Within it, what `method` raises becomes a PrecisionError. Memory that runs out is no mistake of its author's."""
         return reraised_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
 
-    def fp32_on_purpose(self) -> bool:
-        """Whether what runs now is in FP32 because somebody asked for it."""
-        return any(kept.running for kept in self.kept)
+    def fp32_on_purpose(self, given: Any = ()) -> bool:
+        """Whether what runs now, with what it is given, is in FP32 because somebody asked for it: in a kept module, or where
+        the model was cast and its author casts back, for a weight that is stored in FP32 is not given then."""
+        return any(kept.running for kept in self.kept) or (self.casts and not _has_fp32_weight(given))
 
     def check_kept(self) -> None:
         """Raises PrecisionError for a module that was to be kept in FP32, is never called, and whose weights are used all the
@@ -335,6 +337,10 @@ class Precision:
         """Waits for the device."""
         scale, skipped = self.loss_scale, self.skipped
         return ScaleState(None if scale is None else scale.item(), 0 if skipped is None else int(skipped.item()))
+
+
+def _has_fp32_weight(values: Any) -> bool:
+    return any(isinstance(x, nn.Parameter) and x.dtype == torch.float32 for x in tree_leaves(values))
 
 
 precisions = Registry("precision", Precision)

@@ -122,7 +122,7 @@ class LoopStep(WorkloadStep):
     def gradients(self) -> Mapping[str, Tensor]:
         return self._parameters.gradients() if self._loop.weights is None else super().gradients()
 
-    def fp32_on_purpose(self) -> bool:
+    def fp32_on_purpose(self, given: Any = ()) -> bool:
         """Where autocast is off, though it was on."""
         on = torch.is_autocast_enabled(self.device.type)
         self._autocast_seen = self._autocast_seen or on

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,9 +47,9 @@ class WorkloadStep(Step):
     def before_loss(self) -> None:
         """Called before the loss of a part of a batch is computed, or of a whole batch where nobody sees its parts."""
 
-    def fp32_on_purpose(self) -> bool:
-        """Whether what runs now is in FP32 because somebody asked for it."""
-        return self.precision.fp32_on_purpose()
+    def fp32_on_purpose(self, given: Any = ()) -> bool:
+        """Whether what runs now, with what it is given, is in FP32 because somebody asked for it."""
+        return self.precision.fp32_on_purpose(given)
 
     @contextmanager
     def settings(self) -> Iterator[None]:

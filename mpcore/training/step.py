@@ -115,6 +115,11 @@ class TrainStep(WorkloadStep):
         if reason := precision.refused():
             raise Inapplicable(reason)
         keep_on_device(precision.optimiser)
+        names = {
+            name for name, module in self.model.named_modules() if next(module.parameters(recurse=False), None) is not None
+        }
+        if found and names <= set(found):
+            raise Inapplicable(f"{precision.name} finds nothing to cast in {workload.name}: all of it is in FP32 on purpose")
         precision.set_learning_rate(recipe.learning_rate)
         if precision.casts and mixes_formats(workload, precision, self.device):
             cast_module_inputs(self.model, precision.dtype)

@@ -128,3 +128,13 @@ def test_what_an_optimiser_computes_in_is_left_out():
             optimiser.step()
     assert set(flops.by_dtype) == {torch.float32}
     assert flops.total == 2 * 2 * (2 * 2 * 4 * 4)
+
+
+@pytest.mark.parametrize("function", [lambda x: torch.linalg.cholesky(x[:4] + 9 * torch.eye(4)), lambda x: torch.cdist(x, x)])
+def test_what_torch_computes_in_fp32_alone_is_left_out(function):
+    """Products within it, and in its backward pass."""
+    rows = 40  # from 26 on a distance is a product
+    x = torch.randn(rows, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    with FlopCount() as flops:
+        function(x @ torch.eye(4)).sum().backward()
+    assert flops.total == 2 * (2 * rows * 4 * 4)

@@ -185,3 +185,58 @@ def test_autocast_that_is_off_is_on_purpose_only_where_it_was_on(step, batch):
     with FlopCount(kept.fp32_on_purpose) as flops:
         kept.launch(batch)
     assert flops.fp32_on_purpose == pytest.approx(2 * router / all_three)
+
+
+class Upcast(nn.Module):
+    """Its author multiplies in FP32, by casts."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last(nn.functional.linear(h.float(), self.first.weight.float()).to(h.dtype))
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_a_product_that_its_author_casts_to_fp32_is_on_purpose(step, batch, mode):
+    upcast = step(Upcast, mode)
+    with FlopCount(upcast.fp32_on_purpose) as flops:
+        upcast.launch(batch)
+    assert flops.fp32_on_purpose == pytest.approx(16 * 16 / (16 * 16 + 16 * 16 + 16 * 2))
+
+
+class Uncast(BF16MasterWeights):
+    name = "uncast"
+
+    def prepare(self, model, recipe):
+        super().prepare(model, recipe)
+        model.float()
+
+
+def test_weights_that_a_mode_forgets_to_cast_are_on_nobody_s_purpose(step, batch):
+    uncast = step(Plain32, Uncast)
+    with FlopCount(uncast.fp32_on_purpose) as flops:
+        uncast.launch(batch)
+    assert (flops.low_precision_share, flops.fp32_on_purpose) == (0, 0)
+
+
+class Plain32(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.last(self.first(x.to(self.first.weight.dtype)))
+
+
+def test_a_model_all_in_fp32_on_purpose_leaves_nothing_to_cast(step):
+    def build():
+        model = nn.Sequential(nn.Linear(16, 2))
+        forward = model.forward
+        model.forward = lambda x: torch.autocast("cpu", enabled=False)(forward)(x.float())
+        return model
+
+    with pytest.raises(Inapplicable, match="bf16-manual finds nothing to cast in dots: all of it is in FP32 on purpose"):
+        step(build, BF16MasterWeights)
