@@ -6,6 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from mpcore.contract.harness import Subject
+from mpcore.execution import Compile
 from mpcore.matrix import precisions_of, workloads_of
 from mpcore.plugin.session import session_of
 from mpcore.precision import Inapplicable
@@ -25,6 +26,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     except Inapplicable as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def compiling(request: pytest.FixtureRequest) -> None:
+    """Skipped unless it is asked for, since it takes tens of seconds each time, and where there is no compiler."""
+    session = session_of(request.config)
+    if Compile.name not in session.options.selection.executions:
+        pytest.skip("to compile takes long: --mp-execution compile does it")
+    if reason := Compile.unsupported(session.device):
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

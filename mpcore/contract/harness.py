@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # private API
 
 from mpcore.data import Batch
 from mpcore.errors import source_line
-from mpcore.execution import CaptureError, Graph
+from mpcore.execution import CaptureError, Compile, Graph
 from mpcore.execution.graph import WARM_UP
 from mpcore.measure import Bench
 from mpcore.measure.finite import first_not_finite
@@ -79,6 +79,13 @@ class Subject:
             pytest.skip(reason)
         settle_scale(self.step(**options), self.batch())  # or it is skipped, where gradients are not finite
         return self.step(execution=Graph.name, **options)
+
+    def compiled_step(self, **options: Any) -> TrainStep:
+        """The same of a step whose model is compiled."""
+        if Compile.captures(self.device) and (reason := self._uncapturable):
+            pytest.skip(reason)
+        settle_scale(self.step(**options), self.batch())
+        return self.step(execution=Compile.name, **options)
 
     @functools.cached_property
     def _uncapturable(self) -> str | None:

@@ -1,4 +1,4 @@
-"""A step never waits for the device, can be captured, and trains the same as a graph."""
+"""A step never waits for the device, can be captured and compiled, and trains the same then."""
 
 import itertools
 
@@ -69,17 +69,27 @@ def test_a_graph_waits_neither_for_the_device_nor_for_the_learning_rate(subject:
 
 
 def test_a_graph_trains_as_eager_steps_do(subject: Subject) -> None:
-    """Fifty steps over different batches: the same scale to the letter, losses and weights as far as round-off goes."""
     if subject.draws:
         pytest.skip("the loss draws random numbers, and a graph draws others than eager steps do")
-    graph, eager = subject.graph_step(), subject.step()
+    _train_alike(subject, subject.graph_step())
+
+
+def test_a_compiled_step_trains_as_eager_steps_do(subject: Subject, compiling: None) -> None:
+    if subject.draws:
+        pytest.skip("the loss draws random numbers, and compiled code draws others than eager steps do")
+    _train_alike(subject, subject.compiled_step())
+
+
+def _train_alike(subject: Subject, other: TrainStep) -> None:
+    """Fifty steps over different batches: the same scale to the letter, losses and weights as far as round-off goes."""
+    eager = subject.step()
     start, curves = snapshot(eager.precision.weights()), []
-    for step in (graph, eager):
+    for step in (other, eager):
         step.precision.set_learning_rate(LEARNING_RATE)
         order = itertools.islice(itertools.cycle(subject.batches(8)), STEPS)
         curves.append(torch.stack([step(batch).clone() for batch in order]))
-    assert graph.precision.state() == eager.precision.state()
-    moved = [{n: w.detach().double() - start[n].double() for n, w in s.precision.weights().items()} for s in (graph, eager)]
+    assert other.precision.state() == eager.precision.state()
+    moved = [{n: w.detach().double() - start[n].double() for n, w in s.precision.weights().items()} for s in (other, eager)]
     if subject.mode.negative_control:
         return  # what is not finite is equal to nothing
     torch.testing.assert_close(curves[0], curves[1], rtol=32 * subject.mode.roundoff(), atol=32 * subject.mode.roundoff())
