@@ -180,11 +180,12 @@ def possible() -> Iterator[str]:
 
 
 def workloads_of(selection: Selection) -> list[str]:
-    """Those that are named, or all that are not synthetic."""
+    """Those that are named, or all that are neither synthetic nor `on_request`."""
     workloads = _registries()["workloads"]
     if ALL in selection.workloads:
         return workloads.names()
-    return list(selection.workloads) or [name for name in workloads.names() if not workloads[name].synthetic]
+    usual = (name for name in workloads.names() if not (workloads[name].synthetic or workloads[name].on_request))
+    return list(selection.workloads or usual)
 
 
 def precisions_of(selection: Selection, *, on_request: bool = False) -> list[str]:

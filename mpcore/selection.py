@@ -21,7 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-workload": {
         "metavar": "NAMES",
-        "help": "workloads, separated by commas, or all (default: all that are not synthetic)",
+        "help": "workloads, separated by commas, or all (default: all that are neither synthetic nor on request)",
     },
     "--mp-precision": {
         "metavar": "NAMES",

@@ -55,8 +55,8 @@ def trainer_of(item: Any) -> str:
 
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     """A parameter for each case of a test, with the reason to skip it where the device cannot run it; of a race one for all
-    executions. A test's marker `workloads` says which it may have; any other measures those that are named, or all that are not
-    synthetic. Raises UsageError for a marker that names what is not there."""
+    executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual
+    ones. Raises UsageError for a marker that names what is not there."""
     from mpcore.precision import precisions
     from mpcore.workloads import workloads
 

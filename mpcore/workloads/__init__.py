@@ -3,6 +3,7 @@
 from mpcore.workloads import (
     bert_imdb,
     gpt2_text,
+    llama_text,
     ncf_movielens,
     resnet18_mnist,
     resnet50,
@@ -29,6 +30,7 @@ __all__ = [
     "cross_entropy",
     "gpt2_text",
     "linear",
+    "llama_text",
     "ncf_movielens",
     "resnet18_mnist",
     "resnet50",

@@ -20,6 +20,8 @@ class Entry(ABC):
     """What is counted, in the plural: "reviews", "images"."""
     synthetic: ClassVar[bool] = False
     """Random inputs: measured for speed, and only where it is named."""
+    on_request: ClassVar[bool] = False
+    """Left out where no workload is named, too, with data to learn from."""
     reads_checkpoint: ClassVar[bool] = False
     """Whether it starts from `self.checkpoint`, where there is one. Else a checkpoint is refused."""
     long_training: ClassVar[bool] = False

@@ -14,6 +14,7 @@ from mpcore.records import Recipe, Size
 from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.gpt2_text import NO_DROPOUT, TINY, WORDS, gpt2
+from mpcore.workloads.llama import FP32_MODULES, llama
 from mpcore.workloads.next_token import NextToken
 
 COUNTED = 16
@@ -128,3 +129,28 @@ class Gpt2S1024(Decoder):
     def build_model(self) -> nn.Module:
         small: dict[str, Any] = TINY if self.size == "tiny" else {}
         return gpt2(padded(self.words[self.size]), self.length, **small, **NO_DROPOUT)
+
+
+@workloads.register
+class LlamaBlock(Decoder):
+    """Two blocks of Llama 3 8B, between an embedding and a head of 2,048 words, on 8 sequences of 2,048 tokens: 4,096 wide, so
+    that FP8 has something to gain. `tiny` is 64 wide."""
+
+    name = "llama-block"
+    recipes = {
+        "tiny": Recipe(epochs=1, batch_size=8, learning_rate=5e-3),
+        "full": Recipe(epochs=1, batch_size=8, learning_rate=3e-4),
+    }
+    conditioning = 16.0
+    keep_fp32 = FP32_MODULES
+    numerics_rows = {"tiny": 8, "full": 1}
+    lengths = {"tiny": 64, "full": 2048}
+    words = {"tiny": 512, "full": 2048}
+    config: ClassVar[dict[Size, dict[str, Any]]] = {
+        "tiny": {"hidden_size": 64, "intermediate_size": 224, "num_attention_heads": 4, "num_key_value_heads": 1},
+        "full": {"hidden_size": 4096, "intermediate_size": 14_336, "num_attention_heads": 32, "num_key_value_heads": 8},
+    }
+
+    def build_model(self) -> nn.Module:
+        sizes = self.config[self.size]
+        return llama(vocab_size=self.words[self.size], num_hidden_layers=2, max_position_embeddings=self.length, **sizes)
