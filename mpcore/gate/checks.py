@@ -302,13 +302,15 @@ def _parity(parity: Parity) -> list[Check]:
 
 
 def _race(race: Race) -> list[Check]:
-    """The same of our fastest step against the fastest other, and of ours against torch's own in the same mode."""
+    """The same of our fastest step against the fastest other, and of ours against torch's own in the same mode. To be
+    faster than those that did not fail is not enough."""
     required = race.requirements
     asked = (
         ("the fastest other", race.fastest, required.at_least),
         (f"reduce-overhead in {race.case.precision}", race.same_mode, required.same_mode_at_least),
     )
     found = [_took_turns(race, f"{SPEEDUP} {what}", turns, least) for what, turns, least in asked if least is not None]
+    found += [_check(race, name, "inconclusive", None, None, f"{name} failed: {why}") for name, why in race.failed.items()]
     if race.device != "cpu" and race.turns:
         dropped = sum(turns.ours.dropped_blocks for turns in race.turns)
         found.append(_state(race, dropped, sum(len(turns.ours.blocks.seconds) for turns in race.turns)))
@@ -317,8 +319,8 @@ def _race(race: Race) -> list[Check]:
 
 def _took_turns(race: Race, metric: str, turns: Turns | None, at_least: float) -> Check:
     if turns is None:
-        why = "; ".join(f"{case}: {reason}" for case, reason in race.missing.items()) or "nothing was timed"
-        return _check(race, metric, "inconclusive", None, at_least, f"{metric} was not measured: {why}")
+        why = "; ".join({**race.missing, **race.failed}.values())
+        return _check(race, metric, "inconclusive", None, at_least, f"{metric} is not known: {why}")
     interval_of = separate_ratio_interval if turns.apart else ratio_interval
     ratio = interval_of(_step_times(turns.theirs.blocks), _step_times(turns.ours.blocks))
     return _as_fast(race, metric, ratio, (turns.ours.called, turns.theirs.called), at_least)

@@ -7,6 +7,7 @@ memory for these few.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -21,18 +22,31 @@ from mpcore.records import Case, Entrant, Race, Turns
 from mpcore.trainers import trainers
 
 
+@dataclass
+class _Found:
+    """What came of each case: its time, or by its id why there is no such step, or why it failed."""
+
+    missing: dict[str, str]
+    timed: dict[Case, Entrant] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
 def measure_race(case: Case, among: Entrants, setup_of: Callable[[Case], TimingSetup]) -> Race:
-    """setup_of: what is needed to time a case."""
-    steps, missing = _Steps(setup_of), dict(among.missing)
-    timed = _each(among, same_mode(case), steps, missing)
-    fastest, same = _leaders(timed, among), same_mode(case)
+    """setup_of: what is needed to time a case. Raises Inapplicable where there is none of ours, or of theirs."""
+    if not (among.ours and among.theirs):
+        raise Inapplicable("; ".join(dict.fromkeys(among.missing.values())) or "there is no other trainer")
+    steps, same = _Steps(setup_of), same_mode(case)
+    found = _each_alone(among, same, steps)
+    timed, fastest = found.timed, _leaders(found.timed, among)
     pairs = {pair for pair in (fastest, same) if len(pair) == 2 and timed.keys() >= {*pair}}
     turns: dict[tuple[Case, ...], Turns] = {pair: _turns(pair, timed, steps) for pair in pairs}
+    steps.keep(())
     return Race(
         **setup_of(case).fields,
         ours=tuple(timed[each] for each in among.ours if each in timed),
         theirs=tuple(timed[each] for each in among.theirs if each in timed),
-        missing=missing,
+        missing=found.missing,
+        failed=found.failed,
         fastest=turns.get(fastest),
         same_mode=turns.get(same),
     )
@@ -44,16 +58,18 @@ def same_mode(case: Case) -> tuple[Case, ...]:
     return ours, case.model_copy(update={"execution": ReduceOverhead.name, "trainer": PLAIN})
 
 
-def _each(among: Entrants, same: Iterable[Case], steps: "_Steps", missing: dict[str, str]) -> dict[Case, Entrant]:
-    """Those that could be timed. `missing` is told why others could not."""
-    timed: dict[Case, Entrant] = {}
+def _each_alone(among: Entrants, same: Iterable[Case], steps: "_Steps") -> _Found:
+    """What may be timed once more is kept."""
+    found = _Found(dict(among.missing))
     for case in (*among.ours, *among.theirs):
         try:
-            (timed[case],) = steps.time(case)
-        except (*CASE_ERRORS, Inapplicable) as error:
-            missing[case.id] = one_sentence(error)
-        steps.keep({*_leaders(timed, among), *same} & timed.keys())
-    return timed
+            (found.timed[case],) = steps.time(case)
+        except (Inapplicable, torch.cuda.OutOfMemoryError) as error:
+            found.missing[case.id] = one_sentence(error)
+        except CASE_ERRORS as error:
+            found.failed[case.id] = one_sentence(error)
+        steps.keep({*_leaders(found.timed, among), *same} & found.timed.keys())
+    return found
 
 
 def _leaders(timed: Mapping[Case, Entrant], among: Entrants) -> tuple[Case, ...]:

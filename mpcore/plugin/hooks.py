@@ -51,11 +51,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Other trainers are compared with on request: by a marker or a word with "parity" in it, or by the file."""
+    """Other trainers are compared with on request: by a marker or a word with "parity" or "race" in it, or by the
+    file."""
     if REFUSED in config.stash:
         raise config.stash[REFUSED]
     files = [Path(argument.split("::")[0]).name for argument in config.args]
-    if any("parity" in text for text in (config.option.markexpr, config.option.keyword, *files)):
+    asked = (config.option.markexpr, config.option.keyword, *files)
+    if any(word in text for text in asked for word in ("parity", "race")):
         return
     others = [item for item in items if kind_of(item) in ("race", "parity") and "case" in getattr(item, "fixturenames", ())]
     if others:

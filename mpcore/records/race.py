@@ -51,14 +51,16 @@ class Turns(Record):
 class Race(Measurement):
     """Our steps of a workload, in each mode and execution, and those of other trainers in the mode of the case.
 
-    missing: by the id of a case why it has no step. fastest: the fastest of ours against the fastest other. same_mode: ours by
-    `compile` against plain PyTorch by `reduce-overhead`, both in the mode of the case. None where one of the two is missing.
+    missing: by the id of a case why there is no such step, or no memory for it. failed: why one that should be there could not
+    be timed. fastest: the fastest of ours against the fastest other. same_mode: ours by `compile` against plain PyTorch by
+    `reduce-overhead`, both in the mode of the case. None where one of the two is not there.
     """
 
     kind: Literal["race"] = "race"
     ours: tuple[Entrant, ...]
     theirs: tuple[Entrant, ...]
     missing: dict[str, str] = {}
+    failed: dict[str, str] = {}
     fastest: Turns | None
     same_mode: Turns | None = None
 

@@ -4,6 +4,7 @@ from mpcore.records import (
     Blocks,
     Case,
     Drift,
+    Entrant,
     GpuState,
     Hardware,
     Machine,
@@ -11,12 +12,14 @@ from mpcore.records import (
     Operation,
     Parity,
     Quality,
+    Race,
     Reference,
     Requirements,
     Result,
     Run,
     Speed,
     Training,
+    Turns,
     Work,
 )
 from mpcore.records.work import compressed
@@ -71,6 +74,22 @@ def parity(ours=(1.0, 1.1, 0.9), theirs=(4.0, 4.4, 3.6), at_least=1.5, **changes
         "requirements": Requirements(at_least=at_least),
     }
     return Parity(**shared() | fields | changes)
+
+
+def entrant(seconds, trainer="plain", **case_changes):
+    """A block is one step."""
+    of = case("bf16-amp").model_copy(update={"trainer": trainer} | case_changes)
+    title, version = ("mpcore", "") if trainer == "mpcore" else ("plain PyTorch", "2.11.0")
+    return Entrant(case=of, trainer=title, trainer_version=version, blocks=Blocks(steps=1, seconds=seconds))
+
+
+def race(ours=(1.0, 1.1, 0.9), theirs=(2.0, 2.2, 1.8), *, apart=False, at_least=1.5, same_mode_at_least=None, **changes):
+    """The fastest of ours, by compile, against the fastest other, by reduce-overhead."""
+    own = entrant(ours, "mpcore", precision="bf16-manual", execution="compile")
+    turns = Turns(ours=own, theirs=entrant(theirs, execution="reduce-overhead"), apart=apart)
+    required = Requirements(at_least=at_least, same_mode_at_least=same_mode_at_least)
+    fields = {"device": "cuda", "ours": (own,), "theirs": (turns.theirs,), "fastest": turns, "requirements": required}
+    return Race(**shared("bf16-amp") | fields | changes)
 
 
 def drift(**shares):

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from made import drift, gpu, numerics, parity, quality, speed, work
+from made import drift, entrant, gpu, numerics, parity, quality, race, speed, work
 
 from mpcore.gate import checks
 from mpcore.gate.intervals import ratio_interval, separate_ratio_interval
@@ -194,6 +194,59 @@ def test_a_parity_on_a_cpu_is_said_and_not_asserted(theirs):
     (check,) = checks(parity(theirs=theirs, device="cpu"))
     assert check.status == "passed"
     assert "times as fast as Fabric" in check.sentence
+
+
+@pytest.mark.parametrize(
+    ("theirs", "status"),
+    [((2.0, 2.2, 1.8), "passed"), ((1.0, 1.1, 0.9), "failed"), ((2.0, 1.0, 1.2), "inconclusive")],
+)
+def test_a_race_is_decided_by_the_interval_of_the_fastest_of_each_side(theirs, status):
+    check, state = checks(race(theirs=theirs))
+    interval = ratio_interval(theirs, [1.0, 1.1, 0.9])
+    assert (check.kind, check.metric, check.limit) == ("race", "speed-up over the fastest other", 1.5)
+    assert (check.status, check.value) == (status, pytest.approx(interval.centre))
+    assert check.sentence == (
+        f"bert-imdb: bf16-manual by compile is {interval.centre:.3g} times as fast as plain PyTorch 2.11.0 by reduce-overhead "
+        f"(99 % interval {interval.low:.3g} to {interval.high:.3g}); a GPU must reach 1.5"
+    )
+    assert (state.metric, state.status) == ("state of the GPU", "passed")
+
+
+def test_a_race_of_steps_that_were_timed_apart_takes_no_pairs():
+    theirs = (2.0, 2.2, 1.8, 2.1)
+    check, _ = checks(race(theirs=theirs, apart=True))
+    assert check.value == pytest.approx(separate_ratio_interval(theirs, [1.0, 1.1, 0.9]).centre)
+    assert check.status == "passed"
+
+
+def test_a_race_is_judged_in_the_same_mode_too_where_that_is_required():
+    slower = entrant((2.0, 2.2, 1.8), "mpcore", execution="compile")
+    same = race().fastest.model_copy(update={"ours": slower})
+    _, check, _ = checks(race(same_mode=same, same_mode_at_least=1.1))
+    assert (check.metric, check.limit) == ("speed-up over reduce-overhead in bf16-amp", 1.1)
+    assert (check.status, check.value) == ("failed", pytest.approx(1.0))
+    assert len(checks(race(same_mode=same))) == 2
+
+
+def test_a_race_without_one_that_must_be_there_shows_nothing():
+    missing = {"bert-imdb-bf16-amp-reduce-overhead-tiny-by-plain": "there is no triton"}
+    _, check, _ = checks(race(missing=missing, same_mode_at_least=1.0))
+    assert (check.status, check.value) == ("inconclusive", None)
+    assert check.sentence.endswith("speed-up over reduce-overhead in bf16-amp is not known: there is no triton")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_race_in_which_a_step_failed_is_not_won(device):
+    failed = {"bert-imdb-bf16-amp-inductor-tiny-by-plain": "its step failed"}
+    check = checks(race(failed=failed, device=device))[1]
+    assert check.status == "inconclusive"
+    assert check.sentence == "bert-imdb: bert-imdb-bf16-amp-inductor-tiny-by-plain failed: its step failed"
+
+
+@pytest.mark.parametrize("theirs", [(2.0, 2.2, 1.8), (1.0, 1.1, 0.9), (2.0, 1.0, 1.2)])
+def test_a_race_on_a_cpu_is_said_and_not_asserted(theirs):
+    (check,) = checks(race(theirs=theirs, device="cpu"))
+    assert check.status == "passed"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from made import drift, numerics, parity, quality, run, step
+from made import drift, numerics, parity, quality, race, run, step
 
 from mpcore.gate import (
     BaselineMatch,
@@ -279,7 +279,7 @@ def test_what_is_equal_is_the_same_though_nothing_may_be_lost():
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-@pytest.mark.parametrize("record", [parity(), drift(fp32=0.1)])
+@pytest.mark.parametrize("record", [parity(), race(), drift(fp32=0.1)])
 def test_what_is_no_figure_of_a_case_is_not_compared(record, accepted):
     assert against(record, *([record] if accepted else [])) == []
 

@@ -202,10 +202,10 @@ def test_a_comparison_with_another_trainer_that_is_there_is_not_gone(run, pytest
         test_own_parity="""
         import pytest
 
+        @pytest.mark.race
         @pytest.mark.parity
-        @pytest.mark.parametrize("trainer", ["plain"], indirect=True)
-        def test_own(case, trainer, measure, judge):
-            judge(measure.step_parity(case, trainer, 0.01))
+        def test_own(case, measure, judge):
+            judge(measure.race(case, [case.precision], ["plain"], at_least=0.01))
     """
     )
     arguments = ("test_own_parity.py", "--mp-workload", "bert-s128", "--mp-precision", "fp32", "--benchmark-json", "run.json")

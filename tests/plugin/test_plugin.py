@@ -192,19 +192,19 @@ def test_cases_that_fail_for_the_same_sentence_are_saved_under_names_of_their_ow
 
 
 def test_a_comparison_that_fails_before_it_is_measured_has_the_name_of_its_record(run, pytester, monkeypatch):
-    measure = Bench.step_parity
+    race = Bench.race
 
-    def failing(self, case, trainer, at_least):
+    def failing(self, case, modes, trainers, *rest, **least):
         if case.workload == "resnet18-mnist":
             raise CaptureError("the step cannot be captured")
-        return measure(self, case, trainer, 0.01)
+        return race(self, case, modes, trainers[:1], *rest, **least)
 
-    monkeypatch.setattr(Bench, "step_parity", failing)
-    arguments = ("--mp-workload", "bert-s128,resnet18-mnist", "--mp-precision", "fp32", "-m", "parity", "-k", "plain")
+    monkeypatch.setattr(Bench, "race", failing)
+    arguments = ("--mp-workload", "bert-s128,resnet18-mnist", "--mp-precision", "fp32", "-m", "parity")
     run(*arguments, "--benchmark-json", "run.json")
     saved = load(pytester.path / "run.json")
-    assert [r.record.name for r in saved.results] == ["parity:bert-s128-fp32-eager-tiny:plain PyTorch"]
-    assert [f.name for f in saved.failed] == ["parity:resnet18-mnist-fp32-eager-tiny:plain PyTorch"]
+    assert [r.record.name for r in saved.results] == ["race:bert-s128-fp32-eager-tiny"]
+    assert [f.name for f in saved.failed] == ["race:resnet18-mnist-fp32-eager-tiny"]
 
 
 def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
@@ -370,11 +370,20 @@ def test_a_marker_that_names_no_workload_is_a_usage_error(run, pytester, options
 def test_other_trainers_are_compared_with_on_request(run):
     result = run("--mp-workload", "bert-s128,bert-imdb", "--mp-precision", "fp32", "--collect-only", "-q")
     result.stdout.no_fnmatch_line("*test_parity*")
-    assert run("--mp-precision", "fp32", "--collect-only", "-q", "--junitxml=parity.xml").parseoutcomes()["deselected"] == 13
-    result.stdout.fnmatch_lines(["*4 deselected*"])
-    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,bf16-manual", "-m", "parity", "-k", "plain", "-v")
-    result.assert_outcomes(passed=1, skipped=1, deselected=13)
-    result.stdout.fnmatch_lines(["bert-s128 * fp32 * eager * plain PyTorch*", "  plain PyTorch has no bf16-manual (1 case)"])
+    assert run("--mp-precision", "fp32", "--collect-only", "-q", "--junitxml=parity.xml").parseoutcomes()["deselected"] == 9
+    result.stdout.fnmatch_lines(["*3 deselected*"])
+    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32,bf16-manual", "-m", "race", "-v")
+    result.assert_outcomes(passed=1, skipped=1, deselected=9)
+    result.stdout.fnmatch_lines(
+        ["workload * ours * x", "bert-s128 * fp32*", "  bert-s128: plain PyTorch has no bf16-manual; Fabric has *"]
+    )
+
+
+def test_a_race_is_in_the_mode_of_its_marker_unless_one_is_named_and_one_for_all_executions(run):
+    arguments = ("--collect-only", "-q", "test_parity.py", "-m", "race", "--mp-workload", "bert-s128")
+    run(*arguments).stdout.fnmatch_lines(["test_parity.py::test_step?bert-s128-bf16-amp-eager-tiny?", "1/* tests collected *"])
+    named = run(*arguments, "--mp-precision", "fp32", "--mp-execution", "graph,inductor,eager").stdout
+    named.fnmatch_lines(["test_parity.py::test_step?bert-s128-fp32-inductor-tiny?", "1/* tests collected *"])
 
 
 def test_a_library_that_is_not_installed_is_named(run, pytester):
@@ -383,9 +392,9 @@ def test_a_library_that_is_not_installed_is_named(run, pytester):
         from mpcore.trainers.fabric import Fabric
         Fabric.packages = ("no_such_library",)
     """)
-    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32", "-m", "parity", "-k", "fabric", isolated=True)
-    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["  no_such_library is not installed: pip install 'mpcore[[]parity[]]' (1 case)"])
+    result = run("--mp-workload", "bert-s128", "--mp-precision", "fp32", "-m", "race", isolated=True)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["Not timed: no_such_library is not installed: pip install 'mpcore[[]parity[]]' (1 case)."])
 
 
 @pytest.mark.parametrize("option", ["--benchmark-disable", "--benchmark-only"])

@@ -43,9 +43,14 @@ def test_what_is_not_there_is_one_sentence(run):
     skipped.stdout.fnmatch_lines(["  plain PyTorch does not say that its step can be run by compile (1 case)"])
 
 
-def test_a_trainer_is_not_compared_with_itself(run):
-    result = run(*PLAIN, "test_parity.py", "--mp-workload", "bert-s128")
-    result.stdout.fnmatch_lines(["*plain PyTorch is not compared with itself (1 case)"])
+def test_a_trainer_is_not_compared_with_itself(run, pytester):
+    race = run(*PLAIN, "test_parity.py", "--benchmark-json", "run.json")
+    race.assert_outcomes(passed=1)
+    (result,) = load(pytester.path / "run.json").results
+    assert [entrant.case.trainer for entrant in result.record.ours] == ["plain"]
+    assert [entrant.case.trainer for entrant in result.record.theirs] == ["fabric", "accelerate", "huggingface"]
+    training = ("--mp-workload", "bert-imdb", "--mp-trainer", "huggingface", "-k", "training")
+    run(*PLAIN, "test_parity.py", *training).stdout.fnmatch_lines(["*Trainer is not compared with itself (1 case)"])
 
 
 def test_a_failure_names_the_trainer_and_ends_with_a_command_that_does(run, pytester):

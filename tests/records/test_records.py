@@ -17,6 +17,7 @@ from mpcore.records import (
     Compilation,
     Divergence,
     Drift,
+    Entrant,
     FailedTest,
     Family,
     GpuState,
@@ -28,6 +29,7 @@ from mpcore.records import (
     Parity,
     Profile,
     Quality,
+    Race,
     Rank,
     Reference,
     Regression,
@@ -39,6 +41,7 @@ from mpcore.records import (
     Speed,
     TensorErrors,
     Training,
+    Turns,
     Work,
 )
 
@@ -120,6 +123,20 @@ def parity(**changes):
         "theirs": Blocks(steps=2, seconds=(2.0, 1.5, 5.0)),
     }
     return Parity(**SHARED | fields | changes)
+
+
+def entrant(seconds=(1.0, 2.0), **changes):
+    case = CASE.model_copy(update={"trainer": "plain", "execution": "inductor"} | changes)
+    return Entrant(case=case, trainer="plain PyTorch", trainer_version="2.11.0", blocks=Blocks(steps=2, seconds=seconds))
+
+
+def turns(ours=(1.0, 3.0), theirs=(2.0, 2.0), **changes):
+    return Turns(ours=entrant(ours, trainer="mpcore"), theirs=entrant(theirs), **changes)
+
+
+def race(**changes):
+    fields = {"ours": (entrant(trainer="mpcore"),), "theirs": (entrant(),), "fastest": turns()}
+    return Race(**SHARED | fields | changes)
 
 
 def drift(**shares):
@@ -204,6 +221,7 @@ RECORDS = {
         requirements=Requirements(loss_error=0.5, low_precision_share=(0.9, 1.0)),
     ),
     "parity": parity(scores={"ours": 0.9, "theirs": 0.875}),
+    "race": race(missing={"x": "no memory"}, failed={"y": "it diverged"}, same_mode=turns(theirs=(1.0,), apart=True)),
     "drift": drift(fp32=-0.001, tf32=0.5),
     "work": work(kernels={"gemm": 3}, graph_signature="abc"),
 }
@@ -273,6 +291,9 @@ def test_a_figure_that_is_none_is_refused_by_its_name(value):
         quality(),
         numerics(),
         parity(),
+        race(),
+        entrant(),
+        turns(),
         APART,
         profile(1.0),
         profile(1.0).kernels[0],
@@ -294,7 +315,20 @@ def test_a_record_is_frozen(record):
 
 @pytest.mark.parametrize(
     "record",
-    [CASE, speed(), quality(), numerics(), parity(), APART, profile(1.0), gpu(), check(), Result(record=speed()), run()],
+    [
+        CASE,
+        speed(),
+        quality(),
+        numerics(),
+        parity(),
+        race(),
+        APART,
+        profile(1.0),
+        gpu(),
+        check(),
+        Result(record=speed()),
+        run(),
+    ],
     ids=lambda record: type(record).__name__,
 )
 def test_a_key_that_is_not_known_is_refused(record):
@@ -465,6 +499,28 @@ def test_a_parity_is_the_mean_ratio_of_pairs():
 def test_a_block_of_ours_needs_one_of_theirs(seconds):
     with pytest.raises(ValidationError, match=f"3 blocks took turns with {len(seconds)}"):
         parity(theirs=Blocks(steps=2, seconds=seconds))
+
+
+def test_turns_are_the_mean_ratio_of_pairs():
+    assert turns().ratio == pytest.approx((2.0 / 1.0 * 2.0 / 3.0) ** (1 / 2))
+
+
+def test_a_block_of_ours_needs_one_of_theirs_unless_they_were_timed_apart():
+    with pytest.raises(ValidationError, match="2 blocks took turns with 1"):
+        turns(theirs=(2.0,))
+    assert turns(theirs=(2.0,), apart=True).ratio == pytest.approx(2.0 / 3.0**0.5)
+
+
+def test_an_entrant_is_called_by_its_trainer_and_one_of_ours_by_its_mode():
+    assert entrant().called == "plain PyTorch 2.11.0 by inductor"
+    assert entrant(trainer="mpcore", execution="compile").called == f"{CASE.precision} by compile"
+
+
+def test_what_took_turns_twice_is_told_once():
+    assert race().turns == (turns(),)
+    assert race(same_mode=turns()).turns == (turns(),)
+    assert len(race(same_mode=turns(ours=(1.0, 1.0))).turns) == 2
+    assert race(fastest=None).turns == ()
 
 
 def test_figures_of_a_quality_are_means_of_metrics_and_medians_of_times():

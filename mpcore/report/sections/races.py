@@ -12,8 +12,10 @@ from mpcore.report.text import tally
 FASTEST, SAME_MODE = "x", "x same mode"
 LEGEND = (
     f"ms a step. {FASTEST}: how many times as fast ours, our fastest, is as the fastest other, with which it took turns; the "
-    f"others were timed alone. {SAME_MODE}: the same of our compile against plain PyTorch by reduce-overhead, both in the mode "
-    "of the others."
+    "others were timed alone."
+)
+OF_SAME_MODE = (
+    f" {SAME_MODE}: the same of our compile against plain PyTorch by reduce-overhead, both in the mode of the others."
 )
 
 
@@ -66,5 +68,6 @@ def _without_last(table: Table) -> Table:
 
 def _sentences(found: Sequence[Race]) -> list[str]:
     others = dict.fromkeys(f"{e.trainer} {e.trainer_version}".strip() for race in found for e in race.theirs)
-    missing = tally(reason for race in found for reason in race.missing.values())
-    return [LEGEND, *([f"By {', '.join(others)}."] if others else []), *(f"Not timed: {reason}." for reason in missing)]
+    missing = tally(reason for race in found for reason in {**race.missing, **race.failed}.values())
+    legend = LEGEND + OF_SAME_MODE * any(race.same_mode for race in found)
+    return [legend, *([f"By {', '.join(others)}."] if others else []), *(f"Not timed: {reason}." for reason in missing)]
