@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
+from mpcore.data import Batch
 from mpcore.execution import Compile, ReduceOverhead
 from mpcore.measure.entrants import PLAIN, Entrants
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, interleave
-from mpcore.precision import Inapplicable
+from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Case, Entrant, Race, Turns
-from mpcore.trainers import trainers
+from mpcore.trainers import LoopStep, trainers
+from mpcore.training.base import Step
 
 
 @dataclass
@@ -36,10 +39,11 @@ def measure_race(case: Case, among: Entrants, setup_of: Callable[[Case], TimingS
     if not (among.ours and among.theirs):
         raise Inapplicable("; ".join(dict.fromkeys(among.missing.values())) or "there is no other trainer")
     steps, same = _Steps(setup_of), same_mode(case)
-    found = _each_alone(among, same, steps)
-    timed, fastest = found.timed, _leaders(found.timed, among)
-    pairs = {pair for pair in (fastest, same) if len(pair) == 2 and timed.keys() >= {*pair}}
-    turns: dict[tuple[Case, ...], Turns] = {pair: _turns(pair, timed, steps) for pair in pairs}
+    with precisions[case.precision]().settings():
+        found = _each_alone(among, same, steps)
+        timed, fastest = found.timed, _leaders(found.timed, among)
+        pairs = {pair for pair in (fastest, same) if len(pair) == 2 and timed.keys() >= {*pair}}
+        turns: dict[tuple[Case, ...], Turns] = {pair: _turns(pair, timed, steps) for pair in pairs}
     steps.keep(())
     return Race(
         **setup_of(case).fields,
@@ -123,8 +127,30 @@ class _Steps:
     def _step(self, case: Case) -> TimedStep:
         if case not in self._built:
             setup = self._setup_of(case)
-            self._built[case] = setup.timed(setup.build())
+            step = setup.build()
+            self._built[case] = setup.timed(AsWritten(step) if isinstance(step, LoopStep) else step)
         return self._built[case]
+
+
+class AsWritten(Step):
+    """Another's loop, as its author calls it: what mpcore puts around each call is no part of it."""
+
+    def __init__(self, step: LoopStep) -> None:
+        self.label = step.label
+        self.device = step.device
+        self.capabilities = step.capabilities
+        self._step = step
+        self._call = step.as_written
+
+    @property
+    def captured(self) -> bool:
+        return self._step.captured
+
+    def set_rate(self, share: float) -> None:
+        self._step.set_rate(share)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return self._call(batch)
 
 
 def _entrant(case: Case, timed: TimedStep, dropped: int) -> Entrant:

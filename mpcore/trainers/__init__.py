@@ -2,6 +2,18 @@
 
 from mpcore.trainers import own, plain, fabric, accelerate, huggingface  # noqa: I001  (the order of the tables)
 from mpcore.trainers.base import Trainer, optimiser, trainers
-from mpcore.trainers.loop import Loop, TrainerError
+from mpcore.trainers.loop import Loop, LoopStep, TrainerError
 
-__all__ = ["Loop", "Trainer", "TrainerError", "accelerate", "fabric", "huggingface", "optimiser", "own", "plain", "trainers"]
+__all__ = [
+    "Loop",
+    "LoopStep",
+    "Trainer",
+    "TrainerError",
+    "accelerate",
+    "fabric",
+    "huggingface",
+    "optimiser",
+    "own",
+    "plain",
+    "trainers",
+]

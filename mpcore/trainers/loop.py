@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mpcore.data import Batch
 from mpcore.errors import reraised_as
-from mpcore.execution import CaptureError, Eager, executions
+from mpcore.execution import CaptureError, Eager, ReduceOverhead, executions
 from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.optimisers import EAGER, frozen_in_a_graph, keep_on_device
@@ -99,6 +99,15 @@ class LoopStep(WorkloadStep):
     def __call__(self, batch: Batch) -> Tensor:
         with self.settings():
             return self._execute(batch)
+
+    def as_written(self, batch: Batch) -> Tensor:
+        """One step as its author calls it, without what is put around each call here; a captured one as it is. To be called
+        within `settings()`, with batches of one shape."""
+        if self._captures:
+            return self._execute(batch)
+        if isinstance(self._execute, ReduceOverhead):
+            torch.compiler.cudagraph_mark_step_begin()  # which all have to say once one does
+        return self._loop.step(batch)
 
     def launch(self, batch: Batch) -> Tensor:
         with self.settings():
