@@ -11,7 +11,6 @@ import torch
 from mpcore.device.nvml import NvmlSampler
 from mpcore.execution.graph import CaptureError
 from mpcore.gate.checks import checks
-from mpcore.gate.intervals import ratio_interval
 from mpcore.measure import Bench, timing
 from mpcore.measure import speed as module
 from mpcore.measure.ceiling import matmul_flops
@@ -228,30 +227,6 @@ class TestOnAGpu:
             ratios[name] = other.blocks.step_seconds / mine.blocks.step_seconds
         assert ratios["again"] == pytest.approx(1.0, abs=0.003)
         assert 1.005 < ratios["slower"] < 1.02
-
-    def test_a_bare_loop_of_replays_is_hardly_faster_than_ours(self):
-        ours = self._resnet()
-        self._per_step(ours)
-        (ours_captured,) = ours.step._execute._captured.values()
-
-        class Bare:
-            device, captured = self.device, True
-
-            def set_rate(self, _):
-                pass
-
-            def put_back(self):
-                pass
-
-            def __call__(self, _, replay=ours_captured._graph.replay):
-                replay()
-
-        mine = TimedStep(ours.step, ours.batches)
-        bare = TimedStep(Bare(), ours.batches)
-        interleave([mine, bare], 0.0003, NvmlSampler(self.device))
-        slower = ratio_interval(mine.seconds, [s * mine.steps / bare.steps for s in bare.seconds])
-        print(f"ours takes {slower.centre:.5f} times a bare loop ({slower.low:.5f} to {slower.high:.5f})")
-        assert slower.low < 1.002
 
     def _resnet(self):
         from mpcore.workloads.resnet18_mnist import ResNet18Mnist

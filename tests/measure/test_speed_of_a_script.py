@@ -7,16 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from mpcore.device.nvml import NvmlSampler
 from mpcore.gate.checks import checks
-from mpcore.gate.intervals import ratio_interval
 from mpcore.loading import load
 from mpcore.measure import Bench, timing
-from mpcore.measure.timing import TimedStep, interleave
 from mpcore.precision import Inapplicable
 from mpcore.records import Case
-from mpcore.training.base import Step
-from mpcore.training.script import ScriptStep
 from mpcore.workloads import OwnStep, WorkloadError, workloads
 
 CPU = torch.device("cpu")
@@ -201,60 +196,3 @@ WRONG = {
 def test_a_mistake_in_the_attributes_is_said_when_it_is_registered(changed, sentence):
     with pytest.raises(ValueError, match=sentence.replace("()", r"\(\)")):
         registered(**changed)
-
-
-class Wide(OwnStep):
-    """A few milliseconds of products."""
-
-    name = "wide"
-    unit = "rows"
-    units_per_batch = 1024
-    precisions = ("fp32",)
-
-    def build(self, precision, device):
-        self.model = nn.Sequential(*(nn.Linear(2048, 2048) for _ in range(4))).to(device)
-        lr = torch.tensor(1e-3, device=device)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=lr, capturable=True, fused=True)
-
-        def step(batch):
-            loss = self.model(batch).square().mean()
-            loss.backward()
-            self.optimiser.step()
-            self.optimiser.zero_grad()
-            return loss
-
-        return step
-
-    def batches(self, device):
-        return torch.randn(2, 1024, 2048, device=device)
-
-    def optimisers(self):
-        return self.optimiser
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@pytest.mark.parametrize("execution", ["graph", "eager"])
-def test_a_bare_loop_is_hardly_faster(execution):
-    device = torch.device("cuda")
-    ours = ScriptStep(Wide("full"), "fp32", device, execution=execution)
-    for _ in range(5):
-        ours(ours.batches[0])
-
-    class Bare(Step):
-        def __init__(self):
-            self.device, (captured,) = device, [*getattr(ours._execute, "_captured", {"": None}).values()]
-            self.run = captured._graph.replay if captured else lambda: ours._call(ours.batches[0])
-
-        @property
-        def captured(self):
-            return ours.captured
-
-        def __call__(self, batch):
-            return self.run()
-
-    mine, bare = TimedStep(ours, ours.batches), TimedStep(Bare(), ours.batches)
-    interleave([mine, bare], 0.0003, NvmlSampler(device))
-    slower = ratio_interval(mine.seconds, [s * mine.steps / bare.steps for s in bare.seconds])
-    print(f"ours takes {slower.centre:.5f} times a bare loop ({slower.low:.5f} to {slower.high:.5f})")
-    assert slower.low < 1.002
