@@ -11,6 +11,8 @@ from pydantic import ValidationError
 PACKAGE = Path(__file__).parent
 STANDARD = Path(sysconfig.get_paths()["stdlib"])
 INSTALLED = {"site-packages", "dist-packages"}
+AROUND = {"__torch_function__", "__torch_dispatch__", "call"}
+"""Functions that torch calls around each operation, and that are nobody's line."""
 
 
 class Sentence(RuntimeError):
@@ -45,7 +47,7 @@ def cause(error: BaseException) -> str:
 
 def source_line(frames: Sequence[traceback.FrameSummary]) -> str:
     """Of these the last line of a user's own code, or else of mpcore's, in parentheses; "" where there is none."""
-    frames = [f for f in frames if not (f.filename.startswith("<") or _of_library(Path(f.filename)))]
+    frames = [f for f in frames if not (f.name in AROUND or f.filename.startswith("<") or _of_library(Path(f.filename)))]
     frames = [f for f in frames if not Path(f.filename).is_relative_to(PACKAGE)] or frames
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
 

@@ -22,7 +22,7 @@ def test_a_step_does_not_wait_for_the_device(subject: Subject) -> None:
     if not subject.mode.fused and subject.device.type == "cpu":
         pytest.skip("the optimiser that is not fused keeps its step count on the CPU and reads it there")
     if waits := _waits(subject, subject.step(precisions["fp32"], max_norm=1.0)):
-        pytest.skip(f"in FP32, too, the model waits for the device: {waits[0]}")
+        pytest.skip(f"in FP32, too, its step waits for the device: {waits[0]}")
     step = subject.step(max_norm=1.0)
     waits = _waits(subject, step)
     if step.precision.asks_the_host:

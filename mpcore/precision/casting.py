@@ -66,18 +66,19 @@ def _called(name: str, names: dict[str, nn.Module]) -> list[str]:
 
 @dataclass
 class Kept:
-    """A module that computes in FP32. `reached`: whether a gradient has come to its weights."""
+    """A module that computes in FP32. `reached`: whether a gradient has come to its weights. `as_called`: whether it hands on
+    FP32 where it is called in FP32, for its author casts what goes in, and what comes out."""
 
     name: str
     module: nn.Module
     called: bool = False
     reached: bool = False
     running: bool = False
+    as_called: bool = False
 
 
 def hold_fp32(held: Mapping[str, nn.Module], device_type: str, output: torch.dtype | None = None) -> list[Kept]:
-    """The modules in `held`, whose weights are FP32, compute in FP32 from now on, and hand their outputs on in `output`; but
-    one that is called in FP32 hands on FP32: its author casts what goes in, and what comes out."""
+    """The modules in `held`, whose weights are FP32, compute in FP32 from now on, and hand their outputs on in `output`."""
     return [_hold(Kept(name, module), device_type, output) for name, module in held.items()]
 
 
@@ -91,7 +92,7 @@ def _hold(kept: Kept, device_type: str, output: torch.dtype | None) -> Kept:
                 result = inner(*cast_floats(args, torch.float32), **cast_floats(kwargs, torch.float32))
         finally:
             kept.running = False
-        return result if output is None or _all_fp32((args, kwargs)) else cast_floats(result, output)
+        return result if output is None or (kept.as_called and _all_fp32((args, kwargs))) else cast_floats(result, output)
 
     def reach(_: Tensor) -> None:
         kept.reached = True

@@ -21,6 +21,8 @@ ROWS = 2
 """Samples that show it: it is a question of the program, and not of numbers."""
 FORMATS_DIFFER = re.compile(r"\b(Half|BFloat16)\b.*\b[Ff]loat\b|\b[Ff]loat\b.*\b(Half|BFloat16)\b")
 """In torch's words, of two tensors that cannot be multiplied."""
+NO_KERNEL = re.compile(r"not implemented for '(Half|BFloat16)'|could not create a primitive")
+"""In torch's words, and in oneDNN's, of an operation that a CPU has not in 16 bits."""
 
 
 def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> tuple[str, ...]:
@@ -79,6 +81,11 @@ def _new(workload: Workload, device: torch.device) -> nn.Module:
 
 def formats_differ(error: BaseException | None) -> bool:
     return error is not None and bool(FORMATS_DIFFER.search(str(error)))
+
+
+def lacks_a_kernel(error: BaseException, device: torch.device) -> bool:
+    """Whether it is torch on a CPU that cannot compute in 16 bits. On a GPU it can, and what it cannot is worth a failure."""
+    return device.type == "cpu" and bool(NO_KERNEL.search(str(error)))
 
 
 def _failure(workload: Workload, model: nn.Module, device: torch.device) -> Exception | None:

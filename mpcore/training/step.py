@@ -23,6 +23,7 @@ from mpcore.training.formats import (
     called_modules,
     formats_differ,
     fp32_modules,
+    lacks_a_kernel,
     mixes_formats,
     mixes_formats_by_itself,
 )
@@ -115,14 +116,21 @@ class TrainStep(WorkloadStep):
         if reason := precision.refused():
             raise Inapplicable(reason)
         keep_on_device(precision.optimiser)
-        names = {
-            name for name, module in self.model.named_modules() if next(module.parameters(recurse=False), None) is not None
-        }
-        if found and names <= set(found):
-            raise Inapplicable(f"{precision.name} finds nothing to cast in {workload.name}: all of it is in FP32 on purpose")
+        if found:
+            self._keep_on_purpose(precision, found)
         precision.set_learning_rate(recipe.learning_rate)
         if precision.casts and mixes_formats(workload, precision, self.device):
             cast_module_inputs(self.model, precision.dtype)
+
+    def _keep_on_purpose(self, precision: Precision, found: Sequence[str]) -> None:
+        """Raises Inapplicable where that is the whole model."""
+        modules = [
+            name for name, module in self.model.named_modules() if next(module.parameters(recurse=False), None) is not None
+        ]
+        if set(modules) <= set(found):
+            raise Inapplicable(f"{precision.name} finds nothing to cast in {self.label}: all of it is in FP32 on purpose")
+        for kept in precision.kept:
+            kept.as_called = kept.name in found
 
     def __call__(self, batch: Batch) -> Tensor:
         with self.settings():
@@ -205,6 +213,16 @@ class TrainStep(WorkloadStep):
         return predicted
 
     def _step(self, batch: Batch) -> Tensor:
+        try:
+            return self._trained(batch)
+        except (WorkloadError, PrecisionError) as error:
+            if lacks_a_kernel(error, self.device) and self.precision.dtype.itemsize < 4:
+                reason = f"torch on a CPU lacks a kernel that {self.label} needs in {self.precision.name}"
+                raise Inapplicable(f"{reason} ({error})") from error
+            raise
+
+    def _trained(self, batch: Batch) -> Tensor:
+        """The loss of the batch that the weights have learnt from."""
         total: Tensor | None = None
         for part, share in parts(batch, self.accumulate):
             with self.precision.forward():

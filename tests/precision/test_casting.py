@@ -52,15 +52,17 @@ def test_a_held_module_computes_in_fp32_under_autocast_and_hands_on_what_it_is_t
     seen = []
     layer.register_forward_hook(lambda _module, _args, out: seen.append(out.dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        exact = layer(torch.full((1, 4), 0.375, dtype=torch.bfloat16))
+        exact = layer(torch.full((1, 4), 1 / 3))
     assert seen == [torch.bfloat16]
     assert kept.called
-    assert torch.equal(exact, nn.functional.linear(torch.full((1, 4), 0.375), layer.weight, layer.bias).bfloat16())
+    assert torch.equal(exact, nn.functional.linear(torch.full((1, 4), 1 / 3), layer.weight, layer.bias).bfloat16())
 
 
-def test_a_held_module_that_is_called_in_fp32_hands_on_fp32():
+def test_a_held_module_whose_author_casts_hands_on_fp32_where_it_is_called_so():
     head, table = nn.Linear(4, 4), nn.Embedding(3, 4)
-    hold_fp32({"head": head, "table": table}, "cpu", torch.bfloat16)
+    for kept in hold_fp32({"head": head, "table": table}, "cpu", torch.bfloat16):
+        kept.as_called = True
+    assert head(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
     assert head(torch.ones(1, 4)).dtype == torch.float32
     assert table(torch.tensor([1])).dtype == torch.bfloat16
 

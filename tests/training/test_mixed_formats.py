@@ -9,6 +9,7 @@ from mpcore.device.flops import FlopCount
 from mpcore.precision import Inapplicable, PrecisionError
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.precision.master import BF16MasterWeights
+from mpcore.precision.native import FP32
 from mpcore.precision.pure import BF16True
 from mpcore.training.formats import fp32_modules
 from mpcore.training.step import TrainStep
@@ -240,3 +241,25 @@ def test_a_model_all_in_fp32_on_purpose_leaves_nothing_to_cast(step):
 
     with pytest.raises(Inapplicable, match="bf16-manual finds nothing to cast in dots: all of it is in FP32 on purpose"):
         step(build, BF16MasterWeights)
+
+
+class Antialiased(nn.Module):
+    """torch on a CPU resizes so in FP32 alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(4, 2)
+
+    def forward(self, x):
+        images = self.first(x).view(-1, 1, 4, 4)
+        return self.last(nn.functional.interpolate(images, scale_factor=0.5, mode="bilinear", antialias=True).flatten(1))
+
+
+@pytest.mark.parametrize("mode", [BF16Autocast, *CASTING])
+def test_a_kernel_that_a_cpu_lacks_is_one_sentence(step, batch, mode):
+    said = (
+        rf"torch on a CPU lacks a kernel that dots needs in {mode.name} \(dots: loss\(\) failed: .*test_mixed_formats.py, line "
+    )
+    with pytest.raises(Inapplicable, match=said):
+        step(Antialiased, mode)(batch)
+    assert step(Antialiased, FP32)(batch).isfinite()
