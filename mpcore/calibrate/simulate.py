@@ -1,8 +1,9 @@
 """The two gates put to simulated suites: how often they stop one that is no slower, and how large a slowdown must be to be
-found. The decisions are those of `mpcore.gate.intervals`, for many cases at once."""
+found. The decisions are those of `mpcore.gate.intervals`, for many cases at once. Pairs are simulated with the noise of traces,
+runs with that of accepted runs."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +13,9 @@ from scipy import stats
 
 from mpcore.calibrate.noise import Array, CaseNoise, Noise, log_medians
 from mpcore.gate.limits import (
+    COMMON_TIME_MARGIN_PERCENT,
     CONFIRMING_CONFIDENCE,
     CONFIRMING_PAIRS,
-    MACHINE_PRIOR_LOG_SD,
     PAIR_ERROR_RATE,
     PAIR_LOOKS,
     PAIR_TIME_MARGIN_PERCENT,
@@ -118,11 +119,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Stored:
-    """A run against accepted ones, each from a machine start of its own."""
+    """A run against accepted ones, each from a machine start of its own. priors: of the cases, along the last axis but one, and
+    of what they share, standard deviations of logarithms."""
 
     runs: int
+    priors: tuple[float, ...]
+    shared_prior: float
     margin: float = math.log1p(STEP_TIME_MARGIN_PERCENT / 100)
-    prior: float = MACHINE_PRIOR_LOG_SD["graph"]
+    common_margin: float = math.log1p(COMMON_TIME_MARGIN_PERCENT / 100)
 
     @property
     def name(self) -> str:
@@ -145,13 +149,18 @@ class Stored:
         _, high = self._changes(logs, 0, SAME_CONFIDENCE)
         return ((low > self.margin) | (high > self.margin)) & ~self.found(logs)
 
+    def together(self, logs: Array) -> Found:
+        """Whether all cases of a suite are judged `worse` together, which is not confirmed."""
+        shared = np.median(logs[..., : self.runs] - logs[..., [self.runs]], axis=-2)
+        low, _ = bounds_since(shared, np.zeros(len(logs)), self.shared_prior)
+        return low > self.common_margin
+
     def stopped(self, logs: Array) -> Found:
-        shared = np.median(logs[..., : self.runs] - logs[..., [self.runs]], axis=-2)  # what all cases share is not confirmed
-        return np.any(self.found(logs), axis=-1) | (bounds_since(shared, np.zeros(len(logs)), self.prior)[0] > self.margin)
+        return np.any(self.found(logs), axis=-1) | self.together(logs)
 
     def _changes(self, logs: Array, process: int, confidence: float) -> tuple[Array, Array]:
         """process: the first of the new run, or the one that confirms it."""
-        return bounds_since(logs[..., : self.runs], logs[..., self.runs + process], self.prior, confidence)
+        return bounds_since(logs[..., : self.runs], logs[..., self.runs + process], np.array(self.priors), confidence)
 
 
 def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
@@ -162,7 +171,9 @@ def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
     return centre - half, centre + half
 
 
-def bounds_since(accepted: Array, new: Array, prior: float, confidence: float = WORSE_CONFIDENCE) -> tuple[Array, Array]:
+def bounds_since(
+    accepted: Array, new: Array, prior: Array | float, confidence: float = WORSE_CONFIDENCE
+) -> tuple[Array, Array]:
     """`change_since` of `mpcore.gate.intervals` along the last axis, of logarithms."""
     runs = accepted.shape[-1]
     freedom = PRIOR_RUNS + runs - 1
@@ -172,23 +183,34 @@ def bounds_since(accepted: Array, new: Array, prior: float, confidence: float = 
     return centre - half, centre + half
 
 
-def unchanged(gate: Gate, noise: Noise, suites: int, seed: int = 0) -> tuple[Share, Share]:
-    """Of suites of 60 cases, taken from `noise` in turn, in which nothing became slower: those that are stopped, and of their
-    cases those that are undecided."""
-    stopped = undecided = 0
-    for logs in _suites(gate, noise, suites, seed):
+Draw = Callable[[np.random.Generator, int], Array]
+"""What the processes of so many suites report, of each case: suites x cases x processes."""
+
+
+def unchanged(gate: Gate, draw: Draw, suites: int, seed: int = 0) -> tuple[Share, Share]:
+    """Of suites in which nothing became slower: those that are stopped, and of their cases those that are undecided."""
+    rng = np.random.default_rng(seed)
+    stopped = undecided = cases = 0
+    for done in range(0, suites, BATCH):
+        logs = draw(rng, min(BATCH, suites - done))
         stopped += int(gate.stopped(logs).sum())
         undecided += int(gate.undecided(logs).sum())
-    return Share(stopped, suites), Share(undecided, suites * CASES)
+        cases += logs.shape[0] * logs.shape[1]
+    return Share(stopped, suites), Share(undecided, cases)
 
 
-def detection(gate: Gate, noise: Noise, case: CaseNoise, sizes: Sequence[float], trials: int, seed: int = 0) -> list[Share]:
-    """How often a slowdown of each size (0.02: 2 % longer) is found, of the same simulated measurements."""
-    rng = np.random.default_rng(seed)
-    machines = noise.machine * rng.standard_normal((trials, 1, max(gate.starts) + 1))
-    logs = _measured(rng, gate, case, noise, machines, 1)
-    slowed = np.arange(len(gate.starts)) >= len(gate.starts) - gate.slowed
-    return [Share(int(gate.found(logs + np.log1p(size) * slowed).sum()), trials) for size in sizes]
+def detection(gate: Gate, draw: Draw, sizes: Sequence[float], trials: int, seed: int = 0) -> list[Share]:
+    """How often a slowdown of each size (0.02: 2 % longer) is found in a case, of the same simulated measurements."""
+    logs = draw(np.random.default_rng(seed), trials)
+    slowed = _slowed(gate)
+    found = [gate.found(logs + np.log1p(size) * slowed) for size in sizes]
+    return [Share(int(of.sum()), of.size) for of in found]
+
+
+def detection_together(gate: Stored, draw: Draw, size: float, trials: int, seed: int = 0) -> Share:
+    """How often a slowdown of all cases at once is found, by what they share."""
+    logs = draw(np.random.default_rng(seed), trials)
+    return Share(int(gate.together(logs + np.log1p(size) * _slowed(gate)).sum()), trials)
 
 
 def smallest(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
@@ -202,14 +224,20 @@ def smallest(sizes: Sequence[float], shares: Sequence[float]) -> float | None:
     return float(np.interp(POWER, shares[last : last + 2], sizes[last : last + 2]))
 
 
-def _suites(gate: Gate, noise: Noise, suites: int, seed: int) -> Iterator[Array]:
-    """What the processes of so many suites report, a part of them at a time."""
-    rng = np.random.default_rng(seed)
-    times = [len(range(index, CASES, len(noise.cases))) for index in range(len(noise.cases))]
-    for done in range(0, suites, BATCH):
-        machines = noise.machine * rng.standard_normal((min(BATCH, suites - done), 1, max(gate.starts) + 1))
+def traced(gate: Gate, noise: Noise, cases: int = CASES) -> Draw:
+    """As traces show it: so many cases, taken from `noise` in turn."""
+    times = [len(range(index, cases, len(noise.cases))) for index in range(len(noise.cases))]
+
+    def draw(rng: np.random.Generator, suites: int) -> Array:
+        machines = noise.machine * rng.standard_normal((suites, 1, max(gate.starts) + 1))
         logs = [_measured(rng, gate, case, noise, machines, n) for case, n in zip(noise.cases, times, strict=True) if n]
-        yield np.concatenate(logs, axis=1)
+        return np.concatenate(logs, axis=1)
+
+    return draw
+
+
+def _slowed(gate: Gate) -> Found:
+    return np.arange(len(gate.starts)) >= len(gate.starts) - gate.slowed
 
 
 def _measured(rng: np.random.Generator, gate: Gate, case: CaseNoise, noise: Noise, machines: Array, times: int) -> Array:

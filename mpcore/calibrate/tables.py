@@ -1,36 +1,54 @@
 """What the simulation says, as sections of a document."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mpcore.calibrate.noise import CaseNoise, Noise
-from mpcore.calibrate.simulate import CASES, Gate, Pairs, Share, Stored, detection, smallest, unchanged
-from mpcore.gate.limits import MACHINE_PRIOR_LOG_SD
+from mpcore.calibrate.runs import RunNoise, draw_runs
+from mpcore.calibrate.simulate import (
+    CASES,
+    Pairs,
+    Share,
+    Stored,
+    detection,
+    detection_together,
+    smallest,
+    traced,
+    unchanged,
+)
+from mpcore.gate.priors import shared_prior_log_sd
+from mpcore.records import Calibration
 from mpcore.report.document import Section, Table
 
-GATES: Sequence[Gate] = (Pairs((6,)), Pairs(), Stored(1), Stored(3), Stored(5), Stored(10))
-SHOWN = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05)
+PAIRS: Sequence[Pairs] = (Pairs((6,)), Pairs())
+RUNS = (1, 2, 3, 4, 10)
+SHOWN = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05)
 SIZES = (*(n / 1000 for n in range(50)), *(n / 1000 for n in range(50, 81, 5)))
+TOGETHER = 0.015
 TRIALS = 1000
 """Of each case, for the detection of slowdowns."""
+ODD_SHARE = 1 / 6
+"""Of the processes of one case."""
+_ALARMS = f"Suites of {CASES} cases stopped though nothing became slower, of {{suites}} simulated:"
+_HEADINGS = ["gate", "noise", "suites stopped", "share", "95 % interval", "cases undecided"]
+Kinds = Mapping[str, tuple[Calibration, RunNoise]]
+"""What is assumed and what was seen of kinds of GPUs."""
 
 
-def simulated(noise: Noise, suites: int) -> Iterator[Section]:
-    """A part at a time, for it takes long. Machine starts differ by what is assumed of them, if the traces show less."""
-    noise = replace(noise, machine=max(noise.machine, MACHINE_PRIOR_LOG_SD["graph"]))
-    yield Section(lead=f"Suites of {CASES} cases stopped though nothing became slower, of {suites} simulated:")
-    headings = ["gate", "noise", "suites stopped", "share", "95 % interval", "cases undecided"]
-    yield Section(tables=[Table(headings, list(_alarms(noise, suites)), align="llrrrr")])
-    ordinary = [case for case in noise.cases if not case.odd]
-    found = [{case: detection(gate, noise, case, SIZES, TRIALS, i) for i, case in enumerate(noise.cases)} for gate in GATES]
-    rows = [[gate.name, *_shares([of[case] for case in ordinary])] for gate, of in zip(GATES, found, strict=True)]
-    shares = Table(["gate", *(f"{100 * size:g} %" for size in SHOWN)], rows)
-    yield Section(lead=f"Slowdowns found, of {TRIALS} of each of {len(ordinary)} cases:", tables=[shares])
-    groups = {name: list(cases) for name, cases in itertools.groupby(noise.cases, _group)}
-    rows = [[name, *(_smallest([of[case] for case in cases]) for of in found)] for name, cases in groups.items()]
-    least = Table(["cases", *(gate.name for gate in GATES)], rows)
-    yield Section(lead="The smallest slowdown found 95 times in 100, in per cent:", tables=[least])
+def simulated(noise: Noise, kinds: Kinds, suites: int) -> Iterator[Section]:
+    """A part at a time, for it takes long. noise: of pairs. kinds: of runs."""
+    yield Section(lead=_ALARMS.format(suites=suites))
+    rows = [*_alarms_of_pairs(noise, suites), *_alarms_of_runs(kinds, suites)]
+    yield Section(tables=[Table(_HEADINGS, rows, align="llrrrr")])
+    yield from _found_by_pairs(noise)
+    yield from _found_by_runs(kinds)
+
+
+def simulated_runs(kinds: Kinds, suites: int) -> Iterator[Section]:
+    """The same of runs alone."""
+    yield Section(lead=_ALARMS.format(suites=suites), tables=[Table(_HEADINGS, list(_alarms_of_runs(kinds, suites)), "llrrrr")])
+    yield from _found_by_runs(kinds)
 
 
 def stated(share: Share) -> list[str]:
@@ -44,15 +62,82 @@ def _percent(share: float) -> str:
     return "100" if share > 0.995 else f"{100 * share:.2g}"
 
 
-def _alarms(noise: Noise, suites: int) -> Iterator[list[str]]:
+def _alarms_of_pairs(noise: Noise, suites: int) -> Iterator[list[str]]:
     ordinary = tuple(case for case in noise.cases if not case.odd)
     noises = {"as traced": noise}
     if len(ordinary) < len(noise.cases):
         noises["no odd processes"] = replace(noise, cases=ordinary)
-    noises["machine starts twice as different"] = replace(noise, machine=2 * noise.machine)
-    for (label, kind), gate in itertools.product(noises.items(), GATES[1:]):
-        stopped, undecided = unchanged(gate, kind, suites)
-        yield [gate.name, label, *stated(stopped), f"{100 * undecided.share:.2g} %"]
+    for label, kind in noises.items():
+        yield _alarm(PAIRS[-1].name, label, unchanged(PAIRS[-1], traced(PAIRS[-1], kind), suites))
+
+
+def _alarms_of_runs(kinds: Kinds, suites: int) -> Iterator[list[str]]:
+    for name, (calibration, noise) in kinds.items():
+        suite = noise.suite(CASES)
+        others = {"": (False, 0.0), ", heavy tails": (True, 0.0), ", one case with odd processes": (False, ODD_SHARE)}
+        for (label, (heavy, odd)), runs in itertools.product(others.items(), RUNS):
+            gate = gate_of(calibration, suite, runs)
+            yield _alarm(gate.name, name + label, unchanged(gate, draw_runs(noise, suite, runs, heavy=heavy, odd=odd), suites))
+
+
+def gate_of(calibration: Calibration, suite: tuple[int, int], runs: int) -> Stored:
+    """A suite of so many steady and capped cases against so many accepted runs."""
+    steady, capped = suite
+    priors = (calibration.steady_log_sd,) * steady + (calibration.power_cap_log_sd,) * capped
+    return Stored(runs, priors, shared_prior_log_sd(priors, calibration))
+
+
+def _alarm(gate: str, noise: str, found: tuple[Share, Share]) -> list[str]:
+    stopped, undecided = found
+    return [gate, noise, *stated(stopped), f"{100 * undecided.share:.2g} %"]
+
+
+def _found_by_pairs(noise: Noise) -> Iterator[Section]:
+    ordinary = [case for case in noise.cases if not case.odd]
+    found = [
+        {
+            case: detection(gate, traced(gate, replace(noise, cases=(case,)), 1), SIZES, TRIALS, i)
+            for i, case in enumerate(noise.cases)
+        }
+        for gate in PAIRS
+    ]
+    rows = [[gate.name, *_shares([of[case] for case in ordinary])] for gate, of in zip(PAIRS, found, strict=True)]
+    shares = Table(["gate", *(f"{100 * size:g} %" for size in SHOWN)], rows)
+    yield Section(lead=f"Slowdowns found by ab, of {TRIALS} of each of {len(ordinary)} cases:", tables=[shares])
+    groups = {name: list(cases) for name, cases in itertools.groupby(noise.cases, _group)}
+    rows = [[name, *(_smallest([of[case] for case in cases]) for of in found)] for name, cases in groups.items()]
+    least = Table(["cases", *(gate.name for gate in PAIRS)], rows)
+    yield Section(lead="The smallest slowdown that ab finds 95 times in 100, in per cent:", tables=[least])
+
+
+def _found_by_runs(kinds: Kinds) -> Iterator[Section]:
+    shares, least, together = [], [], []
+    for name, (calibration, noise) in kinds.items():
+        for paced, suite in zip(("steady clock", "power limit"), _one_pace(noise), strict=True):
+            if not sum(suite):
+                continue
+            found = [
+                detection(gate_of(calibration, suite, runs), draw_runs(noise, suite, runs), SIZES, TRIALS) for runs in RUNS
+            ]
+            label = f"{name}, {paced}"
+            shares += [[label, str(runs), *_shares([of])] for runs, of in zip(RUNS, found, strict=True)]
+            least.append([label, *(_smallest([of]) for of in found)])
+        suite = noise.suite(CASES)
+        gates = [gate_of(calibration, suite, runs) for runs in RUNS]
+        all_at_once = [detection_together(g, draw_runs(noise, suite, g.runs), TOGETHER, TRIALS) for g in gates]
+        together.append([name, *(f"{100 * share.share:.3g}" for share in all_at_once)])
+    numbers = [f"{runs} accepted" for runs in RUNS]
+    headings = ["cases", "accepted runs", *(f"{100 * size:g} %" for size in SHOWN)]
+    yield Section(lead="Slowdowns of one case found against accepted runs, of 100:", tables=[Table(headings, shares)])
+    lead = "The smallest slowdown found against accepted runs 95 times in 100, in per cent:"
+    yield Section(lead=lead, tables=[Table(["cases", *numbers], least)])
+    lead = f"Slowdowns of {100 * TOGETHER:g} % in all cases at once found, of 100:"
+    yield Section(lead=lead, tables=[Table(["kind of GPU", *numbers], together)])
+
+
+def _one_pace(noise: RunNoise) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Suites of all cases of one pace."""
+    return (len(noise.steady), 0), (0, len(noise.capped))
 
 
 def _group(case: CaseNoise) -> str:

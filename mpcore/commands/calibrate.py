@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, policy_of, positive
+from mpcore.commands.arguments import Commands, baselines_of, policy_of, positive
 from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.records import Selection
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mpcore.report.document import Section
 
 SLOWDOWN = 1.02
+OWN = Path("baselines of the project")
+"""What --baselines without a folder is."""
 
 
 def add(commands: Commands) -> None:
@@ -33,12 +35,17 @@ def add(commands: Commands) -> None:
     repeat = "comparisons for each slowdown, and without one (default: 1)"
     measuring.add_argument("--repeat", type=positive, metavar="N", help=repeat)
     add_options(measuring.add_argument)
+    fitting = parser.add_argument_group("fitted to accepted runs of one code, an A/A")
+    folder = "where they are (default: baselines, in the root of the project): how far they differ, what is undecided of them"
+    fitting.add_argument("--baselines", nargs="?", type=Path, const=OWN, metavar="DIR", help=folder)
+    writes = "keep it beside them: times on this kind of GPU are judged by it from then on"
+    fitting.add_argument("--write", action="store_true", help=writes)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints each part as soon as it is there, as markdown. 0, or 2 where nothing can be measured. Raises RunError for traces
-    that cannot be used."""
+    and accepted runs that cannot be used."""
     from mpcore.report.document import Document
     from mpcore.report.render import render
     from mpcore.runner import RunnerError
@@ -56,15 +63,50 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
     from mpcore.calibrate.fit import fit, read
     from mpcore.calibrate.measured import measured
     from mpcore.calibrate.noise import H200
+    from mpcore.calibrate.runs import KINDS
     from mpcore.calibrate.tables import simulated
+    from mpcore.gate import SHIPPED
 
     selection = selection_of(options)
-    if not (options.measure or options.slowdown or options.repeat or selection != Selection()):
-        return simulated(fit(read(options.traces)) if options.traces else H200, options.suites)
-    if options.traces:
-        raise SelectionError("--traces is for the simulation: expected none where it is measured")
-    slowdowns = options.slowdown or [SLOWDOWN]
-    return measured(Path.cwd(), selection, policy_of(options), slowdowns, options.repeat or 1, tell)
+    measuring = options.measure or options.slowdown or options.repeat or selection != Selection()
+    given = {"--traces": options.traces, "--baselines": options.baselines, "a measurement": measuring}
+    named = [name for name, value in given.items() if value]
+    if len(named) > 1:
+        raise SelectionError(f"{' and '.join(named)}: expected one of them")
+    if options.write and not options.baselines:
+        raise SelectionError("--write keeps what --baselines finds: expected both")
+    if options.baselines:
+        return _fitted(options)
+    if measuring:
+        slowdowns = options.slowdown or [SLOWDOWN]
+        return measured(Path.cwd(), selection, policy_of(options), slowdowns, options.repeat or 1, tell)
+    kinds = {name: (SHIPPED[name], noise) for name, noise in KINDS.items()}
+    return simulated(fit(read(options.traces)) if options.traces else H200, kinds, options.suites)
+
+
+def _fitted(options: argparse.Namespace) -> "Iterator[Section]":
+    """A kind of GPU after the other. Raises RunError at the end for those with too few runs."""
+    from mpcore.calibrate.leave_one_out import fit_section, left_out_section
+    from mpcore.calibrate.runs import fit_runs
+    from mpcore.calibrate.tables import simulated_runs
+    from mpcore.store import RunError, all_accepted, write_calibration
+
+    options.baselines = None if options.baselines == OWN else options.baselines
+    folder = baselines_of(options)
+    refused = []
+    for runs in all_accepted(folder).values():
+        try:
+            found = fit_runs(runs)
+        except RunError as error:
+            refused.append(str(error))
+            continue
+        yield fit_section(found)
+        yield left_out_section(runs)
+        yield from simulated_runs({found.calibration.hardware: (found.calibration, found.noise)}, options.suites)
+        if options.write:
+            tell(f"written: {write_calibration(folder, found.calibration)}")
+    if refused:
+        raise RunError("; ".join(refused))
 
 
 def _slowdown(text: str) -> float:

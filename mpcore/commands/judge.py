@@ -56,11 +56,11 @@ def _judged(saved: Run, folder: Path, policy: "Policy") -> "SessionSummary":
     """Against the accepted runs in `folder`. What failed for --mp-strict alone fails no more."""
     from mpcore.gate import judge_run
     from mpcore.report.summary import SessionSummary
-    from mpcore.store import accepted
+    from mpcore.store import accepted, calibration
 
     runs = accepted(folder.parent, saved.machine.hardware)
     baselines = [run for run in runs if (run.datetime, run.commit) != (saved.datetime, saved.commit)]
-    judged = judge_run(saved, baselines, policy)
+    judged = judge_run(saved, baselines, policy, calibration(folder.parent, saved.machine.hardware))
     return SessionSummary(
         run=judged.model_copy(update={"failed": tuple(test for test in judged.failed if not test.strict)}),
         selection=Selection(),

@@ -10,10 +10,12 @@ from mpcore.gate.confirmation import confirmed, needs_confirmation
 from mpcore.gate.judge import Judge, judge_run
 from mpcore.gate.margins import Caps, Margins, Policy, PolicyError, load_policy
 from mpcore.gate.matching import BaselineMatch, match_baselines
+from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions import ACCEPT, expected_seconds, regressions
 
 __all__ = [
     "ACCEPT",
+    "SHIPPED",
     "BaselineMatch",
     "Caps",
     "Judge",

@@ -3,34 +3,40 @@
 import math
 import statistics
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mpcore.gate.intervals import judged_since
-from mpcore.gate.limits import COMMON_CHANGE_CASES, MACHINE_PRIOR_LOG_SD
+from mpcore.gate.limits import COMMON_CHANGE_CASES
 from mpcore.gate.margins import Margins
 from mpcore.gate.matching import BaselineMatch
-from mpcore.gate.regressions import as_ratio, bounds, how_run, percent, runs
-from mpcore.records import ALL_CASES, Regression, Speed
+from mpcore.gate.priors import prior_log_sd, shared_prior_log_sd
+from mpcore.gate.regressions import as_ratio, bounds, how_run, percent, reported_only, runs
+from mpcore.records import ALL_CASES, Calibration, Regression, Speed
 
 
-def common_change(matches: Sequence[BaselineMatch], margins: Margins) -> Regression | None:
+def common_change(matches: Sequence[BaselineMatch], margins: Margins, calibration: Calibration | None) -> Regression | None:
     """What all graphs share: the median change of their step times, taken once for each accepted run that has four of them at
-    least. None where none has."""
+    least. None where none has. calibration: of the kind of GPU; without one it is only reported."""
+    graphs = [found for match in matches if (found := _graph(match))]
     changes: dict[int, list[float]] = {}
-    for match in matches:
-        for number, found in _changes(match).items():
-            changes.setdefault(number, []).append(found)
+    for graph in graphs:
+        for number, of_graph in graph.changes.items():
+            changes.setdefault(number, []).append(of_graph)
     of_runs = [of_run for of_run in changes.values() if len(of_run) >= COMMON_CHANGE_CASES]
-    margin = margins.time("graph")
-    if not of_runs or margin is None:
+    if not of_runs:
         return None
     shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs]
-    change, status = judged_since(shared, 1.0, MACHINE_PRIOR_LOG_SD["graph"], margin)
+    margin = margins.common_time
+    prior = shared_prior_log_sd([prior_log_sd(graph.accepted, calibration) for graph in graphs], calibration)
+    change, status = judged_since(shared, 1.0, prior, margin)
     sentence = (
         f"steps of all {max(map(len, of_runs))} cases take {percent(change.centre)} from {runs(len(shared))}, "
         f"{bounds(change, margin)}"
     )
     if status in ("worse", "better"):
         sentence += ": the machine, the driver, or a change to all"
+    if calibration is None:
+        status, sentence = reported_only(status, sentence)
     return Regression(
         kind="speed",
         case=ALL_CASES,
@@ -43,10 +49,18 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins) -> Regress
     )
 
 
-def _changes(match: BaselineMatch) -> dict[int, float]:
-    """The change of a graph's step time from each accepted run, in logarithms."""
+class _Graph(NamedTuple):
+    """A case that is one graph: what accepted runs have of it, and its change from each of them, in logarithms."""
+
+    accepted: list[Speed]
+    changes: dict[int, float]
+
+
+def _graph(match: BaselineMatch) -> _Graph | None:
     record = match.record
-    if not isinstance(record, Speed) or how_run(record) != "graph":
-        return {}
-    now = record.blocks.step_seconds
-    return {n: math.log(now / old.blocks.step_seconds) for n, old in match.accepted.items() if isinstance(old, Speed)}
+    accepted = {number: old for number, old in match.accepted.items() if isinstance(old, Speed)}
+    if not accepted or not isinstance(record, Speed) or how_run(record) != "graph":
+        return None
+    now = record.blocks.least_step_seconds
+    changes = {number: math.log(now / old.blocks.least_step_seconds) for number, old in accepted.items()}
+    return _Graph(list(accepted.values()), changes)

@@ -7,19 +7,23 @@ from mpcore.gate.common_change import common_change
 from mpcore.gate.confirmation import confirmed
 from mpcore.gate.margins import Policy
 from mpcore.gate.matching import match_baselines
+from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions import regressions
-from mpcore.records import ALL_CASES, AnyRecord, Check, FailedTest, Regression, Result, Run, Speed
+from mpcore.records import ALL_CASES, AnyRecord, Calibration, Check, FailedTest, Regression, Result, Run, Speed
 
 Judgements = dict[str, list[Check | Regression]]
 """By the name of a record, or `ALL_CASES`."""
 
 
 class Judge:
-    """Judges records by what they require, against accepted runs, with the margins and caps of a policy."""
+    """Judges records by what they require, against accepted runs, with the margins and caps of a policy. calibration: of the
+    kind of GPU, where the user has one; else what is known of it."""
 
-    def __init__(self, baselines: Sequence[Run], policy: Policy) -> None:
+    def __init__(self, baselines: Sequence[Run], policy: Policy, calibration: Calibration | None = None) -> None:
         self.baselines = tuple(baselines)
         self.policy = policy
+        hardware = self.baselines[-1].machine.hardware.key if self.baselines else ""
+        self.calibration = calibration or SHIPPED.get(hardware)
 
     def judge(self, record: AnyRecord, before: Sequence[Result] = (), confirmation: Speed | str | None = None) -> Result:
         """before: the results of the same run that were measured earlier. confirmation: a second measurement of the case, or
@@ -40,16 +44,17 @@ class Judge:
     def common(self, results: Sequence[Result]) -> Regression | None:
         """What all cases of a run share; None where they are too few."""
         matches = [match_baselines(r.record, self.baselines) for r in results if isinstance(r.record, Speed)]
-        return common_change(matches, self.policy.margins(ALL_CASES))
+        return common_change(matches, self.policy.margins(ALL_CASES), self.calibration)
 
     def _regressions(self, record: AnyRecord) -> list[Regression]:
-        return regressions(match_baselines(record, self.baselines), self.policy.margins(record.case.id))
+        margins = self.policy.margins(record.case.id)
+        return regressions(match_baselines(record, self.baselines), margins, self.calibration)
 
 
-def judge_run(run: Run, baselines: Sequence[Run], policy: Policy) -> Run:
+def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: Calibration | None = None) -> Run:
     """A saved run, judged again from its measurements. It is not compared with itself, if it is among the baselines."""
     others = [other for other in baselines if (other.datetime, other.commit) != (run.datetime, run.commit)]
-    judge = Judge(others, policy)
+    judge = Judge(others, policy, calibration)
     results: list[Result] = []
     for result in run.results:  # in their order: each with those before it
         judged_again = judge.judge(result.record, results, result.confirmation)

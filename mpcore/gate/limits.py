@@ -64,11 +64,26 @@ COMPILE_TIME_NOISE_SECONDS = 5.0
 """What it may always take more."""
 ERROR_MARGIN_FACTOR = 1.5
 """Times the accepted error against FP64. Errors of one code spread by less from GPU to GPU."""
-MACHINE_PRIOR_LOG_SD = {"graph": 0.005, "cpu": 0.15}
-"""Standard deviation between runs, of logarithms, that is assumed before any is seen: the same product has run at 769 to 798
-TFLOP/s on an H200, from one machine start to another."""
+COMMON_TIME_MARGIN_PERCENT = 1.0
+"""What the steps of all graphs may take more, by their median: that is known better than one of them."""
+STEADY_PRIOR_LOG_SD = 0.002
+"""Standard deviation between runs of a case, of the logarithm of the shortest block, that is assumed before any is seen, where
+the clock stands still. Seen in eight runs on eight GPUs: 0.14 % (H200) and 0.18 % (H100)."""
+POWER_CAP_PRIOR_LOG_SD = 0.004
+"""The same where the power limit paces the step. Seen: 0.34 and 0.29 %. The median block differs by half as much again."""
+UNSTEADY_PRIOR_LOG_SD = 0.01
+"""The same where the clock moves for another reason or is not known, and on a kind of GPU that is not calibrated."""
+CPU_PRIOR_LOG_SD = 0.15
+SHARED_PRIOR_LOG_SD = 0.001
+"""The same of what all cases of a run share. Seen: 0.003 % (H200) and 0.037 % (H100)."""
 PRIOR_RUNS = 10
-"""Observations that the prior counts for: three runs say little of the spread between runs, thirty say more."""
+"""Observations that a prior counts for: three runs say little of the spread between runs, thirty say more."""
+CLOCK_STEP_MHZ = 15
+"""Steps in which the clock of an NVIDIA GPU moves."""
+LEAST_CALIBRATION_RUNS = 3
+"""Runs of one code, for how far they differ."""
+LEAST_CALIBRATION_GPUS = 3
+"""GPUs that earn less than `UNSTEADY_PRIOR_LOG_SD`: what differs between two GPUs is not seen on one."""
 COMMON_CHANGE_CASES = 4
 """Cases from which on it is worth a word what all of them share."""
 EAGER_MEMORY_NOISE_BYTES = 8 * 2**20

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
 from mpcore.gate.limits import (
+    COMMON_TIME_MARGIN_PERCENT,
     COMPILE_TIME_MARGIN_PERCENT,
     ERROR_MARGIN_FACTOR,
     MEMORY_MARGIN_PERCENT,
@@ -57,6 +58,11 @@ class Margins(_Settings):
         default = STEP_TIME_MARGIN_PERCENT if how == "graph" else None
         percent = None if how == "eager" else default if self.step_time is None else self.step_time
         return None if percent is None else math.log1p(percent / 100)
+
+    @property
+    def common_time(self) -> float:
+        """Of what the graphs of a run share: a margin of the logarithm."""
+        return math.log1p((COMMON_TIME_MARGIN_PERCENT if self.step_time is None else self.step_time) / 100)
 
     def pair_time_percent(self, how: str) -> float:
         """Per cent that a step may take more in head than in base, run as "graph", "eager" or "cpu"."""

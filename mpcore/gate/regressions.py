@@ -9,29 +9,31 @@ from typing import Any, TypeVar
 
 from mpcore.gate.intervals import Interval, change_since, judged_since, mean_interval, pooled_deviation
 from mpcore.gate.limits import (
+    CLOCK_STEP_MHZ,
     COMPILE_TIME_NOISE_SECONDS,
     EAGER_MEMORY_NOISE_BYTES,
     FLUSHED_SHARE_NOISE,
     LEAST_SEEDS,
-    MACHINE_PRIOR_LOG_SD,
     WORSE_CONFIDENCE,
 )
 from mpcore.gate.margins import Margins
 from mpcore.gate.matching import BaselineMatch
+from mpcore.gate.priors import prior_log_sd
 from mpcore.gate.work import shown, work_regressions
 from mpcore.kernels.difference import explain_difference
-from mpcore.records import AnyRecord, Compilation, Numerics, Quality, Regression, RegressionStatus, Speed, Work
+from mpcore.records import AnyRecord, Calibration, Compilation, Numerics, Quality, Regression, RegressionStatus, Speed, Work
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
+CALIBRATE = "python -m mpcore calibrate --baselines --write"
 GIB = 2**30
 COMPILE_TIME = "compile time"
 """The metric whose margin is so wide that once is enough: a fresh process would find in the cache what this has compiled."""
 Kind = TypeVar("Kind", Speed, Quality, Numerics, Work)
 
 
-def regressions(match: BaselineMatch, margins: Margins) -> list[Regression]:
+def regressions(match: BaselineMatch, margins: Margins, calibration: Calibration | None) -> list[Regression]:
     """One for each figure; a single `new` or `incomparable` where there is nothing to compare with. None for a kind of record
-    that is not compared with accepted runs."""
+    that is not compared with accepted runs. calibration: of the kind of GPU; without one times are only reported."""
     record = match.record
     if not isinstance(record, Speed | Quality | Numerics | Work):
         return []
@@ -41,21 +43,20 @@ def regressions(match: BaselineMatch, margins: Margins) -> list[Regression]:
         accepted = _of(match, Work)
         return work_regressions(accepted[-1], record, accepted)
     if isinstance(record, Speed):
-        return _speed(record, _of(match, Speed), margins)
+        return _speed(record, _of(match, Speed), margins, calibration)
     if isinstance(record, Quality):
         return [_quality(record, _of(match, Quality), margins)]
     return _numerics(record, _of(match, Numerics), margins)
 
 
-def expected_seconds(accepted: Sequence[Speed]) -> Interval | None:
-    """Where the time of a step of the next run lies: the prediction interval of 99 % to each side that it is judged by. None
-    where it is launched by Python on a GPU."""
-    prior = MACHINE_PRIOR_LOG_SD.get(how_run(accepted[-1]))
-    if prior is None:
+def expected_seconds(accepted: Sequence[Speed], calibration: Calibration | None) -> Interval | None:
+    """Where the time of a step of the next run lies, the median of its blocks: 99 % to each side, as wide as what it is judged
+    by. None where it is launched by Python on a GPU."""
+    if how_run(accepted[-1]) == "eager":
         return None
     seconds = [s.blocks.step_seconds for s in accepted]
     centre = statistics.geometric_mean(seconds)
-    change = change_since(seconds, centre, prior)
+    change = change_since(seconds, centre, prior_log_sd(accepted, calibration))
     return Interval(*(centre * math.exp(c) for c in (change.low, change.centre, change.high)))
 
 
@@ -77,10 +78,9 @@ def _unmatched(match: BaselineMatch) -> Regression:
     return _regression(now, now.kind, status, None, None, None, sentence)
 
 
-def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Regression]:
-    how = how_run(speed)
-    margin = margins.time(how)
-    found = [] if margin is None else [_time(speed, accepted, how, margin)]
+def _speed(speed: Speed, accepted: list[Speed], margins: Margins, calibration: Calibration | None) -> list[Regression]:
+    margin = margins.time(how_run(speed))
+    found = [] if margin is None else [_time(speed, accepted, margin, calibration)]
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
         if before and now:  # it repeats: the last run says it all
@@ -90,15 +90,20 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins) -> list[Regres
     return found
 
 
-def _time(speed: Speed, accepted: list[Speed], how: str, margin: float) -> Regression:
-    *before, now = (1e3 * s.blocks.step_seconds for s in (*accepted, speed))
-    change, status = judged_since(before, now, MACHINE_PRIOR_LOG_SD[how], margin)
+def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calibration | None) -> Regression:
+    """By the shortest block: at the power limit it differs less from run to run than the median, and elsewhere as much."""
+    *before, now = (1e3 * s.blocks.least_step_seconds for s in (*accepted, speed))
+    change, status = judged_since(before, now, prior_log_sd(accepted, calibration), margin)
     sentence = (
         f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)} from {runs(len(before))}, "
         f"{bounds(change, margin)}"
     )
-    if status == "worse" and speed.profile and accepted[-1].profile:
-        sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
+    if status == "worse":
+        sentence += _clock(accepted, speed)
+        if speed.profile and accepted[-1].profile:
+            sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
+    if calibration is None and speed.device != "cpu":
+        status, sentence = reported_only(status, sentence)
     limit = statistics.geometric_mean(before) * math.exp(margin)
     return _regression(speed, "step time", status, change, now, limit, sentence)
 
@@ -116,6 +121,23 @@ def _compile_time(speed: Speed, now: Compilation, accepted: list[Speed], margin:
         f"{allowed:.1f} s more is the margin"
     )
     return [_regression(speed, COMPILE_TIME, change.judged(allowed), None, now.seconds, usual + allowed, sentence)]
+
+
+def _clock(accepted: list[Speed], speed: Speed) -> str:
+    """What is to be said of a clock that is another one than in accepted runs."""
+    clocks = [statistics.median(s.gpu.sm_mhz) for s in (*accepted, speed) if s.gpu is not None and s.gpu.sm_mhz]
+    if len(clocks) <= len(accepted):
+        return ""
+    *before, now = clocks
+    then = statistics.median(before)
+    return f"; the clock was {now:.0f} MHz, {then:.0f} in accepted runs" if abs(now - then) > CLOCK_STEP_MHZ else ""
+
+
+def reported_only(status: RegressionStatus, sentence: str) -> tuple[RegressionStatus, str]:
+    """Nothing is decided on a kind of GPU of which nobody knows how far its runs differ."""
+    if status not in ("worse", "better"):
+        return status, sentence
+    return "undecided", f"{sentence}; reported only: this kind of GPU is not calibrated yet, which `{CALIBRATE}` does"
 
 
 def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Regression:

@@ -207,9 +207,10 @@ class Session:
     def _new_judge(self) -> "Judge":
         """Raises RunError."""
         from mpcore.gate import Judge
-        from mpcore.store import accepted
+        from mpcore.store import accepted, calibration
 
-        return Judge(accepted(self.options.baselines, self.machine.hardware), self.options.policy)
+        folder, hardware = self.options.baselines, self.machine.hardware
+        return Judge(accepted(folder, hardware), self.options.policy, calibration(folder, hardware))
 
     def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
         """All that fails the session: tests, all cases together, and, strictly, what is gone."""

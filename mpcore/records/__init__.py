@@ -9,6 +9,7 @@ stored as None, for JSON has no NaN.
 """
 
 from mpcore.records.base import Error, Finite, NonNegativeFloat, Number, PositiveFloat, Record
+from mpcore.records.calibration import Calibration
 from mpcore.records.case import OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
 from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
@@ -42,6 +43,7 @@ __all__ = [
     "Accepted",
     "AnyRecord",
     "Blocks",
+    "Calibration",
     "Case",
     "Check",
     "CheckStatus",

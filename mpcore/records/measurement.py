@@ -21,6 +21,11 @@ class Blocks(Record):
         """Median time of one step."""
         return statistics.median(self.seconds) / self.steps
 
+    @property
+    def least_step_seconds(self) -> float:
+        """Time of one step in the shortest block, in which the power limit held the clock back the least."""
+        return min(self.seconds) / self.steps
+
 
 class Measurement(Record):
     """What all records of a case hold.

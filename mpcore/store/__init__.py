@@ -4,6 +4,7 @@ sentence, and never taken for none."""
 from mpcore.store.accept import KEEP, Candidate, accept, check
 from mpcore.store.atomic import write
 from mpcore.store.baselines import accepted, all_accepted, comparable
+from mpcore.store.calibrations import calibration, write_calibration
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, load, load_either, load_published, to_run
@@ -16,6 +17,7 @@ __all__ = [
     "accept",
     "accepted",
     "all_accepted",
+    "calibration",
     "check",
     "comparable",
     "convert_file",
@@ -25,4 +27,5 @@ __all__ = [
     "load_published",
     "to_run",
     "write",
+    "write_calibration",
 ]

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mpcore.records import Hardware, Run
+from mpcore.store.calibrations import CALIBRATION
 from mpcore.store.error import RunError
 from mpcore.store.files import load
 
@@ -55,7 +56,7 @@ def number(run: Run) -> int:
 
 
 def _read(folder: Path) -> list[Run]:
-    runs = [_baseline(path) for path in _entries(folder) if path.suffix == ".json"]
+    runs = [_baseline(path) for path in _entries(folder) if path.suffix == ".json" and path.name != CALIBRATION]
     seen: dict[tuple[str, str | None], str] = {}
     for run in runs:
         key = run.machine.hardware.key

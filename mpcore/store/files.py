@@ -82,7 +82,7 @@ def load_figures(path: str | Path) -> list[Published]:
 
 def load_either(path: str | Path) -> Run | list[Published]:
     """What a file holds that may be a run or published figures, which are a list. Raises RunError."""
-    return load_figures(path) if _bytes(path).lstrip().startswith(b"[") else load(path)
+    return load_figures(path) if read_bytes(path).lstrip().startswith(b"[") else load(path)
 
 
 def first_error(error: ValidationError) -> str:
@@ -131,7 +131,8 @@ def _untold(run: Run) -> list[FailedTest]:
     ]
 
 
-def _bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
+    """Raises RunError."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -151,7 +152,7 @@ def _finite(text: str) -> float:
 
 
 def _json(path: str | Path) -> Any:
-    text = _bytes(path)
+    text = read_bytes(path)
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except _NotFinite:

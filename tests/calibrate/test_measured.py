@@ -96,7 +96,7 @@ def test_without_options_of_measuring_it_is_simulated(compared, tmp_path, capsys
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--measure", "--traces", "a"], "--traces is for the simulation: expected none where it is measured"),
+        (["--measure", "--traces", "a"], "--traces and a measurement: expected one of them"),
         (["--mp-workload", ","], "--mp-workload ',': expected names separated by commas"),
     ],
 )

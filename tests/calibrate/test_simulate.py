@@ -8,14 +8,27 @@ import pytest
 
 from mpcore.ab.verdicts import judged, time_regression
 from mpcore.calibrate.noise import H200
-from mpcore.calibrate.simulate import LOOK_CONFIDENCE, Pairs, Share, Stored, detection, smallest, unchanged
-from mpcore.calibrate.tables import SIZES, simulated
+from mpcore.calibrate.runs import KINDS, draw_runs
+from mpcore.calibrate.simulate import (
+    CASES,
+    LOOK_CONFIDENCE,
+    Pairs,
+    Share,
+    Stored,
+    detection,
+    detection_together,
+    smallest,
+    traced,
+    unchanged,
+)
+from mpcore.calibrate.tables import SIZES, gate_of, simulated
+from mpcore.gate import SHIPPED
 from mpcore.gate.intervals import judged_since
-from mpcore.gate.limits import CONFIRMING_PAIRS, MACHINE_PRIOR_LOG_SD, PAIR_LOOKS, PAIR_TIME_MARGIN_PERCENT
+from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_LOOKS, PAIR_TIME_MARGIN_PERCENT
 from mpcore.records import Case, Pair
 
-ASSUMED = replace(H200, machine=MACHINE_PRIOR_LOG_SD["graph"])
-STEADY = replace(ASSUMED, cases=tuple(case for case in H200.cases if not case.odd))
+PRIOR = 0.005
+KIND = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
 # The simulated gate is the gate
@@ -42,42 +55,84 @@ def test_pairs_are_judged_as_by_ab(rng):
 
 @pytest.mark.parametrize("runs", [1, 3, 10])
 def test_a_run_is_judged_as_by_the_gate(rng, runs):
-    gate = Stored(runs)
-    logs = 0.005 * rng.standard_normal((400, runs + 2))
-    logs[:, runs:] += rng.uniform(0, 0.04, (400, 1))
+    gate = Stored(runs, (PRIOR,), PRIOR)
+    logs = 0.005 * rng.standard_normal((400, 1, runs + 2))
+    logs[..., runs:] += rng.uniform(0, 0.04, (400, 1, 1))
 
     def status(log):
         accepted = np.exp(log[:runs]).tolist()
-        first, again = (judged_since(accepted, math.exp(log[runs + i]), gate.prior, gate.margin)[1] for i in (0, 1))
+        first, again = (judged_since(accepted, math.exp(log[runs + i]), PRIOR, gate.margin)[1] for i in (0, 1))
         return "undecided" if first == "worse" != again else first
 
-    expected = [status(log) for log in logs]
-    assert gate.found(logs).tolist() == [status == "worse" for status in expected]
-    assert gate.undecided(logs).tolist() == [status == "undecided" for status in expected]
+    expected = [status(log) for log in logs[:, 0]]
+    assert gate.found(logs)[:, 0].tolist() == [status == "worse" for status in expected]
+    assert gate.undecided(logs)[:, 0].tolist() == [status == "undecided" for status in expected]
     assert set(expected) >= {"worse", "undecided", "same"}
 
 
 def test_a_suite_is_stopped_by_what_all_cases_share_too():
-    logs = np.zeros((2, 9, 5))
+    gate, logs = Stored(3, (PRIOR,) * 9, PRIOR), np.zeros((2, 9, 5))
     logs[0, :, 3] = 0.05  # the new run; measured again, no case of it is slower
-    assert not Stored(3).found(logs).any()
-    assert Stored(3).stopped(logs).tolist() == [True, False]
+    assert not gate.found(logs).any()
+    assert gate.stopped(logs).tolist() == [True, False]
 
 
 # What it promises
 
 
-@pytest.mark.parametrize(
-    ("gate", "noise"),
-    [
-        pytest.param(Pairs(), ASSUMED, id="pairs"),
-        pytest.param(Stored(3), STEADY, id="3-runs-no-odd-processes"),
-        pytest.param(Stored(5), ASSUMED, id="5-runs"),
-    ],
-)
-def test_at_most_one_suite_in_a_hundred_is_stopped_for_nothing(gate, noise):
+def test_pairs_stop_at_most_one_suite_in_a_hundred_for_nothing():
     """Of sixty cases; for certain, which is what the upper end of the interval says."""
-    assert unchanged(gate, noise, suites=2500, seed=5)[0].bounds[1] < 0.01
+    assert unchanged(Pairs(), traced(Pairs(), H200), suites=2500, seed=5)[0].bounds[1] < 0.01
+
+
+def runs_of(kind, accepted, **options):
+    """The gate, and what it is put to."""
+    noise = KINDS[kind]
+    suite = noise.suite(CASES)
+    return gate_of(SHIPPED[kind], suite, accepted), draw_runs(noise, suite, accepted, **options)
+
+
+@KIND
+@pytest.mark.parametrize("options", [{}, {"heavy": True}, {"odd": 1 / 6}], ids=["as seen", "heavy tails", "odd processes"])
+def test_three_accepted_runs_stop_at_most_one_suite_in_a_hundred_for_nothing(kind, options):
+    stopped, undecided = unchanged(*runs_of(kind, 3, **options), suites=3000, seed=5)
+    assert stopped.bounds[1] < 0.01
+    assert undecided.share < (0.05 if options.get("heavy") else 0.04)
+
+
+@KIND
+def test_few_times_are_undecided(kind):
+    assert unchanged(*runs_of(kind, 3), suites=1000)[1].share < 0.03
+    assert unchanged(*runs_of(kind, 1), suites=1000)[1].share < 0.1
+
+
+@KIND
+@pytest.mark.parametrize(("pace", "target"), [("steady", 0.025), ("capped", 0.034)])
+def test_a_slowdown_since_three_accepted_runs_is_found_95_times_in_100(kind, pace, target):
+    noise = KINDS[kind]
+    suite = (len(noise.steady), 0) if pace == "steady" else (0, len(noise.capped))
+    shares = detection(gate_of(SHIPPED[kind], suite, 3), draw_runs(noise, suite, 3), SIZES, trials=1000)
+    assert smallest(SIZES, [share.share for share in shares]) <= target
+
+
+@KIND
+def test_a_slowdown_of_everything_is_found(kind):
+    assert detection_together(*runs_of(kind, 3), size=0.015, trials=2000).share > 0.95
+
+
+@pytest.mark.parametrize("pace", [0, 1])
+def test_drawn_runs_spread_as_they_were_seen_to(pace):
+    noise = KINDS["nvidia-h200"]
+    seen = (noise.steady, noise.capped)[pace]
+    suite = [(len(seen), 0), (0, len(seen))][pace]
+    draw = draw_runs(replace(noise, shared=0.0), suite, 3)
+    logs = draw(np.random.default_rng(1), 4000)
+    assert logs.shape == (4000, len(seen), 5)
+    assert np.sqrt((logs[..., :4] ** 2).mean()) == pytest.approx(np.sqrt(np.mean(np.square(seen))), rel=0.02)
+    again = np.corrcoef(logs[..., 3].ravel(), logs[..., 4].ravel())[0, 1]
+    assert again == pytest.approx(0.5, abs=0.05)  # half of the variance is the process's
+    heavy = draw_runs(replace(noise, shared=0.0), suite, 3, heavy=True)(np.random.default_rng(1), 4000)
+    assert (np.abs(heavy) > 0.02).mean() > 2 * (np.abs(logs) > 0.02).mean()
 
 
 def test_a_hasty_gate_stops_many_suites():
@@ -88,32 +143,35 @@ def test_a_hasty_gate_stops_many_suites():
             changes = logs[..., self.slowed :] - logs[..., : self.slowed]
             return changes[..., :6].mean(axis=-1) > 0.001
 
-    assert unchanged(Hasty(), ASSUMED, suites=200)[0].bounds[0] > 0.5
+    assert unchanged(Hasty(), traced(Pairs(), H200), suites=200)[0].bounds[0] > 0.5
 
 
-@pytest.mark.parametrize(
-    ("gate", "target"),
-    [(Pairs(PAIR_LOOKS[:1]), 0.015), (Stored(3), 0.042), (Stored(5), 0.04), (Stored(10), 0.039)],
-    ids=lambda value: getattr(value, "name", None),
-)
+def of_case(gate, case):
+    return traced(gate, replace(H200, cases=(case,)), 1)
+
+
 @pytest.mark.parametrize("name", ["bert-imdb/fp16-amp", "resnet18-mnist/bf16-amp", "resnet50/fp16-manual"])
-def test_a_slowdown_is_found_95_times_in_100(gate, target, name):
+def test_a_slowdown_is_found_95_times_in_100_by_pairs(name):
     (case,) = (case for case in H200.cases if case.name == name)
-    shares = [share.share for share in detection(gate, ASSUMED, case, SIZES, trials=4000, seed=2)]
-    assert smallest(SIZES, shares) <= target
+    gate = Pairs(PAIR_LOOKS[:1])
+    shares = [share.share for share in detection(gate, of_case(gate, case), SIZES, trials=4000, seed=2)]
+    assert smallest(SIZES, shares) <= 0.015
     assert shares == sorted(shares)
 
 
 def test_a_case_with_odd_processes_is_not_promised_anything():
     (case,) = (case for case in H200.cases if case.odd)
-    shares = [share.share for share in detection(Pairs(PAIR_LOOKS[:1]), ASSUMED, case, SIZES, trials=1000)]
+    gate = Pairs(PAIR_LOOKS[:1])
+    shares = [share.share for share in detection(gate, of_case(gate, case), SIZES, trials=1000)]
     assert smallest(SIZES, shares) is None
 
 
 def test_machine_starts_cancel_in_pairs_and_not_in_runs():
-    far = replace(STEADY, machine=0.05)
-    assert unchanged(Pairs(), far, suites=100)[0].found == 0
-    assert unchanged(Stored(3), far, suites=100)[0].found > 10
+    assert unchanged(Pairs(), traced(Pairs(), replace(H200, machine=0.05)), suites=100)[0].found == 0
+    kind = "nvidia-h200"
+    noise = replace(KINDS[kind], shared=0.05)
+    suite = noise.suite(CASES)
+    assert unchanged(gate_of(SHIPPED[kind], suite, 1), draw_runs(noise, suite, 1), suites=100)[0].found > 10
 
 
 # Figures
@@ -132,23 +190,27 @@ def test_the_bounds_of_a_share_are_those_of_clopper_and_pearson():
     assert Share(0, 300).bounds == pytest.approx((0, 1 - 0.025 ** (1 / 300)))
 
 
+KINDS_HERE = {"nvidia-h200": (SHIPPED["nvidia-h200"], KINDS["nvidia-h200"])}
+
+
 def tables_of(cases):
-    return [table for section in simulated(replace(H200, cases=cases), 20) for table in section.tables]
+    return [table for section in simulated(replace(H200, cases=cases), KINDS_HERE, 20) for table in section.tables]
 
 
 def test_the_tables_say_what_was_simulated():
-    alarms, shares, least = (
-        table for section in simulated(replace(H200, cases=H200.cases[-3:]), 20) for table in section.tables
-    )
-    assert ["3 accepted runs", "as traced"] in [row[:2] for row in alarms.rows]
-    assert [row[1] for row in alarms.rows].count("no odd processes") == 5
-    assert [row[0] for row in shares.rows][:2] == ["ab, 6 pairs", "ab, 6 and 12 pairs"]
-    assert [row[0] for row in least.rows] == ["resnet18-mnist/tf32, with odd processes", "resnet50"]
+    alarms, by_pairs, least_of_pairs, by_runs, least_of_runs, together = tables_of(H200.cases[-3:])
+    assert ["3 accepted runs", "nvidia-h200"] in [row[:2] for row in alarms.rows]
+    assert [row[1] for row in alarms.rows].count("no odd processes") == 1
+    assert [row[1] for row in alarms.rows].count("nvidia-h200, heavy tails") == 5
+    assert [row[0] for row in by_pairs.rows] == ["ab, 6 pairs", "ab, 6 and 12 pairs"]
+    assert [row[0] for row in least_of_pairs.rows] == ["resnet18-mnist/tf32, with odd processes", "resnet50"]
+    assert {row[0] for row in by_runs.rows} == {"nvidia-h200, steady clock", "nvidia-h200, power limit"}
+    assert float(least_of_runs.rows[0][3]) < 2.5
+    assert together.rows[0][0] == "nvidia-h200"
     alarms, *_ = tables_of(H200.cases[:1])
     assert "no odd processes" not in [row[1] for row in alarms.rows]
 
 
 def test_it_is_said_at_once_what_takes_long():
-    assert next(simulated(H200, 10**9)).lead.startswith(
-        "Suites of 60 cases stopped though nothing became slower, of 1000000000"
-    )
+    lead = "Suites of 60 cases stopped though nothing became slower, of 1000000000"
+    assert next(simulated(H200, KINDS_HERE, 10**9)).lead.startswith(lead)

@@ -57,10 +57,8 @@ def speed(loss_before=0.7, loss_after=0.5, seconds=(1.0, 1.1, 0.9), fp32=(4.0, 4
     return Speed(**shared() | fields | changes)
 
 
-def gpu(*limits):
-    return GpuState(
-        at_seconds=(0.0,), sm_mhz=(1980,), watts=(500.0,), celsius=(50,), joules=(), limits=limits, other_processes=0
-    )
+def gpu(*limits, mhz=(1980,)):
+    return GpuState(at_seconds=(0.0,), sm_mhz=mhz, watts=(500.0,), celsius=(50,), joules=(), limits=limits, other_processes=0)
 
 
 def parity(ours=(1.0, 1.1, 0.9), theirs=(4.0, 4.4, 3.6), at_least=1.5, **changes):
@@ -165,9 +163,9 @@ def work(counts=None, **changes):
 
 
 def step(milliseconds, precision="fp16-amp", workload="bert-imdb", **changes):
-    """A graph's blocks on a GPU."""
+    """A graph's blocks on a GPU whose clock stands still."""
     blocks = Blocks(steps=1, seconds=(milliseconds / 1e3,) * 3)
-    made = speed(blocks=blocks, references={}, device="cuda", **changes)
+    made = speed(**{"blocks": blocks, "references": {}, "device": "cuda", "gpu": gpu()} | changes)
     names = {"precision": precision, "workload": workload, "execution": "graph"}
     return made.model_copy(update={"case": made.case.model_copy(update=names)})
 
@@ -175,7 +173,7 @@ def step(milliseconds, precision="fp16-amp", workload="bert-imdb", **changes):
 def run(*records, **changes):
     hardware = Hardware(
         device="cuda",
-        name="A",
+        name="NVIDIA H200",
         count=1,
         memory_bytes=1,
         power_limit_watts=1,

@@ -3,7 +3,7 @@
 import pytest
 from made import drift, numerics, quality, run, speed, step
 
-from mpcore.gate import Judge, Policy, judge_run
+from mpcore.gate import SHIPPED, Judge, Policy, judge_run
 from mpcore.records import ALL_CASES, FailedTest, Requirements, Run
 
 ERRORS = Requirements(loss_error=0.01, gradient_error=0.1, update_error=0.2, low_precision_share=(0.5, 1.0))
@@ -179,7 +179,7 @@ def test_what_failed_for_another_reason_stays(other):
 
 
 def test_a_strict_failure_goes_where_nothing_is_open():
-    before = made(step(10.2), strict=True)
+    before = made(step(10.15), strict=True)
     assert [test.strict for test in before.failed] == [True]
     assert judge_run(before, ACCEPTED, DEFAULT) == before
     assert judge_run(before, ACCEPTED, loose(step_time=20)).failed == ()
@@ -197,3 +197,17 @@ def test_all_cases_fail_and_pass_like_a_test():
     assert {(test.test, test.name) for test in tight.failed} == {(ALL_CASES, "")} | {
         (r.record.name, r.record.name) for r in slow.results
     }
+
+
+def test_a_kind_of_gpu_is_known_or_calibrated():
+    other = [on("A new GPU", baseline) for baseline in ACCEPTED]
+    assert statuses(Judge(other, DEFAULT).judge(step(10.5)))["step time"] == "undecided"
+    found = SHIPPED["nvidia-h200"].model_copy(update={"hardware": "a-new-gpu"})
+    assert statuses(Judge(other, DEFAULT, found).judge(step(10.5)))["step time"] == "worse"
+    wide = found.model_copy(update={"steady_log_sd": 0.05})
+    assert statuses(Judge(ACCEPTED, DEFAULT, wide).judge(step(10.5)))["step time"] == "undecided"
+
+
+def on(name, of):
+    hardware = of.machine.hardware.model_copy(update={"name": name})
+    return of.model_copy(update={"machine": of.machine.model_copy(update={"hardware": hardware})})

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from mpcore.execution.graph import CaptureError
-from mpcore.gate import BaselineMatch, regressions
+from mpcore.gate import SHIPPED, BaselineMatch, regressions
 from mpcore.gate.margins import Margins
 from mpcore.measure import Bench
 from mpcore.precision.autocast import Autocast, FP16Autocast
@@ -16,6 +16,7 @@ from mpcore.precision.native import TF32
 from mpcore.records import Case
 from mpcore.workloads.bert_imdb import BertImdb
 
+CALIBRATION = SHIPPED["nvidia-h200"]
 cuda = pytest.mark.cuda
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 DEVICES = [
@@ -49,7 +50,7 @@ class Accepted:
         """Sentences by metric. To be called once the fault is planted, and `before` was called without."""
         accepted = self._found[kind, precision]
         match = BaselineMatch(self.measured(kind, precision), dict(enumerate([accepted] * 3)))
-        return {r.metric: r.sentence for r in regressions(match, Margins(points=1.0)) if not r.passed}
+        return {r.metric: r.sentence for r in regressions(match, Margins(points=1.0), CALIBRATION) if not r.passed}
 
 
 @pytest.fixture(scope="module")

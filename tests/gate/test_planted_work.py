@@ -318,7 +318,7 @@ class Counted:
     def told(self, fault):
         """Sentences by metric. To be called once the fault is planted, and `before` was called without."""
         match = BaselineMatch(self.work(fault), {0: self.before(fault)})
-        return {r.metric: r.sentence for r in regressions(match, Margins()) if r.status in ("worse", "changed")}
+        return {r.metric: r.sentence for r in regressions(match, Margins(), None) if r.status in ("worse", "changed")}
 
 
 @pytest.fixture(scope="module")

@@ -279,7 +279,7 @@ def accepted(*records, reset=()):
 
 
 def against(record, *runs):
-    return {r.metric: r for r in regressions(match_baselines(record, [accepted(old) for old in runs]), Margins())}
+    return {r.metric: r for r in regressions(match_baselines(record, [accepted(old) for old in runs]), Margins(), None)}
 
 
 def test_the_last_accepted_run_is_what_is_compared_with():

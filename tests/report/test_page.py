@@ -130,7 +130,7 @@ def test_history_shows_where_the_next_run_is_expected(graphs):
     assert view.columns["run"] == ["1.json", "2.json", "3.json"]
     assert view.columns["accepted"] == ["yes", "yes", "no"]
     [speed] = [r.record for r in graphs.results if r.record.kind == "speed" and r.record.case.precision == "fp16-amp"]
-    band = expected_seconds([speed, speed])
+    band = expected_seconds([speed, speed], None)
     assert view.columns["expected from"] == pytest.approx([1e3 * band.low] * 3, rel=1e-5)
     assert view.columns["expected to"] == pytest.approx([1e3 * band.high] * 3, rel=1e-5)
     assert math.log(band.high / band.centre) == pytest.approx(-math.log(band.low / band.centre))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mpcore.gate import expected_seconds, match_baselines
+from mpcore.gate import SHIPPED, expected_seconds, match_baselines
 from mpcore.records import Quality, Run, Speed
 from mpcore.report.page.newest import Terms, distinguished, terms_of
 from mpcore.report.page.views import Panel, View, columns
@@ -39,7 +39,8 @@ def _labelled(cases: Mapping[tuple[str, str], Series]) -> Iterator[tuple[str, li
 
 def _time(where: str, found: Sequence[tuple[Run, Speed]]) -> View:
     accepted = match_baselines(found[-1][1], [run for run, _ in found if run.accepted]).accepted.values()
-    band = expected_seconds([old for old in accepted if isinstance(old, Speed)]) if accepted else None
+    calibration = SHIPPED.get(found[-1][0].machine.hardware.key)
+    band = expected_seconds([old for old in accepted if isinstance(old, Speed)], calibration) if accepted else None
     rows = [{**_of(run), "step ms": 1e3 * speed.blocks.step_seconds} for run, speed in found]
     names = ["measured", "run", "commit", "accepted", "step ms"]
     if band:

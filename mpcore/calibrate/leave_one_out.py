@@ -1,0 +1,104 @@
+"""What the gate says of real runs of one code, each judged against others: and what it would, if their clocks wandered."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from mpcore.calibrate.runs import Fit, fit_runs, graphs
+from mpcore.gate.common_change import common_change
+from mpcore.gate.margins import Margins
+from mpcore.gate.matching import BaselineMatch
+from mpcore.gate.regressions import regressions
+from mpcore.records import Blocks, Calibration, RegressionStatus, Run, Speed
+from mpcore.report.document import Section, Table
+
+STATUSES: tuple[RegressionStatus, ...] = ("same", "undecided", "worse", "better")
+WANDER = (0.0, 0.01, 0.02, 0.03)
+"""Shares by which the clock of a machine start is off at most, to either side."""
+WANDERINGS = 5
+"""Draws of each."""
+
+
+def leave_one_out(
+    runs: Sequence[Run], calibration: Calibration, accepted: int, left_out: Sequence[str] = ()
+) -> tuple[Counter[str], Counter[str]]:
+    """The statuses of step times, and of all cases together, of each run against every choice of so many of the others.
+
+    left_out: cases that are another code in one of them.
+    """
+    cases = [speeds for name, speeds in graphs(runs).items() if name not in left_out]
+    times: Counter[str] = Counter()
+    together: Counter[str] = Counter()
+    for new in range(len(runs)):
+        others = [number for number in range(len(runs)) if number != new]
+        for chosen in itertools.combinations(others, accepted):
+            matches = [BaselineMatch(of[new], {number: of[number] for number in chosen}) for of in cases]
+            found = [r for match in matches for r in regressions(match, Margins(), calibration)]
+            times.update(r.status for r in found if r.metric == "step time")
+            common = common_change(matches, Margins(), calibration)
+            together.update([common.status] if common else [])
+    return times, together
+
+
+def wandered(runs: Sequence[Run], most: float, seed: int = 0) -> list[Run]:
+    """The same runs, as if the clock of each machine start had been off by up to `most`, and all times with it."""
+    rng = np.random.default_rng(seed)
+    return [_at_clock(run, math.exp(rng.uniform(-most, most))) for run in runs]
+
+
+def left_out_section(runs: Sequence[Run]) -> Section:
+    """Leave one out over these runs, calibrated by themselves, with clocks as they were and wandering."""
+    rows = []
+    for most in WANDER:
+        draws = [wandered(runs, most, seed) for seed in range(WANDERINGS if most else 1)]
+        fits = [fit_runs(off) for off in draws]
+        for accepted in range(len(runs) - 1, 0, -1):
+            found = [leave_one_out(off, fit.calibration, accepted, fit.left_out) for off, fit in zip(draws, fits, strict=True)]
+            counts: list[Counter[str]] = [sum(of, Counter()) for of in zip(*found, strict=True)]
+            rows.append([f"{100 * most:g} %", str(accepted), *itertools.chain.from_iterable(map(_counted, counts))])
+    headings = [
+        "clock off by",
+        "accepted",
+        *STATUSES,
+        "undecided, share",
+        *(f"all cases: {status}" for status in STATUSES),
+        "share",
+    ]
+    return Section(lead="Each run judged against others of the same code:", tables=[Table(headings, rows, "r" * len(headings))])
+
+
+def fit_section(fit: Fit) -> Section:
+    """What was found."""
+    found = fit.calibration
+    figures = {"steady clock": found.steady_log_sd, "power limit": found.power_cap_log_sd, "all cases": found.shared_log_sd}
+    rows = [[what, f"{100 * sd:.2g} %", str(number)] for (what, sd), number in zip(figures.items(), _numbers(fit), strict=True)]
+    lead = f"{found.hardware}: {found.runs} runs on {found.gpus} GPUs differ by so much (standard deviation):"
+    told = [f"not the same code, and left out: {', '.join(fit.left_out)}"] if fit.left_out else []
+    return Section(lead=lead, tables=[Table(["what", "assumed", "cases"], rows)], sentences=told)
+
+
+def _numbers(fit: Fit) -> tuple[int, int, int]:
+    steady, capped = len(fit.noise.steady), len(fit.noise.capped)
+    return steady, capped, steady + capped
+
+
+def _counted(statuses: Counter[str]) -> list[str]:
+    share = 100 * statuses["undecided"] / max(1, statuses.total())
+    return [*(str(statuses[status]) for status in STATUSES), f"{share:.1f} %"]
+
+
+def _at_clock(run: Run, clock: float) -> Run:
+    results = tuple(
+        result.model_copy(update={"record": _slowed(result.record, clock)}) if isinstance(result.record, Speed) else result
+        for result in run.results
+    )
+    return run.model_copy(update={"results": results})
+
+
+def _slowed(speed: Speed, clock: float) -> Speed:
+    blocks = Blocks(steps=speed.blocks.steps, seconds=tuple(s / clock for s in speed.blocks.seconds))
+    gpu = speed.gpu and speed.gpu.model_copy(update={"sm_mhz": tuple(round(mhz * clock) for mhz in speed.gpu.sm_mhz)})
+    return speed.model_copy(update={"blocks": blocks, "gpu": gpu})

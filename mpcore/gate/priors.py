@@ -1,0 +1,69 @@
+"""How far runs differ by themselves, before any of a case is seen: by the kind of GPU, and by what paces the step."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from mpcore.gate.limits import (
+    CLOCK_STEP_MHZ,
+    CPU_PRIOR_LOG_SD,
+    POWER_CAP_PRIOR_LOG_SD,
+    SHARED_PRIOR_LOG_SD,
+    STEADY_PRIOR_LOG_SD,
+    UNSTEADY_PRIOR_LOG_SD,
+)
+from mpcore.records import Calibration, Speed
+
+Pace = Literal["steady", "power cap", "unsteady"]
+"""What paces a step: a clock that stands still, the power limit, or a clock that moves for another reason or is not known."""
+POWER_CAP = "power cap"
+"""As `GpuState.limits` names it."""
+
+
+def _shipped(hardware: str) -> Calibration:
+    return Calibration(
+        hardware=hardware,
+        runs=4,
+        gpus=4,
+        steady_log_sd=STEADY_PRIOR_LOG_SD,
+        power_cap_log_sd=POWER_CAP_PRIOR_LOG_SD,
+        unsteady_log_sd=UNSTEADY_PRIOR_LOG_SD,
+        shared_log_sd=SHARED_PRIOR_LOG_SD,
+    )
+
+
+SHIPPED = {hardware: _shipped(hardware) for hardware in ("nvidia-h100-80gb-hbm3", "nvidia-h200")}
+"""Of four GPUs each."""
+
+
+def pace(accepted: Sequence[Speed]) -> Pace:
+    """As accepted runs of a case tell, and never the new one: what has come to its power limit is slower for a reason."""
+    states = [speed.gpu for speed in accepted]
+    clocks = [mhz for state in states if state is not None for mhz in state.sm_mhz]
+    limits = [state.limits for state in states if state is not None and state.limits is not None]
+    if len(limits) < len(states) or not clocks:
+        return "unsteady"
+    if any(POWER_CAP in found for found in limits):
+        return "power cap"
+    return "steady" if max(clocks) - min(clocks) <= CLOCK_STEP_MHZ else "unsteady"
+
+
+def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None) -> float:
+    """The standard deviation between runs of a case, of logarithms. calibration: None for a kind of GPU that has none."""
+    if accepted[-1].device == "cpu":
+        return CPU_PRIOR_LOG_SD
+    if calibration is None:
+        return UNSTEADY_PRIOR_LOG_SD
+    match pace(accepted):
+        case "steady":
+            return calibration.steady_log_sd
+        case "power cap":
+            return calibration.power_cap_log_sd
+    return calibration.unsteady_log_sd
+
+
+def shared_prior_log_sd(of_cases: Sequence[float], calibration: Calibration | None) -> float:
+    """That of the median over cases: what they share, and what their own deviations leave in a median of so many."""
+    shared = UNSTEADY_PRIOR_LOG_SD if calibration is None else calibration.shared_log_sd
+    own = math.pi / 2 * sum(sd**2 for sd in of_cases) / len(of_cases) ** 2
+    return math.sqrt(shared**2 + own)

@@ -1,0 +1,163 @@
+"""How far accepted runs of one code differ."""
+
+import json
+import math
+
+import pytest
+from synthetic import run_of
+
+from mpcore.__main__ import main
+from mpcore.calibrate.leave_one_out import leave_one_out, wandered
+from mpcore.calibrate.runs import fit_runs
+from mpcore.gate.limits import UNSTEADY_PRIOR_LOG_SD
+from mpcore.records import Accepted, Calibration, Hardware
+from mpcore.store import RunError, accepted, calibration
+
+CASES = 30
+
+
+def runs(rng, count=4, deviation=0.002, capped=0, gpus=None):
+    """Runs of one code: the first cases at the power limit."""
+    logs = deviation * rng.standard_normal((count, CASES))
+    return [
+        run_of(
+            {f"w{i}": 0.01 * math.exp(log) for i, log in enumerate(of)},
+            day=day + 1,
+            uuid=f"gpu-{day % (gpus or count)}",
+            capped={f"w{i}" for i in range(capped)},
+        )
+        for day, of in enumerate(logs)
+    ]
+
+
+def test_the_deviation_between_runs_is_found(rng):
+    found = fit_runs(runs(rng, count=8, deviation=0.003, capped=10))
+    assert found.calibration.steady_log_sd == pytest.approx(0.003, abs=0.0006)
+    assert found.calibration.power_cap_log_sd == pytest.approx(0.003, abs=0.0006)
+    assert (len(found.noise.steady), len(found.noise.capped), found.noise.freedom) == (20, 10, 7)
+    assert (found.calibration.runs, found.calibration.gpus, found.left_out) == (8, 8, ())
+
+
+def test_what_all_cases_share_is_told_from_what_each_has(rng):
+    off = wandered(runs(rng, count=6, deviation=1e-4), 0.03)
+    assert fit_runs(off).calibration.shared_log_sd > 0.01
+
+
+def test_less_than_three_gpus_earn_nothing(rng):
+    few = fit_runs(runs(rng, gpus=2)).calibration
+    assert (few.gpus, few.steady_log_sd, few.power_cap_log_sd) == (2, UNSTEADY_PRIOR_LOG_SD, UNSTEADY_PRIOR_LOG_SD)
+
+
+def test_a_clock_that_wanders_earns_nothing(rng):
+    found = fit_runs(wandered(runs(rng), 0.03)).calibration
+    assert found.steady_log_sd >= UNSTEADY_PRIOR_LOG_SD
+
+
+def test_a_case_of_another_code_is_left_out(rng):
+    others = runs(rng)[:-1]
+    times = dict.fromkeys((f"w{i}" for i in range(CASES)), 0.01) | {"w3": 0.012}
+    found = fit_runs([*others, run_of(times, day=9, uuid="gpu-9")])
+    assert found.left_out == ("w3-fp16-amp-graph-full",)
+    assert found.calibration.steady_log_sd < 0.004
+
+
+def test_too_few_runs_are_one_sentence(rng):
+    with pytest.raises(RunError, match="nvidia-h200: 2 accepted runs: expected 3 at least of one code"):
+        fit_runs(runs(rng, count=2))
+
+
+def test_each_run_is_judged_against_every_choice_of_others(rng):
+    of = runs(rng, deviation=1e-4)
+    times, together = leave_one_out(of, fit_runs(of).calibration, 2)
+    assert times == {"same": 4 * 3 * CASES}
+    assert together == {"same": 4 * 3}
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Baselines."""
+    for number, run in enumerate(runs(rng), 1):
+        path = tmp_path / "nvidia-h200" / f"{number:04}_{number:08}.json"
+        path.parent.mkdir(exist_ok=True)
+        stored = run.model_copy(update={"accepted": Accepted(reason="a", datetime="2026-01-01")})
+        path.write_text(json.dumps({"benchmarks": [], "mpcore": stored.model_dump(mode="json")}))
+    return tmp_path
+
+
+def test_the_command_fits_judges_and_writes(folder, capsys):
+    assert main(["calibrate", "--baselines", str(folder), "--suites", "5", "--write"]) == 0
+    said = capsys.readouterr()
+    for part in ("nvidia-h200: 4 runs on 4 GPUs differ", "Each run judged against others", "of 5 simulated"):
+        assert part in said.out
+    hardware = accepted(folder, Hardware(**HARDWARE))[0].machine.hardware
+    assert calibration(folder, hardware).steady_log_sd == pytest.approx(0.002, abs=0.001)
+    assert f"written: {folder}/nvidia-h200/calibration.json" in said.err
+    assert main(["show", "--baselines", str(folder)]) == 0  # it is no run
+
+
+HARDWARE = {
+    "device": "cuda", "name": "NVIDIA H200", "count": 1, "memory_bytes": 1, "power_limit_watts": 1, "mig": None, "uuid": "u",
+    "capability": "9.0", "cpu": "c", "cores": 1,
+}  # fmt: skip
+
+
+def test_without_write_nothing_is_written(folder, capsys):
+    assert main(["calibrate", "--baselines", str(folder), "--suites", "5"]) == 0
+    assert not (folder / "nvidia-h200" / "calibration.json").exists()
+
+
+def test_a_kind_with_too_few_runs_is_said_and_the_others_are_fitted(folder, capsys):
+    few = folder / "a-few"
+    few.mkdir()
+    hardware = HARDWARE | {"name": "A few"}
+    content = json.loads((folder / "nvidia-h200" / "0001_00000001.json").read_text())
+    content["mpcore"]["machine"]["hardware"] = hardware
+    (few / "0001_a.json").write_text(json.dumps(content))
+    assert main(["calibrate", "--baselines", str(folder), "--suites", "5"]) == 4
+    said = capsys.readouterr()
+    assert "a-few: 1 accepted runs: expected 3" in said.err
+    assert "nvidia-h200: 4 runs" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--write"], "--write keeps what --baselines finds: expected both"),
+        (["--baselines", ".", "--traces", "a"], "--traces and --baselines: expected one of them"),
+    ],
+)
+def test_options_of_fitting_that_do_not_fit_are_refused(capsys, arguments, sentence):
+    assert main(["calibrate", *arguments]) == 2
+    assert capsys.readouterr().err == f"mpcore: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{}", "hardware: Field required"),
+        ("nothing", "Invalid JSON"),
+        (None, "expected the calibration of nvidia-h200, found that of other"),
+    ],
+)
+def test_a_calibration_that_cannot_be_used_is_one_sentence(folder, text, sentence):
+    made = Calibration(
+        hardware="other", runs=3, gpus=3, steady_log_sd=0.1, power_cap_log_sd=0.1, unsteady_log_sd=0.1, shared_log_sd=0.1
+    )
+    path = folder / "nvidia-h200" / "calibration.json"
+    path.write_text(made.model_dump_json() if text is None else text)
+    with pytest.raises(RunError, match=sentence) as caught:
+        calibration(folder, Hardware(**HARDWARE))
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_calibration_has_none(folder):
+    assert calibration(folder, Hardware(**HARDWARE)) is None
+
+
+def test_times_on_a_wandering_clock_move_with_it(rng):
+    on_time = runs(rng, count=3)
+    before, after = (of[0].results[0].record for of in (on_time, wandered(on_time, 0.03)))
+    ratio = after.blocks.seconds[0] / before.blocks.seconds[0]
+    assert ratio != 1
+    assert after.gpu.sm_mhz[0] == pytest.approx(before.gpu.sm_mhz[0] / ratio, abs=1)
