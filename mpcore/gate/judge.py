@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mpcore.gate.better_reference import better_reference
 from mpcore.gate.checks import checks
 from mpcore.gate.common_change import common_change
 from mpcore.gate.confirmation import confirmed
@@ -30,14 +31,14 @@ class Judge:
         why there is none."""
         caps = self.policy.caps(record.case.id)
         capped = record.model_copy(update={"requirements": caps.over(record.requirements)})
-        found = self._regressions(record)
+        match, found = match_baselines(record, self.baselines), self._regressions(record)
         if confirmation is not None:
             again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation)
             found = confirmed(found, again)
         return Result(
             record=record,
             confirmation=confirmation,
-            checks=tuple(checks(capped, before)),
+            checks=tuple(better_reference(checks(capped, before), match, found)),
             regressions=tuple(found),
         )
 

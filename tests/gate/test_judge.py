@@ -4,7 +4,7 @@ import pytest
 from made import drift, numerics, quality, run, speed, step
 
 from mpcore.gate import SHIPPED, Judge, Policy, judge_run
-from mpcore.records import ALL_CASES, FailedTest, Requirements, Run
+from mpcore.records import ALL_CASES, Blocks, FailedTest, Reference, Requirements, Run
 
 ERRORS = Requirements(loss_error=0.01, gradient_error=0.1, update_error=0.2, low_precision_share=(0.5, 1.0))
 ACCEPTED = [run(step(ms), numerics(), datetime=f"2026-01-0{day}") for day, ms in enumerate((10.0, 10.02, 9.98), 1)]
@@ -211,3 +211,54 @@ def test_a_kind_of_gpu_is_known_or_calibrated():
 def on(name, of):
     hardware = of.machine.hardware.model_copy(update={"name": name})
     return of.model_copy(update={"machine": of.machine.model_copy(update={"hardware": hardware})})
+
+
+# A reference that got better
+
+
+def beside(ms, fp32):
+    """A graph's step, and what FP32's took."""
+    blocks = Blocks(steps=1, seconds=(fp32 / 1e3,) * 3)
+    return step(ms, references={"fp32": Reference(blocks=blocks, rounds=None)}, requirements=Requirements(must_beat=("fp32",)))
+
+
+@pytest.mark.parametrize(
+    ("ms", "fp32", "status"),
+    [
+        (10.0, 9.5, "expected_failure"),
+        (10.0, 20.0, "passed"),
+        (10.5, 9.5, "failed"),  # it is slower itself
+        (10.0, 10.0, "expected_failure"),
+    ],
+)
+def test_a_reference_that_became_faster_fails_no_mode(ms, fp32, status):
+    accepted = [run(beside(10.0, 20.0), datetime=f"2026-01-0{day}") for day in (1, 2, 3)]
+    result = Judge(accepted, DEFAULT).judge(beside(ms, fp32))
+    (check,) = (check for check in result.checks if check.metric == "speed-up over fp32")
+    assert check.status == status
+    assert ("fp32 takes 52.5 % less than in the oldest accepted run" in check.sentence) == (
+        (status, fp32) == ("expected_failure", 9.5)
+    )
+
+
+def test_a_mode_that_never_was_faster_is_not_excused():
+    accepted = [run(beside(10.0, 9.8), datetime=f"2026-01-0{day}") for day in (1, 2, 3)]
+    assert statuses(Judge(accepted, DEFAULT).judge(beside(10.0, 9.5)))["speed-up over fp32"] == "failed"
+    assert statuses(Judge([], DEFAULT).judge(beside(10.0, 9.5)))["speed-up over fp32"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("fp32", "own", "status"),
+    [(0.95, 0.90, "expected_failure"), (0.95, 0.80, "failed"), (0.905, 0.90, "passed")],
+)
+def test_a_reference_that_became_more_accurate_fails_no_mode(fp32, own, status):
+    required = Requirements(tolerance_points=2.0)
+
+    def trained(own, fp32):
+        return quality(
+            "fp16-amp", own, own + 0.001, own - 0.001, fp32=[fp32, fp32 + 0.001, fp32 - 0.001], requirements=required
+        )
+
+    result = Judge([run(trained(0.90, 0.905))], DEFAULT).judge(trained(own, fp32))
+    assert result.checks[0].status == status
+    assert ("fp32 gained 4.50 since the oldest accepted run" in result.checks[0].sentence) == (status == "expected_failure")
