@@ -93,6 +93,8 @@ SCALER = torch.amp.GradScaler("cpu")
 APIS = {
     "_C": lambda: torch._C,
     "_dynamo": dynamo,
+    "_call_impl": lambda: nn.Linear(1, 1)._call_impl,
+    "_compiled_call_impl": lambda: nn.Linear(1, 1)._compiled_call_impl is None,
     "_demangle": lambda: torch._C._demangle("_Z1fv") == "f()",
     "_autograd": lambda: torch._C._autograd,
     "_get_sequence_nr": lambda: torch._C._autograd._get_sequence_nr,

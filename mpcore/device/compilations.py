@@ -27,13 +27,10 @@ class Compilations:
     One at a time: what torch knows of earlier ones is forgotten.
     """
 
-    seen: Compilation | None = None
-    """What was compiled within it. None where nothing was."""
-
-    @property
-    def reasons(self) -> Sequence[str]:
-        """Why anything was compiled within it."""
-        return () if self.seen is None else self.seen.recompilations or ["code that had not been called before"]
+    seen = Compilation(seconds=0.0, warm=False, graphs=0)
+    """What was compiled within it."""
+    reasons: Sequence[str] = ()
+    """Why anything was."""
 
     def __enter__(self) -> "Compilations":
         dynamo.set_compilation_metrics_limit(MOST_FRAMES)
@@ -54,6 +51,7 @@ class Compilations:
             graph_breaks=tuple(_first_line(r.reason) + source_line(r.user_stack) for r in dynamo.graph_break_reasons),
             recompilations=tuple(_recompilation(frame) for frame in frames if frame.recompile_reason),
         )
+        self.reasons = self.seen.recompilations or ["code that had not been called before"]
 
 
 def _counters() -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """`inductor`: the model through torch.compile, as most people call it."""
 
+import functools
 import importlib.util
 import shutil
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.regions import blocks_once
 
-VERSIONS = 64
+VERSIONS = 32
 """Of one function, such as the forward of a block, that may be compiled. By default torch runs what would be the ninth as it
 is, and says so in a warning; beyond these it is an error."""
 
@@ -56,7 +57,7 @@ class Inductor(Eager):
         dynamo.recompile_limit = max(dynamo.recompile_limit, VERSIONS)
         dynamo.fail_on_recompile_limit_hit = True
         for region in blocks_once(model) if cls.regional else [model]:
-            region.compile(dynamic=False, mode=cls.mode)
+            _compile(region, dynamic=False, mode=cls.mode)
 
     def __call__(self, batch: Any) -> Tensor:
         return self._compiled_first(batch)
@@ -66,3 +67,17 @@ class Inductor(Eager):
         self._first = self._first or shapes
         with torch.compiler.set_stance("default" if shapes == self._first else "force_eager"):
             return self.function(batch)
+
+
+def _compile(module: nn.Module, **options: Any) -> None:
+    """From now on a call of `module` runs compiled code. Its own `compile` does nothing for a class of torch's, such as
+    Sequential: dynamo passes over code of torch's unless other code calls it."""
+    if type(module).forward.__module__.startswith("torch.nn."):
+        compiled = torch.compile(_call, **options)
+        module._compiled_call_impl = functools.partial(compiled, module)  # private API
+    else:
+        module.compile(**options)
+
+
+def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    return module._call_impl(*args, **kwargs)  # private API

@@ -107,12 +107,14 @@ def _state(record: Speed | Parity | Race, dropped: int, kept: int, reasons: str 
 
 
 def _compiled_before(speed: Speed, compilation: Compilation) -> Check:
-    """What is compiled while a step is timed is part of its time."""
-    late, found = compilation.while_timed, compilation.seconds
-    sentence = f"{speed.case.precision} was compiled in {found:.1f} s, {compilation.warmth}, before it was timed"
+    """Something must have been compiled, and nothing while the step was timed, for that is part of its time."""
+    late, mode = compilation.while_timed, speed.case.precision
+    sentence = f"{mode} was compiled in {compilation.seconds:.1f} s, {compilation.warmth}, before it was timed"
+    if not compilation.graphs:
+        sentence = f"nothing of {mode} was compiled: expected a model that torch.compile makes a graph of"
     if late:
         sentence += f", and again while it was timed, which makes its time false: {'; '.join(dict.fromkeys(late))}"
-    return _check(speed, "compilation", _passed(not late), float(len(late)), 0.0, sentence)
+    return _check(speed, "compilation", _passed(compilation.graphs > 0 and not late), float(len(late)), 0.0, sentence)
 
 
 def _faster(speed: Speed, mode: str) -> Check:

@@ -1,13 +1,22 @@
 """Steps whose model is compiled."""
 
+import gc
+from weakref import WeakSet
+
 import pytest
 import torch
+from torch import nn
 
-from mpcore.execution import Compile, Inductor
+from mpcore.device.compilations import Compilations
+from mpcore.execution import Compile, Inductor, inductor
+from mpcore.execution.regions import blocks_once
 from mpcore.precision.native import FP32
+from mpcore.records import Compiled
 from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import fit
 from mpcore.training.step import TrainStep
+
+needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
 
 
 @pytest.mark.parametrize("execution", [Compile, Inductor])
@@ -16,16 +25,15 @@ def test_compiling_needs_a_compiler(execution, cpu, monkeypatch):
     assert execution.unsupported(cpu) == f"{execution.name} needs a C++ compiler, and none is on the path"
 
 
-@pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
+@needs_compiler
 @pytest.mark.parametrize("execution", ["compile", "inductor"])
-def test_a_compiled_step_trains_as_an_eager_one_does_and_loses_no_sample(execution, dots, cpu):
-    split = dots.split("train", cpu)
+def test_a_compiled_step_trains_as_an_eager_one_does_and_loses_no_sample(execution, dots, cpu, monkeypatch):
+    split, loss, seen = dots.split("train", cpu), dots.loss, []
     eager, compiled = (TrainStep(dots, FP32(), cpu, execution=name, dropout=False) for name in ("eager", execution))
-    seen = []
-    compiled.model.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    monkeypatch.setattr(dots, "loss", lambda model, batch: seen.append(len(batch["x"])) or loss(model, batch))
     losses = [fit(step, split).losses for step in (compiled, eager)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    assert sum(seen) == 3 * 1000
+    assert sum(seen) == 2 * 3 * 1000
     assert not compiled.captured
     assert evaluate(compiled, dots.split("test", cpu)).metrics["accuracy"] > 0.9
 
@@ -43,3 +51,110 @@ def test_a_step_with_graphs_of_torch_trains_as_an_eager_one_does(accumulate, dot
     losses = [[step(batch).item() for batch in batches] for step in (reduced, eager)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert not reduced.captured
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_alive(monkeypatch):
+    """Whatever other tests hold."""
+    monkeypatch.setattr(inductor, "_alive", WeakSet())
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + self.linear(x).relu()
+
+
+class Stack(nn.Module):
+    """Four equal blocks, and what is around them."""
+
+    def __init__(self, width=4, blocks=nn.ModuleList):
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        many = [Block(width) for _ in range(4)]
+        self.blocks = blocks(many) if blocks is nn.ModuleList else blocks(*many)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU())
+
+    def forward(self, x):
+        x = self.first(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+class TestRegions:
+    @pytest.mark.parametrize("blocks", [nn.ModuleList, nn.Sequential])
+    def test_blocks_that_repeat_and_what_is_around_them(self, blocks):
+        model = Stack(blocks=blocks)
+        assert blocks_once(model) == [*model.blocks, model.head]
+
+    def test_what_does_not_repeat_is_one(self):
+        model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.ReLU())
+        assert blocks_once(model) == [model]
+
+    def test_nobody_calls_a_list(self):
+        model = Stack()
+        model.others = nn.ModuleList([nn.Sequential(nn.ReLU()), Stack()])
+        assert model.others not in blocks_once(model)
+        assert model.others[0] in blocks_once(model)
+
+    @needs_compiler
+    def test_their_code_is_compiled_once(self, monkeypatch):
+        monkeypatch.setattr(Inductor, "regional", True)
+        model, x = Stack(), torch.ones(2, 4)
+        expected = model(x)
+        Inductor.prepare(model)
+        with Compilations() as compilations:
+            found = model(x)
+        assert compilations.seen.graphs == 2
+        assert compilations.seen.recompilations == ()
+        torch.testing.assert_close(found, expected)
+
+
+@needs_compiler
+def test_what_is_compiled_stays_while_its_model_lives():
+    model, other, x = Stack(), Stack(8), torch.ones(2, 4)
+    for each, batch in ((model, x), (other, torch.ones(2, 8))):
+        Inductor.prepare(each)
+        each(batch)
+    with Compilations() as compilations:
+        model(x)
+    assert (compilations.seen.graphs, list(compilations.reasons)) == (0, [])
+
+
+@needs_compiler
+def test_what_is_counted_does_not_hang_on_what_was_compiled_before():
+    found = []
+    for width in (4, 8, 4):
+        gc.collect()
+        model = Stack(width)
+        Inductor.prepare(model)
+        with Compilations() as compilations:
+            model(torch.ones(2, width))
+        found.append(compilations.seen.counts)
+        del model
+    assert found == [Compiled(graphs=1)] * 3
+
+
+@needs_compiler
+def test_a_model_of_a_class_of_torch_is_compiled_too():
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU()), torch.ones(2, 4)
+    expected = model(x)
+    Inductor.prepare(model)
+    with Compilations() as compilations:
+        torch.testing.assert_close(model(x), expected)
+    assert compilations.seen.counts == Compiled(graphs=1)
+
+
+@needs_compiler
+def test_blocks_of_a_class_of_torch_are_compiled_once(monkeypatch):
+    monkeypatch.setattr(Inductor, "regional", True)
+    layers = [nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3)]
+    model, x = nn.Sequential(*layers), torch.ones(2, 4, requires_grad=True)
+    Inductor.prepare(model)
+    with Compilations() as compilations:
+        model(x)
+    assert compilations.seen.counts == Compiled(graphs=1)

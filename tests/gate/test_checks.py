@@ -571,3 +571,9 @@ def test_what_is_compiled_while_it_is_timed_makes_the_time_false(late, status, s
     check = by_metric(checks(speed(compilation=compilation)))["compilation"]
     assert (check.status, check.value) == (status, len(late))
     assert check.sentence.endswith(said)
+
+
+def test_that_nothing_was_compiled_is_no_pass():
+    check = by_metric(checks(speed(compilation=Compilation(seconds=0.0, warm=False, graphs=0))))["compilation"]
+    assert check.status == "failed"
+    assert "nothing of fp16-amp was compiled: expected a model" in check.sentence
