@@ -61,7 +61,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     gpu = setup.sampler.summary()
     remark = step.remark
     pool_bytes, profile = step.pool_bytes, profiled(partial(step, batches[0]), device)
-    work = work_of(setup, step, counted, compiled, profile if device.type == "cuda" else None)
+    work = work_of(setup, step, counted, profile if device.type == "cuda" else None, compiled)
     for name, alone in references.items():
         if alone is not None:
             found[name] = _apart(setup, own, name, alone)

@@ -41,7 +41,7 @@ def measure_work(setup: TimingSetup) -> Work:
             for _ in range(WARM_UP + 1):  # a graph has been captured then
                 step(batch)
     profile = profiled(partial(step, batch), setup.device) if on_gpu and not step.graph_contents else None
-    return work_of(setup, step, found, compilations.seen if setup.compiles else None, profile)
+    return work_of(setup, step, found, profile, compilations.seen if setup.compiles else None)
 
 
 def dispatched(step: Step, batch: Any) -> Dispatch:
@@ -66,9 +66,9 @@ def check_format(setup: Setup, found: Dispatch) -> None:
         raise WorkloadError(f"{made}: expected some in {short(mode.dtype)}, or a precision of another name")
 
 
-def work_of(setup: Setup, step: Step, found: Dispatch, compilation: Compilation | None, profile: Profile | None) -> Work:
-    """compilation: of its model, where that is compiled. profile: of a step on a GPU, as its execution runs it, for where no
-    graph can be read."""
+def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None, compilation: Compilation | None = None) -> Work:
+    """profile: of a step on a GPU, as its execution runs it, for where no graph can be read. compilation: of its model, where
+    that is compiled."""
     contents, known = step.graph_contents, "weights" in step.capabilities
     states = [list(optimiser.state.values()) for optimiser in step.optimisers]
     return Work(

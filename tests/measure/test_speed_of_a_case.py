@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mpcore.device.nvml import NvmlSampler
+from mpcore.execution import Compile
 from mpcore.execution.graph import CaptureError
 from mpcore.gate.checks import checks
 from mpcore.measure import Bench, timing
@@ -18,6 +19,7 @@ from mpcore.measure.learning import learning_losses
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.speed import measure_speed
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
+from mpcore.measure.work import measure_work
 from mpcore.precision import precisions
 from mpcore.precision.native import FP32
 from mpcore.records import Blocks, Case, Reference, Requirements
@@ -71,6 +73,30 @@ def test_an_eager_case_takes_turns_with_its_references(setup_of, cpu):
     assert speed.low_precision_flops_share == 1.0
     assert speed.profile.seconds > 0
     assert (speed.eager, speed.gpu, speed.pool_bytes, speed.peak_allocated_bytes, speed.ceiling_flops) == (None,) * 5
+
+
+@pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
+def test_to_compile_a_case_is_measured_and_its_counts_are_those_of_its_work(setup_of, cpu):
+    setup = setup_of(cpu, execution="compile")
+    speed, work = measure_speed(setup, {"fp32": None}, None)
+    assert speed.compilation.seconds > 0
+    assert (speed.compilation.graphs, speed.compilation.while_timed) == (1, ())
+    assert work.compiled == measure_work(setup).compiled == speed.compilation.counts
+    assert {check.metric: check.status for check in checks(speed)}["compilation"] == "passed"
+
+
+def test_what_is_compiled_while_it_is_timed_is_seen(setup_of, cpu, monkeypatch):
+    setup = setup_of(cpu)
+    late, block = torch.compile(lambda x: x + 1, backend="eager"), TimedStep.block
+
+    def compiling(timed, number, sampler):
+        late(torch.ones(number + 2))
+        return block(timed, number, sampler)
+
+    monkeypatch.setattr(TimedStep, "block", compiling)
+    timed = setup.timed(setup.build())
+    setup.time_alone(timed)
+    assert "size mismatch at index 0" in timed.compiled[0]
 
 
 def test_a_step_that_learns_only_while_python_launches_it_is_seen_not_to_learn(setup_of, cpu):
