@@ -3,7 +3,7 @@
 from mpcore.execution.compile import Compile
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
-from mpcore.execution.inductor import Inductor
+from mpcore.execution.inductor import Inductor, forget_dead
 from mpcore.execution.reduce_overhead import ReduceOverhead
 
-__all__ = ["CaptureError", "Compile", "Eager", "Graph", "Inductor", "ReduceOverhead", "executions"]
+__all__ = ["CaptureError", "Compile", "Eager", "Graph", "Inductor", "ReduceOverhead", "executions", "forget_dead"]

@@ -55,6 +55,11 @@ class Eager:
         """What the function returns of `batch`. A graph writes it to the same place at every call."""
         return self.function(batch)
 
+    def launch(self, batch: Any) -> Tensor:
+        """The same, but never as a graph of the whole function: Python launches its operations, or what they were compiled
+        to."""
+        return self.function(batch)
+
     @property
     def captured(self) -> bool:
         """Whether there is a graph, which the host only has to start."""

@@ -22,6 +22,13 @@ _alive: "WeakSet[nn.Module]" = WeakSet()
 """Models that were compiled and may be called again."""
 
 
+def forget_dead() -> None:
+    """Gives back what was compiled of models that are dead, torch's graphs included, unless another is alive. Whatever else was
+    compiled in this process is forgotten with it."""
+    if not _alive:
+        torch.compiler.reset()
+
+
 @executions.register
 class Inductor(Eager):
     """The model through torch.compile in its default mode, launched by Python as the optimiser is.
@@ -51,8 +58,7 @@ class Inductor(Eager):
 
     @classmethod
     def prepare(cls, model: nn.Module) -> None:
-        if not _alive:
-            torch.compiler.reset()  # or what is counted of a step would hang on those that were compiled before it
+        forget_dead()  # or what is counted of a step would hang on those that were compiled before it
         _alive.add(model)
         dynamo.recompile_limit = max(dynamo.recompile_limit, VERSIONS)
         dynamo.fail_on_recompile_limit_hit = True

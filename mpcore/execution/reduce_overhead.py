@@ -24,6 +24,14 @@ class ReduceOverhead(Inductor):
         return super().unsupported(device)
 
     def __call__(self, batch: Any) -> Tensor:
-        # All parts of a batch are one step: the gradients of the first live until the last is added.
-        torch.compiler.cudagraph_mark_step_begin()
+        _mark()
         return super().__call__(batch)
+
+    def launch(self, batch: Any) -> Tensor:
+        _mark()
+        return super().launch(batch)
+
+
+def _mark() -> None:
+    """All parts of a batch are one step of torch's, for the gradients of the first live until the last is added."""
+    torch.compiler.cudagraph_mark_step_begin()

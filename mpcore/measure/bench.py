@@ -22,7 +22,7 @@ from mpcore.measure.emulation import EMULATED, slowdown_of
 from mpcore.measure.entrants import entrants
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.injected_delay import DelayedStep, wait_of
-from mpcore.measure.memory import free_memory
+from mpcore.measure.memory import free_everything, free_memory
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.parity import training_parity
 from mpcore.measure.race import measure_race, same_mode
@@ -161,7 +161,7 @@ class Bench:
     def time(self, case: Case, *, profile: bool = False, slowdown: float = 1.0) -> Timing:
         """The time of a step and nothing else, as soon as it can be had: nothing is learnt, counted or compared with. slowdown:
         how many times longer a step is made to take."""
-        free_memory()
+        free_everything()
         setup = self.timing_setup(case)
         step = setup.build()
         own = setup.timed(step)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from mpcore.device.machine import synchronise
+from mpcore.execution import forget_dead
 from mpcore.training.base import Step
 
 
@@ -15,6 +16,12 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def free_everything() -> None:
+    """The same before a case, when no step is alive: with what was compiled of those that were."""
+    free_memory()
+    forget_dead()
 
 
 def occupied_memory(device: torch.device) -> tuple[int, int]:

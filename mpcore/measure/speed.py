@@ -18,7 +18,7 @@ import torch
 from mpcore.device.compilations import Compilations
 from mpcore.device.profiler import profiled
 from mpcore.measure.learning import EDGE, learning_losses
-from mpcore.measure.memory import free_memory, occupied_memory, peak_memory
+from mpcore.measure.memory import free_everything, free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import check_format, dispatched, work_of
@@ -40,7 +40,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     references: by mode how it was measured alone, None where it is to take turns with the case. ceiling: FLOP/s of the mode's
     format.
     """
-    free_memory()
+    free_everything()
     device = setup.device
     occupied = occupied_memory(device)
     step = setup.build()

@@ -17,7 +17,7 @@ from mpcore.device.profiler import profiled
 from mpcore.device.storage import bytes_of
 from mpcore.execution.graph import WARM_UP
 from mpcore.kernels.names import short as short_kernel
-from mpcore.measure.memory import free_memory
+from mpcore.measure.memory import free_everything
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.precision import precisions
 from mpcore.records import Compilation, Profile, Work
@@ -29,7 +29,7 @@ from mpcore.workloads import OwnStep, WorkloadError
 
 def measure_work(setup: TimingSetup) -> Work:
     """Of a case whose speed is not measured."""
-    free_memory()
+    free_everything()
     step = setup.build()
     batch = setup.batches_of(step)[0]
     step.set_rate(0.0)

@@ -138,7 +138,7 @@ class TrainStep(WorkloadStep):
 
     def launch(self, batch: Batch) -> Tensor:
         with self.settings():
-            return self._step(batch)
+            return self._execute.launch(batch)
 
     def predict(self, batch: Batch) -> Tensor:
         with self.settings():
