@@ -1,5 +1,7 @@
 """`vit-l-cifar10` and `resnet50`."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from datasets import Dataset, Features, Image, Value
@@ -12,7 +14,7 @@ from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import fit
 from mpcore.training.step import TrainStep
 from mpcore.workloads.checked import dummy_score
-from mpcore.workloads.resnet50 import ResNet50
+from mpcore.workloads.resnet50 import DEVIATION, MEAN, ResNet50
 from mpcore.workloads.vit_l_cifar10 import VitLCifar10
 
 CPU = torch.device("cpu")
@@ -58,6 +60,18 @@ def test_blocks_of_a_new_resnet_are_the_identity():
     last = [p for name, p in ResNet50("tiny").build_model().named_parameters() if name.endswith("layer.2.normalization.weight")]
     assert last
     assert all(not weight.any() for weight in last)
+
+
+def test_pixels_are_normalised_channel_by_channel(monkeypatch):
+    """Channels last as they are, and with no copy from the host after the first."""
+    subject, given = ResNet50("tiny"), []
+    batch = next(subject.split("train", CPU).batches(4))
+    subject.predict(lambda pixel_values: given.append(pixel_values) or SimpleNamespace(logits=torch.zeros(4, 10)), batch)
+    monkeypatch.setattr(torch, "tensor", None)
+    subject.predict(lambda pixel_values: given.append(pixel_values) or SimpleNamespace(logits=torch.zeros(4, 10)), batch)
+    wanted = [(batch["image"][:, i].float() - MEAN[i]) / DEVIATION[i] for i in range(3)]
+    assert torch.equal(given[1], torch.stack(wanted, dim=1))
+    assert given[1].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_augmentation_turns_some_images_and_depends_on_the_seed_alone():

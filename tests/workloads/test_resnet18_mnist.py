@@ -189,3 +189,18 @@ def test_the_full_model_is_resnet_18():
     with torch.device("meta"):
         model = ResNet18Mnist("full").build_model()
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(11.2e6, rel=0.005)
+
+
+def test_no_convolution_turns_its_tensors_round(workload, splits):
+    """All that goes in and out is channels last, as the weights are."""
+    model, layouts = workload.build_model(), []
+
+    def look(module, given, made):
+        layouts.extend(t.is_contiguous(memory_format=torch.channels_last) for t in (*given, made, module.weight))
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(look)
+    workload.loss(model, splits["train"].rows(slice(4)))
+    assert layouts
+    assert all(layouts)
