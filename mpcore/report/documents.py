@@ -14,6 +14,7 @@ from mpcore.report.sections.cases import against_trainers, cases
 from mpcore.report.sections.changes import changes
 from mpcore.report.sections.details import details
 from mpcore.report.sections.failures import failures
+from mpcore.report.sections.kernels import longest_kernels
 from mpcore.report.sections.next_steps import next_steps
 from mpcore.report.sections.notes import known, not_run, notes
 from mpcore.report.sections.published import beside_published
@@ -110,6 +111,11 @@ def published_document(runs: Sequence[Run], figures: Iterable[Published]) -> Doc
     """Figures of runs beside those of papers and articles."""
     none = Section(lead="No figures were published of what these runs measured.")
     return Document("", beside_published(runs, figures) or [none])
+
+
+def kernels_document(runs: Sequence[Run], count: int) -> Document:
+    """The `count` longest kernels of each workload's fastest step."""
+    return Document("", longest_kernels(runs, count))
 
 
 def _failed(title: str, sentences: Sequence[str]) -> list[Section]:

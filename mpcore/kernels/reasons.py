@@ -1,0 +1,24 @@
+"""Why a step launches a kernel, and what would remove it, by the kernel's family."""
+
+REASONS = {
+    "matrix product": "the model's own arithmetic",
+    "convolution": "the model's own arithmetic",
+    "attention": "the model's own arithmetic, in one kernel each way",
+    "recurrence": "the model's own arithmetic",
+    "optimiser": "reads and writes masters, gradients and moments once: bound by memory",
+    "scaling": "looks through the gradients for what is not finite, and scales them",
+    "cast and copy": "autocast casts weights at every step, and gradients back; by hand gradients go to masters and masters to "
+    "weights; a compiler fuses other casts with their neighbours",
+    "batch normalisation": "cuDNN's in FP16 and FP32; in BF16 torch's own, which are slow, for torch gives cuDNN no BF16 to "
+    "normalise (_select_batch_norm_backend in ATen's Normalization.cpp); a compiler fuses them with their neighbours",
+    "layer normalisation": "one kernel forward, two backward; autocast has it in FP32; a compiler fuses it with casts and sums",
+    "softmax and loss": "the cross-entropy is summed in FP32",
+    "embedding and indexing": "a table's gradient is sorted by row, so that sums repeat bit for bit",
+    "pooling": "the model's own",
+    "layout change": "from NCHW to NHWC and back, around convolutions of a model that is not channels last",
+    "reduction": "sums over a batch, mostly the gradients of biases, which torch keeps apart from the products",
+    "dropout and random numbers": "the model's own dropout; a compiler fuses it with its neighbours",
+    "fill": "zeros for gradients that are added up",
+    "elementwise": "activations, residual sums and their gradients, each a pass over memory, unless a compiler fuses them",
+}
+"""In a sentence each. A family that is not here is what no name tells."""
