@@ -24,6 +24,7 @@ from mpcore.records import (
     CheckStatus,
     Compilation,
     Drift,
+    Entrant,
     Numerics,
     Parity,
     Quality,
@@ -313,6 +314,7 @@ def _race(race: Race) -> list[Check]:
     )
     found = [_took_turns(race, f"{SPEEDUP} {what}", turns, least) for what, turns, least in asked if least is not None]
     found += [_check(race, name, "inconclusive", None, None, f"{name} failed: {why}") for name, why in race.failed.items()]
+    found += [_compiled_again(race, entrant) for entrant in race.timed if entrant.while_timed]
     if race.device != "cpu" and race.turns:
         dropped = sum(turns.ours.dropped_blocks for turns in race.turns)
         found.append(_state(race, dropped, sum(len(turns.ours.blocks.seconds) for turns in race.turns)))
@@ -326,6 +328,12 @@ def _took_turns(race: Race, metric: str, turns: Turns | None, at_least: float) -
     interval_of = separate_ratio_interval if turns.apart else ratio_interval
     ratio = interval_of(_step_times(turns.theirs.blocks), _step_times(turns.ours.blocks))
     return _as_fast(race, metric, ratio, (turns.ours.called, turns.theirs.called), at_least)
+
+
+def _compiled_again(race: Race, entrant: Entrant) -> Check:
+    why = "; ".join(dict.fromkeys(entrant.while_timed))
+    sentence = f"{entrant.called} was compiled while it was timed, which makes its time false: {why}"
+    return _check(race, entrant.case.id, "inconclusive", float(len(entrant.while_timed)), 0.0, sentence)
 
 
 def _step_times(blocks: Blocks) -> list[float]:

@@ -161,4 +161,5 @@ def _entrant(case: Case, timed: TimedStep, dropped: int) -> Entrant:
         trainer_version=trainer.version(),
         blocks=timed.blocks,
         dropped_blocks=dropped,
+        while_timed=tuple(timed.compiled),
     )

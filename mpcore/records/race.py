@@ -11,13 +11,15 @@ from mpcore.records.measurement import Blocks, Measurement
 
 
 class Entrant(Record):
-    """A step that was timed alone. trainer: what a sentence calls who makes it; trainer_version: of the package that counts."""
+    """A step that was timed. trainer: what a sentence calls who makes it; trainer_version: of the package that counts.
+    while_timed: what was compiled meanwhile, which makes its time false."""
 
     case: Case
     trainer: str
     trainer_version: str = ""
     blocks: Blocks
     dropped_blocks: NonNegativeInt = 0
+    while_timed: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:
@@ -63,6 +65,11 @@ class Race(Measurement):
     failed: dict[str, str] = {}
     fastest: Turns | None
     same_mode: Turns | None = None
+
+    @property
+    def timed(self) -> tuple[Entrant, ...]:
+        """All, those that took turns once more."""
+        return *self.ours, *self.theirs, *(entrant for turns in self.turns for entrant in (turns.ours, turns.theirs))
 
     @property
     def turns(self) -> tuple[Turns, ...]:

@@ -243,6 +243,13 @@ def test_a_race_in_which_a_step_failed_is_not_won(device):
     assert check.sentence == "bert-imdb: bert-imdb-bf16-amp-inductor-tiny-by-plain failed: its step failed"
 
 
+def test_a_race_with_one_that_was_compiled_while_it_was_timed_shows_nothing():
+    late = race().ours[0].model_copy(update={"while_timed": ("shape", "shape")})
+    check = checks(race().model_copy(update={"ours": (late,)}))[1]
+    assert (check.metric, check.status) == ("bert-imdb-bf16-manual-compile-tiny", "inconclusive")
+    assert check.sentence.endswith("bf16-manual by compile was compiled while it was timed, which makes its time false: shape")
+
+
 @pytest.mark.parametrize("theirs", [(2.0, 2.2, 1.8), (1.0, 1.1, 0.9), (2.0, 1.0, 1.2)])
 def test_a_race_on_a_cpu_is_said_and_not_asserted(theirs):
     (check,) = checks(race(theirs=theirs, device="cpu"))
