@@ -17,7 +17,7 @@ WITH_MASTERS = ("bf16-amp", "bf16-manual", "fp16-manual")
 AT_LEAST = {"resnet50": 1.02}
 """Where less was reached on a GPU: a step of ResNet-50 waits for memory, whoever launches it."""
 NOT_SLOWER = 0.995
-"""A training must not be slower by more than half a per cent."""
+"""A training, and a step of another trainer or in another mode, must not be slower by more than half a per cent."""
 
 
 @pytest.mark.race
@@ -26,9 +26,11 @@ NOT_SLOWER = 0.995
 )
 @pytest.mark.precisions("bf16-amp")
 def test_step(case, executions, measure, judge):
-    modes = WITH_MASTERS if case.precision == "bf16-amp" else [case.precision]
-    at_least = {"at_least": AT_LEAST.get(case.workload, FASTEST_AT_LEAST), "same_mode_at_least": SAME_MODE_AT_LEAST}
-    judge(measure.race(case, modes, TRAINERS, executions, **at_least))
+    if (case.trainer, case.precision) == ("mpcore", "bf16-amp"):
+        at_least = {"at_least": AT_LEAST.get(case.workload, FASTEST_AT_LEAST), "same_mode_at_least": SAME_MODE_AT_LEAST}
+        judge(measure.race(case, WITH_MASTERS, TRAINERS, executions, **at_least))
+    else:
+        judge(measure.race(case, [case.precision], TRAINERS, executions, at_least=NOT_SLOWER))
 
 
 @pytest.mark.workloads("bert-imdb")

@@ -7,12 +7,13 @@ import torch
 
 from mpcore.execution import Eager, executions
 from mpcore.matrix import cases
-from mpcore.records import Case, Selection
+from mpcore.records import OWN_TRAINER, Case, Selection
 
 OURS = {"cuda": ("graph", "compile"), "cpu": (Eager.name,)}
 """How ours are run where nothing else is said, by the type of the device."""
 COMPILED = {"cuda": ("inductor", "reduce-overhead"), "cpu": ()}
-"""How plain PyTorch is run then, besides eager: what Fabric and Accelerate compile is the same model once more."""
+"""How plain PyTorch is run then, besides eager: what Fabric and Accelerate compile is the same model once more. The same of
+another trainer than mpcore whose steps are ours."""
 PLAIN = "plain"
 
 
@@ -33,7 +34,8 @@ class Entrants:
 def entrants(case: Case, modes: Sequence[str], trainers: Sequence[str], named: Sequence[str], device: torch.device) -> Entrants:
     """Ours are by the trainer of `case`, in `modes`; theirs by the other `trainers`, in its mode. named: executions of all of
     them; without any each has its usual ones."""
-    ours = _product(case, case.trainer, modes, named or OURS[device.type], device)
+    usual = OURS[device.type] if case.trainer == OWN_TRAINER else (Eager.name, *COMPILED[device.type])
+    ours = _product(case, case.trainer, modes, named or usual, device)
     theirs: dict[Case, str | None] = {}
     for trainer in (name for name in trainers if name != case.trainer):
         usual = (Eager.name, *(COMPILED[device.type] if trainer == PLAIN else ()))

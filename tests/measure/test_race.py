@@ -83,6 +83,13 @@ def test_by_itself_ours_are_captured_and_plain_pytorch_is_compiled_too():
 
 
 @pytest.mark.usefixtures("any_gpu")
+def test_by_another_trainer_ours_are_eager_and_compiled():
+    found = entrants(FABRIC, ["fp32"], ["plain", "fabric"], (), CUDA)
+    assert named(found.ours) == [("fabric", "fp32", how) for how in ("eager", "inductor", "reduce-overhead")]
+    assert {trainer for trainer, _, _ in named(found.theirs)} == {"plain"}
+
+
+@pytest.mark.usefixtures("any_gpu")
 def test_executions_that_are_named_make_the_whole_product_less_what_is_unsupported():
     executions = ["reduce-overhead", "inductor", "eager"]
     found = entrants(OURS, ["fp32"], ["plain", "accelerate", "huggingface"], executions, CUDA)
