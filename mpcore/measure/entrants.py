@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from mpcore.execution import Eager, executions
+from mpcore.execution import Compile, Eager, executions
 from mpcore.matrix import cases
+from mpcore.precision import precisions
 from mpcore.records import OWN_TRAINER, Case, Selection
 
 OURS = {"cuda": ("graph", "compile"), "cpu": (Eager.name,)}
@@ -34,14 +35,21 @@ class Entrants:
 def entrants(case: Case, modes: Sequence[str], trainers: Sequence[str], named: Sequence[str], device: torch.device) -> Entrants:
     """Ours are by the trainer of `case`, in `modes`; theirs by the other `trainers`, in its mode. named: executions of all of
     them; without any each has its usual ones."""
-    usual = OURS[device.type] if case.trainer == OWN_TRAINER else (Eager.name, *COMPILED[device.type])
+    usual: Sequence[str] = OURS[device.type] if case.trainer == OWN_TRAINER else (Eager.name, *COMPILED[device.type])
     ours = _product(case, case.trainer, modes, named or usual, device)
+    if not named:
+        ours = {each: reason for each, reason in ours.items() if reason or _usual(each)}
     theirs: dict[Case, str | None] = {}
     for trainer in (name for name in trainers if name != case.trainer):
         usual = (Eager.name, *(COMPILED[device.type] if trainer == PLAIN else ()))
         theirs |= _product(case, trainer, [case.precision], named or usual, device)
     missing = {each.id: reason for each, reason in (ours | theirs).items() if reason}
     return Entrants(_in_order(ours, missing), _in_order(theirs, missing), missing)
+
+
+def _usual(case: Case) -> bool:
+    """A mode that is not compiled by itself is not compiled here."""
+    return case.execution != Compile.name or precisions[case.precision].compiled
 
 
 def _product(

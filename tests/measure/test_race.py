@@ -75,8 +75,9 @@ def named(cases):
 @pytest.mark.usefixtures("any_gpu")
 def test_by_itself_ours_are_captured_and_plain_pytorch_is_compiled_too():
     case = OURS.in_precision("bf16-amp")
-    found = entrants(case, ["bf16-amp", "bf16-manual"], ["plain", "fabric", "mpcore"], (), CUDA)
-    assert named(found.ours) == [("mpcore", mode, how) for how in ("graph", "compile") for mode in ("bf16-amp", "bf16-manual")]
+    found = entrants(case, ["bf16-amp", "bf16-manual", "fp16-manual"], ["plain", "fabric", "mpcore"], (), CUDA)
+    graphs = [("mpcore", mode, "graph") for mode in ("bf16-amp", "bf16-manual", "fp16-manual")]
+    assert named(found.ours) == [*graphs, *(("mpcore", mode, "compile") for mode in ("bf16-amp", "bf16-manual"))]
     eager = [(name, "bf16-amp", "eager") for name in ("plain", "fabric")]
     assert named(found.theirs) == [*eager, ("plain", "bf16-amp", "inductor"), ("plain", "bf16-amp", "reduce-overhead")]
     assert found.missing == {}
