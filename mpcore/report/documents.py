@@ -11,6 +11,7 @@ from mpcore.report.sections.accepted import accepted_runs, changed_figures, not_
 from mpcore.report.sections.across import across, runs_shown, sources
 from mpcore.report.sections.base_and_head import base_and_head
 from mpcore.report.sections.cases import against_trainers, cases
+from mpcore.report.sections.ceilings import ceilings
 from mpcore.report.sections.changes import changes
 from mpcore.report.sections.details import details
 from mpcore.report.sections.failures import failures
@@ -74,7 +75,7 @@ def run_document(run: Run) -> Document:
     """A saved run: how it was made, what failed, and all that was measured of each workload."""
     failed = [f"{short_test(failure)}: {failure.sentence}" for failure in run.failed]
     others = [*races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
-    sections = [_made(run), *_failed("Failures", failed), *details(run), *others]
+    sections = [_made(run), *_failed("Failures", failed), *ceilings(run.results), *details(run), *others]
     return Document(run.path, sections, measured([run]))
 
 

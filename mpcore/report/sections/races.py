@@ -32,9 +32,8 @@ def races(results: Sequence[Result], title: str, *, folded: bool = False) -> lis
 
 
 def _table(found: Sequence[Race]) -> Table:
-    columns = dict.fromkeys(
-        _heading(entrant) for side in ("theirs", "ours") for race in found for entrant in getattr(race, side)
-    )
+    entrants = [*(each for race in found for each in race.theirs), *(each for race in found for each in race.ours)]
+    columns = dict.fromkeys(map(_heading, entrants))
     rows = [_row(race, [*columns]) for race in found]
     means = [_mean(race.fastest for race in found), _mean(race.same_mode for race in found)]
     rows.append(["geometric mean", *[""] * (len(columns) + 1), *means])
