@@ -241,7 +241,9 @@ def _numerics(numerics: Numerics) -> list[Check]:
 
 
 def _within(numerics: Numerics, metric: str, value: float | None, limit: float) -> Check:
-    sentence = f"{metric} of {numerics.case.precision} against fp64 is {_figure(value)}, at most {limit:.2g} may be"
+    sentence = (
+        f"{metric} of {numerics.case.precision} against {numerics.reference} is {_figure(value)}, at most {limit:.2g} may be"
+    )
     return _check(numerics, metric, _passed(value is not None and value <= limit), value, limit, sentence)
 
 

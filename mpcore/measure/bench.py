@@ -32,7 +32,7 @@ from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.measure.work import measure_work
 from mpcore.measure.yardstick import Yardstick
-from mpcore.precision import Inapplicable, precisions
+from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.casting import matching
 from mpcore.precision.pure import FP64
 from mpcore.records import OWN_TRAINER, Case, Drift, Numerics, Parity, Quality, Race, Reference, Size, Speed, Timing, Work
@@ -217,11 +217,25 @@ class Bench:
         if self._yardstick is None or self._yardstick[0] != key:
             self._yardstick = None
             free_memory()
-            step = TrainStep(self.workload(case), FP64(max_norm=clipped), self.device, seed=case.seed, dropout=False)
-            self._yardstick = key, Yardstick(step, batch)
+            self._yardstick = key, self._new_yardstick(case, batch, clipped)
         free_memory()
         self._numerics[case] = measure_numerics(self.setup(case), batch, self._yardstick[1], base)
         return self._numerics[case]
+
+    def _new_yardstick(self, case: Case, batch: Batch, clipped: float | None) -> Yardstick:
+        """In FP64; where that cannot run, in FP32. Raises Inapplicable for FP32 itself then."""
+
+        def step(mode: type[Precision]) -> TrainStep:
+            return TrainStep(self.workload(case), mode(max_norm=clipped), self.device, seed=case.seed, dropout=False)
+
+        try:
+            return Yardstick(step(FP64), batch)
+        except (PrecisionError, WorkloadError) as error:
+            failure = one_sentence(error)
+        yardstick = Yardstick(step(precisions["fp32"]), batch, failure)
+        if case.precision == "fp32" and case.trainer == OWN_TRAINER:
+            raise Inapplicable(f"{case.workload} has no other yardstick than fp32, for FP64 cannot run it ({failure})")
+        return yardstick
 
     def race(
         self,

@@ -14,6 +14,7 @@ from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.observation import observe
+from mpcore.measure.requirements import against_fp32
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import errors_by_tensor
 from mpcore.measure.yardstick import Yardstick
@@ -24,8 +25,11 @@ from mpcore.records import Numerics
 def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Numerics | None = None) -> Numerics:
     """Where something is not finite, the place where it first is not, in the place of errors by tensor. base: of the mode that
     this one is a variant of."""
-    yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
-    step, truth, required = setup.train_step(dropout=False), yardstick.observed, setup.requirements
+    in_fp64 = yardstick.failure is None
+    required = setup.requirements if in_fp64 else against_fp32(setup.requirements, setup.modelled)
+    if in_fp64:
+        yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
+    step, truth = setup.train_step(dropout=False), yardstick.observed
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
     loss_scale = step.scale_state().loss_scale
@@ -33,11 +37,13 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         step.launch(batch)
     finite = is_finite(observed)
     in_base = base.tensors if base else None
-    tensors = errors_by_tensor(step, observed, yardstick, required.update_error, in_base) if finite else None
+    told = finite and in_fp64
+    tensors = errors_by_tensor(step, observed, yardstick, required.update_error, in_base) if told else None
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
     return Numerics(
-        **setup.fields | {"batch_size": len(next(iter(batch.values())))},
+        **setup.fields | {"batch_size": len(next(iter(batch.values()))), "requirements": required},
+        reference=yardstick.reference,
         seconds=time.perf_counter() - start,
         loss_error=_relative(abs(observed.loss - truth.loss), abs(truth.loss)),
         gradient_error=relative_error(observed.gradients, truth.gradients),

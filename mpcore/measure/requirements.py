@@ -119,6 +119,15 @@ def numerics_limits(
     )
 
 
+def against_fp32(required: Requirements, workload: Workload) -> Requirements:
+    """The same where errors are against FP32: two that are each so far from FP64 are no farther from each other than both."""
+    roundoff = precisions["fp32"].roundoff()
+    own = vars(numerics_limits(roundoff, workload.conditioning, workload.kink_factor, masters=True, scales=True))
+    limits = {name: getattr(required, name) for name in own}
+    wider = {name: min(ERROR_CAP, limit + own[name]) for name, limit in limits.items() if limit is not None}
+    return required.model_copy(update=wider)
+
+
 def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:
     """Cap of the relative error of one tensor's gradient, 1 at most: none may be off by its own size. rounding_error: what
     rounding alone does to it. kinks: what activations on the other side of their kink may add. summed_in_format: whether a

@@ -1,4 +1,5 @@
-"""What the steps of a workload are held against: the same step in FP64, and what rounding alone does to that."""
+"""What the steps of a workload are held against: the same step in FP64, and what rounding alone does to that; or in FP32, where
+FP64 cannot run."""
 
 import functools
 import math
@@ -23,6 +24,11 @@ batch may add is more."""
 SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
+IN_FP32 = (
+    "FP64, the yardstick, cannot run it: errors are against FP32 and may be larger by what FP32's own may be, and no tensor is "
+    "judged for itself"
+)
+
 
 @dataclass(frozen=True)
 class RoundingErrors:
@@ -37,16 +43,20 @@ class Yardstick:
 
     observed: its loss, gradients and updates. layers: by weight, in the order of the forward pass, the class of its module.
     remark: what is to be known of its random numbers, None where it draws none. Raises what a step raises.
+
+    failure: why FP64 cannot run, where `step` is one in FP32. Rounding is known of FP64 alone, and no tensor is judged then.
     """
 
-    def __init__(self, step: TrainStep, batch: Batch) -> None:
+    def __init__(self, step: TrainStep, batch: Batch, failure: str | None = None) -> None:
+        self.failure = failure
+        self.reference = step.precision.name
         self._step = step
         self._batch = batch
         self._start = {tensor: tensor.detach().clone() for tensor in (*step.model.parameters(), *step.model.buffers())}
         with _called(step.model) as called:
             self.observed: Observation = observe(step, batch)
         self.layers = _layers(step.model, called)
-        self.remark = random_loss(step, batch)
+        self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
         self._rounding: dict[float, RoundingErrors] = {}
 
     @property
@@ -54,7 +64,7 @@ class Yardstick:
         return self.remark is not None
 
     def rounding_errors(self, roundoff: float) -> RoundingErrors:
-        """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once."""
+        """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once. In FP64."""
         if roundoff not in self._rounding:
             self._rounding[roundoff] = self._measured(roundoff)
         return self._rounding[roundoff]

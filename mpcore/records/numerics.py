@@ -51,7 +51,7 @@ class Numerics(Measurement):
     the share of gradient entries that are not zero in FP64 and are zero here. `low_precision_flops_share` is None where there
     are no FLOPs to count; `fp32_on_purpose` is the share of the forward pass's FLOPs that somebody asked to be in FP32.
     tensors: in the order of the forward pass. remark: what is to be known of the loss, such as that it is random.
-    not_finite: where something first is not finite.
+    not_finite: where something first is not finite. reference: the mode that errors are against, `fp32` where FP64 cannot run.
     """
 
     kind: Literal["numerics"] = "numerics"
@@ -67,6 +67,7 @@ class Numerics(Measurement):
     tensors: tuple[TensorErrors, ...] | None = None
     remark: str | None = None
     not_finite: str | None = None
+    reference: str = "fp64"
 
     @property
     def worst_tensor(self) -> TensorErrors | None:

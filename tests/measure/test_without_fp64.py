@@ -1,0 +1,69 @@
+"""A model that FP64 cannot run is held against FP32, with limits that are wider by FP32's own, and the record says so."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mpcore.gate import checks
+from mpcore.measure import Bench
+from mpcore.measure.requirements import numerics_limits
+from mpcore.precision import Inapplicable, precisions
+from mpcore.records import Case
+from mpcore.workloads import workloads
+
+CASE = Case(workload="dots-without-fp64", precision="bf16-amp", size="tiny")
+
+
+class Kernel(nn.Linear):
+    """gain: by which its gradient is too large in 16 bits."""
+
+    gain = 0.0
+
+    def forward(self, x):
+        y = super().forward(x)
+        if y.dtype == torch.float64:
+            raise RuntimeError("kernel: expected fp32, fp16 or bf16")
+        return F.gelu(y + self.gain * (y - y.detach()) if y.dtype == torch.bfloat16 else y)
+
+
+@pytest.fixture
+def bench(dots, monkeypatch, cpu):
+    monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
+
+    @workloads.register
+    class WithoutFP64(type(dots)):
+        name = "dots-without-fp64"
+        recipes = {size: type(dots).recipes["tiny"] for size in ("tiny", "full")}
+        tolerances = {"tiny": 5.0, "full": 5.0}
+
+        def build_model(self):
+            return nn.Sequential(Kernel(16, 16), nn.Linear(16, 2))
+
+    return Bench(cpu)
+
+
+def test_errors_are_against_fp32_within_both_limits(bench, dots):
+    numerics = bench.numerics(CASE)
+    assert numerics.reference == "fp32"
+    assert numerics.tensors is None
+    assert "FP64, the yardstick, cannot run it" in numerics.remark
+    assert "loss() failed: kernel: expected fp32, fp16 or bf16 (test_without_fp64.py, line" in numerics.remark
+    low, full = (
+        numerics_limits(precisions[name].roundoff(), dots.conditioning, masters=True, scales=True)
+        for name in ("bf16-amp", "fp32")
+    )
+    assert numerics.requirements.gradient_error == low.gradient_error + full.gradient_error
+    assert 0 < numerics.gradient_error < low.gradient_error
+    assert all(check.passed for check in checks(numerics))
+
+
+def test_an_error_is_found_against_fp32_too(bench, monkeypatch):
+    monkeypatch.setattr(Kernel, "gain", 9.0)
+    failed = [check.sentence for check in checks(bench.numerics(CASE)) if not check.passed]
+    assert any("gradient error of bf16-amp against fp32 is " in sentence for sentence in failed)
+
+
+def test_fp32_has_no_other_yardstick(bench):
+    with pytest.raises(Inapplicable, match="dots-without-fp64 has no other yardstick than fp32, for FP64 cannot run it"):
+        bench.numerics(CASE.in_precision("fp32"))
