@@ -87,12 +87,18 @@ def keep_on_device(optimiser: Optimizer) -> None:
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device).clone()
 
 
-def frozen_in_a_graph(optimiser: Optimizer) -> str | None:
-    """Why a graph of `optimiser` would go on with the rate that it was captured with, or None."""
-    rates = [group["lr"] for group in optimiser.param_groups if group["params"]]
-    if all(isinstance(rate, Tensor) and rate.is_cuda for rate in rates):
-        return None
-    return f"{type(optimiser).__name__} reads its learning rate on the host, where a graph would freeze it: {EAGER}"
+def frozen_in_a_graph(*optimisers: Optimizer) -> str | None:
+    """Why a graph of these would go on with the rate that it was captured with, or None."""
+    for optimiser in optimisers:
+        rates = [group["lr"] for group in optimiser.param_groups if group["params"]]
+        if not all(isinstance(rate, Tensor) and rate.is_cuda for rate in rates):
+            return f"{type(optimiser).__name__} reads its learning rate on the host, where a graph would freeze it: {EAGER}"
+    return None
+
+
+def set_from_python(step: str) -> str:
+    """Why a graph of a step that writes its rate itself would go on with one rate."""
+    return f"{step} sets its learning rate from Python, where a graph would freeze it: {EAGER}"
 
 
 def host_numbers(optimiser: Optimizer) -> list[Any]:

@@ -13,7 +13,7 @@ from mpcore.errors import reraised_as
 from mpcore.execution import CaptureError, Eager, ReduceOverhead, executions
 from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.autocast import Autocast
-from mpcore.precision.optimisers import EAGER, frozen_in_a_graph, keep_on_device
+from mpcore.precision.optimisers import frozen_in_a_graph, keep_on_device, set_from_python
 from mpcore.trainers.skips import Skips
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.rates import Rates, innermost
@@ -147,7 +147,7 @@ class LoopStep(WorkloadStep):
 
     def _step(self, batch: Batch) -> Tensor:
         if self._captures and self._rates and self._rates.written:
-            raise CaptureError(f"{self.label} sets its learning rate from Python, where a graph would freeze it: {EAGER}")
+            raise CaptureError(set_from_python(self.label))
         self.before_loss()
         with reraised(f"{self.label}: its step"):
             loss = self._loop.step(batch)
@@ -165,5 +165,5 @@ class LoopStep(WorkloadStep):
     def _keep_rates_on_device(self) -> None:
         for optimiser in self._optimisers:
             keep_on_device(optimiser)
-            if reason := frozen_in_a_graph(optimiser):
-                raise CaptureError(reason)
+        if reason := frozen_in_a_graph(*self._optimisers):
+            raise CaptureError(reason)

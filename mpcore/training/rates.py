@@ -36,13 +36,6 @@ class Rates:
         for number in range(len(self._optimisers)):
             self._write(number, share)
 
-    def on_host(self) -> str | None:
-        """The name of an optimiser whose rate is a number that Python reads; None where all live on the device."""
-        for optimiser in self._optimisers:
-            if any(not (isinstance(group["lr"], Tensor) and group["lr"].is_cuda) for group in optimiser.param_groups):
-                return type(optimiser).__name__
-        return None
-
     def _write(self, number: int, share: float) -> None:
         optimiser = self._optimisers[number]
         for group, own in zip(optimiser.param_groups, self._own[number], strict=True):

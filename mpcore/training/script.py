@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
-from mpcore.precision import Inapplicable, precisions
+from mpcore.precision import precisions
+from mpcore.precision.optimisers import EAGER, frozen_in_a_graph, set_from_python
 from mpcore.training.base import Step
 from mpcore.training.checked import (
     checked_call,
@@ -33,7 +34,7 @@ class ScriptStep(Step):
     """One training step of `own` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
 
     It is built from `seed`. The process-wide settings of a precision that is a mode hold while it is built and inside a call.
-    Raises WorkloadError, and Inapplicable for a graph that would freeze a rate.
+    Raises WorkloadError, and CaptureError for a graph that would freeze a rate.
     """
 
     _execute: Eager
@@ -51,8 +52,8 @@ class ScriptStep(Step):
             self._call = checked_call(self.own, precision, device)
             self._find_parts()
         self._captures = issubclass(executions[execution], Graph)
-        if self._captures and (named := self.rates and self.rates.on_host()):
-            raise Inapplicable(f"{named} reads its learning rate on the host, and a graph would freeze it; {EAGER_INSTEAD}")
+        if self._captures and self.frozen:
+            raise _not_captured(self.frozen)
         self._execute = executions[execution](self._step, self._modules, device=device)
         self._first: list[Any] | None = None
         self._held: list[tuple[Tensor, Tensor]] | None = None
@@ -65,7 +66,7 @@ class ScriptStep(Step):
             try:
                 return self._execute(batch)
             except CaptureError as error:
-                raise CaptureError(f"{error}; {EAGER_INSTEAD}") from error
+                raise _not_captured(error) from error
 
     def launch(self, batch: Any) -> Tensor:
         with self._settings():
@@ -85,8 +86,8 @@ class ScriptStep(Step):
     @property
     def remark(self) -> str | None:
         said = []
-        if self.device.type == "cuda" and not self._captures and (named := self.rates and self.rates.on_host()):
-            said.append(f"eager, for {named} reads its learning rate on the host, and a graph would freeze it")
+        if self.device.type == "cuda" and not self._captures and self.frozen:
+            said.append(f"eager, for {self.frozen.removesuffix(f': {EAGER}')}")
         if self._held == [] and not self.rates:
             said.append("its weights moved while it was timed: its class has no optimisers(), parameters() or state()")
         return "; ".join(said) or None
@@ -111,8 +112,13 @@ class ScriptStep(Step):
 
     def _step(self, batch: Any) -> Tensor:
         if self._captures and self.rates and self.rates.written:
-            raise Inapplicable(f"the step sets its learning rate from Python, and a graph would freeze it; {EAGER_INSTEAD}")
+            raise CaptureError(set_from_python(self.label))
         return checked_loss_of(self.own, self._call, batch, self.device)
+
+    @property
+    def frozen(self) -> str | None:
+        """Why its graph would go on with one rate, or None."""
+        return frozen_in_a_graph(*self._optimisers) if self.rates else None
 
     def _find_parts(self) -> None:
         """What the author says of the step that was built."""
@@ -137,7 +143,10 @@ class ScriptStep(Step):
         return state if self.rates else [*self._learned, *state]
 
 
-EAGER_INSTEAD = "--mp-execution eager measures it, and execution = 'eager' in its class says so for good"
+def _not_captured(reason: str | CaptureError) -> CaptureError:
+    """With what its author can do."""
+    said = str(reason).removesuffix(f": {EAGER}")
+    return CaptureError(f"{said}: {EAGER}, or execution = 'eager' in its class for good")
 
 
 def usual_execution(own: OwnStep, device: torch.device) -> str:
@@ -145,9 +154,7 @@ def usual_execution(own: OwnStep, device: torch.device) -> str:
     CPU. On a GPU it is built for that, in its first precision. Raises WorkloadError."""
     if device.type != "cuda" or own.execution == Eager.name:
         return Eager.name
-    rates = ScriptStep(own, own.reference, device).rates
-    found = Eager.name if rates and rates.on_host() else own.execution
-    del rates
+    found = Eager.name if ScriptStep(own, own.reference, device).frozen else own.execution
     gc.collect()
     torch.cuda.empty_cache()
     return found
