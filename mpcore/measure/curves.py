@@ -11,7 +11,7 @@ from mpcore.measure.setup import Setup
 from mpcore.precision import Inapplicable
 from mpcore.records import Quality, Scores, Training
 from mpcore.training.history import Fit, History
-from mpcore.training.loop import WINDOW, Diverged, Progress
+from mpcore.training.loop import Diverged, Progress, record
 from mpcore.training.script import ScriptStep
 from mpcore.workloads import OwnStep
 
@@ -81,17 +81,10 @@ def _trained(setup: Setup, steps: int, seed: int, progress: Progress | None) -> 
 
 
 def _fit(step: ScriptStep, steps: int, progress: Progress | None, *, must_end: bool) -> Fit:
-    history, diverged = History(steps, step), None
+    history = History(steps, step)
     synchronise(step.device)
     start = time.perf_counter()
-    for done, batch in enumerate(islice(step.endless_batches(), steps), 1):
-        history.append(step(batch))
-        if done % WINDOW == 0 or done == steps:
-            diverged = history.check()
-            if progress:
-                progress(done, steps, history.losses[done - 1].item())
-            if diverged:
-                break
+    diverged = record((step(batch) for batch in islice(step.endless_batches(), steps)), history, steps, progress)
     synchronise(step.device)
     fit = history.result(time.perf_counter() - start, diverged, [])
     if diverged and must_end:

@@ -75,8 +75,9 @@ class Trainer:
                 raise TrainerError(f"{self.name}: build() returned {described(loop)}: expected a Loop")
             return loop
 
-        label = f"{workload.name} by {self.called()}"
-        return LoopStep(build, workload, precision, model, device, label=label, execution=execution, dropout=dropout)
+        step = LoopStep(build, workload, precision, model, device, execution=execution, dropout=dropout)
+        step.label = f"{workload.name} by {self.called()}"
+        return step
 
     @classmethod
     def called(cls) -> str:

@@ -63,8 +63,6 @@ class LoopStep(WorkloadStep):
     """The step of the loop that `build` returns, which may wrap the model. Raises TrainerError, and Inapplicable for a loop
     that cannot be captured."""
 
-    _execute: Eager
-
     def __init__(
         self,
         build: Callable[[], Loop],
@@ -73,11 +71,10 @@ class LoopStep(WorkloadStep):
         model: nn.Module,
         device: torch.device,
         *,
-        label: str,
         execution: str = Eager.name,
         dropout: bool = True,
     ) -> None:
-        self.label = label
+        self.label = workload.name
         super().__init__(workload, precision, model, device, dropout=dropout)
         self._loop = loop = build()
         self._parameters = Precision()
@@ -96,10 +93,6 @@ class LoopStep(WorkloadStep):
         self._execute = how(self._step, model)
         self._execute_prediction = how(self._predict, model)
 
-    def __call__(self, batch: Batch) -> Tensor:
-        with self.settings():
-            return self._execute(batch)
-
     def as_written(self, batch: Batch) -> Tensor:
         """One step as its author calls it, without what is put around each call here; a captured one as it is. To be called
         within `settings()`, with batches of one shape."""
@@ -108,14 +101,6 @@ class LoopStep(WorkloadStep):
         if isinstance(self._execute, ReduceOverhead):
             torch.compiler.cudagraph_mark_step_begin()  # which all have to say once one does
         return self._loop.step(batch)
-
-    def launch(self, batch: Batch) -> Tensor:
-        with self.settings():
-            return self._execute.launch(batch)
-
-    def predict(self, batch: Batch) -> Tensor:
-        with self.settings():
-            return self._execute_prediction(batch)
 
     def set_rate(self, share: float) -> None:
         if self._rates:

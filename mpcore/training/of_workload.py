@@ -5,9 +5,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mpcore.data import Batch
 from mpcore.device.functions import follow
+from mpcore.execution import Eager
 from mpcore.precision import Precision
 from mpcore.training.base import Step
 from mpcore.training.dropout import WithoutDropout
@@ -17,6 +19,9 @@ from mpcore.workloads.checked import checked_share
 
 class WorkloadStep(Step):
     """Trains `model` with the loss of `workload`, by its recipe, in `precision`; without `dropout` where two are compared."""
+
+    _execute: Eager
+    _execute_prediction: Eager
 
     def __init__(
         self, workload: Workload, precision: Precision, model: nn.Module, device: torch.device, *, dropout: bool
@@ -30,6 +35,22 @@ class WorkloadStep(Step):
         if self._without_dropout:
             follow(self._without_dropout, model)
         self.train_mode()
+
+    def __call__(self, batch: Batch) -> Tensor:
+        with self.settings():
+            return self._execute(batch)
+
+    def launch(self, batch: Batch) -> Tensor:
+        with self.settings():
+            return self._execute.launch(batch)
+
+    def predict(self, batch: Batch) -> Tensor:
+        with self.settings():
+            return self._execute_prediction(batch)
+
+    def _step(self, batch: Batch) -> Tensor:
+        """What is executed, in the settings."""
+        raise NotImplementedError
 
     def train_mode(self) -> None:
         """But for the modules that the workload put in evaluation mode in a model that trains, such as a frozen BatchNorm."""

@@ -77,8 +77,6 @@ class TrainStep(WorkloadStep):
 
     capabilities = Step.ALL
 
-    _execute: Eager
-
     def __init__(
         self,
         workload: Workload,
@@ -131,18 +129,6 @@ class TrainStep(WorkloadStep):
             raise Inapplicable(f"{precision.name} finds nothing to cast in {self.label}: all of it is in FP32 on purpose")
         for kept in precision.kept:
             kept.as_called = kept.name in found
-
-    def __call__(self, batch: Batch) -> Tensor:
-        with self.settings():
-            return self._execute(batch)
-
-    def launch(self, batch: Batch) -> Tensor:
-        with self.settings():
-            return self._execute.launch(batch)
-
-    def predict(self, batch: Batch) -> Tensor:
-        with self.settings():
-            return self._execute_prediction(batch)
 
     def set_rate(self, share: float) -> None:
         self.precision.set_learning_rate(self.workload.recipe.learning_rate * share)
