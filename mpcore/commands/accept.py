@@ -2,7 +2,7 @@
 
 import argparse
 
-from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_to_make, positive
+from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_to_make, policy_of, positive
 from mpcore.commands.output import show
 from mpcore.store import KEEP
 
@@ -12,7 +12,8 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("accept", help="make saved runs baselines, that later runs are compared with")
     add_runs(parser)
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why they are what is expected from now on")
-    allow = "a case that failed and is accepted nevertheless, by its id, KIND:ID or its test; may be repeated"
+    allow = "a case that failed, or is worse than what it joins, and is accepted nevertheless, by its id, KIND:ID or its test"
+    allow += "; may be repeated"
     parser.add_argument("--allow-failure", action="append", default=[], metavar="CASE", help=allow)
     reset = (
         "a case, KIND:ID, or a pattern, whose older baselines count no more from these runs on; may be repeated; those of a "
@@ -26,16 +27,16 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints what changes, and the files that are written and removed. Raises RunError; then nothing is."""
+    """Prints what changes, and the files that are written and removed. Raises RunError; then nothing is written."""
     from mpcore.report.documents import changes_document
     from mpcore.store import accept, check
 
-    folder = baselines_to_make(options)
+    folder, policy = baselines_to_make(options), policy_of(options)
     limits = {"allow_failures": options.allow_failure, "reset": options.reset, "keep": options.keep}
-    candidates = check(options.runs, folder, options.reason, **limits)
+    candidates = check(options.runs, folder, options.reason, policy=policy, **limits)
+    new, old = accept(candidates, folder, options.keep)  # before it is told, for nobody may read that to its end
     for candidate in candidates:
         show(changes_document(candidate.run, candidate.baselines))
         print()
-    new, old = accept(candidates, folder, options.keep)
     print("\n".join([*(f"accepted: {path}" for path in new), *(f"removed: {path}" for path in old)]))
     return 0

@@ -4,6 +4,7 @@ A `Check` says whether what is required is reached, a `Regression` whether a fig
 both for a record, `judge_run` for a saved run.
 """
 
+from mpcore.gate.anchor import anchors, drifted
 from mpcore.gate.checks import checks, speedup
 from mpcore.gate.common_change import common_change
 from mpcore.gate.confirmation import confirmed, needs_confirmation
@@ -22,9 +23,11 @@ __all__ = [
     "Margins",
     "Policy",
     "PolicyError",
+    "anchors",
     "checks",
     "common_change",
     "confirmed",
+    "drifted",
     "expected_seconds",
     "judge_run",
     "load_policy",

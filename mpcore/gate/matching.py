@@ -21,7 +21,7 @@ class BaselineMatch:
 
 def match_baselines(record: AnyRecord, runs: Sequence[Run]) -> BaselineMatch:
     """What is comparable: the same case and kind, version of the workload, size of batch; of trainings, data and weights. Only
-    runs since the case was last reset count."""
+    runs since the case was last reset count, and of speeds only those of a step that computed what it should."""
     resets = [number for number, run in enumerate(runs) if run.accepted and record.name in run.accepted.reset]
     of_case = {
         number: result.record
@@ -29,9 +29,22 @@ def match_baselines(record: AnyRecord, runs: Sequence[Run]) -> BaselineMatch:
         for result in run.results
         if (result.record.kind, result.record.case) == (record.kind, record.case) and number >= max(resets, default=0)
     }
-    accepted = {number: old for number, old in of_case.items() if old.terms == record.terms}
     last = of_case[max(of_case)] if of_case else None
-    return BaselineMatch(record, accepted, last, None if accepted or last is None else differing(last.terms, record.terms))
+    wrong = {number: why for number in of_case if (why := _wrong(record, runs[number]))} if record.kind == "speed" else {}
+    accepted = {number: old for number, old in of_case.items() if old.terms == record.terms and number not in wrong}
+    if accepted or last is None:
+        return BaselineMatch(record, accepted, last)
+    return BaselineMatch(record, {}, last, differing(last.terms, record.terms) or wrong[max(wrong)])
+
+
+def _wrong(record: AnyRecord, run: Run) -> str:
+    """Why the step of this case in an accepted run is none to be as fast as: it may be fast for what it lost. Else ""."""
+    for result in run.results:
+        if result.record.case == record.case:
+            for check in result.checks:
+                if not check.passed and (check.kind == "numerics" or check.metric == "learning"):
+                    return f"{check.metric} there is {check.status}"
+    return ""
 
 
 def differing(then: Mapping[str, object], now: Mapping[str, object]) -> str:

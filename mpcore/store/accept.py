@@ -1,21 +1,27 @@
 """How a run becomes a baseline: by hand, with a reason, and never when something in it failed that nobody has named."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mpcore.records import Accepted, FailedTest, Run
-from mpcore.store.atomic import locked, remove, write
+from mpcore.records import ALL_CASES, Accepted, Calibration, FailedTest, Regression, Run
+from mpcore.store.atomic import locked, remove, sweep, write
 from mpcore.store.baselines import accepted, comparable, number
+from mpcore.store.calibrations import calibration
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, read, text_of, to_run
 from mpcore.store.reset import reset_names
 
+if TYPE_CHECKING:
+    from mpcore.gate import Policy
+
 KEEP = 10
 """Baselines of one machine."""
+Read = tuple[dict[str, Any], Run]
+"""All that a file holds, and the run in it."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +43,24 @@ def check(
     allow_failures: Sequence[str] = (),
     reset: Sequence[str] = (),
     keep: int = KEEP,
+    policy: "Policy | None" = None,
 ) -> list[Candidate]:
-    """One for each file. Nothing is written.
+    """One for each file; none for one that a process has accepted which was killed before it accepted all. Nothing is written.
 
     allow_failures: what failed and is meant to be so, each a node id, CASE or KIND:CASE. reset: patterns of CASE or KIND:CASE,
-    whose older baselines count no more; what is allowed to be worse than they are is one of them. Raises RunError for a file
-    that cannot be used or read, has no results, is a baseline already, or has failures that `allow_failures` does not name,
-    and for a name or pattern that fits nothing.
+    whose older baselines count no more; what is allowed to be worse than they are is one of them. Each run is judged against
+    those that it joins, with the margins and caps of `policy`, and against the oldest of them. Raises RunError for a file
+    that cannot be used or read, has no results, is a baseline already, has failures or is worse where `allow_failures` does
+    not name it, and for a name or pattern that fits nothing.
     """
     reason = " ".join(reason.encode(errors="replace").decode().split())  # a terminal's bytes need not be a text
     if not reason:
         raise RunError("nothing is accepted without a reason")
-    contents = [(file, read(file)) for file in files]
-    runs = [to_run(file, content) for file, content in contents]
-    allowed, names = _allowed(runs, allow_failures), reset_names(runs, reset)
+    found = _left([(content := read(file), to_run(file, content)) for file in files], folder)
+    runs = [run for _, run in found]
     joined = _join(runs, folder, keep)
+    judged = _judged(runs, joined, folder, policy)
+    allowed, names = _allowed(judged, allow_failures), reset_names(judged, reset)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [
         Candidate(
@@ -60,7 +69,7 @@ def check(
             accepted=Accepted(reason=reason, datetime=now, allowed_failures=allowed_in_run, reset=reset_in_run),
             baselines=tuple(joined[run.machine.hardware.key]),
         )
-        for (_, content), run, allowed_in_run, reset_in_run in zip(contents, runs, allowed, names, strict=True)
+        for (content, run), allowed_in_run, reset_in_run in zip(found, allowed, names, strict=True)
     ]
 
 
@@ -68,15 +77,70 @@ def accept(candidates: Sequence[Candidate], folder: Path, keep: int = KEEP) -> t
     """The new baselines in `folder`, and the oldest ones of their machines, that were removed for there to be `keep` of each.
 
     Raises RunError where a candidate cannot stand beside what others have accepted since it was checked, and for what cannot be
-    written; then nothing is.
+    written; then nothing is. And where an old baseline cannot be removed, with the names of the new ones.
     """
     with locked(folder):
         joined = _join([candidate.run for candidate in candidates], folder, keep)
         new = _named(candidates, folder, joined)
+        for key in joined:
+            sweep(folder / key)
         write({path: text_of(_stamped(candidate)) for path, candidate in new.items()})
         old = [Path(run.path) for run in _surplus(candidates, joined, keep)]
-        remove(old)
+        try:
+            remove(old)
+        except RunError as error:
+            raise RunError(f"{error}; what is new is accepted nevertheless: {', '.join(map(str, new))}") from error
     return list(new), old
+
+
+def _left(found: list[Read], folder: Path) -> list[Read]:
+    """Those of several that are not accepted yet. Where all are, they stay, to be refused."""
+    machines = {run.machine.hardware.key: run.machine.hardware for _, run in found}
+    known = {key: accepted(folder, hardware) for key, hardware in machines.items()}
+    left = [(content, run) for content, run in found if not any(_same(run, old) for old in known[run.machine.hardware.key])]
+    return left or found
+
+
+def _same(run: Run, old: Run) -> bool:
+    """Whether `old` is this run, to the last figure."""
+    return (run.datetime, run.commit, run.results) == (old.datetime, old.commit, old.results)
+
+
+def _judged(runs: Sequence[Run], joined: dict[str, list[Run]], folder: Path, policy: "Policy | None") -> list[Run]:
+    """The runs with what is said of each now, against the baselines of its machine and the earlier ones of these, beside what
+    its session said: another one may have been told of other baselines, or of none."""
+    from mpcore.gate import Policy  # which loads scipy
+
+    found = {}
+    before = {key: list(baselines) for key, baselines in joined.items()}
+    for run in sorted(runs, key=lambda run: run.datetime):
+        baselines = before[run.machine.hardware.key]
+        found[run.path] = _with_verdicts(run, baselines, policy or Policy(), calibration(folder, run.machine.hardware))
+        baselines.append(run)
+    return [found[run.path] for run in runs]
+
+
+def _with_verdicts(run: Run, baselines: Sequence[Run], policy: "Policy", fitted: Calibration | None) -> Run:
+    """What has drifted is among what failed, and among what is worse."""
+    from mpcore.gate import drifted, judge_run
+
+    now, drift = judge_run(run, baselines, policy, fitted), drifted(run, baselines, policy, fitted)
+    told = {failure.name or failure.test for failure in run.failed if not failure.strict}
+    found = {f.name or f.test: f for f in (*(_failure(*item) for item in drift.items()), *now.failed) if not f.strict}
+    failed = (*run.failed, *(failure for name, failure in found.items() if name not in told))
+    results = [
+        result.model_copy(update={"regressions": (*result.regressions, *judged.regressions, *_of(drift, result.record.name))})
+        for result, judged in zip(run.results, now.results, strict=True)
+    ]
+    return run.model_copy(update={"failed": failed, "results": tuple(results)})
+
+
+def _of(drift: Mapping[str, Regression], name: str) -> list[Regression]:
+    return [drift[name]] if name in drift else []
+
+
+def _failure(name: str, regression: Regression) -> FailedTest:
+    return FailedTest(test=name, name="" if name == ALL_CASES else name, sentence=regression.sentence)
 
 
 def _allowed(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -163,5 +227,13 @@ def _stamped(candidate: Candidate) -> dict[str, Any]:
 
 
 def _surplus(candidates: Sequence[Candidate], joined: dict[str, list[Run]], keep: int) -> list[Run]:
-    added = {key: sum(c.run.machine.hardware.key == key for c in candidates) for key in joined}
-    return [run for key, runs in joined.items() for run in runs[: max(0, len(runs) + added[key] - keep)]]
+    """The oldest ones, but for those that others are held against for slow drift, as long as there are others."""
+    from mpcore.gate import anchors
+
+    surplus = []
+    for key, runs in joined.items():
+        added = sum(c.run.machine.hardware.key == key for c in candidates)
+        kept = anchors(runs)
+        numbers = sorted(range(len(runs)), key=lambda number: (number in kept, number))
+        surplus += [runs[number] for number in sorted(numbers[: max(0, len(runs) + added - keep)])]
+    return surplus

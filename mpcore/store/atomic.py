@@ -47,6 +47,13 @@ def write(contents: Mapping[Path, str]) -> None:
                 draft.unlink()
 
 
+def sweep(folder: Path) -> None:
+    """Removes drafts that a killed process left. To be called with the folder locked, so that none is being written."""
+    for draft in folder.glob(".*.json.tmp"):
+        with suppress(OSError):  # it harms nobody
+            draft.unlink()
+
+
 def remove(paths: Iterable[Path]) -> None:
     """Raises RunError."""
     for path in paths:

@@ -35,7 +35,10 @@ def test_what_changes_and_what_is_removed_is_said(save, baselines, capsys):
     accept = ["accept", "--reason", "x", "--keep", "1", "--baselines", str(baselines)]
     assert main([*accept, str(save())]) == 0
     capsys.readouterr()
-    assert main([*accept, str(save(gradient_error=0.02, datetime="2026-02-02"))]) == 0
+    worse = str(save(gradient_error=0.02, datetime="2026-02-02"))
+    assert main([*accept, worse]) == 4
+    assert "gradient error of fp16-amp is 0.02, 0.01 in accepted runs" in capsys.readouterr().err
+    assert main([*accept, worse, "--allow-failure", "bert-imdb-fp16-amp-eager-tiny"]) == 0
     out = capsys.readouterr().out
     assert "1.0e-02 2.0e-02 +100.0 %" in " ".join(out.split())
     folder = baselines / "some-cpu-2-cores"

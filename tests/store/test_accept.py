@@ -1,9 +1,11 @@
 import json
 import multiprocessing
 import os
+import sys
 
 import pytest
 
+from mpcore.gate import Policy
 from mpcore.store import RunError, accepted, check
 from mpcore.store import accept as write_baselines
 
@@ -196,7 +198,7 @@ def test_what_failed_for_strictness_alone_is_no_obstacle(content, saved, folder,
 def test_what_became_slower_in_all_cases_is_allowed_by_its_name(content, saved, folder, hardware):
     about = ("case", "workload_version", "device", "batch_size", "unit")
     speed = OF_SPEED | COUNTS | dict.fromkeys((*MISSING, "ceiling_flops", "profile", "gpu"))
-    speed |= {key: content["mpcore"]["results"][0]["record"][key] for key in about}
+    speed |= {key: content["mpcore"]["results"][0]["record"][key] for key in about} | {"loss_before": 1.0, "loss_after": 0.5}
     content["mpcore"]["results"].append({"record": speed})
     content["mpcore"]["failed"] = [{"test": "all cases", "sentence": "all of them take longer"}]
     path = saved(content)
@@ -251,11 +253,19 @@ def test_runs_of_one_moment_and_other_commits_are_two(run, folder):
     assert names(folder) == ["0001_a.json", "0002_b.json"]
 
 
-def test_the_last_are_kept(run, folder):
-    accept([run(1), run(2)], folder, "a reason", keep=2)
-    new, old = accept([run(3)], folder, "a reason", keep=2)
-    assert ([path.name for path in new], [path.name for path in old]) == (["0003_01234567.json"], ["0001_01234567.json"])
-    assert names(folder) == ["0002_01234567.json", "0003_01234567.json"]
+def test_the_last_are_kept_and_the_first(run, folder):
+    """What is new is held against the oldest, too."""
+    accept([run(1), run(2), run(3)], folder, "a reason", keep=3)
+    new, old = accept([run(4)], folder, "a reason", keep=3)
+    assert ([path.name for path in new], [path.name for path in old]) == (["0004_01234567.json"], ["0002_01234567.json"])
+    assert names(folder) == ["0001_01234567.json", "0003_01234567.json", "0004_01234567.json"]
+
+
+def test_the_first_is_not_kept_once_all_of_it_is_reset(run, folder):
+    accept([run(1), run(2)], folder, "a reason", keep=3)
+    accept([run(3)], folder, "a reason", keep=3, reset=["*"])
+    _, old = accept([run(4)], folder, "a reason", keep=3)
+    assert [path.name for path in old] == ["0001_01234567.json"]
 
 
 def test_fewer_are_kept_from_now_on(run, folder):
@@ -382,3 +392,73 @@ def test_two_at_once_lose_none(run, folder, hardware):
     assert [process.exitcode for process in processes] == [0, 0]
     assert sorted(int(run.datetime[17:19]) for run in accepted(folder, hardware)) == list(range(16))
     assert [name[:4] for name in names(folder)] == [f"{number:04}" for number in range(1, 17)]
+
+
+# What it joins
+
+
+def gradient(error, second):
+    """The stored run, whose gradient has this error."""
+
+    def made(content, saved):
+        content["mpcore"]["results"][0]["record"] |= {"gradient_error": error}
+        content["mpcore"]["datetime"] = f"2026-01-02T03:04:{second:02}+00:00"
+        return saved(content, f"run{second}.json")
+
+    return made
+
+
+def test_a_run_that_is_worse_than_what_it_joins_is_allowed_by_name(content, saved, folder, hardware):
+    """Its session knew nothing of these baselines."""
+    accept([gradient(0.010, 1)(content, saved)], folder)
+    worse = gradient(0.016, 2)(content, saved)
+    message = refusal([worse], folder)
+    assert f"{CASE} (the first: bert-imdb: gradient error of fp16-amp is 0.016, 0.01 in accepted runs" in message
+    accept([worse], folder, allow_failures=[CASE])
+    assert reset_in(folder, hardware) == [(), (f"numerics:{CASE}",)]
+    assert accepted(folder, hardware)[1].accepted.allowed_failures == (f"numerics:{CASE}",)
+
+
+def test_runs_that_are_accepted_together_are_judged_one_by_the_other(content, saved, folder):
+    files = [gradient(error, second)(content, saved) for second, error in ((1, 0.010), (2, 0.016))]
+    assert "run2.json has failures" in refusal(files, folder)
+
+
+def test_slow_drift_is_found_by_the_oldest(content, saved, folder, hardware):
+    """A quarter more each time: of three the median is left behind by less than half."""
+    for second, error in enumerate((0.010, 0.0125, 0.0149), 1):
+        accept([gradient(error, second)(content, saved)], folder)
+    drifting = gradient(0.0155, 4)(content, saved)
+    assert "that is slow drift since the oldest accepted run" in refusal([drifting], folder)
+    accept([drifting], folder, allow_failures=[CASE])
+    accept([gradient(0.0160, 5)(content, saved)], folder)  # from there on it begins anew
+    assert reset_in(folder, hardware)[3:] == [(f"numerics:{CASE}",), ()]
+
+
+def test_margins_of_the_policy_count(content, saved, folder):
+    accept([gradient(0.010, 1)(content, saved)], folder)
+    accept([gradient(0.016, 2)(content, saved)], folder, policy=Policy([("*", {"errors": 2.0})]))
+
+
+# What was left by a process that was killed
+
+
+def test_the_rest_of_several_is_accepted_where_a_process_was_killed_between_them(run, folder):
+    files = [run(1), run(2)]
+    accept(files[:1], folder)
+    draft = folder / "some-cpu-2-cores" / ".0002_01234567.json.tmp"
+    draft.write_text("{")
+    new, _ = accept(files, folder)
+    assert [path.name for path in new] == ["0002_01234567.json"]
+    assert not draft.exists()
+
+
+def test_what_is_new_is_named_where_an_old_one_cannot_be_removed(run, folder, monkeypatch):
+    accept([run(1), run(2), run(3)], folder, keep=3)
+
+    def refuse(paths):
+        raise RunError("cannot remove it: Operation not permitted")
+
+    monkeypatch.setattr(sys.modules["mpcore.store.accept"], "remove", refuse)
+    with pytest.raises(RunError, match=r"not permitted; what is new is accepted nevertheless: .*/0004_01234567\.json"):
+        accept([run(4)], folder, keep=3)
