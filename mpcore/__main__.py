@@ -1,6 +1,8 @@
 """`python -m mpcore`: finds the command, and turns errors into one sentence and an exit code."""
 
 import argparse
+import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,19 +12,37 @@ from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.store import RunError
 
+UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: that of the command, 4 for a file or an option that cannot be used, 130 after Ctrl-C."""
+    """The exit code: that of the command, 4 for a file or an option that cannot be used or output that cannot be written, 130
+    after Ctrl-C, 141 where nobody reads the output any more."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nowhere()
+        return 128 + signal.SIGPIPE
     except (RunError, ProjectError) as error:
         tell(str(error))
         return 4
     except KeyboardInterrupt:
         tell("interrupted")
         return 128 + signal.SIGINT
+    except OSError as error:
+        if error.filename is not None or error.errno not in UNWRITABLE:
+            raise
+        _nowhere()
+        tell(f"the output cannot be written: {error.strerror}")
+        return 4
     return code
+
+
+def _nowhere() -> None:
+    """What is left to be written would fail again as the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

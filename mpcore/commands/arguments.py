@@ -35,9 +35,13 @@ def baselines_of(options: argparse.Namespace) -> Path:
 
 def baselines_to_make(options: argparse.Namespace) -> Path:
     """The folder of accepted runs, which need not be there yet. Raises ProjectError where the project's configuration cannot be
-    read."""
+    read, RunError for the folder of one machine."""
+    from mpcore.store import check_folder
+
     given: Path | None = options.baselines
-    return project_root() / "baselines" if given is None else given
+    folder = project_root() / "baselines" if given is None else given
+    check_folder(folder)
+    return folder
 
 
 def policy_of(options: argparse.Namespace) -> "Policy":

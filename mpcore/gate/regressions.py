@@ -167,6 +167,7 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Reg
         return _regression(quality, quality.metric, "undecided", None, None, None, sentence)
     if not all(map(math.isfinite, points)):
         return _diverged(quality, accepted[-1])
+    points = [round(p, 9) for p in points]  # so that exactly the margin is within it
     lost = mean_interval([-p for p in points], pooled_deviation([points]), WORSE_CONFIDENCE)
     sentence = (
         f"{name} is {-lost.centre:+.2f} {unit} from {runs(len(accepted))}, over {len(points)} seeds "

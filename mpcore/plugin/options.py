@@ -153,10 +153,16 @@ def _seeds(count: int | None) -> int | None:
 
 
 def _baselines(config: pytest.Config) -> Path:
+    from mpcore.store import RunError, check_folder
+
     given = config.getoption("mp_baselines")
     if not given:
         return config.rootpath / "baselines"
     folder = config.invocation_params.dir / given
     if not folder.is_dir():
         raise SelectionError(f"--mp-baselines {given!r}: expected a folder, such as one that python -m mpcore accept made")
+    try:
+        check_folder(folder)
+    except RunError as error:
+        raise SelectionError(f"--mp-baselines {given!r}: {error}") from error
     return folder

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeInt
-
-from mpcore.records.base import Number, PositiveFloat, Record
+from mpcore.records.base import Bytes, Number, PositiveFloat, Record
 from mpcore.records.case import Case
 from mpcore.records.machine import Machine
 from mpcore.records.regression import Regression, RegressionStatus
@@ -39,7 +37,7 @@ class PairedCase(Record):
     pairs: tuple[Pair, ...]
     confirmation: tuple[Pair, ...] = ()
     lost: tuple[str, ...] = ()
-    pool_bytes: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    pool_bytes: tuple[Bytes, Bytes] | None = None
     regressions: tuple[Regression, ...]
 
 

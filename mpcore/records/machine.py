@@ -2,9 +2,12 @@
 
 import re
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from mpcore.records.base import Number, Record
+
+RESERVED = ("", "published")
+"""Keys that no machine has."""
 
 
 class Hardware(Record):
@@ -22,6 +25,12 @@ class Hardware(Record):
     capability: str | None
     cpu: str
     cores: PositiveInt
+
+    @model_validator(mode="after")
+    def _can_be_a_folder(self) -> "Hardware":
+        if self.key in RESERVED:
+            raise ValueError(f"name {self.name!r}: expected one that can name a folder, not {' or '.join(map(repr, RESERVED))}")
+        return self
 
     @property
     def key(self) -> str:

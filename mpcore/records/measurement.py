@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from mpcore.records.base import PositiveFloat, Record
+from mpcore.records.base import Record, Seconds, Steps
 from mpcore.records.case import Case
 from mpcore.records.requirements import Requirements
 
@@ -13,8 +13,8 @@ from mpcore.records.requirements import Requirements
 class Blocks(Record):
     """Wall times of blocks of `steps` training steps, each between two synchronisations of the device."""
 
-    steps: PositiveInt
-    seconds: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    steps: Steps
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
 
     @property
     def step_seconds(self) -> float:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt
 
-from mpcore.records.base import Error, Number, PositiveFloat, Record
+from mpcore.records.base import Error, Number, Record, Seconds
 from mpcore.records.measurement import Measurement
 
 
@@ -55,7 +55,7 @@ class Numerics(Measurement):
     """
 
     kind: Literal["numerics"] = "numerics"
-    seconds: PositiveFloat
+    seconds: Seconds
     loss_error: Error
     gradient_error: Error
     flushed_share: Error

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt
 
-from mpcore.records.base import Number, Record
+from mpcore.records.base import Bytes, Number, Record
 from mpcore.records.case import Case
 from mpcore.records.machine import Machine
 from mpcore.records.measurement import Blocks, Measurement
@@ -37,7 +37,7 @@ class Timing(Measurement):
 
     kind: Literal["timing"] = "timing"
     blocks: Blocks
-    pool_bytes: NonNegativeInt | None
+    pool_bytes: Bytes | None
     dropped_blocks: NonNegativeInt = 0
     profile: Profile | None = None
 

@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from mpcore.records.base import Finite, Number, PositiveFloat, Record
+from mpcore.records.base import Finite, Number, Record, Seconds
 from mpcore.records.measurement import Measurement
 
 Confusion = tuple[tuple[int, ...], ...]
@@ -27,8 +27,8 @@ class Training(Record):
 
     seed: int
     steps: NonNegativeInt
-    train_seconds: PositiveFloat
-    evaluation_seconds: PositiveFloat
+    train_seconds: Seconds
+    evaluation_seconds: Seconds
     metrics: dict[str, Finite]
     epochs: tuple[dict[str, Finite], ...] = ()
     confusion: Confusion | None
@@ -79,6 +79,22 @@ class Quality(Measurement):
     trainings: Annotated[tuple[Training, ...], Field(min_length=1)]
     picture: str | None = None
     sensitivity: Sensitivity | None = None
+
+    @model_validator(mode="after")
+    def _counts(self) -> "Quality":
+        """The metric that counts is in each training, and each has a seed of its own."""
+        for number, training in enumerate(self.trainings, 1):
+            if self.metric not in training.metrics:
+                has = ", ".join(training.metrics) or "no metrics"
+                raise ValueError(f"training {number} has {has}: expected {self.metric!r} among them")
+            value = training.metrics[self.metric]
+            if value is not None and not (value > 0 if self.lower_is_better else value <= 1):
+                expected = "a value above 0" if self.lower_is_better else "a share, at most 1"
+                raise ValueError(f"{self.metric} of training {number} is {value:g}: expected {expected}")
+        seeds = [training.seed for training in self.trainings]
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"trainings from seeds {', '.join(map(str, seeds))}: expected each of them once")
+        return self
 
     @property
     def terms(self) -> dict[str, object]:

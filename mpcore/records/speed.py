@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, model_validator
 
-from mpcore.records.base import Finite, NonNegativeFloat, Number, PositiveFloat, Record
+from mpcore.records.base import Bytes, Finite, NonNegativeFloat, Number, PositiveFloat, Record
 from mpcore.records.compilation import Compilation
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.profile import Profile
@@ -73,9 +73,9 @@ class Speed(Measurement):
     eager: Blocks | None
     references: dict[str, Reference]
     missing: dict[str, str] = {}
-    peak_allocated_bytes: NonNegativeInt | None
-    peak_reserved_bytes: NonNegativeInt | None
-    pool_bytes: NonNegativeInt | None
+    peak_allocated_bytes: Bytes | None
+    peak_reserved_bytes: Bytes | None
+    pool_bytes: Bytes | None
     loss_before: Finite
     loss_after: Finite
     loss_scale: Finite

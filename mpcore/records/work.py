@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from mpcore.records.base import Bytes
 from mpcore.records.compilation import Compiled
 from mpcore.records.measurement import Measurement
 
@@ -60,12 +61,12 @@ class Work(Measurement):
     operations: dict[str, PositiveInt]
     flops_by_dtype: dict[str, NonNegativeInt]
     casts: NonNegativeInt
-    cast_bytes: NonNegativeInt
-    saved_bytes: NonNegativeInt
+    cast_bytes: Bytes
+    saved_bytes: Bytes
     synchronisations: tuple[str, ...]
-    parameter_bytes: NonNegativeInt
-    gradient_bytes: NonNegativeInt
-    optimiser_bytes: NonNegativeInt
+    parameter_bytes: Bytes
+    gradient_bytes: Bytes
+    optimiser_bytes: Bytes
     kernels: dict[str, NonNegativeInt] | None = None
     graph_signature: str | None = None
     compiled: Compiled | None = None

@@ -3,7 +3,7 @@ sentence, and never taken for none."""
 
 from mpcore.store.accept import KEEP, Candidate, accept, check
 from mpcore.store.atomic import write
-from mpcore.store.baselines import accepted, all_accepted, comparable
+from mpcore.store.baselines import accepted, all_accepted, check_folder, comparable
 from mpcore.store.calibrations import calibration, write_calibration
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
@@ -19,6 +19,7 @@ __all__ = [
     "all_accepted",
     "calibration",
     "check",
+    "check_folder",
     "comparable",
     "convert_file",
     "converted",

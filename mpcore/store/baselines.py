@@ -30,10 +30,17 @@ def accepted(folder: Path, hardware: Hardware) -> list[Run]:
 def all_accepted(folder: Path) -> dict[str, list[Run]]:
     """The accepted runs of each machine, by its folder, oldest first. Raises RunError."""
     try:
-        folders = [path for path in _entries(folder) if path.is_dir()]
+        folders = [path for path in _entries(folder) if path.is_dir() or (path.is_symlink() and not path.is_file())]
     except OSError as error:
         raise RunError(f"cannot read {folder}: {error.strerror}") from error
     return {path.name: runs for path in folders if (runs := _read(path))}
+
+
+def check_folder(folder: Path) -> None:
+    """Raises RunError for the folder of one machine, in place of the one above it."""
+    for path in _entries(folder):
+        if NAME.fullmatch(path.name) and path.is_file():
+            raise RunError(f"{folder} itself holds accepted runs, such as {path.name}: expected the folder above it")
 
 
 def comparable(a: Hardware, b: Hardware) -> str | None:
@@ -66,7 +73,12 @@ def _read(folder: Path) -> list[Run]:
             raise RunError(f"{run.path}: its machine cannot be compared with that of {runs[0].path}: {reason}")
         if (other := seen.setdefault((run.datetime, run.commit), run.path)) != run.path:
             raise RunError(f"{run.path} is the run that {other} is, too: remove one of them")
-    return sorted(runs, key=number)
+    return sorted(runs, key=_order)
+
+
+def _order(run: Run) -> tuple[int, str]:
+    """Two branches that were merged may each have accepted one of the same number."""
+    return number(run), run.accepted.datetime if run.accepted else ""
 
 
 def _baseline(path: Path) -> Run:

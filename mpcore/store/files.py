@@ -45,7 +45,7 @@ def to_run(path: str | Path, content: Mapping[str, Any]) -> Run:
                 name = ""
         raise RunError(f"{path}, {name or KEY}: {first_error(error)}") from error
     _unique(run.results, path)
-    return run.model_copy(update={"path": str(path), "failed": (*run.failed, *_untold(run))})
+    return run.model_copy(update={"path": _shown(path), "failed": (*run.failed, *_untold(run))})
 
 
 def stored_in(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
@@ -101,6 +101,11 @@ def is_newer(stored: Mapping[str, Any], path: str | Path) -> bool:
     if version is None or version[1] != major:
         raise RunError(f"{path}: layout {found!r:.80}: this version reads {major}.{minor} and later ones of {major}")
     return int(version[2]) > int(minor)
+
+
+def _shown(path: str | Path) -> str:
+    """A file's name need not be a text."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _name(result: Any) -> str:

@@ -1,8 +1,10 @@
 """What all commands have in common."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,61 @@ def test_a_project_whose_settings_cannot_be_read_is_one_sentence(tmp_path, monke
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"mpcore: cannot read {tmp_path / 'pyproject.toml'}: ")
+
+
+# Output that cannot be written
+
+
+@pytest.mark.parametrize("command", ["report", "compare", "show", "accept"])
+def test_a_reader_that_has_gone_ends_it_quietly(run_file, baselines, command):
+    baselines.mkdir()
+    arguments = {
+        "show": ["show", "--baselines", baselines],
+        "accept": ["accept", run_file, "--reason", "x", "--baselines", baselines],
+    }.get(command, [command, run_file])
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "mpcore", *arguments], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert len(list(baselines.rglob("0001_*.json"))) == (command == "accept")  # it is accepted, whoever reads of it
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_finds_no_room_is_one_sentence(run_file):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [sys.executable, "-m", "mpcore", "report", run_file]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (4, "mpcore: the output cannot be written: No space left on device\n")
+
+
+def test_another_error_is_not_taken_for_one_of_output(monkeypatch, run_file):
+    def fail(options):
+        raise FileNotFoundError(2, "No such file or directory", "x")
+
+    monkeypatch.setattr("mpcore.commands.report.run", fail)
+    with pytest.raises(FileNotFoundError):
+        main(["report", str(run_file)])
+
+
+@pytest.mark.parametrize("command", ["show", "judge", "accept"])
+def test_the_folder_of_one_machine_is_not_taken_for_that_of_all(run_file, baselines, command, capsys):
+    main(["accept", str(run_file), "--reason", "x", "--baselines", str(baselines)])
+    inner = baselines / "some-cpu-2-cores"
+    arguments = {"show": [], "judge": [str(run_file)], "accept": [str(run_file), "--reason", "x"]}[command]
+    capsys.readouterr()
+    assert main([command, *arguments, "--baselines", str(inner)]) == 4
+    found = "0001_01234567.json: expected the folder above it"
+    assert capsys.readouterr().err == f"mpcore: {inner} itself holds accepted runs, such as {found}\n"
+
+
+def test_a_file_whose_name_is_no_text_is_shown(run_file, tmp_path):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.json"))
+    run_file.rename(odd)
+    for arguments in (["report", odd, "-o", "page.html"], ["report", odd], ["compare", odd, odd]):
+        command = [sys.executable, "-m", "mpcore", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+    assert "caf" in (tmp_path / "page.html").read_text()

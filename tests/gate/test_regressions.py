@@ -417,3 +417,9 @@ def test_what_few_cases_share_is_less_certain():
 
 def test_one_run_and_a_half_per_cent_in_all_cases_are_enough():
     assert common_change(everything(1.015, count=50, runs=1), Margins(), H200).status == "worse"
+
+
+def test_exactly_the_tolerance_may_be_lost():
+    """As against FP32."""
+    regression = against(quality("fp16-amp", 0.99, 0.99, 0.99), quality("fp16-amp", 1.0, 1.0, 1.0))[0]
+    assert (regression.status, regression.value, regression.limit) == ("same", -1.0, -1.0)
