@@ -11,6 +11,7 @@ from mpcore.plugin import alone, job_page, pytest_benchmark
 from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
 from mpcore.plugin.options import add_options, given
 from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
+from mpcore.plugin.writable import UNWRITTEN, ShownWhateverHappens
 
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile|inductor|reduce-overhead)-(tiny|full)\b.*\]$")
 REFUSED = pytest.StashKey[pytest.UsageError]()
@@ -28,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "workloads(*names): what a test measures where no workload is named (default: all real ones)"
     )
     config.addinivalue_line("markers", "precisions(*names): the same of modes (default: all that are not on request)")
+    config.pluginmanager.register(ShownWhateverHappens())
     if given(config):
         session_of(config)  # a wrong option is said before anything is collected
 
@@ -177,6 +179,8 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     terminalreporter.write_line(render(session_document(current.summary), "terminal", colour=terminalreporter.hasmarkup))
     if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
+    if UNWRITTEN in config.stash:
+        terminalreporter.write_line(f"mpcore: {config.stash[UNWRITTEN]}", red=True)
     if current.missed:
         terminalreporter.write_line(f"mpcore: {current.summary.headline}", red=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mpcore.plugin.writable import check_file, check_folder
+from mpcore.plugin.writable import UNWRITTEN, check_file, check_folder
 from mpcore.records import AnyRecord, Parity, Quality, Race, Run, Speed
 
 COMMIT_VARIABLES = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
@@ -99,7 +99,7 @@ def saved_files(config: pytest.Config) -> list[str]:
     from pytest_benchmark.storage.file import FileStorage
 
     benchmark = config.pluginmanager.get_plugin("pytest-benchmark")
-    if benchmark is None or not benchmark.benchmarks:
+    if benchmark is None or not benchmark.benchmarks or UNWRITTEN in config.stash:
         return []
     stored: list[Path] = []
     if (benchmark.save or benchmark.autosave) and isinstance(benchmark.storage, FileStorage):

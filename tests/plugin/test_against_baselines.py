@@ -243,3 +243,12 @@ def test_a_folder_of_baselines_that_is_none_is_not_taken_for_an_empty_one(run):
     result = run(*CASES, "-m", "numerics", "--mp-baselines", "nowhere")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "ERROR: --mp-baselines 'nowhere': expected a folder" in result.stderr.str()
+
+
+def test_the_folder_of_one_machine_is_not_taken_for_that_of_all(run, pytester):
+    inner = pytester.path / "baselines" / "some-gpu"
+    inner.mkdir(parents=True)
+    (inner / "0001_abc.json").write_text("{}")
+    result = run(*CASES, "-m", "numerics", "--mp-baselines", "baselines/some-gpu")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "some-gpu itself holds accepted runs, such as 0001_abc.json: expected the folder above it" in result.stderr.str()

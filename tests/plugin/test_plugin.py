@@ -618,6 +618,17 @@ def test_a_run_that_cannot_be_saved_is_said_before_anything_is_measured(run, pyt
     assert (pytester.path / "file").read_text() == "of somebody else"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_what_was_measured_is_shown_where_the_disk_is_full(run):
+    result = run(*ONE, "--benchmark-json", "/dev/full")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["*== mixed precision ==*", "mpcore: the results could not be written: No space left on device"]
+    )
+    result.stdout.no_fnmatch_line("saved:*")
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
 def test_a_session_that_is_refused_leaves_no_folder_and_no_file_for_its_run(run, pytester):
     (pytester.path / "folder" / "imdb").mkdir(parents=True)
     result = run(*ONE, "--benchmark-autosave", "--benchmark-json", "run.json", "--mp-data", "folder")
