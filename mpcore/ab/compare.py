@@ -56,7 +56,7 @@ def compare(
             *(test.paired_case(confidence) for test in tests if not test.out),
             *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in found.new),
         ),
-        failures=found.failures | {test.case.id: test.failure for test in tests if test.failure is not None},
+        failures=found.failures | {test.case.id: why for test in tests if (why := test.failure or test.unreliable)},
         skipped=found.skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
     )
 

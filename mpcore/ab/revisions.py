@@ -1,6 +1,7 @@
 """The two that are compared, as trees on disk: a revision in a worktree of its own, a folder, or the working tree as it is."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from mpcore.ab.signals import put_off
 from mpcore.records import Machine, Revision
 
 WORKING_TREE = "the working tree"
+OURS = re.compile(r"mpcore-ab-(\d+)-")
+"""The folder of a worktree, with the process that made it."""
 
 
 class RevisionError(ValueError):
@@ -86,15 +89,35 @@ def _checkout(text: str | None) -> Iterator[Checkout]:
 
 @contextmanager
 def _worktree(commit: str) -> Iterator[Path]:
+    _sweep()
     with ExitStack() as stack:
         with put_off():
-            folder = Path(tempfile.mkdtemp(prefix="mpcore-ab-"))
+            folder = Path(tempfile.mkdtemp(prefix=f"mpcore-ab-{os.getpid()}-"))
             tree = folder / commit[:12]
             stack.callback(_remove, tree)
             added = _git("worktree", "add", "--detach", str(tree), commit)
         if added.returncode != 0:
             raise RevisionError(f"git makes no worktree of {commit[:12]} ({_last(added.stderr)})")
         yield tree
+
+
+def _sweep() -> None:
+    """Removes worktrees of processes that were killed."""
+    listed = _git("worktree", "list", "--porcelain").stdout.splitlines()
+    for tree in (Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")):
+        made = OURS.match(tree.parent.name)
+        if made and not _lives(int(made[1])):
+            _remove(tree)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _remove(tree: Path) -> None:

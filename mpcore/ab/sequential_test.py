@@ -1,6 +1,7 @@
 """What has been measured of one case so far, pair by pair, and what it means."""
 
 import statistics
+from collections import Counter
 from dataclasses import dataclass, field
 
 from mpcore.ab.scheduler import PairResult
@@ -8,6 +9,9 @@ from mpcore.ab.verdicts import judged, memory_regression, time_margin, time_regr
 from mpcore.gate.limits import LEAST_PAIRS
 from mpcore.gate.margins import Margins
 from mpcore.records import Case, Failure, Pair, PairedCase, Profile, RegressionStatus, Timing
+
+HUNG_PAIRS = 2
+"""That a case fails with: each waits until a process counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class SequentialTest:
     pairs: list[_Whole] = field(default_factory=list)
     confirmation: list[_Whole] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    lost_by: Counter[str] = field(default_factory=Counter)
+    hung: int = 0
     skipped: str | None = None
     failure: str | None = None
 
@@ -42,8 +48,10 @@ class SequentialTest:
         return self.skipped is not None or self.failure is not None
 
     def add(self, result: PairResult, first_look: int) -> None:
-        """A pair counts where it is whole. Too many lost pairs before the first look, and the case has failed."""
+        """A pair counts where it is whole. Too many lost pairs before the first look, or two that hung: the case has failed."""
         self._put(result, self.pairs)
+        if self.hung >= HUNG_PAIRS:
+            self.failure = f"{self.hung} pairs are lost, the last one so: {self.lost[-1]}"
         least = min(LEAST_PAIRS, first_look)
         if len(self.pairs) < least and len(self.lost) > first_look - least:
             self.failure = (
@@ -53,6 +61,18 @@ class SequentialTest:
     def confirm(self, result: PairResult) -> None:
         """The same for a pair that is to confirm the others."""
         self._put(result, self.confirmation)
+
+    @property
+    def unreliable(self) -> str | None:
+        """What is to be said of a head that crashes now and then, and base does not: it is not the same. None where it is not
+        so."""
+        more = self.lost_by["head"] - self.lost_by["base"]
+        if self.out or more <= 0:
+            return None
+        of = len(self.pairs) + len(self.confirmation) + len(self.lost)
+        return (
+            f"head lost {self.lost_by['head']} of {of} pairs, and base {self.lost_by['base']}; the last one so: {self.lost[-1]}"
+        )
 
     def status(self, confidence: float) -> RegressionStatus:
         """Of the time, as it is now."""
@@ -92,6 +112,8 @@ class SequentialTest:
             self.skipped = failures["head"].sentence
         else:
             self.lost.append("; ".join(f"{name}: {failure.sentence}" for name, failure in failures.items()))
+            self.lost_by.update(failures.keys())
+            self.hung += any(failure.hung for failure in failures.values())
 
     def _pool_bytes(self) -> tuple[int, int] | None:
         """Of base and head: the median of the processes."""

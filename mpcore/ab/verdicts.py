@@ -43,7 +43,8 @@ def time_regression(
         again, said = judged(confirmation, CONFIRMING_CONFIDENCE, margin) if len(confirmation) > 1 else (None, None)
         if again and said == "worse":
             sentence += f"; {len(confirmation)} fresh pairs confirm it, {_percent(again)}"
-            sentence += f"; {explain_difference(*profiles)}" if profiles else ""
+            more = statistics.median(_seconds(pairs)[1]) - statistics.median(_seconds(pairs)[0])
+            sentence += f"; {explain_difference(*profiles, more=more)}" if profiles else ""
         else:
             status = "undecided"
             found = "could not be measured" if again is None else f"do not confirm it, {_percent(again)}"

@@ -101,7 +101,8 @@ def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calib
     if status == "worse":
         sentence += _clock(accepted, speed)
         if speed.profile and accepted[-1].profile:
-            sentence += f"; {explain_difference(accepted[-1].profile, speed.profile)}"
+            more = (now - statistics.geometric_mean(before)) / 1e3
+            sentence += f"; {explain_difference(accepted[-1].profile, speed.profile, more=more)}"
     if calibration is None and speed.device != "cpu":
         status, sentence = reported_only(status, sentence)
     limit = statistics.geometric_mean(before) * math.exp(margin)

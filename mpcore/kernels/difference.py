@@ -9,8 +9,8 @@ from mpcore.records import REST, Kernel, Profile
 
 NOISE = 1e-3
 """Share of a step below which a difference is not worth a word."""
-
-
+EXPLAINED = 0.5
+"""Share of a change by the clock that kernels must make up, to be its cause."""
 MINOR = 0.1
 """Share of the largest change below which another is not worth a word."""
 
@@ -45,9 +45,10 @@ def difference(before: Profile, after: Profile) -> list[Change]:
     return sorted(changes, key=lambda c: (-abs(c.seconds), c.name))
 
 
-def explain_difference(before: Profile, after: Profile, most: int = 3) -> str:
+def explain_difference(before: Profile, after: Profile, most: int = 3, *, more: float | None = None) -> str:
     """How long a step takes, how much more or less that is, and the `most` families that explain it, or instead of a family
-    the one or two kernels that make up its change."""
+    the one or two kernels that make up its change. more: by how many seconds a step takes longer by the clock, of which
+    kernels may explain a part only."""
     total, floor = after.seconds - before.seconds, NOISE * max(before.seconds, after.seconds)
     families = _families(before, after)
     told = [f for f in families[:most] if abs(f[1].seconds) > max(floor, MINOR * abs(families[0][1].seconds))]
@@ -59,6 +60,9 @@ def explain_difference(before: Profile, after: Profile, most: int = 3) -> str:
     left = total - sum(change.seconds for _, change in told)
     if parts and abs(left) > floor:
         parts.append(f"all else {_ms(left, '+')}")
+    if more is not None and total < EXPLAINED * more:
+        said = f"kernels explain {_ms(max(0.0, total))} of {_ms(more)}: the rest is launches, Python or waiting"
+        return f"{said}; {sentence}" + (f", {', '.join(parts)}" if parts else "")
     return sentence + (f": {', '.join(parts)}" if parts else "")
 
 

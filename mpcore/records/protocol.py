@@ -44,12 +44,13 @@ class Timing(Measurement):
 
 class Failure(Record):
     """Why a case was not measured, or with no case, why nothing was. skipped: whether this machine cannot run it, which is no
-    fault."""
+    fault. hung: whether it was ended because it took too long."""
 
     kind: Literal["failure"] = "failure"
     case: Case | None
     sentence: str
     skipped: bool = False
+    hung: bool = False
 
 
 class Listing(Record):

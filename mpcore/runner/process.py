@@ -18,12 +18,20 @@ from mpcore.records import Record, Response
 RESPONSE: TypeAdapter[Response] = TypeAdapter(Response)
 LAST_BYTES = 10_000
 """Of standard error, at whose end stands what happened."""
+FATAL = re.compile(
+    r"Fatal Python error|terminate called|\s*what\(\):|.*\b(CUDA|NCCL|cuDNN|cuBLAS|double free|corrupted)\b.*", re.IGNORECASE
+)
+"""What a process says that dies of a signal; what it says last may be a warning from its beginning."""
 RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)(:|$)")
 PLACE = re.compile(r'^ +File "(.+)", line (\d+)')
 
 
 class RunnerError(RuntimeError):
     """A process that can measure nothing; the message says why."""
+
+
+class Hung(RunnerError):
+    """One that does not answer."""
 
 
 class Process:
@@ -65,7 +73,7 @@ class Process:
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
-            raise RunnerError(f"its process took more than {seconds:.0f} s {purpose} and was ended") from None
+            raise Hung(f"its process took more than {seconds:.0f} s {purpose} and was ended") from None
         if line is None:
             self._lines.put(None)  # for whoever asks again
             raise RunnerError(self._end())
@@ -106,7 +114,8 @@ class Process:
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - LAST_BYTES))
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         if code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}" + (f": {lines[-1].strip()}" if lines else "")
+            said = next((line.strip() for line in reversed(lines) if RAISED.match(line) or FATAL.match(line)), "")
+            return f"its process was ended by {signal.Signals(-code).name}" + (f": {said}" if said else "")
         raised = next((line for line in reversed(lines) if RAISED.match(line)), None)
         places = [place for line in lines if (place := PLACE.search(line))]
         where = f" ({Path(places[-1][1]).name}, line {places[-1][2]})" if places else ""

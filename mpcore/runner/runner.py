@@ -3,12 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpcore.records import Case, Failure, Listing, Ready, Request, Response, Selection, Speed, Timing, Work
 from mpcore.records.protocol import RequestKind
-from mpcore.runner.process import Process, RunnerError
+from mpcore.runner.process import Hung, Process, RunnerError
 
 READY_SECONDS = 600.0
 """For imports and data, on a machine that is busy with other things."""
@@ -74,13 +74,16 @@ class Runner:
         kind: RequestKind = "timing",
         profile: bool = False,
         slowdown: float = 1.0,
+        seconds: float | None = None,
     ) -> dict[Case, Measured]:
         """What was measured of each case, one after the other, or why it was not. slowdown: how many times longer a step is
-        made to take.
+        made to take. seconds: after which a case counts as hung, where that is known better.
 
         A process that does not live through a case is the failure of that case, and those after it are measured in a new one.
         A process that does not begin is the failure of all.
         """
+        if seconds is not None:
+            self._timeouts = replace(self._timeouts, case=seconds)
         return dict(self.measuring(cases, kind=kind, profile=profile, slowdown=slowdown))
 
     def measuring(
@@ -125,7 +128,7 @@ class Runner:
                     yield from ((c, Failure(case=c, sentence=str(error))) for c in cases[number:])
                     return
                 self.close()
-                response = Failure(case=case, sentence=str(error))
+                response = Failure(case=case, sentence=str(error), hung=isinstance(error, Hung))
             assert not isinstance(response, Ready | Listing)
             yield case, response
 

@@ -24,6 +24,7 @@ class Script:
         self.answers = {"base": base, "head": head}
         self.listings = {"base": stub.listing(*base), "head": stub.listing(*head)}
         self.log = []
+        self.patience = []
         self.open = Counter()
         self._processes = Counter()
 
@@ -49,8 +50,9 @@ class Scripted:
     def listing(self):
         return self.script.listings[self.name]
 
-    def measure(self, cases, *, profile=False, slowdown=1.0):
+    def measure(self, cases, *, profile=False, slowdown=1.0, seconds=None):
         number = self.script.next(self.name)
+        self.script.patience.append(seconds)
         self.script.log.append((self.name, [case.workload for case in cases]))
         return {case: self._answer(case, number, profile, slowdown) for case in cases}
 

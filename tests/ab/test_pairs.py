@@ -9,6 +9,7 @@ from scripted import BASE, Script, compared, noisy, only, statuses
 
 from mpcore.ab import Checkout
 from mpcore.ab.listings import OLDER, listed
+from mpcore.ab.scheduler import LEAST_PATIENCE_SECONDS
 from mpcore.commands.ab import exit_code
 from mpcore.gate import Policy
 from mpcore.records import Comparison, Failure
@@ -121,8 +122,34 @@ def test_a_pair_that_a_crash_has_lost_is_said_and_the_rest_goes_on():
     a, b = comparison.cases
     assert (len(a.pairs), len(b.pairs)) == (5, 6)
     assert a.lost == ("head: its process was ended by SIGSEGV",)
-    assert exit_code(comparison) == 0
+    assert statuses(comparison)["a"] == ["same", "same"]
     assert "a pair is not whole" in render(pairs_document(comparison), "terminal")
+
+
+def crashes(at, seed=0):
+    """A side whose processes of these numbers crash."""
+    answer = noisy(0.001, seed)
+    return lambda number: "its process was ended by SIGSEGV" if number in at else answer(number)
+
+
+@pytest.mark.parametrize(("base", "head", "code"), [({1}, {3}, 0), ({1}, {1}, 0), ({1}, {}, 0), ({}, {3}, 2), ({1}, {3, 4}, 2)])
+def test_a_head_that_crashes_more_often_than_base_is_not_the_same(base, head, code):
+    comparison, _ = compared(Script({"a": crashes(base)}, {"a": crashes(head, 1)}))
+    assert exit_code(comparison) == code
+    said = "; the last one so: head: its process was ended by SIGSEGV"
+    assert comparison.failures == (
+        {"a-fp32-graph-full": f"head lost {len(head)} of 6 pairs, and base {len(base)}{said}"} if code else {}
+    )
+
+
+def test_two_hung_pairs_are_enough_and_the_limit_is_what_a_process_takes():
+    hung = Failure(case=stub.case("a"), sentence="its process took more than 120 s for one response and was ended", hung=True)
+    script = Script({"a": 0.001, "b": 0.001}, {"a": hung, "b": 0.001})
+    comparison, _ = compared(script)
+    assert comparison.failures["a-fp32-graph-full"].startswith("2 pairs are lost, the last one so: head: its process took more")
+    assert [names for names, _ in script.pairs] == [["a", "b"]] * 2 + [["b"]] * 4
+    assert script.patience[0] is None
+    assert set(script.patience[1:]) == {LEAST_PATIENCE_SECONDS}
 
 
 def test_a_case_with_hardly_a_whole_pair_has_failed():

@@ -1,6 +1,7 @@
 """The trees that are compared, and what is left of them."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -77,3 +78,13 @@ def test_a_side_that_cannot_be_had_is_named(repository, arguments, sentence):
         checkouts(*arguments).__enter__()
     assert sentence in str(refused.value)
     assert left_behind(repository) == []
+
+
+def test_what_a_killed_process_left_is_removed(repository, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (gone.pid, os.getpid()):
+        git(repository, "worktree", "add", "--detach", str(tmp_path / f"mpcore-ab-{process}-x" / "tree"), "HEAD")
+    with checkouts("main", None, None, None):
+        assert not (tmp_path / f"mpcore-ab-{gone.pid}-x").exists()
+        assert (tmp_path / f"mpcore-ab-{os.getpid()}-x" / "tree").is_dir()  # of a comparison that is still running

@@ -403,3 +403,21 @@ def test_a_step_that_was_empty_before_has_no_share():
         "a step takes 2.00 ms of device time, 2.00 ms more: a_gemm +2.00 ms (matrix product, new, 1 launch)"
     )
     assert explain_difference(profile_of({}), profile_of({})) == "a step takes 0.000 ms of device time, as before"
+
+
+@pytest.mark.parametrize(
+    ("more", "begins"),
+    [
+        (0.080, "kernels explain 0.50 ms of 80.00 ms: the rest is launches, Python or waiting; a step takes 1.50 ms of device"),
+        (0.0006, "a step takes 1.50 ms of device time, 0.50 ms (50.0 %) more"),
+        (None, "a step takes 1.50 ms of device time, 0.50 ms (50.0 %) more"),
+    ],
+)
+def test_kernels_are_the_cause_of_what_they_explain(more, begins):
+    before, after = (profile_of({ADD: (1, seconds)}) for seconds in (0.001, 0.0015))
+    assert explain_difference(before, after, more=more).startswith(begins)
+
+
+def test_kernels_that_became_faster_explain_nothing():
+    before, after = (profile_of({ADD: (1, seconds)}) for seconds in (0.0015, 0.001))
+    assert explain_difference(before, after, more=0.01).startswith("kernels explain 0.000 ms of 10.00 ms")

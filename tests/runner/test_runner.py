@@ -71,6 +71,27 @@ def test_what_a_process_has_said_before_is_not_why_it_ended(tmp_path):
         assert sentences(runner.measure([A])) == {"a": "its process ended with exit code 3"}
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("W1128 10:00:00 _pytree.py:630] deprecated, and will be an error in a future release.", ""),
+        ("Fatal Python error: Segmentation fault", ": Fatal Python error: Segmentation fault"),
+        ("RuntimeError: CUDA error: an illegal memory access", ": RuntimeError: CUDA error: an illegal memory access"),
+    ],
+)
+def test_a_warning_is_not_why_a_process_died(tmp_path, last, said):
+    does = {"a": f"print({last!r}, file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGSEGV)"}
+    with Runner(stub.tree(tmp_path, ALL, does=does), Selection()) as runner:
+        assert sentences(runner.measure([A])) == {"a": f"its process was ended by SIGSEGV{said}"}
+
+
+def test_what_hangs_is_told_from_what_fails_and_its_limit_can_be_given(tmp_path):
+    tree = stub.tree(tmp_path, ALL, does={"a": "time.sleep(1000)", "b": "os._exit(3)"})
+    with Runner(tree, Selection()) as runner:
+        measured = runner.measure([A, B], seconds=1.0)
+    assert [measured[case].hung for case in (A, B)] == [True, False]
+
+
 def test_a_hang_is_ended(tmp_path):
     tree = stub.tree(tmp_path, ALL, does={"b": "time.sleep(1000)"})
     with Runner(tree, Selection(), timeouts=Timeouts(case=1.0)) as runner:
