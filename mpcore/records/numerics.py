@@ -70,6 +70,10 @@ class Numerics(Measurement):
     reference: str = "fp64"
 
     @property
+    def terms(self) -> dict[str, object]:
+        return super().terms | {"reference": self.reference}
+
+    @property
     def worst_tensor(self) -> TensorErrors | None:
         """The one whose gradient is nearest to the most that it may be wrong by. None where none says anything."""
         said = [t for t in self.tensors or () if t.gradient_error is not None and t.gradient_limit]

@@ -213,6 +213,12 @@ def everything(factor, count=6, runs=3):
     return [match_baselines(record, accepted) for record in slow]
 
 
+def test_errors_against_fp32_are_not_compared_with_errors_against_fp64():
+    (found,) = against(numerics(reference="fp32"), numerics())
+    assert found.status == "incomparable"
+    assert "reference fp64" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("factor", "status"), [(1.0, "same"), (1.05, "worse"), (0.95, "better"), (1.012, "undecided"), (1.02, "worse")]
 )
