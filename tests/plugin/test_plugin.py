@@ -77,6 +77,10 @@ def test_selection_by_marker_and_keyword(run):
         (("--mp-workload", "bert"), "ERROR: unknown workload 'bert'; known are bert-imdb, bert-imdb-1k"),
         (("--mp-precision", "fp32,half"), "ERROR: unknown precision 'half'; known are fp32, tf32, fp16-amp"),
         (
+            ("--mp-compile-cache", "test_speed.py"),
+            "ERROR: --mp-compile-cache 'test_speed.py': expected a folder, which need not be there yet",
+        ),
+        (
             ("--mp-execution", "lazy"),
             "ERROR: unknown execution 'lazy'; known are eager, graph, inductor, compile",
         ),
