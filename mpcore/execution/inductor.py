@@ -12,7 +12,7 @@ from torch._dynamo import config as dynamo  # private API
 
 from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions
-from mpcore.execution.regions import blocks_once
+from mpcore.execution.regions import blocks_once, of_torch
 
 VERSIONS = 32
 """Of one function, such as the forward of a block, that may be compiled. By default torch runs what would be the ninth as it
@@ -78,7 +78,7 @@ class Inductor(Eager):
 def _compile(module: nn.Module, **options: Any) -> None:
     """From now on a call of `module` runs compiled code. Its own `compile` does nothing for a class of torch's, such as
     Sequential: dynamo passes over code of torch's unless other code calls it."""
-    if type(module).forward.__module__.startswith("torch.nn."):
+    if of_torch(module):
         compiled = torch.compile(_call, **options)
         module._compiled_call_impl = functools.partial(compiled, module)  # private API
     else:
