@@ -12,6 +12,7 @@ from mpcore.records import Recipe
 from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import workloads
 from mpcore.workloads.checkpoint import pretrained_model
+from mpcore.workloads.next_token import WithLoss
 from mpcore.workloads.text import Text
 
 WORDS = 50_257
@@ -25,6 +26,10 @@ TINY = {
 NO_DROPOUT = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
 SLOW, FUSED = "gelu_new", "gelu_pytorch_tanh"
 """One function: in eight kernels of transformers, and in one of torch."""
+
+
+class GPT2(WithLoss, GPT2LMHeadModel):
+    """Its loss is part of it."""
 
 
 @workloads.register
@@ -60,13 +65,13 @@ class Gpt2Text(Text):
             small = TINY | NO_DROPOUT if self.size == "tiny" else {}
             return gpt2(self.embeddings, self.length, **small)
         sizes: Any = {"vocab_size": (size(self.tokeniser), None), "n_positions": (self.length, None)}
-        return trimmed(pretrained_model(GPT2LMHeadModel, self.checkpoint, "gpt2", **sizes))
+        return trimmed(pretrained_model(GPT2, self.checkpoint, "gpt2", **sizes))
 
 
 def gpt2(embeddings: int, positions: int, **options: Any) -> nn.Module:
     """GPT-2 small with random weights. options: of its GPT2Config."""
     config = GPT2Config(vocab_size=embeddings, n_positions=positions, bos_token_id=None, eos_token_id=None, **options)
-    return trimmed(GPT2LMHeadModel(config))
+    return trimmed(GPT2(config))
 
 
 def trimmed(model: Any) -> nn.Module:

@@ -7,14 +7,19 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from mpcore.workloads.attention import GROUPED
+from mpcore.workloads.next_token import WithLoss
 
 FP32_MODULES = ("model.rotary_emb",)
 """Angles: rounded to 16 bits, positions from some hundred on would be told from each other no more."""
 
 
+class Llama(WithLoss, LlamaForCausalLM):
+    """Its loss is part of it."""
+
+
 def llama(**options: Any) -> nn.Module:
     """With random weights. options: of its LlamaConfig."""
-    return trimmed(LlamaForCausalLM(LlamaConfig(**options)))
+    return trimmed(Llama(LlamaConfig(**options)))
 
 
 def trimmed(model: Any) -> nn.Module:

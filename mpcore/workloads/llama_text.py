@@ -3,13 +3,12 @@
 from typing import Any
 
 from torch import nn
-from transformers import LlamaForCausalLM
 
 from mpcore.data.vocabulary import size
 from mpcore.records import Recipe, Size
 from mpcore.workloads.base import workloads
 from mpcore.workloads.checkpoint import pretrained_model
-from mpcore.workloads.llama import FP32_MODULES, llama, trimmed
+from mpcore.workloads.llama import FP32_MODULES, Llama, llama, trimmed
 from mpcore.workloads.text import Text
 
 CONFIG: dict[Size, dict[str, Any]] = {
@@ -60,4 +59,4 @@ class LlamaText(Text):
         if self.checkpoint is None:
             return llama(vocab_size=self.embeddings, max_position_embeddings=self.length, **CONFIG[self.size])
         sizes: Any = {"vocab_size": (size(self.tokeniser), None), "max_position_embeddings": (self.length, None)}
-        return trimmed(pretrained_model(LlamaForCausalLM, self.checkpoint, "llama", **sizes))
+        return trimmed(pretrained_model(Llama, self.checkpoint, "llama", **sizes))

@@ -9,8 +9,17 @@ from mpcore.records import Confusion
 from mpcore.workloads.base import Workload, cross_entropy
 
 
+class WithLoss(nn.Module):
+    """Stands before a causal model of transformers. Called with token ids it returns the logits, and with targets, too, the
+    mean loss: a compiler then fuses the passes over the logits, which in FP32 are the largest tensors of a step."""
+
+    def forward(self, input_ids: Tensor, targets: Tensor | None = None) -> Tensor:
+        logits: Tensor = super().forward(input_ids=input_ids, use_cache=False).logits
+        return logits if targets is None else cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
 class NextToken(Workload):
-    """Its data have a column `input_ids`, (rows, length + 1): sequences, and what follows their last token."""
+    """Its model is `WithLoss`; its data have a column `input_ids`, (rows, length + 1): sequences, each with what follows it."""
 
     unit = "tokens"
     metric = "perplexity"
@@ -26,7 +35,9 @@ class NextToken(Workload):
         return self.length
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return cross_entropy(self._logits(model, batch).flatten(0, 1), batch["input_ids"][:, 1:].flatten())
+        ids = batch["input_ids"]
+        loss: Tensor = model(ids[:, :-1], ids[:, 1:])
+        return loss
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """(batch,) FP32: the mean negative log-likelihood of each sequence. One by one: 32 in FP32 are 7 GB of logits."""
@@ -37,4 +48,5 @@ class NextToken(Workload):
         return {"perplexity": predicted.double().mean().exp().item()}, None
 
     def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        return model(input_ids=batch["input_ids"][:, :-1], use_cache=False).logits
+        logits: Tensor = model(batch["input_ids"][:, :-1])
+        return logits

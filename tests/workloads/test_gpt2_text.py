@@ -20,6 +20,7 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.checked import dummy_score
 from mpcore.workloads.gpt2_text import Gpt2Text
+from mpcore.workloads.next_token import WithLoss
 
 STORIES = "".join(stories(6000, 0))
 
@@ -133,15 +134,19 @@ def test_no_cache_is_made(model, batch, monkeypatch):
     monkeypatch.setattr("transformers.models.gpt2.modeling_gpt2.DynamicCache", None)  # which a cache would be
     assert Gpt2Text("tiny").loss(model, batch).isfinite()
     with pytest.raises(TypeError):
-        model(input_ids=batch["input_ids"][:, :-1], use_cache=True)
+        GPT2LMHeadModel.forward(model, input_ids=batch["input_ids"][:, :-1], use_cache=True)
 
 
-class Certain(torch.nn.Module):
+class Logits(torch.nn.Module):
     """Logits with which the word after word i is i + 1 with the probability 3/4, and any of three others with 1/12."""
 
     def forward(self, input_ids, use_cache):
         logits = torch.nn.functional.one_hot((input_ids + 1) % 4, 4) * math.log(9)
         return type("Output", (), {"logits": logits.float()})
+
+
+class Certain(WithLoss, Logits):
+    pass
 
 
 def test_loss_prediction_and_score_of_known_probabilities(workload):
