@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0, or 4 where a file cannot be read. Raises RunError where nothing can be written."""
-    from mpcore.report.documents import run_document
+    from mpcore.report.documents import races_document, run_document
     from mpcore.report.render import render
     from mpcore.store import RunError, load, write
 
@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
         write({options.output: page(runs, unreadable)})
         print(f"written: {options.output}")
     elif runs:
-        print("\n".join(render(run_document(run), "markdown") for run in runs))
+        together = races_document(runs)
+        print("\n".join(render(each, "markdown") for each in (*map(run_document, runs), together) if each))
     if runs and options.plots:
         from mpcore.report.pictures import pictures
 

@@ -79,6 +79,14 @@ def run_document(run: Run) -> Document:
     return Document(run.path, sections, measured([run]))
 
 
+def races_document(runs: Sequence[Run]) -> Document | None:
+    """The races of several runs of one hardware in one table; None where there are not several."""
+    raced = [run for run in runs if races(run.results, BESIDE)]
+    if len(raced) < 2 or len({run.machine.hardware.key for run in raced}) > 1:
+        return None
+    return Document("", races([result for run in raced for result in run.results], f"{BESIDE}, all runs"))
+
+
 def comparison_document(runs: Sequence[Run], figures: Sequence[Published] = (), unreadable: Sequence[str] = ()) -> Document:
     """Two runs of one hardware as what changed, any others as a table for each figure across hardware, with published
     figures beside them. unreadable: why files are not among these."""

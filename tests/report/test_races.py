@@ -4,8 +4,9 @@ import pytest
 from reading import row, section, titles
 
 from mpcore.records import Blocks, Case, Entrant, Race, Result, Turns
-from mpcore.report.documents import job_document, run_document, session_document
+from mpcore.report.documents import job_document, races_document, run_document, session_document
 from mpcore.report.measured import measured
+from mpcore.report.page.panels import races as panel
 from mpcore.report.render import render
 from mpcore.report.sections.races import races
 
@@ -94,6 +95,26 @@ def test_it_is_in_all_documents_with_the_pairs_that_took_turns(run, summary, rac
     assert len(pairs.tables[0].rows) == 3
     assert TITLE in titles(job_document(summary(raced)))
     assert "geometric mean" in render(document, "html")
+
+
+def test_the_races_of_several_runs_of_one_machine_stand_in_one_table(run, raced):
+    first, second = (run.model_copy(update={"results": (result,)}) for result in raced)
+    (section_,) = races_document([first, second, run]).sections
+    assert section_.title == "Steps beside those of other trainers, all runs: bf16-amp"
+    assert [cells[0] for cells in section_.tables[0].rows] == ["a", "b", "geometric mean"]
+    assert races_document([first, run]) is None
+    hardware = run.machine.hardware.model_copy(update={"name": "Another GPU"})
+    elsewhere = second.model_copy(update={"machine": run.machine.model_copy(update={"hardware": hardware})})
+    assert races_document([first, elsewhere]) is None
+
+
+def test_a_page_has_a_panel_with_each_step(raced):
+    (view,) = panel({"gpu": raced}).views
+    assert view.label == "bf16-amp on gpu: 2.828 times as fast as the fastest other"
+    assert view.columns["workload"] == [*["a (2.00)"] * 4, *["b (4.00)"] * 4]
+    assert view.columns["step"][:2] == ["Fabric eager", "plain PyTorch inductor"]
+    assert view.columns["ms"][:4] == [20.0, 10.0, 9.0, 5.0]
+    assert panel({"gpu": []}).views == []
 
 
 def test_the_ratio_of_each_pair_is_a_line(run, raced):

@@ -15,7 +15,7 @@ from mpcore.records import Result, Run
 from mpcore.report.columns import COLUMNS
 from mpcore.report.page.history import history
 from mpcore.report.page.newest import Newest, groups, newest
-from mpcore.report.page.panels import confusions, curves, errors, kernels, launches, memory, speedups, tensors
+from mpcore.report.page.panels import confusions, curves, errors, kernels, launches, memory, races, speedups, tensors
 from mpcore.report.page.views import columns
 from mpcore.report.render.html import environment
 from mpcore.report.rows import KEYS, rows
@@ -65,6 +65,7 @@ def page(runs: Sequence[Run], unreadable: Sequence[str] = ()) -> str:
     latest = {hardware: of.comparable()[0] for hardware, of in found.items()}
     panels = [
         speedups(latest),
+        races(latest),
         memory(comparable),
         history(runs),
         *(panel(comparable) for panel in (curves, confusions, errors, tensors, kernels, launches)),

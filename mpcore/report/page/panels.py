@@ -6,10 +6,11 @@ from operator import itemgetter
 from typing import Any
 
 from mpcore.gate import speedup
-from mpcore.records import Family, Numerics, Profile, Quality, Result, Speed, Training
+from mpcore.records import Family, Numerics, Profile, Quality, Race, Result, Speed, Training
 from mpcore.report.page.newest import Group
 from mpcore.report.page.views import Matrix, Panel, View, by, columns
 from mpcore.report.rows import how, keys
+from mpcore.report.sections.races import heading, mean_ratio, races_by_mode
 
 REFERENCES = ("fp32", "tf32")
 SEEN = 0.01
@@ -46,6 +47,31 @@ def _speedup(result: Result, reference: str) -> dict[str, Any] | None:
     name = ", ".join(filter(None, [case.workload, *unusual]))
     bounds = {"times as fast": interval.centre, "low": interval.low, "high": interval.high}
     return {"workload": name, "mode": case.precision, **bounds}
+
+
+def races(results: Mapping[str, Sequence[Result]]) -> Panel:
+    """A view for each machine and mode of the others, in which workloads stand side by side."""
+    views = []
+    for hardware, of in sorted(results.items()):
+        for mode, found in races_by_mode(of).items():
+            table = columns([row for race in found for row in _steps(race)], ["workload", "step", "ms"])
+            bars = by("step", table, type="bar", x="@workload", y="@ms")
+            layout = {"yaxis": {"title": {"text": "ms a step"}, **LOG}, "barmode": "group"}
+            mean = mean_ratio(race.fastest for race in found)
+            views.append(View(f"{mode} on {hardware}: {mean} times as fast as the fastest other", table, bars, layout))
+    note = (
+        "A step by each trainer and execution, timed alone. Beside a workload stands how many times as fast our fastest is as "
+        "the fastest other, in turns; beside the machine the geometric mean of these."
+    )
+    return Panel("races", "Beside other trainers", note, views)
+
+
+def _steps(race: Race) -> list[dict[str, Any]]:
+    name = f"{race.case.workload} ({race.fastest.ratio:.2f})" if race.fastest else race.case.workload
+    return [
+        {"workload": name, "step": heading(entrant), "ms": 1e3 * entrant.blocks.step_seconds}
+        for entrant in (*race.theirs, *race.ours)
+    ]
 
 
 def memory(groups: Sequence[Group]) -> Panel:

@@ -21,21 +21,27 @@ OF_SAME_MODE = (
 
 def races(results: Sequence[Result], title: str, *, folded: bool = False) -> list[Section]:
     """A section for each mode that the others were timed in. None where there was no race."""
-    by_mode: dict[str, list[Race]] = {}
-    for record in (result.record for result in results):
-        if isinstance(record, Race):
-            by_mode.setdefault(record.case.precision, []).append(record)
+    by_mode = races_by_mode(results)
     return [
         Section(f"{title}: {mode}", tables=[_table(found)], sentences=_sentences(found), folded=folded)
         for mode, found in by_mode.items()
     ]
 
 
+def races_by_mode(results: Iterable[Result]) -> dict[str, list[Race]]:
+    """By the mode of the others."""
+    found: dict[str, list[Race]] = {}
+    for record in (result.record for result in results):
+        if isinstance(record, Race):
+            found.setdefault(record.case.precision, []).append(record)
+    return found
+
+
 def _table(found: Sequence[Race]) -> Table:
     entrants = [*(each for race in found for each in race.theirs), *(each for race in found for each in race.ours)]
-    columns = dict.fromkeys(map(_heading, entrants))
+    columns = dict.fromkeys(map(heading, entrants))
     rows = [_row(race, [*columns]) for race in found]
-    means = [_mean(race.fastest for race in found), _mean(race.same_mode for race in found)]
+    means = [mean_ratio(race.fastest for race in found), mean_ratio(race.same_mode for race in found)]
     rows.append(["geometric mean", *[""] * (len(columns) + 1), *means])
     headings = ["workload", *columns, "ours", FASTEST, SAME_MODE]
     table = Table(headings, rows, "l" + "r" * len(columns) + "lrr", [*columns])
@@ -43,19 +49,20 @@ def _table(found: Sequence[Race]) -> Table:
 
 
 def _row(race: Race, columns: Sequence[str]) -> list[str]:
-    times = {_heading(entrant): f"{1e3 * entrant.blocks.step_seconds:.2f}" for entrant in (*race.theirs, *race.ours)}
-    ours = _heading(race.fastest.ours) if race.fastest else "-"
+    times = {heading(entrant): f"{1e3 * entrant.blocks.step_seconds:.2f}" for entrant in (*race.theirs, *race.ours)}
+    ours = heading(race.fastest.ours) if race.fastest else "-"
     ratios = [f"{turns.ratio:.3f}" if turns else "-" for turns in (race.fastest, race.same_mode)]
     return [race.case.workload, *(times.get(column, "-") for column in columns), ours, *ratios]
 
 
-def _heading(entrant: Entrant) -> str:
+def heading(entrant: Entrant) -> str:
     """As a column is called."""
     who = entrant.case.precision if entrant.case.trainer == OWN_TRAINER else entrant.trainer
     return f"{who} {entrant.case.execution}"
 
 
-def _mean(turns: Iterable[Turns | None]) -> str:
+def mean_ratio(turns: Iterable[Turns | None]) -> str:
+    """Geometric; a dash where nothing took turns."""
     ratios = [pair.ratio for pair in turns if pair]
     return f"{statistics.geometric_mean(ratios):.3f}" if ratios else "-"
 
