@@ -1,14 +1,12 @@
 """A new step on one fixed batch: its loss, its gradients, and what its first updates come to."""
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
 from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
@@ -44,57 +42,71 @@ def observe(
     learning_rate: that of another observation, which this one is compared with. drawn: whether the loss may draw random
     numbers; Python launches the step then, and each time it draws the same: within a graph no generator can be set.
 
-    The gradients are taken where they count, at the optimiser's door, and divided by the scale only if the optimiser
-    was told of one: what is not unscaled in time is seen.
-
     Raises Inapplicable for a step that lacks what is looked at, TrainerError for one whose optimisers are not those that it
     steps, or have no gradient of the model's.
     """
     needs(step, "rate", "optimisers", "weights")
     before = {name: _in_fp64(w).clone() for name, w in step.weights().items()}
-    seen: dict[str, Tensor] = {}
-
-    def look(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-        scale = getattr(optimiser, "grad_scale", None)
-        for name, gradient in step.gradients().items():
-            seen[name] = _in_fp64(gradient) / (1.0 if scale is None else scale)
-        if not seen:
-            expected = "expected build() to train the model that it is given, or a Loop that says its weights"
-            raise TrainerError(f"{step.label}: no weight of the model has a gradient where its optimiser steps: {expected}")
-        if not rate:
-            rate.append(LEARNING_RATE / (_root_mean_square(seen) or 1.0))
-            step.set_learning_rate(rate[0])
-
-    as_large_as_gradient = any(isinstance(optimiser, torch.optim.SGD) for optimiser in step.optimisers)  # an update
-    given = learning_rate if as_large_as_gradient else LEARNING_RATE
-    rate = [] if given is None else [given]
-    step.set_learning_rate(given or 0.0)
-    hooks = [optimiser.register_step_pre_hook(look) for optimiser in step.optimisers]
+    door = _Door(step, learning_rate)
     loss, made, tried, skipped = math.nan, 0, 0, 0
     gradients: dict[str, Tensor] = {}
     run = step.launch if drawn else step
-    with same_numbers(step) if drawn else nullcontext():
+    with door, same_numbers(step) if drawn else nullcontext():
         while made < updates and tried - made < SKIPS_ALLOWED:
             this_loss, tried = run(batch), tried + 1
             skipped_before, skipped = skipped, step.scale_state().skipped_steps
-            if skipped > skipped_before or not seen:  # what skips without a count does not come to the optimiser
+            if skipped > skipped_before or not door.gradients:  # what skips without a count does not come to the optimiser
                 continue
             made += 1
             if made == 1:
+                door.close()
                 loss = this_loss.item()
-                gradients = {name: gradient.clone() for name, gradient in seen.items()}  # a graph goes on writing to `seen`
-                _remove(hooks)
-    _remove(hooks)
-    if not seen and not skipped:
+                gradients = {name: gradient.clone() for name, gradient in door.gradients.items()}  # a graph goes on writing
+    if not door.gradients and not skipped:
         expected = "expected those of torch.optim, and not what a library wraps around them"
         raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
     moved = {name: _in_fp64(w) - before[name] for name, w in step.weights().items()}
-    return Observation(rate[0], loss, gradients, moved, made, tried - made)
+    return Observation(door.learning_rate or 0.0, loss, gradients, moved, made, tried - made)
 
 
-def _remove(hooks: Sequence[RemovableHandle]) -> None:
-    for hook in hooks:
-        hook.remove()
+class _Door:
+    """with _Door(step, learning_rate) as door: step(batch)
+
+    Where the optimisers of a step are given the gradients, and these count: `gradients`, of the last step, are divided by the
+    scale only if the optimiser was told of one, so that what is not unscaled in time is seen. `learning_rate` is that of the
+    first step, which of SGD follows from its gradients where none is given.
+    """
+
+    def __init__(self, step: WorkloadStep, learning_rate: float | None) -> None:
+        self.gradients: dict[str, Tensor] = {}
+        as_large_as_gradient = any(isinstance(optimiser, torch.optim.SGD) for optimiser in step.optimisers)  # an update
+        self.learning_rate = learning_rate if as_large_as_gradient else LEARNING_RATE
+        self._step = step
+
+    def __enter__(self) -> None:
+        self._step.set_learning_rate(self.learning_rate or 0.0)
+        self._hooks = [optimiser.register_step_pre_hook(self._look) for optimiser in self._step.optimisers]
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Looks no more."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _look(self, optimiser: torch.optim.Optimizer, *_: Any) -> None:
+        scale = getattr(optimiser, "grad_scale", None)
+        for name, gradient in self._step.gradients().items():
+            self.gradients[name] = _in_fp64(gradient) / (1.0 if scale is None else scale)
+        if not self.gradients:
+            expected = "expected build() to train the model that it is given, or a Loop that says its weights"
+            raise TrainerError(
+                f"{self._step.label}: no weight of the model has a gradient where its optimiser steps: {expected}"
+            )
+        if self.learning_rate is None:
+            self.learning_rate = LEARNING_RATE / (_root_mean_square(self.gradients) or 1.0)
+            self._step.set_learning_rate(self.learning_rate)
 
 
 def _in_fp64(tensor: Tensor) -> Tensor:

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mpcore.gate.limits import ROUNDING_ALONE
 from mpcore.measure.observation import Observation
 from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_limit, variant_gradient_limit
-from mpcore.measure.yardstick import Yardstick, tensor_errors
+from mpcore.measure.yardstick import RoundingErrors, Yardstick, tensor_errors
 from mpcore.precision import Variant
 from mpcore.records import TensorErrors
 from mpcore.training.of_workload import WorkloadStep
@@ -26,20 +26,10 @@ def errors_by_tensor(
 ) -> tuple[TensorErrors, ...]:
     """Of all tensors that the loss reaches, in the order of the forward pass. update_error: the cap of all updates together.
     in_base: what the mode has that this one is a variant of."""
-    truth, roundoff = yardstick.observed, step.precision.roundoff()
-    rounding, summed = yardstick.rounding_errors(roundoff), set(_summed_in_format(step))
-    norms = {name: float(gradient.norm()) for name, gradient in truth.gradients.items()}
+    norms = {name: float(gradient.norm()) for name, gradient in yardstick.observed.gradients.items()}
     whole = math.hypot(*norms.values()) or 1.0
-    gradient_limits = {
-        name: tensor_gradient_limit(
-            rounding.gradients[name],
-            roundoff,
-            kinks=_kinks(step, roundoff) * whole / norms[name],
-            summed_in_format=name in summed,
-        )
-        for name in with_a_gradient(norms, roundoff)
-        if rounding.gradients[name] < ROUNDING_ALONE
-    }
+    rounding = yardstick.rounding_errors(step.precision.roundoff())
+    gradient_limits = _gradient_limits(step, norms, whole, rounding)
     base_errors = {
         t.name: t.gradient_error for t in in_base or () if t.name in gradient_limits and t.gradient_error is not None
     }
@@ -49,9 +39,8 @@ def errors_by_tensor(
             name: variant_gradient_limit(error, rounding.gradients[name], factor) for name, error in base_errors.items()
         }
     update_limits = {name: tensor_update_limit(rounding.updates[name], update_error) for name in gradient_limits}
-    gradient_errors = tensor_errors(observed.gradients, {name: truth.gradients[name] for name in gradient_limits})
-    judged = {name: truth.updates[name] for name, limit in update_limits.items() if limit is not None}
-    update_errors = tensor_errors(observed.updates, judged)
+    gradient_errors = _errors_within(gradient_limits, observed.gradients, yardstick.observed.gradients)
+    update_errors = _errors_within(update_limits, observed.updates, yardstick.observed.updates)
     return tuple(
         TensorErrors(
             name=name,
@@ -66,6 +55,28 @@ def errors_by_tensor(
         for name, layer in yardstick.layers.items()
         if name in norms
     )
+
+
+def _gradient_limits(
+    step: WorkloadStep, norms: Mapping[str, float], whole: float, rounding: RoundingErrors
+) -> dict[str, float]:
+    """Of the tensors that have a gradient, and more of it than rounding alone makes."""
+    roundoff, summed = step.precision.roundoff(), set(_summed_in_format(step))
+    kinks = _kinks(step, roundoff) * whole
+    return {
+        name: tensor_gradient_limit(
+            rounding.gradients[name], roundoff, kinks=kinks / norms[name], summed_in_format=name in summed
+        )
+        for name in with_a_gradient(norms, roundoff)
+        if rounding.gradients[name] < ROUNDING_ALONE
+    }
+
+
+def _errors_within(
+    limits: Mapping[str, float | None], found: dict[str, Tensor], truth: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Of the tensors that have a limit."""
+    return tensor_errors(found, {name: truth[name] for name, limit in limits.items() if limit is not None})
 
 
 def _kinks(step: WorkloadStep, roundoff: float) -> float:
