@@ -4,6 +4,7 @@ A `Check` says whether what is required is reached, a `Regression` whether a fig
 both for a record, `judge_run` for a saved run.
 """
 
+from mpcore.gate.accuracy import saturation
 from mpcore.gate.anchor import anchors, drifted
 from mpcore.gate.checks import checks, speedup
 from mpcore.gate.common_change import common_change
@@ -34,5 +35,6 @@ __all__ = [
     "match_baselines",
     "needs_confirmation",
     "regressions",
+    "saturation",
     "speedup",
 ]

@@ -11,7 +11,7 @@ from mpcore.records import Check, Quality, Regression, Speed
 def better_reference(found: Sequence[Check], match: BaselineMatch, regressions: Sequence[Regression]) -> list[Check]:
     """The checks, in which one that is not reached is an expected failure where the reference alone got better: the mode is as
     it was accepted, and would reach it against the reference of the oldest accepted run."""
-    kept = {regression.metric for regression in regressions if regression.status in ("same", "better")}
+    kept = {regression.metric for regression in regressions if regression.status in ("same", "better", "saturated")}
     oldest = next(iter(match.accepted.values()), None)
     return [_excused(check, match.record, oldest, kept) for check in found]
 

@@ -6,6 +6,7 @@ All that is required stands in the record. Records of the same run that were mea
 import math
 from collections.abc import Sequence
 
+from mpcore.gate.accuracy import saturation, tolerance_points
 from mpcore.gate.intervals import Interval, mean_interval, pooled_deviation, ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import (
     DROPPED_BLOCKS_SHARE,
@@ -140,10 +141,11 @@ def _quality(quality: Quality, before: Sequence[Quality]) -> list[Check]:
         return [_negative_control(quality)]
     if required.tolerance_points is None:
         return []
-    lost = _accuracy(quality, before, required.tolerance_points)
+    tolerance = tolerance_points(quality, required.tolerance_points)
+    lost = _accuracy(quality, before, tolerance)
     if quality.dummy_score is None:
         return [lost]
-    return [lost, _learnt(quality, quality.dummy_score, required.tolerance_points)]
+    return [lost, _learnt(quality, quality.dummy_score, tolerance)]
 
 
 def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> Check:
@@ -167,6 +169,8 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     )
     if status == "expected_failure":
         sentence += ", and without FP32 masters it is known to lose some"
+    if status == "passed" and (why := saturation(quality)):
+        status, sentence = "saturated", f"{sentence}; {why.partition(': ')[2]}"
     return _check(quality, metric, status, points, -tolerance, sentence)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mpcore.gate.accuracy import repeated
 from mpcore.gate.better_reference import better_reference
 from mpcore.gate.checks import checks
 from mpcore.gate.common_change import common_change
@@ -10,7 +11,7 @@ from mpcore.gate.margins import Policy
 from mpcore.gate.matching import match_baselines
 from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions import regressions
-from mpcore.records import ALL_CASES, AnyRecord, Calibration, Check, FailedTest, Regression, Result, Run, Speed
+from mpcore.records import ALL_CASES, AnyRecord, Calibration, Check, FailedTest, Quality, Regression, Result, Run, Speed
 
 Judgements = dict[str, list[Check | Regression]]
 """By the name of a record, or `ALL_CASES`."""
@@ -31,9 +32,9 @@ class Judge:
         why there is none."""
         caps = self.policy.caps(record.case.id)
         capped = record.model_copy(update={"requirements": caps.over(record.requirements)})
-        match, found = match_baselines(record, self.baselines), self._regressions(record)
+        match, found = match_baselines(record, self.baselines), self._regressions(record, before)
         if confirmation is not None:
-            again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation)
+            again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation, before)
             found = confirmed(found, again)
         return Result(
             record=record,
@@ -47,9 +48,12 @@ class Judge:
         matches = [match_baselines(r.record, self.baselines) for r in results if isinstance(r.record, Speed)]
         return common_change(matches, self.policy.margins(ALL_CASES), self.calibration)
 
-    def _regressions(self, record: AnyRecord) -> list[Regression]:
-        margins = self.policy.margins(record.case.id)
-        return regressions(match_baselines(record, self.baselines), margins, self.calibration)
+    def _regressions(self, record: AnyRecord, before: Sequence[Result]) -> list[Regression]:
+        margins, match = self.policy.margins(record.case.id), match_baselines(record, self.baselines)
+        if not isinstance(record, Quality):
+            return regressions(match, margins, self.calibration)
+        earlier = [result.record for result in before if isinstance(result.record, Quality)]
+        return regressions(match, margins, self.calibration, repeated(record, self.baselines, earlier))
 
 
 def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: Calibration | None = None) -> Run:

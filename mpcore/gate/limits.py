@@ -50,6 +50,12 @@ SAME_MODE_AT_LEAST = 1.0
 """Times as fast as plain PyTorch by reduce-overhead that our step by compile must be in the same mode."""
 LEAST_SEEDS = 3
 """Trainings. From fewer nothing follows of the spread."""
+LEAST_TOLERANCES_TO_CEILING = 5.0
+"""Tolerances that FP32's score must lie below the ceiling. Where nearly all is right, nothing can be lost."""
+LEAST_TOLERANCE_ROWS = 4.0
+"""Rows of the test set that a tolerance is at least. One or two rows change by chance."""
+SENSITIVE_SHARE = 0.95
+"""Of planted faults that cost one tolerance, which must be found."""
 
 STEP_TIME_MARGIN_PERCENT = 1.25
 """What a graph's step may take more than in accepted runs. What Python launches on a GPU is never judged by its time: that was

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from mpcore.gate.intervals import Interval, change_since, judged_since, mean_interval, pooled_deviation
+from mpcore.gate.accuracy import saturation, tolerance_points
+from mpcore.gate.intervals import Deviation, Interval, change_since, judged_since, mean_interval, pooled_deviation
 from mpcore.gate.limits import (
     CLOCK_STEP_MHZ,
     COMPILE_TIME_NOISE_SECONDS,
@@ -31,9 +32,15 @@ COMPILE_TIME = "compile time"
 Kind = TypeVar("Kind", Speed, Quality, Numerics, Work)
 
 
-def regressions(match: BaselineMatch, margins: Margins, calibration: Calibration | None) -> list[Regression]:
+def regressions(
+    match: BaselineMatch,
+    margins: Margins,
+    calibration: Calibration | None,
+    repeated: Sequence[Sequence[float]] = (),
+) -> list[Regression]:
     """One for each figure; a single `new` or `incomparable` where there is nothing to compare with. None for a kind of record
-    that is not compared with accepted runs. calibration: of the kind of GPU; without one times are only reported."""
+    that is not compared with accepted runs. calibration: of the kind of GPU; without one times are only reported.
+    repeated: how far trainings of other modes spread, as `accuracy.repeated` says."""
     record = match.record
     if not isinstance(record, Speed | Quality | Numerics | Work):
         return []
@@ -45,7 +52,7 @@ def regressions(match: BaselineMatch, margins: Margins, calibration: Calibration
     if isinstance(record, Speed):
         return _speed(record, _of(match, Speed), margins, calibration)
     if isinstance(record, Quality):
-        return [_quality(record, _of(match, Quality), margins)]
+        return [_quality(record, _of(match, Quality), margins, repeated)]
     return _numerics(record, _of(match, Numerics), margins)
 
 
@@ -155,12 +162,12 @@ def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> 
     return _regression(speed, metric, status, change, now / GIB, (before + allowed) / GIB, sentence)
 
 
-def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Regression:
+def _quality(quality: Quality, accepted: list[Quality], margins: Margins, repeated: Sequence[Sequence[float]]) -> Regression:
     enough = [old for old in accepted if len(quality.gains([old.scores])) >= LEAST_SEEDS]
     accepted = enough or accepted[-1:]  # the seeds that all have are compared, and one run of few would leave few
     points = quality.gains([old.scores for old in accepted])
-    given = quality.requirements.tolerance_points if margins.points is None else margins.points
-    margin = given or 0.0
+    required = tolerance_points(quality, quality.requirements.tolerance_points or 0.0)
+    margin = required if margins.points is None else margins.points
     unit = "% of it" if quality.lower_is_better else "points"
     name = f"{quality.metric} of {quality.case.precision}"
     if len(points) < LEAST_SEEDS:
@@ -169,12 +176,17 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins) -> Reg
     if not all(map(math.isfinite, points)):
         return _diverged(quality, accepted[-1])
     points = [round(p, 9) for p in points]  # so that exactly the margin is within it
-    lost = mean_interval([-p for p in points], pooled_deviation([points]), WORSE_CONFIDENCE)
+    times = math.sqrt(1 + 1 / len(accepted))  # what a difference from so many spreads more than one training
+    one = pooled_deviation([[p / times for p in points], *repeated])
+    lost = mean_interval([-p for p in points], Deviation(times * one.value, one.freedom), WORSE_CONFIDENCE)
+    status = lost.judged(margin)
     sentence = (
         f"{name} is {-lost.centre:+.2f} {unit} from {runs(len(accepted))}, over {len(points)} seeds "
         f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}); {margin:g} may be lost"
     )
-    return _regression(quality, quality.metric, lost.judged(margin), None, -lost.centre, -margin, sentence)
+    if status == "same" and (why := saturation(quality)):
+        status, sentence = "saturated", f"{sentence}; {why.partition(': ')[2]}"
+    return _regression(quality, quality.metric, status, None, -lost.centre, -margin, sentence)
 
 
 def _diverged(quality: Quality, accepted: Quality) -> Regression:

@@ -4,13 +4,14 @@ from typing import Literal
 
 from mpcore.records.base import Finite, Record
 
-CheckStatus = Literal["passed", "failed", "inconclusive", "expected_failure"]
+CheckStatus = Literal["passed", "failed", "inconclusive", "expected_failure", "saturated"]
 
 
 class Check(Record):
     """Whether a measurement reaches what is required of it. `limit` and `value` are in the unit that the sentence names.
 
     inconclusive: it is not shown to reach it, which fails. expected_failure: its mode is known for that, and it is no fault.
+    saturated: it reaches it where a loss would not be seen.
     """
 
     kind: str
@@ -24,4 +25,4 @@ class Check(Record):
     @property
     def passed(self) -> bool:
         """What must be reached fails until it is shown."""
-        return self.status in ("passed", "expected_failure")
+        return self.status in ("passed", "expected_failure", "saturated")

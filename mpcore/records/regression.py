@@ -7,14 +7,15 @@ from mpcore.records.base import Finite, Record
 ALL_CASES = "all cases"
 """The case of a regression that all cases share."""
 
-RegressionStatus = Literal["same", "better", "worse", "changed", "undecided", "new", "incomparable"]
+RegressionStatus = Literal["same", "better", "worse", "changed", "undecided", "saturated", "new", "incomparable"]
 
 
 class Regression(Record):
     """A figure compared with accepted runs, or head with base. `limit` and `value` are in the unit that the sentence names.
 
-    changed: another one, in no direction that is better or worse. new: there is nothing to compare it with. incomparable: what
-    there is was measured on other terms. ratio: to the other side's figure. interval: where the ratio lies, two one-sided
+    saturated: the same, where a loss would not be seen. changed: another one, in no direction that is better or worse. new:
+    there is nothing to compare it with. incomparable: what there is was measured on other terms. ratio: to the other side's
+    figure. interval: where the ratio lies, two one-sided
     bounds.
     """
 
@@ -36,4 +37,4 @@ class Regression(Record):
     @property
     def open(self) -> bool:
         """Whether it passes because nothing is decided: what --mp-strict is about."""
-        return self.status in ("changed", "undecided", "new", "incomparable")
+        return self.status in ("changed", "undecided", "saturated", "new", "incomparable")

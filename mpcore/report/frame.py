@@ -22,8 +22,8 @@ asked for, as text, or ""). Then its figures, NaN where something was not measur
 - errors against FP64: `loss_error`, `gradient_error`, `update_error`, `flushed_share`;
 - `low_precision_share` (of FLOPs in 16 bits or fewer);
 - the gate: `verdict` ("ok", "failed", or "known" for a loss that the mode is known for); `regression` (the gravest against
-  accepted runs: "worse", "changed", "undecided", "better", "incomparable", "new" or "same"); `failed` (the metrics that failed,
-  and the tests that failed before they came to a judgement).
+  accepted runs: "worse", "changed", "undecided", "better", "saturated", "incomparable", "new" or "same"); `failed` (the metrics
+  that failed, and the tests that failed before they came to a judgement).
 """
 
 from collections.abc import Iterable

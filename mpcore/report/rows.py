@@ -27,7 +27,16 @@ Row = dict[str, Any]
 
 KEYS = ("workload", "size", "execution", "batch", "trainer", "strategy", "gpus", "precision")
 METRIC = "metric:"
-SEVERITY: Sequence[RegressionStatus] = ("worse", "changed", "undecided", "better", "incomparable", "new", "same")
+SEVERITY: Sequence[RegressionStatus] = (
+    "worse",
+    "changed",
+    "undecided",
+    "better",
+    "saturated",
+    "incomparable",
+    "new",
+    "same",
+)
 COLUMNS = (
     *KEYS,
     *(

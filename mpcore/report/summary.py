@@ -8,7 +8,7 @@ from mpcore.report.text import counted
 
 GONE = "gone"
 """The test of what is gone, where that fails."""
-COUNTED: tuple[RegressionStatus, ...] = ("same", "better", "worse", "changed", "undecided")
+COUNTED: tuple[RegressionStatus, ...] = ("same", "better", "worse", "changed", "undecided", "saturated")
 
 
 @dataclass(frozen=True)

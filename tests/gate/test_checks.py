@@ -261,7 +261,7 @@ def test_a_race_on_a_cpu_is_said_and_not_asserted(theirs):
     [(0.92, 0.93, 1.0), (0.895, 0.9, 0.5), (0.9, 0.9, 0.0), (0.8925, 0.9325, 4.0)],
 )
 def test_exactly_the_tolerance_may_be_lost(score, fp32, tolerance):
-    assert accuracy(score, fp32=[fp32], tolerance=tolerance).status == "passed"
+    assert accuracy(score, fp32=[fp32], tolerance=tolerance).passed
 
 
 def test_one_answer_in_a_million_more_may_not_be_lost():

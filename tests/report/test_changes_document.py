@@ -127,8 +127,9 @@ def test_another_version_of_a_workload_is_not_compared(run):
 def test_software_that_differs_from_the_last_one_is_named(run):
     machine = run.machine.model_copy(update={"software": {"python": "3.12.1", "torch": "2.12.0", "cuda": "13.0"}})
     newer = run.model_copy(update={"machine": machine})
-    assert sentences(changes_document(newer, [newer, run])) == ["software: torch 2.11.0 -> 2.12.0, cuda none -> 13.0"]
-    assert sentences(changes_document(run, [run])) == []
+    said = [line for line in sentences(changes_document(newer, [newer, run])) if line.startswith("software")]
+    assert said == ["software: torch 2.11.0 -> 2.12.0, cuda none -> 13.0"]
+    assert not any(line.startswith("software") for line in sentences(changes_document(run, [run])))
 
 
 def test_a_run_of_comparisons_with_others_has_no_table(run, trainers):

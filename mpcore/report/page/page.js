@@ -6,7 +6,7 @@
   const PALETTE = ["#7f7f7f", "#4c78a8", "#e45756", "#f58518", "#54a24b", "#b279a2", "#72b7b2", "#eeca3b", "#ff9da6", "#9d755d", "#2f9e9e", "#8c6bb1"];
   const TINTS = ["#9ecae9", "#ffbf79", "#88d27a", "#d6a5c9", "#83bcb6", "#f2cf5b", "#fcbfd2", "#d8b5a5", "#bab0ac", "#b6992d"];
   const MODES = ["fp32", "tf32", "fp16-amp", "bf16-amp", "fp16-manual", "bf16-manual", "bf16-true", "fp16-true", "bf16-sr", "bf16-kahan", "fp8", "fp16-forward"];
-  const STATUS = { ok: "good", better: "good", failed: "bad", worse: "bad", known: "doubt", undecided: "doubt", changed: "doubt", incomparable: "doubt", new: "doubt" };
+  const STATUS = { ok: "good", better: "good", failed: "bad", worse: "bad", known: "doubt", undecided: "doubt", changed: "doubt", saturated: "doubt", incomparable: "doubt", new: "doubt" };
   const SERIES = ["#4c78a8", "#f58518", "#54a24b"]; // what is neither a mode nor a family of kernels
   const HUES = { // of families of kernels, far apart where both are large
     "matrix product": 210, convolution: 275, attention: 0, elementwise: 40, optimiser: 120, "batch normalisation": 180, "layer normalisation": 160, reduction: 325,

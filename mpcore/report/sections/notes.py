@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mpcore.gate import saturation
 from mpcore.records import Case, Drift, Numerics, Quality, Result, Speed, TensorErrors
 from mpcore.report.document import Section
 from mpcore.report.text import counted, tally
@@ -10,7 +11,9 @@ from mpcore.report.text import counted, tally
 def notes(results: Sequence[Result]) -> list[Section]:
     """What was trained from what, what modes say of themselves, which tensors were wrong by most, and what the machine did."""
     return [
-        Section(sentences=said) for of in (_trained, _modes, _tensors, _machine) if (said := list(dict.fromkeys(of(results))))
+        Section(sentences=said)
+        for of in (_trained, _saturated, _modes, _tensors, _machine)
+        if (said := list(dict.fromkeys(of(results))))
     ]
 
 
@@ -29,6 +32,13 @@ def not_run(reasons: Sequence[str], *, folded: bool = False) -> list[Section]:
 def drifted(shares: Mapping[str, float], took: str = "") -> str:
     """By mode, how much longer a reference took in the end."""
     return ", ".join(f"{mode} {took}{100 * share:+.2f} %" for mode, share in shares.items())
+
+
+def _saturated(results: Iterable[Result]) -> Iterable[str]:
+    """Workloads whose accuracies say little."""
+    for result in results:
+        if isinstance(result.record, Quality) and (why := saturation(result.record)):
+            yield f"saturated: {why}"
 
 
 def _trained(results: Iterable[Result]) -> Iterable[str]:

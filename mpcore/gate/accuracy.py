@@ -1,0 +1,70 @@
+"""What a comparison of accuracies can show: what may be lost, whether a loss would be seen, and how far trainings spread."""
+
+import math
+from collections.abc import Sequence
+
+from mpcore.gate.limits import LEAST_SEEDS, LEAST_TOLERANCE_ROWS, LEAST_TOLERANCES_TO_CEILING, SENSITIVE_SHARE
+from mpcore.gate.matching import match_baselines
+from mpcore.records import Quality, Run
+
+
+def tolerance_points(quality: Quality, given: float) -> float:
+    """What may be lost, in points: what is given, and no less than a few rows of what it is tested on, where rows are counted.
+    A tolerance that was set for ten thousand rows is one row of a few hundred."""
+    confusion = quality.trainings[0].confusion
+    rows = sum(map(sum, confusion)) if confusion else 0
+    counted = rows == quality.rows.get("test")
+    return max(given, 100 * LEAST_TOLERANCE_ROWS / rows) if given and counted and rows else given
+
+
+def saturation(quality: Quality) -> str:
+    """Why a loss of the tolerance would not be seen, "" where it would: FP32 must lie some tolerances below the ceiling, and a
+    planted fault of that size must be found, where that was tried."""
+    tolerance = tolerance_points(quality, quality.requirements.tolerance_points or 0.0)
+    mean = (quality.reference or quality.scores).mean
+    if not tolerance or quality.lower_is_better or not math.isfinite(mean):
+        return ""
+    below, subject = 100 * (1 - mean) / tolerance, quality.case.subject
+    name = quality.reference.precision if quality.reference else quality.case.precision
+    if below < LEAST_TOLERANCES_TO_CEILING:
+        return (
+            f"{subject}: {quality.metric} of {name} is {100 * mean:.2f} %, {below:.1f} tolerances of {tolerance:.3g} points "
+            f"below the ceiling: under {LEAST_TOLERANCES_TO_CEILING:g} a loss may be hidden"
+        )
+    tried = quality.sensitivity
+    if tried and tried.found < SENSITIVE_SHARE * tried.trials:
+        return (
+            f"{subject}: a planted fault that costs one tolerance was found {tried.found} times in {tried.trials}, "
+            f"{100 * SENSITIVE_SHARE:.0f} in 100 are needed"
+        )
+    return ""
+
+
+def repeated(quality: Quality, runs: Sequence[Run], before: Sequence[Quality]) -> list[list[float]]:
+    """How far trainings from the same seeds, of one code, lie from each other in all modes of the workload: differences in
+    points, each group one of mode and run, of the standard deviation that one training has by itself.
+
+    runs: accepted, each held against those before it; before: of the new run, held against all. Negative controls, and modes
+    that lose updates, are left out.
+    """
+    groups = []
+    for mode in _modes(quality, runs, before):
+        accepted = [q for q in match_baselines(mode, runs).accepted.values() if isinstance(q, Quality)]
+        last = [mode] if mode in before else []
+        for number, one in enumerate([*accepted, *last]):
+            others = accepted[:number]
+            if others:
+                groups.append([p / math.sqrt(1 + 1 / len(others)) for p in one.gains([other.scores for other in others])])
+    return [group for group in groups if len(group) >= LEAST_SEEDS and all(map(math.isfinite, group))]
+
+
+def _modes(quality: Quality, runs: Sequence[Run], before: Sequence[Quality]) -> list[Quality]:
+    """One record of each mode of the workload but this one: of the new run where it has one, else of the last run."""
+    found: dict[str, Quality] = {}
+    in_runs = [result.record for run in runs for result in run.results if isinstance(result.record, Quality)]
+    for one in (*in_runs, *before):
+        required = one.requirements
+        same = one.case.in_precision("") == quality.case.in_precision("") and one.case != quality.case
+        if same and not required.negative_control and not required.loses_updates:
+            found[one.case.precision] = one
+    return list(found.values())
