@@ -91,8 +91,8 @@ def _updated(precision: "Precision", device: "torch.device") -> str:
     torch.manual_seed(0)
     layer = torch.nn.Linear(WEIGHTS, 1, bias=False, device=device)
     torch.nn.init.ones_(layer.weight)
-    model = torch.nn.Sequential(layer)  # a mode may put another layer in place of one that is in a model
     try:
+        model = precision.patched(torch.nn.Sequential(layer))  # which may put another layer in place of one in a model
         precision.prepare(model, Recipe(epochs=1, batch_size=1, learning_rate=UPDATE, weight_decay=0.0))
     except Inapplicable as reason:
         return str(reason)

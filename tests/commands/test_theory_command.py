@@ -23,3 +23,9 @@ def test_a_bracket_is_a_bracket(capsys, monkeypatch):
     monkeypatch.setattr(precisions["fp8"], "unsupported", lambda _: "fp8 needs mpcore[modes]")
     assert main(["theory"]) == 0
     assert "fp8 needs mpcore[modes]" in capsys.readouterr().out
+
+
+def test_a_mode_that_patches_says_that_it_finds_nothing_to_patch(capsys, monkeypatch):
+    monkeypatch.setattr(precisions["fp8"], "unsupported", classmethod(lambda cls, device: None))
+    assert main(["theory"]) == 0
+    assert "fp8 has nothing to do in Sequential: of its 1 linear layers none" in " ".join(capsys.readouterr().out.split())

@@ -4,7 +4,7 @@ import pytest
 from tokenizers.models import BPE
 
 from mpcore.data import DataError
-from mpcore.data.vocabulary import byte_level, byte_level_of, size, word_level
+from mpcore.data.vocabulary import byte_level, byte_level_of, padded, size, word_level
 
 TEXT = "the cat sat on the mat .\nthe naïve cat sat .\n" * 20
 
@@ -58,3 +58,8 @@ def test_a_vocabulary_that_cannot_be_read_is_refused(tmp_path, names):
     for name in names:
         (tmp_path / name).write_text("{")
     assert refusal(byte_level_of, tmp_path).startswith(f"cannot read the tokeniser in {str(tmp_path)!r}: ")
+
+
+@pytest.mark.parametrize(("words", "embeddings"), [(1, 64), (64, 64), (65, 128), (50_257, 50_304), (32_000, 32_000)])
+def test_embeddings_are_the_next_multiple_of_64(words, embeddings):
+    assert padded(words) == embeddings

@@ -6,8 +6,11 @@ from torch import nn
 
 from mpcore.device.flops import FlopCount
 from mpcore.execution import executions
+from mpcore.gate import checks
+from mpcore.measure import Bench
 from mpcore.precision import Inapplicable
 from mpcore.precision.fp8 import FP8, FP8Rowwise
+from mpcore.records import Case
 from mpcore.workloads import cross_entropy
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -99,6 +102,15 @@ def test_layers_are_converted_that_torchao_expects_to_gain(mode, width, gain):
     precision.apply(model)
     assert sum(type(m).__name__ == "Float8Linear" for m in model) == gain
     assert precision.remark == f"{gain} of 3 linear layers are in FP8"
+
+
+@pytest.mark.parametrize("name", ["fp8", "fp8-rowwise"])
+def test_the_wide_shape_is_held_to_fp8_s_own_round_off(monkeypatch, name):
+    monkeypatch.setitem(FP8.__init__.__kwdefaults__, "emulate", True)
+    found = checks(Bench(CPU).numerics(Case(workload="llama-block", precision=name, size="tiny")))
+    assert {check.status for check in found} == {"passed"}
+    gradient = next(check for check in found if check.metric == "gradient error")
+    assert 0.03 < gradient.value < 0.1  # in bf16-amp 0.004
 
 
 def test_without_a_compiler_it_is_not_measured_on_a_gpu():
