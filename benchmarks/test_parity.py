@@ -22,7 +22,8 @@ NOT_SLOWER = 0.995
 
 @pytest.mark.race
 @pytest.mark.workloads(
-    *("bert-imdb", "bert-s128", "gpt2-text", "ncf-movielens", "resnet18-mnist", "resnet50", "unet-membrane", "vit-l-cifar10")
+    *("bert-imdb", "bert-s128", "gpt2-text", "gpt2-s1024", "llama-block"),
+    *("ncf-movielens", "resnet18-mnist", "resnet50", "unet-membrane", "vit-l-cifar10"),
 )
 @pytest.mark.precisions("bf16-amp")
 def test_step(case, executions, measure, judge):

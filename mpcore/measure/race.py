@@ -16,7 +16,7 @@ from mpcore.data import Batch
 from mpcore.execution import Compile, ReduceOverhead
 from mpcore.measure.entrants import PLAIN, Entrants
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
-from mpcore.measure.memory import free_memory
+from mpcore.measure.memory import free_everything, free_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.precision import Inapplicable, precisions
@@ -38,6 +38,7 @@ def measure_race(case: Case, among: Entrants, setup_of: Callable[[Case], TimingS
     """setup_of: what is needed to time a case. Raises Inapplicable where there is none of ours, or of theirs."""
     if not (among.ours and among.theirs):
         raise Inapplicable("; ".join(dict.fromkeys(among.missing.values())) or "there is no other trainer")
+    free_everything()
     steps, same = _Steps(setup_of), same_mode(case)
     with precisions[case.precision]().settings():
         found = _each_alone(among, same, steps)
@@ -96,21 +97,25 @@ class _Steps:
     def __init__(self, setup_of: Callable[[Case], TimingSetup]) -> None:
         self._setup_of = setup_of
         self._built: dict[Case, TimedStep] = {}
+        self._room = True
 
     def time(self, *cases: Case, narrow: bool = False) -> list[Entrant]:
         """In turns; until the interval of their ratio is narrow enough, or for a few blocks. What is kept of other cases makes
         room where it is needed. Raises OutOfMemoryError."""
+        crowded = not self._built.keys() <= {*cases}
         found = self._time(cases, narrow)
         if found is None:
+            self._room = False
             self.keep(())
+        if found is None and crowded:
             found = self._time(cases, narrow)
         if found is None:
             raise torch.cuda.OutOfMemoryError("the GPU has no memory for it")
         return found
 
     def keep(self, cases: Iterable[Case]) -> None:
-        """Gives back what all others hold."""
-        kept = {*cases}
+        """Gives back what all others hold; what any holds, once one found no memory beside others."""
+        kept = {*cases} if self._room else set()
         self._built = {case: timed for case, timed in self._built.items() if case in kept}
         free_memory()
 

@@ -181,7 +181,8 @@ def test_one_that_fits_by_itself_makes_the_others_give_way(setup_of, monkeypatch
     found = measure_race(OURS, Entrants([OURS], [PLAIN, FABRIC], {}), setup_of)
     assert [entrant.case for entrant in found.theirs] == [PLAIN, FABRIC]
     assert built_[:3] == [OURS, PLAIN, FABRIC]
-    assert OURS in built_[3:]
+    assert built_[3:] == ([OURS] if found.fastest.theirs.case == FABRIC else [OURS, PLAIN])
+    assert found.fastest.apart is (found.fastest.theirs.case == FABRIC)
 
 
 def test_one_that_finds_no_memory_is_missing_and_one_that_fails_has_failed(setup_of, built):
