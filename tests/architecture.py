@@ -13,6 +13,7 @@ FLOORS: list[dict[str, str]] = [
     {"commands": "its commands, one file each"},
     {"contract": "what every mode keeps to with every workload: pytest --pyargs mpcore.contract"},
     {"plugin": "pytest's hooks, options and fixtures; the session; pytest-benchmark's adapter"},
+    {"trend": "figures of many runs, and where they changed"},
     {"calibrate": "the gate's own false alarms and power, simulated and measured"},
     {"doctor": "what would spoil figures here, and what will run"},
     {"ab": "base against head, in pairs of fresh processes"},

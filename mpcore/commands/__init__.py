@@ -3,7 +3,21 @@
 A command imports what it needs once it runs, so that all answer at once what they are for.
 """
 
-from mpcore.commands import ab, accept, calibrate, compare, convert, doctor, judge, kernels, published, report, show, theory
+from mpcore.commands import (
+    ab,
+    accept,
+    calibrate,
+    compare,
+    convert,
+    doctor,
+    judge,
+    kernels,
+    published,
+    report,
+    show,
+    theory,
+    trend,
+)
 
-COMMANDS = (doctor, report, compare, published, kernels, accept, show, judge, convert, ab, calibrate, theory)
+COMMANDS = (doctor, report, compare, published, kernels, accept, show, judge, trend, convert, ab, calibrate, theory)
 """In the order in which help lists them."""

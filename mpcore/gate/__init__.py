@@ -6,6 +6,7 @@ both for a record, `judge_run` for a saved run.
 
 from mpcore.gate.accuracy import saturation
 from mpcore.gate.anchor import anchors, drifted
+from mpcore.gate.change_points import ChangePoint, change_points
 from mpcore.gate.checks import checks, speedup
 from mpcore.gate.common_change import common_change
 from mpcore.gate.confirmation import confirmed, needs_confirmation
@@ -20,11 +21,13 @@ __all__ = [
     "SHIPPED",
     "BaselineMatch",
     "Caps",
+    "ChangePoint",
     "Judge",
     "Margins",
     "Policy",
     "PolicyError",
     "anchors",
+    "change_points",
     "checks",
     "common_change",
     "confirmed",

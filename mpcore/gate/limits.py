@@ -127,6 +127,15 @@ NON_INFERIORITY_CONFIDENCE = 0.95
 FASTER_CONFIDENCE = 0.99
 """Two-sided, that a step is faster than another."""
 
+TREND_PENALTY = 6.0
+"""Times the logarithm of the number of runs that a change must lower the sum of squares by, in squares of the noise."""
+TREND_LEAST_RUNS = 3
+"""Runs before and after a change."""
+TREND_LEAST_CHANGE = 0.005
+"""Share of a figure from which on a change is worth a word."""
+TREND_LEAST_NOISE = 1e-4
+"""Share of a figure that it is always taken to differ by: counts repeat, and have no noise."""
+
 
 def has_learnt(before: float, after: float) -> bool:
     """Whether a loss, which may be negative, has fallen as far as it must."""

@@ -16,6 +16,7 @@ from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
 from mpcore.records.compilation import Compilation, Compiled
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
+from mpcore.records.history import CaseFigures, RunFigures
 from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.numerics import Numerics, TensorErrors
@@ -45,6 +46,7 @@ __all__ = [
     "Blocks",
     "Calibration",
     "Case",
+    "CaseFigures",
     "Check",
     "CheckStatus",
     "Comparison",
@@ -91,6 +93,7 @@ __all__ = [
     "Result",
     "Revision",
     "Run",
+    "RunFigures",
     "Scores",
     "Selection",
     "Sensitivity",

@@ -14,7 +14,7 @@ LAYOUT = "4.0"
 """Of what is stored: major and minor version. A minor version adds fields with defaults; readers keep what they do not know."""
 
 
-def _dated(text: str) -> str:
+def dated(text: str) -> str:
     """Runs are sorted by it, and its day tells starts of a machine apart."""
     try:
         datetime.fromisoformat(text)
@@ -65,7 +65,7 @@ class Run(Record):
     path: Annotated[str, Field(exclude=True)] = ""
     layout: str = LAYOUT
     command: str
-    datetime: Annotated[str, AfterValidator(_dated)]
+    datetime: Annotated[str, AfterValidator(dated)]
     commit: str | None
     label: str | None = None
     machine: Machine

@@ -4,12 +4,13 @@ sentence, and never taken for none."""
 from mpcore.store.accept import KEEP, Candidate, accept, check
 from mpcore.store.atomic import write
 from mpcore.store.baselines import accepted, all_accepted, check_folder, comparable
-from mpcore.store.calibrations import calibration, write_calibration
+from mpcore.store.calibrations import CALIBRATION, calibration, write_calibration
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
-from mpcore.store.files import KEY, load, load_either, load_published, to_run
+from mpcore.store.files import KEY, first_error, load, load_either, load_published, read_bytes, to_run
 
 __all__ = [
+    "CALIBRATION",
     "KEEP",
     "KEY",
     "Candidate",
@@ -23,9 +24,11 @@ __all__ = [
     "comparable",
     "convert_file",
     "converted",
+    "first_error",
     "load",
     "load_either",
     "load_published",
+    "read_bytes",
     "to_run",
     "write",
     "write_calibration",

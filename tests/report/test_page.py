@@ -256,3 +256,26 @@ def test_what_the_gate_says_stands_at_the_top(run, results, worsened, compared):
     assert "<li>bert-imdb-fp32-eager-tiny: step time of fp32 is undecided</li>" in text
     assert "Known losses (1)" in text
     assert "<li>bert-imdb-fp16-amp-eager-tiny: accuracy is known to be lost</li>" in text
+
+
+def test_history_marks_where_a_figure_changed(graphs):
+    """Between the commits of the run before it and of the first after it."""
+    nights = []
+    for number in range(12):
+        slowed = [of_time(result, 1.05 if number >= 6 else 1.0) for result in graphs.results]
+        changes = {"datetime": f"2026-01-{number + 1:02}T00:00:00", "commit": f"{number:040x}", "results": tuple(slowed)}
+        nights.append(graphs.model_copy(update=changes))
+    view = next(v for v in history(nights).views if v.label == "step time of bert-imdb-fp16-amp-graph-full on some-gpu-x2")
+    (note,) = view.layout["annotations"]
+    assert note["x"] == "2026-01-07T00:00:00"
+    assert note["text"].startswith("+5.0 % 0000")
+    assert [shape["x0"] for shape in view.layout["shapes"] if shape["type"] == "line"] == [note["x"]]
+    assert history(nights[:6]).views[0].layout["annotations"] == []
+
+
+def of_time(result, factor):
+    if result.record.kind != "speed":
+        return result
+    blocks = result.record.blocks
+    longer = blocks.model_copy(update={"seconds": tuple(factor * s for s in blocks.seconds)})
+    return result.model_copy(update={"record": result.record.model_copy(update={"blocks": longer})})

@@ -1,10 +1,11 @@
 """The time of each case's step from run to run, with the band that the next one is expected in."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mpcore.gate import SHIPPED, expected_seconds, match_baselines
+from mpcore.gate import SHIPPED, change_points, expected_seconds, match_baselines
 from mpcore.records import Quality, Run, Speed
 from mpcore.report.page.newest import Terms, distinguished, terms_of
 from mpcore.report.page.views import Panel, View, columns
@@ -26,7 +27,8 @@ def history(runs: Sequence[Run]) -> Panel:
     note = (
         "Run by run, not from zero. Diamonds are accepted runs. The band is where the next run is expected, 99 % "
         "to each side, by these and by how far machine starts are known to differ. There is none without accepted runs, and "
-        "none for what Python launches on a GPU."
+        "none for what Python launches on a GPU. Dotted lines stand where a figure changed and stayed so, between the commits "
+        "that are named."
     )
     return Panel("history", "History", note, views)
 
@@ -51,14 +53,33 @@ def _time(where: str, found: Sequence[tuple[Run, Speed]]) -> View:
     across = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "opacity": 0.15, "line": {"width": 0}}
     shapes = [across | {"y0": 1e3 * band.low, "y1": 1e3 * band.high}] if band else []
     view = _view("step time", where, columns(rows, names), "step ms", edges)
-    return replace(view, layout={**view.layout, "shapes": shapes})
+    return _marked(view, rows, "step ms", shapes)
 
 
 def _score(where: str, found: Sequence[tuple[Run, Quality]]) -> View:
     last = found[-1][1]
     name, times = (last.metric, 1) if last.lower_is_better else (f"{last.metric} %", 100)
     rows = [{**_of(run), name: times * quality.mean(last.metric)} for run, quality in found]
-    return _view(last.metric, where, columns(rows, ["measured", "run", "commit", "accepted", name]), name, [])
+    view = _view(last.metric, where, columns(rows, ["measured", "run", "commit", "accepted", name]), name, [])
+    return _marked(view, rows, name, [])
+
+
+def _marked(view: View, rows: Sequence[Mapping[str, Any]], figure: str, shapes: Sequence[Mapping[str, Any]]) -> View:
+    """With a line where the figure changed and stayed so, between the run before it and the first after it."""
+    known = [row for row in rows if math.isfinite(row[figure])]
+    lines, names = [], []
+    for point in change_points([row[figure] for row in known]):
+        before, after = known[point.index - 1], known[point.index]
+        change = "" if point.ratio is None else f"{100 * (point.ratio - 1):+.1f} % "
+        lines.append(
+            {"type": "line", "xref": "x", "yref": "paper", "x0": after["measured"], "x1": after["measured"], "y0": 0, "y1": 1}
+            | {"line": {"dash": "dot", "width": 1}}
+        )
+        names.append(
+            {"x": after["measured"], "y": 1, "yref": "paper", "xanchor": "left", "showarrow": False}
+            | {"text": f"{change}{before['commit']} to {after['commit']}"}
+        )
+    return replace(view, layout={**view.layout, "shapes": [*shapes, *lines], "annotations": names})
 
 
 def _view(what: str, where: str, table: dict[str, list[Any]], figure: str, edges: Sequence[dict[str, Any]]) -> View:

@@ -1,0 +1,63 @@
+"""Where figures changed over many runs, and between which commits."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpcore.commands.arguments import Commands
+from mpcore.commands.output import show, tell
+from mpcore.commands.reading import UNREADABLE, read_all
+from mpcore.store import RunError
+
+if TYPE_CHECKING:
+    from mpcore.records import RunFigures
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    what = "where figures changed over many runs, and between which commits"
+    description = (
+        f"{what[0].upper()}{what[1:]}. A folder holds a small file for each run, which --append adds, or saved runs. "
+        f"Nothing is judged. {UNREADABLE}"
+    )
+    parser = commands.add_parser("trend", help=what, description=description)
+    folders = "where histories are, or saved runs; with folders of several machines in it"
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help=folders)
+    adds = "saved runs whose figures are added to the first folder before"
+    parser.add_argument("--append", nargs="+", type=Path, default=[], metavar="RUN", help=adds)
+    figure = "the name of a figure, such as eager_ms; may be repeated (default: those that repeat from run to run)"
+    parser.add_argument("--figure", action="append", metavar="NAME", help=figure)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.md", help="write it there, too, as markdown")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """0, or 4 where a file cannot be read or a folder holds none. Raises RunError for a figure that no run has, and for what
+    cannot be written."""
+    from mpcore.report.render import render
+    from mpcore.store import load, write
+    from mpcore.trend import append, changes, histories, read_figures, series_of
+    from mpcore.trend.document import trend_document
+    from mpcore.trend.figures import USUAL
+
+    saved, unreadable = read_all(options.append, load)
+    for path in append(options.folders[0], saved):
+        tell(f"added: {path}")
+    folders, missing = read_all(options.folders, histories)
+    found, bad = read_all([file for files in folders for file in files], read_figures)
+    series = series_of(found, _known(options.figure, found) if options.figure else USUAL)
+    document = trend_document(found, series, changes(series))
+    show(document)
+    if options.output:
+        write({options.output: render(document, "markdown")})
+    return 4 if unreadable or missing or bad else 0
+
+
+def _known(names: Sequence[str], runs: "Sequence[RunFigures]") -> Sequence[str]:
+    """Raises RunError for a figure that no run has."""
+    known = {name: None for run in runs for case in run.cases for name in case.figures}
+    for name in names:
+        if name not in known:
+            raise RunError(f"no run has a figure {name!r}: expected one of {', '.join(sorted(known))}")
+    return names

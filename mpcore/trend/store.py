@@ -1,0 +1,52 @@
+"""A folder of histories: `<hardware>/<time>_<commit>.json`, one small file a run. It only grows, so that copies of it merge."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mpcore.records import Run, RunFigures
+from mpcore.store import CALIBRATION, KEY, RunError, first_error, load, read_bytes, write
+from mpcore.trend.figures import figures_of
+
+
+def append(folder: Path, runs: Iterable[Run]) -> list[Path]:
+    """The files that were written; none for a run that the folder has. Raises RunError."""
+    found = {_path(folder, figures): figures for figures in map(figures_of, runs)}
+    new = {path: figures.model_dump_json() + "\n" for path, figures in found.items() if not path.exists()}
+    try:
+        for path in new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+    write(new)
+    return list(new)
+
+
+def histories(folder: Path) -> list[Path]:
+    """The files of a folder and of all folders in it, or the file that it is. Raises RunError where there is none."""
+    if not folder.exists():
+        raise RunError(f"cannot read {folder}: No such file or directory")
+    found = sorted(folder.rglob("*.json")) if folder.is_dir() else [folder]
+    files = [path for path in found if not path.name.startswith(".") and path.name != CALIBRATION]
+    if not files:
+        raise RunError(f"{folder} holds no run: expected a folder that python -m mpcore trend --append made, or saved runs")
+    return files
+
+
+def read_figures(path: Path) -> RunFigures:
+    """Those that a file holds, or those of the run that is saved in it. Raises RunError."""
+    text = read_bytes(path)
+    if f'"{KEY}"'.encode() in text:
+        return figures_of(load(path))
+    try:
+        return RunFigures.model_validate_json(text)
+    except ValidationError as error:
+        raise RunError(f"{path}: expected the figures of a run, or a saved one: {first_error(error)}") from error
+
+
+def _path(folder: Path, figures: RunFigures) -> Path:
+    time = re.sub(r"\D", "", figures.datetime)[:14]
+    commit = re.sub(r"\W", "", figures.commit or "")[:8] or "unversioned"
+    return folder / figures.hardware / f"{time}_{commit}.json"
