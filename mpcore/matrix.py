@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -50,10 +50,14 @@ def check(selection: Selection) -> None:
 
 
 def cases(
-    selection: Selection, device: "torch.device", workloads: Sequence[str] | None = None, *, compiled: bool = True
+    selection: Selection,
+    device: "torch.device",
+    workloads: Sequence[str] | None = None,
+    *,
+    compiled: Container[str] | None = None,
 ) -> Iterator[tuple[Case, str | None]]:
     """Every selected case, with the reason where `device` cannot run it; of `workloads`, where they are given. compiled:
-    whether some are compiled, too, where no execution is named."""
+    the modes that may be compiled, too, where no execution is named; None for any."""
     size = size_of(selection, device)
     for workload in workloads_of(selection) if workloads is None else workloads:
         axes = itertools.product(
@@ -102,7 +106,7 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
 
 
 def _made_and_run(
-    workload: str, selection: Selection, device: "torch.device", *, compiled: bool
+    workload: str, selection: Selection, device: "torch.device", *, compiled: Container[str] | None
 ) -> Iterator[tuple[str, str, str]]:
     """By which trainers, how each is executed, and in which modes. What another trainer makes is run as it runs it, unless it
     is said how."""
@@ -111,8 +115,9 @@ def _made_and_run(
         usual = _usual_execution(workload, size, device) if trainer == OWN_TRAINER else "eager"
         for execution in selection.executions or (usual,):
             yield from ((trainer, execution, precision) for precision in precisions)
-        if compiled and not selection.executions and trainer == OWN_TRAINER:
-            yield from ((trainer, "compile", precision) for precision in _compiled(workload, precisions, size, device))
+        if not selection.executions and trainer == OWN_TRAINER:
+            modes = _compiled(workload, precisions, size, device)
+            yield from ((trainer, "compile", mode) for mode in modes if compiled is None or mode in compiled)
 
 
 def _compiled(workload: str, precisions: Sequence[str], size: Size, device: "torch.device") -> list[str]:

@@ -12,7 +12,6 @@ from torch._dynamo import config as dynamo  # private API
 
 from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions
-from mpcore.execution.regions import blocks_once, of_torch
 
 VERSIONS = 32
 """Of one function, such as the forward of a block, that may be compiled. By default torch runs what would be the ninth as it
@@ -41,8 +40,6 @@ class Inductor(Eager):
     compiles = True
     mode: ClassVar[str | None] = None
     """Of torch.compile, None for its default."""
-    regional: ClassVar[bool] = False
-    """Whether blocks that repeat are compiled once, in the place of the whole model."""
 
     def __init__(self, function: Function, model: nn.Module, **options: Any) -> None:
         super().__init__(function, model, **options)
@@ -62,8 +59,7 @@ class Inductor(Eager):
         _alive.add(model)
         dynamo.recompile_limit = max(dynamo.recompile_limit, VERSIONS)
         dynamo.fail_on_recompile_limit_hit = True
-        for region in blocks_once(model) if cls.regional else [model]:
-            _compile(region, dynamic=False, mode=cls.mode)
+        _compile(model, dynamic=False, mode=cls.mode)
 
     def __call__(self, batch: Any) -> Tensor:
         return self._compiled_first(batch)
@@ -78,7 +74,7 @@ class Inductor(Eager):
 def _compile(module: nn.Module, **options: Any) -> None:
     """From now on a call of `module` runs compiled code. Its own `compile` does nothing for a class of torch's, such as
     Sequential: dynamo passes over code of torch's unless other code calls it."""
-    if of_torch(module):
+    if type(module).forward.__module__.startswith("torch.nn."):
         compiled = torch.compile(_call, **options)
         module._compiled_call_impl = functools.partial(compiled, module)  # private API
     else:

@@ -1,41 +1,48 @@
-"""Which parts of a model are compiled, each by itself: the model as a whole, or its blocks where they repeat."""
+"""Blocks that repeat in a model: one of them is traced and compiled, and its code serves all."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from types import MethodType
+from typing import Any
 
+import torch
 from torch import nn
 
-LISTS = (nn.ModuleList, nn.ModuleDict)
-"""What nobody calls, and so nobody can compile."""
+LEAST = 4
+"""Blocks that are worth it."""
 
 
-def blocks_once(model: nn.Module) -> list[nn.Module]:
-    """The blocks of `model` that repeat, whose code is compiled once for all of them, and what is around them as far as it has
-    modules of its own; the model itself where nothing repeats."""
-    return list(_parts(model)) if any(map(_repeats, model.modules())) else [model]
+def share_code(model: nn.Module) -> None:
+    """Marks the blocks that repeat, for a compiler of the whole model: torch.compiler.nested_compile_region."""
+    for blocks in repeated(model):
+        for block in blocks:
+            block.forward = MethodType(_region(type(block).forward), block)
 
 
-def of_torch(module: nn.Module) -> bool:
-    """Whether torch itself has written its forward."""
-    return type(module).forward.__module__.startswith("torch.nn.")
+def repeated(model: nn.Module) -> Iterator[Sequence[nn.Module]]:
+    """Lists of blocks of one class and of one shape, the outermost ones. Such as keep statistics are left out: code that is
+    shared must not write to what is not its own."""
+    blocks = list(model.children()) if isinstance(model, nn.ModuleList | nn.Sequential) else []
+    if len(blocks) >= LEAST and _alike(blocks) and not any(map(_keeps_statistics, model.modules())):
+        yield blocks
+        return
+    for child in model.children():
+        yield from repeated(child)
 
 
-def _parts(module: nn.Module) -> Iterator[nn.Module]:
-    if _repeats(module):
-        yield from module.children()
-    elif isinstance(module, LISTS) or any(map(_repeats, module.modules())):
-        for child in module.children():
-            yield from _parts(child)
-    elif not _is_one_kernel(module):
-        yield module
+@functools.cache
+def _region(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """One function for all blocks of a class: that is what tells torch that their code is the same."""
+    return torch.compiler.nested_compile_region(forward)
 
 
-def _repeats(module: nn.Module) -> bool:
-    """Whether it is a list of blocks of one class."""
-    children = list(module.children())
-    alike = len(children) > len({type(child) for child in children}) == 1
-    return alike and isinstance(module, nn.ModuleList | nn.Sequential) and not _is_one_kernel(children[0])
+def _alike(blocks: Sequence[nn.Module]) -> bool:
+    """And more than one kernel each."""
+    shapes = {tuple((name, weight.shape) for name, weight in block.named_parameters()) for block in blocks}
+    composed = next(blocks[0].children(), None) is not None
+    return composed and len(shapes) == 1 and len({type(block) for block in blocks}) == 1
 
 
-def _is_one_kernel(module: nn.Module) -> bool:
-    """Such as a Linear, which is the same whether it is compiled or not."""
-    return of_torch(module) and next(module.children(), None) is None
+def _keeps_statistics(module: nn.Module) -> bool:
+    """As a normalisation over batches does."""
+    return getattr(module, "running_mean", None) is not None

@@ -145,7 +145,8 @@ class Bench:
             ceiling = self._ceiling(case)
             speed, self._works[case] = measure_speed(self.timing_setup(case), references, ceiling)
             missing = {n: self._failed.get(case.in_precision(n), NO_MEMORY) for n in names if n not in speed.references}
-            self._speeds[case] = speed.model_copy(update={"missing": missing})
+            asked = speed.requirements.model_copy(update={"must_beat": self._must_beat(speed, names)})
+            self._speeds[case] = speed.model_copy(update={"missing": missing, "requirements": asked})
         return self._speeds[case]
 
     def speed_alone(self, case: Case) -> Speed:
@@ -290,9 +291,18 @@ class Bench:
         return self.device.type == "cuda" and case.captured
 
     def _references(self, case: Case) -> list[str]:
-        """The modes that `case` is timed against: the references before it that can be run."""
+        """The modes that `case` is timed against: the references before it that can be run. For a compiled case none is
+        compiled that was not asked for: that would take longer than all else, and AMP is shown to be faster as a graph."""
         before = itertools.takewhile(lambda name: name != case.precision, self._reference_names(case))
-        return [name for name in before if can_run(case.in_precision(name), self.device)]
+        found = [name for name in before if can_run(case.in_precision(name), self.device)]
+        if not executions[case.execution].compiles:
+            return found
+        return [name for name in found if case.in_precision(name) in self._speeds]
+
+    def _must_beat(self, speed: Speed, names: Sequence[str]) -> tuple[str, ...]:
+        """What its case must, of the modes that it was to be timed against where it is compiled."""
+        must = speed.requirements.must_beat
+        return tuple(name for name in must if name in names) if executions[speed.case.execution].compiles else must
 
     def _reference_names(self, case: Case) -> list[str]:
         entry = self.entry(case)

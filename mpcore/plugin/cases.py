@@ -1,7 +1,7 @@
 """The tests of a session that measure a case: what kind they are, and what each is given."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,9 +23,10 @@ KINDS = {
     "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
 
-COMPILED = ("speed", "numerics", "work", "parity")
-"""Kinds that measure some cases compiled, too, where no execution is named. A training would end where that of the same mode
-ends: what is rounded otherwise shows in numerics."""
+COMPILED: "dict[str, Container[str] | None]" = {"speed": None, "work": None, "parity": None, "numerics": ("bf16-amp",)}
+"""Kinds that measure some cases compiled, too, where no execution is named; in these modes, or in all that are compiled (None).
+For numerics a step is compiled anew, without dropout: one mode shows what a compiler rounds otherwise. A training would end
+where that of the same mode ends."""
 
 
 def kind_of(item: Any) -> str:
@@ -65,7 +66,7 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     own = None if marked is None else [name for name in marked if not some or name in some]
     usual = _marked(definition, "precision", precisions.names())
     selection = named.model_copy(update={"precisions": named.precisions or usual or ()})
-    found = matrix.cases(selection, session.device, own, compiled=kind_of(definition) in COMPILED)
+    found = matrix.cases(selection, session.device, own, compiled=COMPILED.get(kind_of(definition), ()))
     for case, reason in _one_by_one(found) if kind_of(definition) == "race" else found:
         yield pytest.param(case, marks=[pytest.mark.skip(reason=reason)] if reason else [], id=case.id)
 

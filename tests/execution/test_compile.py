@@ -9,7 +9,7 @@ from torch import nn
 
 from mpcore.device.compilations import Compilations
 from mpcore.execution import Compile, Inductor, inductor
-from mpcore.execution.regions import blocks_once
+from mpcore.execution.regions import LEAST, repeated
 from mpcore.precision.native import FP32
 from mpcore.records import Compiled
 from mpcore.training.evaluation import evaluate
@@ -71,13 +71,13 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Four equal blocks, and what is around them."""
+    """Equal blocks, and what is around them."""
 
-    def __init__(self, width=4, blocks=nn.ModuleList):
+    def __init__(self, width=4, blocks=nn.ModuleList, many=LEAST):
         super().__init__()
         self.first = nn.Linear(width, width)
-        many = [Block(width) for _ in range(4)]
-        self.blocks = blocks(many) if blocks is nn.ModuleList else blocks(*many)
+        equal = [Block(width) for _ in range(many)]
+        self.blocks = blocks(equal) if blocks is nn.ModuleList else blocks(*equal)
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU())
 
     def forward(self, x):
@@ -87,39 +87,45 @@ class Stack(nn.Module):
         return self.head(x)
 
 
-class TestRegions:
+class TestBlocksThatRepeat:
     @pytest.mark.parametrize("blocks", [nn.ModuleList, nn.Sequential])
-    def test_blocks_that_repeat_and_what_is_around_them(self, blocks):
+    def test_they_are_found(self, blocks):
         model = Stack(blocks=blocks)
-        assert blocks_once(model) == [*model.blocks, model.head]
+        assert list(repeated(model)) == [list(model.blocks)]
 
-    def test_what_does_not_repeat_is_one(self):
-        model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.ReLU())
-        assert blocks_once(model) == [model]
-
-    def test_a_layer_of_a_users_own_is_more_than_a_kernel(self):
-        model = Stack()
-        model.norm = type("Norm", (nn.Module,), {"forward": lambda self, x: x / x.norm()})()
-        assert model.norm in blocks_once(model)
-        assert model.first not in blocks_once(model)
-
-    def test_nobody_calls_a_list(self):
-        model = Stack()
-        model.others = nn.ModuleList([nn.Sequential(nn.ReLU()), Stack()])
-        assert model.others not in blocks_once(model)
-        assert model.others[0] in blocks_once(model)
+    @pytest.mark.parametrize(
+        "other",
+        [
+            lambda: Stack(many=3),
+            lambda: nn.Sequential(*(nn.Linear(2, 2) for _ in range(8))),
+            lambda: nn.Sequential(*(nn.Sequential(nn.Linear(n, n + 1)) for n in range(1, 9))),
+            lambda: nn.Sequential(*(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(8))),
+        ],
+        ids=["few", "one kernel each", "of several shapes", "with statistics"],
+    )
+    def test_what_is_not_worth_it_or_cannot_be_shared_is_left(self, other):
+        assert list(repeated(other())) == []
 
     @needs_compiler
-    def test_their_code_is_compiled_once(self, monkeypatch):
-        monkeypatch.setattr(Inductor, "regional", True)
-        model, x = Stack(), torch.ones(2, 4)
-        expected = model(x)
-        Inductor.prepare(model)
+    def test_their_code_is_shared_and_computes_the_same(self):
+        model, x = Stack(), torch.randn(2, 4, requires_grad=True)
+        expected = torch.autograd.grad(model(x).sum(), x)
+        Compile.prepare(model)
         with Compilations() as compilations:
-            found = model(x)
-        assert compilations.seen.graphs == 2
-        assert compilations.seen.recompilations == ()
+            found = torch.autograd.grad(model(x).sum(), x)
+        assert compilations.seen.counts == Compiled(graphs=1)
         torch.testing.assert_close(found, expected)
+
+    @needs_compiler
+    def test_each_drops_out_by_itself(self):
+        torch.manual_seed(0)
+        model = nn.Sequential(*(nn.Sequential(nn.Dropout(0.5), nn.Identity()) for _ in range(LEAST)))
+        x = torch.ones(4096, requires_grad=True)
+        Compile.prepare(model)
+        found = model(x)
+        (gradient,) = torch.autograd.grad(found.sum(), x)
+        assert float((found != 0).float().mean()) == pytest.approx(0.5**LEAST, abs=0.02)
+        torch.testing.assert_close(gradient, found)
 
 
 @needs_compiler
@@ -154,15 +160,4 @@ def test_a_model_of_a_class_of_torch_is_compiled_too():
     Inductor.prepare(model)
     with Compilations() as compilations:
         torch.testing.assert_close(model(x), expected)
-    assert compilations.seen.counts == Compiled(graphs=1)
-
-
-@needs_compiler
-def test_blocks_of_a_class_of_torch_are_compiled_once(monkeypatch):
-    monkeypatch.setattr(Inductor, "regional", True)
-    layers = [nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3)]
-    model, x = nn.Sequential(*layers), torch.ones(2, 4, requires_grad=True)
-    Inductor.prepare(model)
-    with Compilations() as compilations:
-        model(x)
     assert compilations.seen.counts == Compiled(graphs=1)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mpcore.measure import Bench
 from mpcore.measure.requirements import must_beat
 from mpcore.precision import precisions
 from mpcore.records import Case
@@ -26,3 +27,13 @@ def test_an_own_workload_is_held_to_fp32_on_a_gpu_in_size_full(dots, size, devic
 def test_those_that_come_along_claim_tf32_too():
     claims = [name for name in workloads.names() if workloads[name].amp_must_beat == ("fp32", "tf32")]
     assert {"bert-imdb", "gpt2-text", "resnet50", "unet-membrane", "vit-l-cifar10"} <= set(claims)
+
+
+def test_for_a_compiled_case_no_reference_is_compiled_that_was_not_asked_for():
+    bench, asked = Bench(torch.device("cpu")), []
+    case = Case(workload="resnet18-mnist", precision="bf16-amp", execution="compile", size="tiny")
+    for known in ([], ["fp32"]):
+        bench._speeds = {case.in_precision(name): None for name in known}
+        asked.append(bench._references(case))
+    assert asked == [[], ["fp32"]]
+    assert bench._references(case.model_copy(update={"execution": "eager"})) == ["fp32"]
