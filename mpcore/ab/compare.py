@@ -4,6 +4,7 @@ Looking after every pair would turn one false alarm in a hundred into four, so t
 the one in a hundred. A case that is decided drops out. One that is worse is measured in fresh pairs, which must say so again.
 """
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from mpcore.gate.margins import Policy
 from mpcore.records import Comparison, PairedCase, Selection
 
 Progress = Callable[[str], None]
+UNFINISHED = 3
+"""The exit code of a comparison that is written before its end, for it may have no other."""
 
 
 def compare(
@@ -30,62 +33,92 @@ def compare(
     seed: int = 0,
     progress: Progress = lambda line: None,
     start: Start = start,
+    earlier: Comparison | None = None,
+    save: Callable[[Comparison], None] = lambda comparison: None,
 ) -> Comparison:
     """Base against head on this machine's device. policy: what may get worse. looks: after how many pairs they are judged.
+    earlier: an interrupted comparison of the same two, that goes on. save: is called with what there is after each pair.
 
-    Raises RunnerError where one of them lists no cases, SelectionError where neither has what is selected, and where one of two
-    trees has no code of its own.
+    Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
+    them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own.
     """
-    with Scheduler(base, head, selection, seed=seed, start=start) as scheduler:
+    had = {case.case: case for case in earlier.cases} if earlier else {}
+    with Scheduler(base, head, selection, seed=seed + sum(len(of.pairs) for of in had.values()), start=start) as scheduler:
         progress("base and head list their cases")
         listings = scheduler.listings()
         found = matched((base, head), listings)
-        tests = [SequentialTest(case, policy.margins(case.id)) for case in found.common]
+        kept = {case: had[case] for case in found.common if case in had and not had[case].open}
+        tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in found.common if case not in kept]
         confidence = 1 - PAIR_ERROR_RATE / len(looks)
-        _measure(scheduler, tests, looks, confidence, progress)
-        worse = [test for test in tests if not test.out and test.status(confidence) == "worse"]
-        if worse:
-            _confirm(scheduler, worse, progress)
-    return Comparison(
-        base=base.revision(listings[0].machine),
-        head=head.revision(listings[1].machine),
-        selection=selection,
-        seed=seed,
-        datetime=datetime.now(UTC).isoformat(timespec="seconds"),
-        cases=(
-            *(test.paired_case(confidence) for test in tests if not test.out),
-            *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in found.new),
-        ),
-        failures=found.failures | {test.case.id: why for test in tests if (why := test.failure or test.unreliable)},
-        skipped=found.skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
-    )
+
+        def so_far(interrupted: int | None) -> Comparison:
+            measured = {test.case: _record(test, confidence, looks, interrupted) for test in tests if not test.out}
+            return Comparison(
+                base=base.revision(listings[0].machine),
+                head=head.revision(listings[1].machine),
+                selection=selection,
+                seed=seed,
+                datetime=datetime.now(UTC).isoformat(timespec="seconds"),
+                cases=(
+                    *(of for case in found.common if (of := kept.get(case) or measured.get(case))),
+                    *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in found.new),
+                ),
+                failures=found.failures | {test.case.id: why for test in tests if (why := test.failure or test.unreliable)},
+                skipped=found.skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
+                interrupted=interrupted,
+            )
+
+        def keep() -> None:
+            save(so_far(UNFINISHED))
+
+        try:
+            _measure(scheduler, tests, looks, confidence, progress, keep)
+            worse = [test for test in tests if not test.out and test.status(confidence) == "worse"]
+            if worse:
+                _confirm(scheduler, worse, progress, keep)
+        except KeyboardInterrupt:
+            return so_far(128 + signal.SIGINT)
+        except SystemExit as ended:
+            return so_far(ended.code if isinstance(ended.code, int) else UNFINISHED)
+        return so_far(None)
+
+
+def _record(test: SequentialTest, confidence: float, looks: Sequence[int], interrupted: int | None) -> PairedCase:
+    return test.paired_case(confidence) if interrupted is None else test.interrupted_case(confidence, looks)
 
 
 def _measure(
-    scheduler: Scheduler, tests: Sequence[SequentialTest], looks: Sequence[int], confidence: float, progress: Progress
+    scheduler: Scheduler,
+    tests: Sequence[SequentialTest],
+    looks: Sequence[int],
+    confidence: float,
+    progress: Progress,
+    keep: Callable[[], None],
 ) -> None:
-    done = 0
+    done = min((test.count for test in tests), default=0)
     for look in looks:
-        running = [test for test in tests if not test.out and test.status(confidence) == "undecided"]
+        running = [test for test in tests if not test.decided(confidence, looks)]
         if not running:
             return
         for _ in _timed(range(done, look), progress):
             result = scheduler.pair([test.case for test in running])
             for test in running:
                 test.add(result, looks[0])
+            keep()
             running = [test for test in running if not test.out]
             if not running:
                 return
-        done = look
+        done = max(done, look)
 
 
-def _confirm(scheduler: Scheduler, worse: Sequence[SequentialTest], progress: Progress) -> None:
+def _confirm(scheduler: Scheduler, worse: Sequence[SequentialTest], progress: Progress, keep: Callable[[], None]) -> None:
     """With profiles, that say why."""
     progress(f"worse, and to be confirmed by {CONFIRMING_PAIRS} fresh pairs: {', '.join(test.case.id for test in worse)}")
     for _ in _timed(range(CONFIRMING_PAIRS), progress):
         result = scheduler.pair([test.case for test in worse], profile=True)
         for test in worse:
             test.confirm(result)
+        keep()
 
 
 def _timed(numbers: range, progress: Progress) -> Iterator[int]:

@@ -2,11 +2,12 @@
 
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mpcore.ab.scheduler import PairResult
-from mpcore.ab.verdicts import judged, memory_regression, time_margin, time_regression
-from mpcore.gate.limits import LEAST_PAIRS
+from mpcore.ab.verdicts import interrupted_regression, judged, memory_regression, time_margin, time_regression
+from mpcore.gate.limits import CONFIRMING_PAIRS, LEAST_PAIRS
 from mpcore.gate.margins import Margins
 from mpcore.records import Case, Failure, Pair, PairedCase, Profile, RegressionStatus, Timing
 
@@ -30,17 +31,44 @@ class _Whole:
 
 @dataclass
 class SequentialTest:
-    """Pairs of one case, and pairs that are to confirm what those say. skipped, failure: why there is nothing to say."""
+    """Pairs of one case, and pairs that are to confirm what those say. skipped, failure: why there is nothing to say. earlier:
+    what an interrupted comparison had of it."""
 
     case: Case
     margins: Margins
+    earlier: PairedCase | None = None
     pairs: list[_Whole] = field(default_factory=list)
     confirmation: list[_Whole] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     lost_by: Counter[str] = field(default_factory=Counter)
     hung: int = 0
+    unconfirmed: int = 0
     skipped: str | None = None
     failure: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.earlier is not None:
+            self.lost = [*self.earlier.lost]
+            sides = [[side for side in ("base", "head") if said.startswith(f"{side}: ")] for said in self.lost]
+            self.lost_by.update(side for of in sides for side in of)
+
+    @property
+    def count(self) -> int:
+        """Of pairs, whole or lost."""
+        return len(self._pairs) + len(self.lost)
+
+    def decided(self, confidence: float, looks: Sequence[int]) -> bool:
+        """Whether no more pairs are needed. Between two looks nothing is decided."""
+        if self.out or self.count == looks[-1]:
+            return True
+        return self.count in looks and self.status(confidence) != "undecided"
+
+    def settled(self, confidence: float, looks: Sequence[int]) -> bool:
+        """Whether nothing more is to be measured of it, fresh pairs that confirm it included."""
+        if self.out or not self.decided(confidence, looks):
+            return self.out
+        confirmed = len(self.confirmation) + self.unconfirmed >= CONFIRMING_PAIRS
+        return confirmed or self.status(confidence) != "worse"
 
     @property
     def out(self) -> bool:
@@ -53,14 +81,14 @@ class SequentialTest:
         if self.hung >= HUNG_PAIRS:
             self.failure = f"{self.hung} pairs are lost, the last one so: {self.lost[-1]}"
         least = min(LEAST_PAIRS, first_look)
-        if len(self.pairs) < least and len(self.lost) > first_look - least:
-            self.failure = (
-                f"{len(self.lost)} of {len(self.pairs) + len(self.lost)} pairs are lost, the last one so: {self.lost[-1]}"
-            )
+        if len(self._pairs) < least and len(self.lost) > first_look - least:
+            self.failure = f"{len(self.lost)} of {self.count} pairs are lost, the last one so: {self.lost[-1]}"
 
     def confirm(self, result: PairResult) -> None:
         """The same for a pair that is to confirm the others."""
+        before = len(self.lost)
         self._put(result, self.confirmation)
+        self.unconfirmed += len(self.lost) - before
 
     @property
     def unreliable(self) -> str | None:
@@ -69,14 +97,27 @@ class SequentialTest:
         more = self.lost_by["head"] - self.lost_by["base"]
         if self.out or more <= 0:
             return None
-        of = len(self.pairs) + len(self.confirmation) + len(self.lost)
+        of = len(self._pairs) + len(self.confirmation) + len(self.lost)
         return (
             f"head lost {self.lost_by['head']} of {of} pairs, and base {self.lost_by['base']}; the last one so: {self.lost[-1]}"
         )
 
     def status(self, confidence: float) -> RegressionStatus:
         """Of the time, as it is now."""
-        return judged(self._pairs, confidence, self._time_margin)[1] if len(self.pairs) > 1 else "undecided"
+        return judged(self._pairs, confidence, self._time_margin)[1] if len(self._pairs) > 1 else "undecided"
+
+    def interrupted_case(self, confidence: float, looks: Sequence[int]) -> PairedCase:
+        """As far as it has come: what is open is undecided, whatever its pairs say."""
+        if self.settled(confidence, looks):
+            return self.paired_case(confidence)
+        said = f"interrupted after {self.count} of up to {looks[-1]} pairs"
+        if len(self._pairs) < 2:
+            time = interrupted_regression(self.case, said)
+            return PairedCase(case=self.case, pairs=self._pairs, lost=tuple(self.lost), regressions=(time,), open=True)
+        found = self.paired_case(confidence)
+        time, *others = found.regressions
+        time = time.model_copy(update={"status": "undecided", "sentence": f"{time.sentence}; {said}"})
+        return found.model_copy(update={"regressions": (time, *others), "open": True})
 
     def paired_case(self, confidence: float) -> PairedCase:
         """All of it as a record. Needs two pairs at least."""
@@ -95,11 +136,16 @@ class SequentialTest:
 
     @property
     def _pairs(self) -> tuple[Pair, ...]:
-        return tuple(whole.pair for whole in self.pairs)
+        earlier = self.earlier.pairs if self.earlier else ()
+        return (*earlier, *(whole.pair for whole in self.pairs))
 
     @property
     def _time_margin(self) -> float:
-        return time_margin(self.pairs[0].head, self.margins)
+        measured = next(iter((*self.pairs, *self.confirmation)), None)
+        if measured is not None:
+            return time_margin(measured.head, self.margins)
+        known = self.earlier.regressions[0].limit if self.earlier else None
+        return known or 0.0
 
     def _put(self, result: PairResult, where: list[_Whole]) -> None:
         base, head = result.base[self.case], result.head[self.case]
@@ -120,7 +166,7 @@ class SequentialTest:
         pools = [(w.base.pool_bytes, w.head.pool_bytes) for w in self.pairs]
         known = [(base, head) for base, head in pools if base and head]
         if not known:
-            return None
+            return self.earlier.pool_bytes if self.earlier else None
         base, head = (round(statistics.median(of)) for of in zip(*known, strict=True))
         return base, head
 

@@ -90,6 +90,14 @@ def only_in_head(case: Case, kind: str = KIND, metric: str = "step time") -> Reg
     return Regression(kind=kind, case=case.id, metric=metric, status="new", value=None, limit=None, sentence=sentence)
 
 
+def interrupted_regression(case: Case, said: str) -> Regression:
+    """Of a case that was hardly begun."""
+    sentence = f"{case.id}: {said}"
+    return Regression(
+        kind=KIND, case=case.id, metric="step time", status="undecided", value=None, limit=None, sentence=sentence
+    )
+
+
 def _seconds(pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
     return [pair.base_seconds for pair in pairs], [pair.head_seconds for pair in pairs]
 

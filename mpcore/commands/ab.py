@@ -23,6 +23,9 @@ from mpcore.selection import (
     use_compile_cache,
 )
 
+SKIP = 125
+"""What tells `git bisect run` that a commit cannot be judged."""
+
 
 def add(commands: Commands) -> None:
     """Adds the command."""
@@ -50,7 +53,11 @@ def add(commands: Commands) -> None:
         help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options of all "
         "workloads, synthetic ones too, in all modes, also those on request, in size tiny, on the CPU",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too, after each pair")
+    resume = "go on with an interrupted comparison of two commits, from the file that --json wrote"
+    parser.add_argument("--resume", type=Path, metavar="FILE", help=resume)
+    bisect = "for git bisect run: work first, then times; exit code 0 good, 1 bad, 125 neither"
+    parser.add_argument("--git-bisect", action="store_true", help=bisect)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there as markdown, too")
     add_margin_option(parser.add_argument)
     add_compile_cache_option(parser.add_argument)
@@ -67,15 +74,17 @@ def run(options: argparse.Namespace) -> int:
     try:
         with raising_exit():
             comparison = _compared(options)
-            _show(comparison, options)
+        _show(comparison, options)
     except (RevisionError, ProjectError, SelectionError, RunnerError, OSError) as error:
         tell(str(error))
-        return 2
-    return exit_code(comparison)
+        return SKIP if options.git_bisect else 2
+    return bisect_code(comparison) if options.git_bisect else exit_code(comparison)
 
 
 def exit_code(comparison: Comparison) -> int:
     """See above."""
+    if comparison.interrupted is not None:
+        return comparison.interrupted
     if "worse" in comparison.statuses:
         return 1
     if comparison.failures or not comparison.statuses - {"new", "incomparable"}:
@@ -83,33 +92,78 @@ def exit_code(comparison: Comparison) -> int:
     return 3 if "undecided" in comparison.statuses else 0
 
 
+def bisect_code(comparison: Comparison) -> int:
+    """What `git bisect run` understands: 0 good, 1 bad, 125 neither; and from 128 on it stops."""
+    code = exit_code(comparison)
+    return SKIP if code in (2, 3) else code
+
+
 def _compared(options: argparse.Namespace) -> Comparison:
     from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, repository
 
-    selection, policy = selection_of(options), policy_of(options)
     use_compile_cache(options)
+    policy = policy_of(options)
+    earlier = _interrupted(options) if options.resume else None
+    selection = earlier.selection if earlier else selection_of(options)
     for path in (options.json, options.markdown):
         if path is not None and not path.parent.is_dir():
             raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")
         if path is not None and path.is_dir():
             raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
     with checkouts(options.base, options.head, options.base_python, options.head_python) as (base, head):
-        placed = in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
-        if options.work_only:
-            return compare_work(base, head, all_work(placed), progress=tell)
-        return compare(base, head, placed, policy, progress=tell)
+        placed = (
+            earlier.selection if earlier else in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
+        )
+        if options.work_only or options.git_bisect:
+            counted = compare_work(base, head, all_work(placed), progress=tell)
+            if options.work_only or bisect_code(counted) != 0:
+                return counted
+        return compare(base, head, placed, policy, progress=tell, earlier=earlier, save=lambda c: _keep(c, options.json))
+
+
+def _interrupted(options: argparse.Namespace) -> Comparison:
+    """What --resume goes on with; its revisions and its file become those of the options. Raises SelectionError."""
+    path: Path = options.resume
+    named = f"--resume {str(path)!r}"
+    if options.base or options.work_only or options.git_bisect or selection_of(options) != Selection():
+        raise SelectionError("--resume goes on with what its file says: expected no revisions, and none of the other options")
+    try:
+        earlier = Comparison.model_validate_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SelectionError(
+            f"--resume {str(path)!r}: expected a file that ab --json wrote ({str(error).splitlines()[0]})"
+        ) from error
+    if earlier.by != "time" or earlier.interrupted is None:
+        raise SelectionError(f"{named}: that comparison came to its end")
+    for name, revision in (("base", earlier.base), ("head", earlier.head)):
+        if revision.commit is None:
+            raise SelectionError(f"{named}: {name} ({revision.name}) is no commit, and may be another one by now")
+    options.base, options.head = earlier.base.commit, earlier.head.commit
+    options.base_python, options.head_python = earlier.base.python, earlier.head.python
+    options.json = options.json or path
+    return earlier
+
+
+def _keep(comparison: Comparison, path: Path | None) -> None:
+    """Whole or not at all: a machine may be taken away at any moment."""
+    if path is not None:
+        draft = path.with_name(f".{path.name}.tmp")
+        draft.write_text(comparison.model_dump_json(indent=1) + "\n")
+        draft.replace(path)
 
 
 def _show(comparison: Comparison, options: argparse.Namespace) -> None:
+    """Into the files first, for nobody may read what is printed to its end."""
     from mpcore.report.documents import pairs_document
     from mpcore.report.render import render
 
     document = pairs_document(comparison)
-    show(document)
-    if options.json is not None:
-        options.json.write_text(comparison.model_dump_json(indent=1) + "\n")
+    _keep(comparison, options.json)
     if options.markdown is not None:
         options.markdown.write_text(render(document, "markdown"))
+    show(document)
+    if comparison.interrupted is not None and options.json is not None:
+        tell(f"it goes on with: python -m mpcore ab --resume {options.json}")
 
 
 def in_each_tree(selection: Selection, configured: Sequence[Path], trees: Sequence[Path]) -> Selection:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import NonNegativeInt
+
 from mpcore.records.base import Bytes, Number, PositiveFloat, Record
 from mpcore.records.case import Case
 from mpcore.records.machine import Machine
@@ -31,7 +33,7 @@ class Pair(Record):
 class PairedCase(Record):
     """A case in base and head. pairs: none where work was compared, which repeats. confirmation: pairs that were measured
     because the others said `worse`. lost: why pairs are not whole. pool_bytes: what the graph holds, the median of the
-    processes, of base and of head."""
+    processes, of base and of head. open: whether it was still being measured when the comparison was interrupted."""
 
     case: Case
     pairs: tuple[Pair, ...]
@@ -39,11 +41,13 @@ class PairedCase(Record):
     lost: tuple[str, ...] = ()
     pool_bytes: tuple[Bytes, Bytes] | None = None
     regressions: tuple[Regression, ...]
+    open: bool = False
 
 
 class Comparison(Record):
     """Base against head. by: what was compared, times or work. seed: of the order within pairs, None where there are none.
-    failures and skipped: by case, why nothing can be said of it; skipped where this machine runs it in neither."""
+    failures and skipped: by case, why nothing can be said of it; skipped where this machine runs it in neither.
+    interrupted: the exit code of what ended it before all was decided; None where it came to its end."""
 
     kind: Literal["comparison"] = "comparison"
     by: Literal["time", "work"] = "time"
@@ -55,6 +59,7 @@ class Comparison(Record):
     cases: tuple[PairedCase, ...]
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
+    interrupted: NonNegativeInt | None = None
 
     @property
     def statuses(self) -> set[RegressionStatus]:

@@ -7,7 +7,7 @@ import statistics
 from mpcore.records import Comparison, PairedCase, Regression, Revision
 from mpcore.report.document import Section, Table
 from mpcore.report.sections.changed_work import changed_work
-from mpcore.report.text import software_changes
+from mpcore.report.text import counted, software_changes
 
 HEADINGS = ("case", "base ms", "head ms", "change %", "mem. %", "status")
 
@@ -19,6 +19,9 @@ def base_and_head(comparison: Comparison) -> list[Section]:
     order = f"order of seed {comparison.seed}" if comparison.by == "time" else "by work"
     where = f"on {head.machine.hardware.name}, {order}"
     sides = [f"base: {_revision(base)}", f"head: {_revision(head)}", where, *([f"software: {software}"] if software else [])]
+    if comparison.interrupted is not None:
+        open_ = sum(case.open for case in comparison.cases)
+        sides.append(f"interrupted: {open_} of {counted(len(comparison.cases), 'case')} were still being measured")
     found = [Section(sentences=sides), *(_times(comparison) if comparison.by == "time" else changed_work(comparison))]
     return [section for section in found if section.lead or section.tables or section.sentences]
 

@@ -1,0 +1,184 @@
+"""What is kept of a comparison that was interrupted, and how it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import stub
+from repositories import git, left_behind
+from scripted import BASE, DEFAULTS, HEAD, Script, compared, noisy, statuses
+from test_ab_command import ab, command, environment
+
+from mpcore.ab import compare
+from mpcore.commands.ab import bisect_code, exit_code
+from mpcore.records import Comparison, Selection
+from mpcore.report.documents import pairs_document
+from mpcore.report.render import render
+
+OPEN = {"a": noisy(0.001, 0), "b": noisy(0.001, 1)}
+
+
+def stopping(answer, at, how=KeyboardInterrupt):
+    """A side whose process of this number is interrupted."""
+
+    def answered(number):
+        if number == at:
+            raise how
+        return answer(number)
+
+    return answered
+
+
+def interrupted(script, earlier=None, saved=None):
+    def save(comparison):
+        (saved if saved is not None else []).append(comparison)
+
+    return compare(BASE, HEAD, Selection(), DEFAULTS, start=script.start, earlier=earlier, save=save)
+
+
+def by_name(comparison):
+    return {case.case.workload: case for case in comparison.cases}
+
+
+def test_what_was_measured_until_then_comes_back():
+    script = Script(OPEN, {"a": noisy(0.001, 2), "b": stopping(noisy(0.001, 3), 4)})
+    found = interrupted(script)
+    assert set(script.open.values()) == {0}  # no process is left
+    assert (found.interrupted, exit_code(found)) == (130, 130)
+    assert {name: (len(case.pairs), case.open) for name, case in by_name(found).items()} == {"a": (4, True), "b": (4, True)}
+    assert statuses(found) == {"a": ["undecided", "same"], "b": ["undecided", "same"]}
+    assert found.cases[0].regressions[0].sentence.endswith("; interrupted after 4 of up to 12 pairs")
+    said = render(pairs_document(found), "terminal")
+    assert "interrupted: 2 of 2 cases were still being measured" in said
+
+
+def test_what_was_decided_before_stays_so_and_a_look_too_many_decides_nothing():
+    """The second look is after twelve pairs: what eight say is not asked."""
+    script = Script(OPEN, {"a": noisy(0.001, 2), "b": stopping(noisy(0.001005, 3, 0.002), 8, SystemExit(143))})
+    comparison = interrupted(script)
+    found = by_name(comparison)
+    assert comparison.interrupted == 143
+    assert (len(found["a"].pairs), found["a"].open, found["a"].regressions[0].status) == (6, False, "same")
+    assert (len(found["b"].pairs), found["b"].open, found["b"].regressions[0].status) == (8, True, "undecided")
+
+
+def test_what_is_worse_and_not_confirmed_is_open():
+    script = Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.00103, 1), 8)})
+    (case,) = interrupted(script).cases
+    assert (len(case.pairs), len(case.confirmation), case.open) == (6, 2, True)
+    assert case.regressions[0].status == "undecided"
+
+
+def test_a_case_that_was_hardly_begun_is_said():
+    (case,) = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.001, 1), 0)})).cases
+    assert (case.pairs, case.open) == ((), True)
+    assert case.regressions[0].sentence == "a-fp32-graph-full: interrupted after 0 of up to 12 pairs"
+
+
+def test_it_goes_on_where_it_was():
+    first = interrupted(Script(OPEN, {"a": noisy(0.001, 2), "b": stopping(noisy(0.00103, 3), 4)}))
+    first = Comparison.model_validate_json(first.model_dump_json())
+    script = Script(OPEN, {"a": noisy(0.001, 4), "b": noisy(0.00103, 5)})
+    found = interrupted(script, earlier=first)
+    assert found.interrupted is None
+    assert statuses(found) == {"a": ["same", "same"], "b": ["worse", "same"]}
+    assert {name: len(case.pairs) for name, case in by_name(found).items()} == {"a": 6, "b": 6}
+    assert found.cases[0].pairs[:4] == first.cases[0].pairs
+    assert len(script.pairs) == 2 + 6  # the rest of the first look, and what confirms it
+
+
+def test_what_was_decided_is_not_measured_again():
+    ends = {"a": noisy(0.001, 2), "b": stopping(noisy(0.001005, 3, 0.002), 8)}
+    first = interrupted(Script(OPEN, ends))
+    script = Script(OPEN, {"a": 1.0, "b": noisy(0.001005, 4, 0.002)})
+    found = by_name(interrupted(script, earlier=first))
+    assert found["a"] == by_name(first)["a"]
+    assert {names for names, _ in [(tuple(n), s) for n, s in script.pairs]} == {("b",)}
+    assert len(found["b"].pairs) >= 9
+
+
+def test_a_confirmation_begins_anew():
+    first = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.00103, 1), 8)}))
+    script = Script({"a": noisy(0.001, 2)}, {"a": noisy(0.00103, 3)})
+    (case,) = interrupted(script, earlier=first).cases
+    assert (len(case.pairs), len(case.confirmation), case.regressions[0].status) == (6, 6, "worse")
+    assert len(script.pairs) == 6
+
+
+def test_lost_pairs_are_remembered():
+    crashing = lambda number: "it crashed" if number == 1 else 0.001  # noqa: E731
+    first = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(crashing, 3)}))
+    found = interrupted(Script({"a": noisy(0.001, 2)}, {"a": noisy(0.001, 3)}), earlier=first)
+    assert found.failures["a-fp32-graph-full"].startswith("head lost 1 of 6 pairs, and base 0")
+
+
+def test_all_is_saved_after_each_pair():
+    saved = []
+    interrupted(Script({"a": noisy(0.001, 0)}, {"a": noisy(0.001, 1)}), saved=saved)
+    assert [len(comparison.cases[0].pairs) for comparison in saved] == [1, 2, 3, 4, 5, 6]
+    assert {comparison.interrupted for comparison in saved} == {3}
+
+
+@pytest.mark.parametrize(
+    ("head", "code"), [(noisy(0.001, 1), 0), (noisy(0.00097, 1), 0), (noisy(0.00103, 1), 1), ("it crashes", 125)]
+)
+def test_git_bisect_is_told_good_bad_or_neither(head, code):
+    comparison, _ = compared(Script({"a": noisy(0.001, 0)}, {"a": head}))
+    assert bisect_code(comparison) == code
+    assert bisect_code(comparison.model_copy(update={"interrupted": 130})) == 130  # which ends git bisect
+
+
+class TestTheCommand:
+    def test_it_keeps_what_it_has_and_goes_on(self, repository):
+        """Ctrl-C once a pair is written."""
+        stub.tree(repository, {"a": 0.001, "b": 0.002}, does={"b": "time.sleep(0.3)"})
+        git(repository, "commit", "-q", "-a", "-m", "second")
+        process = subprocess.Popen(
+            command("main~1", "HEAD", "--json", "out.json"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not (
+            (repository / "out.json").exists() and json.loads((repository / "out.json").read_text())["cases"][0]["pairs"]
+        ):
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert "interrupted: " in out
+        assert "it goes on with: python -m mpcore ab --resume out.json" in errors
+        kept = Comparison.model_validate_json((repository / "out.json").read_text())
+        assert kept.interrupted == 130
+        done = ab("--resume", "out.json")
+        assert done.returncode in (0, 2), done.stderr
+        found = Comparison.model_validate_json((repository / "out.json").read_text())
+        assert found.interrupted is None
+        assert found.cases[0].pairs[: len(kept.cases[0].pairs)] == kept.cases[0].pairs
+        assert left_behind(repository) == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "text", "sentence"),
+        [
+            (("main",), "{}", "mpcore: --resume goes on with what its file says: expected no revisions"),
+            ((), "{}", "mpcore: --resume 'out.json': expected a file that ab --json wrote"),
+            ((), None, "mpcore: --resume 'out.json': expected a file that ab --json wrote ([Errno 2] No such file"),
+        ],
+    )
+    def test_what_cannot_go_on_is_said(self, repository, arguments, text, sentence):
+        if text is not None:
+            (repository / "out.json").write_text(text)
+        done = ab(*arguments, "--resume", "out.json")
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(sentence)
+
+    def test_what_came_to_its_end_or_is_no_commit_does_not_go_on(self, repository):
+        assert ab("main", "HEAD", "--json", "out.json").returncode == 0
+        assert "that comparison came to its end" in ab("--resume", "out.json").stderr
+        content = json.loads((repository / "out.json").read_text())
+        content |= {"interrupted": 130, "head": content["head"] | {"commit": None}}
+        (repository / "out.json").write_text(json.dumps(content))
+        assert "head (HEAD) is no commit, and may be another one by now" in ab("--resume", "out.json").stderr
