@@ -9,7 +9,6 @@ from torch import nn
 
 from mpcore.device.compilations import Compilations
 from mpcore.execution import Compile, Inductor, inductor
-from mpcore.execution.regions import LEAST, repeated
 from mpcore.precision.native import FP32
 from mpcore.records import Compiled
 from mpcore.training.evaluation import evaluate
@@ -73,11 +72,10 @@ class Block(nn.Module):
 class Stack(nn.Module):
     """Equal blocks, and what is around them."""
 
-    def __init__(self, width=4, blocks=nn.ModuleList, many=LEAST):
+    def __init__(self, width=4):
         super().__init__()
         self.first = nn.Linear(width, width)
-        equal = [Block(width) for _ in range(many)]
-        self.blocks = blocks(equal) if blocks is nn.ModuleList else blocks(*equal)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(4))
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU())
 
     def forward(self, x):
@@ -85,47 +83,6 @@ class Stack(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(x)
-
-
-class TestBlocksThatRepeat:
-    @pytest.mark.parametrize("blocks", [nn.ModuleList, nn.Sequential])
-    def test_they_are_found(self, blocks):
-        model = Stack(blocks=blocks)
-        assert list(repeated(model)) == [list(model.blocks)]
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            lambda: Stack(many=3),
-            lambda: nn.Sequential(*(nn.Linear(2, 2) for _ in range(8))),
-            lambda: nn.Sequential(*(nn.Sequential(nn.Linear(n, n + 1)) for n in range(1, 9))),
-            lambda: nn.Sequential(*(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(8))),
-        ],
-        ids=["few", "one kernel each", "of several shapes", "with statistics"],
-    )
-    def test_what_is_not_worth_it_or_cannot_be_shared_is_left(self, other):
-        assert list(repeated(other())) == []
-
-    @needs_compiler
-    def test_their_code_is_shared_and_computes_the_same(self):
-        model, x = Stack(), torch.randn(2, 4, requires_grad=True)
-        expected = torch.autograd.grad(model(x).sum(), x)
-        Compile.prepare(model)
-        with Compilations() as compilations:
-            found = torch.autograd.grad(model(x).sum(), x)
-        assert compilations.seen.counts == Compiled(graphs=1)
-        torch.testing.assert_close(found, expected)
-
-    @needs_compiler
-    def test_each_drops_out_by_itself(self):
-        torch.manual_seed(0)
-        model = nn.Sequential(*(nn.Sequential(nn.Dropout(0.5), nn.Identity()) for _ in range(LEAST)))
-        x = torch.ones(4096, requires_grad=True)
-        Compile.prepare(model)
-        found = model(x)
-        (gradient,) = torch.autograd.grad(found.sum(), x)
-        assert float((found != 0).float().mean()) == pytest.approx(0.5**LEAST, abs=0.02)
-        torch.testing.assert_close(gradient, found)
 
 
 @needs_compiler
