@@ -27,7 +27,7 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins, calibratio
         return None
     shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs]
     margin = margins.common_time
-    prior = shared_prior_log_sd([prior_log_sd(graph.accepted, calibration) for graph in graphs], calibration)
+    prior = shared_prior_log_sd([prior_log_sd(graph.accepted, calibration, graph.new) for graph in graphs], calibration)
     change, status = judged_since(shared, 1.0, prior, margin)
     sentence = (
         f"steps of all {max(map(len, of_runs))} cases take {percent(change.centre)} from {runs(len(shared))}, "
@@ -52,6 +52,7 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins, calibratio
 class _Graph(NamedTuple):
     """A case that is one graph: what accepted runs have of it, and its change from each of them, in logarithms."""
 
+    new: Speed
     accepted: list[Speed]
     changes: dict[int, float]
 
@@ -63,4 +64,4 @@ def _graph(match: BaselineMatch) -> _Graph | None:
         return None
     now = record.blocks.least_step_seconds
     changes = {number: math.log(now / old.blocks.least_step_seconds) for number, old in accepted.items()}
-    return _Graph(list(accepted.values()), changes)
+    return _Graph(record, list(accepted.values()), changes)

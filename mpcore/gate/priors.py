@@ -1,6 +1,7 @@
 """How far runs differ by themselves, before any of a case is seen: by the kind of GPU, and by what paces the step."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Literal
 
@@ -48,12 +49,25 @@ def pace(accepted: Sequence[Speed]) -> Pace:
     return "steady" if max(clocks) - min(clocks) <= CLOCK_STEP_MHZ else "unsteady"
 
 
-def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None) -> float:
-    """The standard deviation between runs of a case, of logarithms. calibration: None for a kind of GPU that has none."""
+def on_another_clock(accepted: Sequence[Speed], new: Speed) -> bool:
+    """Whether the new run's clock is another one, and not for its power limit: no step can do that to a GPU, but its machine.
+    A step that has come to its power limit is slower for a reason."""
+    before = [mhz for speed in accepted if speed.gpu is not None for mhz in speed.gpu.sm_mhz]
+    if new.gpu is None or not new.gpu.sm_mhz or not before or POWER_CAP in (new.gpu.limits or ()):
+        return False
+    now = statistics.median(new.gpu.sm_mhz)
+    return now < min(before) - CLOCK_STEP_MHZ or now > max(before) + CLOCK_STEP_MHZ
+
+
+def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None, new: Speed | None = None) -> float:
+    """The standard deviation between runs of a case, of logarithms. calibration: None for a kind of GPU that has none. new: the
+    run that is judged, whose clock may be another one."""
     if accepted[-1].device == "cpu":
         return CPU_PRIOR_LOG_SD
     if calibration is None:
         return UNSTEADY_PRIOR_LOG_SD
+    if new is not None and on_another_clock(accepted, new):
+        return calibration.unsteady_log_sd
     match pace(accepted):
         case "steady":
             return calibration.steady_log_sd
@@ -63,7 +77,10 @@ def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None) -> 
 
 
 def shared_prior_log_sd(of_cases: Sequence[float], calibration: Calibration | None) -> float:
-    """That of the median over cases: what they share, and what their own deviations leave in a median of so many."""
-    shared = UNSTEADY_PRIOR_LOG_SD if calibration is None else calibration.shared_log_sd
+    """That of the median over cases: what they share, and what their own deviations leave in a median of so many. Where the
+    clocks of most wander, they wander together."""
+    unsteady = UNSTEADY_PRIOR_LOG_SD if calibration is None else calibration.unsteady_log_sd
+    together = calibration is not None and statistics.median(of_cases) < unsteady
+    shared = calibration.shared_log_sd if calibration is not None and together else unsteady
     own = math.pi / 2 * sum(sd**2 for sd in of_cases) / len(of_cases) ** 2
     return math.sqrt(shared**2 + own)

@@ -100,16 +100,16 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins, calibration: C
 def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calibration | None) -> Regression:
     """By the shortest block: at the power limit it differs less from run to run than the median, and elsewhere as much."""
     *before, now = (1e3 * s.blocks.least_step_seconds for s in (*accepted, speed))
-    change, status = judged_since(before, now, prior_log_sd(accepted, calibration), margin)
+    change, status = judged_since(before, now, prior_log_sd(accepted, calibration, speed), margin)
     sentence = (
         f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)} from {runs(len(before))}, "
         f"{bounds(change, margin)}"
     )
-    if status == "worse":
+    if status in ("worse", "undecided"):
         sentence += _clock(accepted, speed)
-        if speed.profile and accepted[-1].profile:
-            more = (now - statistics.geometric_mean(before)) / 1e3
-            sentence += f"; {explain_difference(accepted[-1].profile, speed.profile, more=more)}"
+    if status == "worse" and speed.profile and accepted[-1].profile:
+        more = (now - statistics.geometric_mean(before)) / 1e3
+        sentence += f"; {explain_difference(accepted[-1].profile, speed.profile, more=more)}"
     if calibration is None and speed.device != "cpu":
         status, sentence = reported_only(status, sentence)
     limit = statistics.geometric_mean(before) * math.exp(margin)

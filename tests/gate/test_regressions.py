@@ -429,3 +429,32 @@ def test_exactly_the_tolerance_may_be_lost():
     """As against FP32."""
     regression = against(quality("fp16-amp", 0.99, 0.99, 0.99), quality("fp16-amp", 1.0, 1.0, 1.0))[0]
     assert (regression.status, regression.value, regression.limit) == ("same", -1.0, -1.0)
+
+
+def test_clocks_that_wander_in_most_cases_wander_together():
+    def shared(mhz):
+        workloads = [f"w{i}" for i in range(20)]
+        accepted = [run(*(step(10.0, workload=w, gpu=gpu(mhz=(1980 - n * mhz,))) for w in workloads)) for n in range(3)]
+        matches = [match_baselines(step(10.3, workload=w), accepted) for w in workloads]
+        return common_change(matches, Margins(), H200).status
+
+    assert (shared(0), shared(30)) == ("worse", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("limits", "mhz", "status"),
+    [((), 1980, "worse"), ((), 1920, "undecided"), (("power cap",), 1920, "worse"), ((), 1965, "worse")],
+    ids=["the same clock", "another clock", "at its power limit", "within a step"],
+)
+def test_a_machine_whose_clock_is_another_is_no_change_of_the_code(limits, mhz, status):
+    """What is slower for its power limit is slower for a reason; no step can change a clock otherwise."""
+    (regression,) = against(paced(10.3, *limits, mhz=(mhz,)), step(10.0))
+    assert regression.status == status
+    assert ("the clock was 1920 MHz, 1980 in accepted runs" in regression.sentence) == (mhz == 1920)
+
+
+def test_a_machine_whose_clock_is_another_is_not_a_change_to_all_either():
+    accepted = [run(*(step(10.0, workload=f"w{i}") for i in range(20)))] * 3
+    for mhz, status in ((1980, "worse"), (1920, "undecided")):
+        new = [step(10.3, workload=f"w{i}", gpu=gpu(mhz=(mhz,))) for i in range(20)]
+        assert common_change([match_baselines(r, accepted) for r in new], Margins(), H200).status == status
