@@ -52,7 +52,7 @@ def test_what_was_measured_until_then_comes_back():
     assert statuses(found) == {"a": ["undecided", "same"], "b": ["undecided", "same"]}
     assert found.cases[0].regressions[0].sentence.endswith("; interrupted after 4 of up to 12 pairs")
     said = render(pairs_document(found), "terminal")
-    assert "interrupted: 2 of 2 cases were still being measured" in said
+    assert "interrupted, with 2 of 2 cases still to be measured" in said
 
 
 def test_what_was_decided_before_stays_so_and_a_look_too_many_decides_nothing():
@@ -148,7 +148,7 @@ class TestTheCommand:
         os.killpg(process.pid, signal.SIGINT)
         out, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors
-        assert "interrupted: " in out
+        assert "interrupted, with " in out
         assert "it goes on with: python -m mpcore ab --resume out.json" in errors
         kept = Comparison.model_validate_json((repository / "out.json").read_text())
         assert kept.interrupted == 130

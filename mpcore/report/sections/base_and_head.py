@@ -21,7 +21,7 @@ def base_and_head(comparison: Comparison) -> list[Section]:
     sides = [f"base: {_revision(base)}", f"head: {_revision(head)}", where, *([f"software: {software}"] if software else [])]
     if comparison.interrupted is not None:
         open_ = sum(case.open for case in comparison.cases)
-        sides.append(f"interrupted: {open_} of {counted(len(comparison.cases), 'case')} were still being measured")
+        sides.append(f"interrupted, with {open_} of {counted(len(comparison.cases), 'case')} still to be measured")
     found = [Section(sentences=sides), *(_times(comparison) if comparison.by == "time" else changed_work(comparison))]
     return [section for section in found if section.lead or section.tables or section.sentences]
 
