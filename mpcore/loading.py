@@ -1,4 +1,4 @@
-"""Files of a user's own, that register workloads, modes or trainers."""
+"""Files of a user's own, that register workloads, modes, trainers or strategies."""
 
 import importlib.util
 import sys
@@ -16,10 +16,11 @@ def load(path: Path) -> None:
     nothing."""
     from mpcore.errors import cause
     from mpcore.precision import precisions  # with its modes: a name that is taken is taken by one of these
+    from mpcore.strategies import strategies
     from mpcore.trainers import trainers
     from mpcore.workloads import workloads
 
-    registries = workloads, precisions, trainers
+    registries = workloads, precisions, trainers, strategies
     name = f"mp_load_{path.stem}"
     if str(path) == getattr(sys.modules.get(name), "__file__", None):
         return
@@ -41,5 +42,5 @@ def load(path: Path) -> None:
     except (Exception, SystemExit) as error:
         raise SelectionError(f"--mp-load {path.name}: {cause(error)}") from error
     if [registry.names() for registry in registries] == before:
-        expected = "@workloads.register, @precisions.register or @trainers.register"
+        expected = "@workloads.register, @precisions.register, @trainers.register or @strategies.register"
         raise SelectionError(f"--mp-load {path.name} registers nothing: expected {expected}")

@@ -11,6 +11,8 @@ from mpcore.loading import NoFile, load
 from mpcore.records import OWN_TRAINER, Case, Selection, Size
 from mpcore.selection import ALL, SelectionError
 
+USUAL_GPUS = (2, 4, 8)
+
 if TYPE_CHECKING:
     import torch
 
@@ -34,7 +36,7 @@ def resolve(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
         for name in getattr(selection, axis):
             try:
                 if axis != "precisions" or name not in _own_precisions():
-                    registry.check([name] if name != ALL or axis == "executions" else [])
+                    registry.check([name] if name != ALL or axis in ("executions", "strategies") else [])
                 kept[axis] += (name,)
             except UnknownName as error:
                 unknown[f"{axis} {name}"] = str(error)
@@ -59,17 +61,21 @@ def cases(
     """Every selected case, with the reason where `device` cannot run it; of `workloads`, where they are given. compiled:
     the modes that may be compiled, too, where no execution is named; None for any."""
     size = size_of(selection, device)
-    for workload in workloads_of(selection) if workloads is None else workloads:
+    wanted = workloads_of(selection) if workloads is None else workloads
+    for gpus, workload in itertools.product(selection.gpus or (1,), wanted):  # one launch of ranks after the other
         axes = itertools.product(
             selection.batch_sizes or (None,),
-            _made_and_run(workload, selection, device, compiled=compiled),
+            _strategies_of(workload, gpus, selection),
+            _made_and_run(workload, selection, device, compiled=compiled if gpus == 1 else ()),
         )
-        for batch_size, (trainer, execution, precision) in axes:
+        for batch_size, strategy, (trainer, execution, precision) in axes:
             case = Case(
                 workload=workload,
                 precision=precision,
                 trainer=trainer,
                 execution=execution,
+                strategy=strategy,
+                gpus=gpus,
                 size=size,
                 batch_size=batch_size,
                 keep_fp32=selection.keep_fp32,
@@ -94,6 +100,8 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
             return f"{case.workload} makes its batches itself, of a size of its own"
         if case.execution not in ("eager", "graph"):
             return f"{case.workload} is run as graph or eager: what is to be compiled, its build() compiles"
+        if case.spread and not entry.distributed:
+            return f"{case.workload} is a step on one GPU: its class does not say that build() spreads it, distributed = True"
     elif case.precision not in precisions.names():
         return f"{case.precision} is a precision of own steps only"
     execution = registries["executions"][case.execution]
@@ -102,7 +110,39 @@ def _unsupported(case: Case, device: "torch.device") -> str | None:
         mode = precisions[case.precision]
         found += [mode.unsupported(device), mode.unsupported_by(execution, device)]
     found.append(registries["trainers"][case.trainer].unsupported(case.precision, case.execution, device))
+    if case.spread:
+        found.append(_not_spread(case, entry, device))
     return next((reason for reason in found if reason), None)
+
+
+def _not_spread(case: Case, entry: Any, device: "torch.device") -> str | None:
+    """Why a case cannot be spread as it is to be, or None."""
+    import torch
+
+    from mpcore.workloads import OwnStep
+
+    if device.type == "cuda" and case.gpus > torch.cuda.device_count():
+        return f"{case.gpus} GPUs are wanted, and this machine has {torch.cuda.device_count()}"
+    if issubclass(entry, OwnStep):
+        return None
+    registries = _registries()
+    if case.trainer != OWN_TRAINER:
+        return f"{registries['trainers'][case.trainer].called()} does not say how its step is spread over GPUs"
+    optimiser = entry.recipes[case.size].optimiser
+    return registries["strategies"][case.strategy].unsupported(
+        registries["precisions"][case.precision], optimiser, case.gpus, device
+    )
+
+
+def _strategies_of(workload: str, gpus: int, selection: Selection) -> Sequence[str]:
+    """How its step is spread over so many GPUs: those of the selection; of an own step, as its author does it."""
+    from mpcore.workloads import OwnStep
+
+    if gpus == 1:
+        return ("single",)
+    if issubclass(_registries()["workloads"][workload], OwnStep):
+        return ("own",)
+    return selection.strategies or ("ddp",)
 
 
 def _made_and_run(
@@ -159,6 +199,8 @@ def _usual_execution(workload: str, size: Size, device: "torch.device") -> str:
         return "eager"
     if not issubclass(entry, OwnStep):
         return "graph"
+    if entry.distributed:  # which cannot be built where there is no process group
+        return str(entry.execution)
     try:
         return usual_execution(entry(size), device)
     except (WorkloadError, Inapplicable):
@@ -175,13 +217,17 @@ def _own_precisions() -> set[str]:
 
 
 def possible() -> Iterator[str]:
-    """The names of all cases that can be selected, in batches of the workload's own size."""
+    """The names of all cases that can be selected, in batches of the workload's own size, and on the usual numbers of GPUs."""
     registries = _registries()
+    spreads = list(itertools.product([name for name in registries["strategies"].names() if name != "single"], USUAL_GPUS))
     for workload in registries["workloads"].names():
         names = [_precisions_in(workload, Selection(precisions=(ALL,)))]
         names += [registries[axis].names() for axis in ("trainers", "executions")]
         for precision, trainer, execution, size in itertools.product(*names, get_args(Size)):
-            yield Case(workload=workload, precision=precision, trainer=trainer, execution=execution, size=size).id
+            case = Case(workload=workload, precision=precision, trainer=trainer, execution=execution, size=size)
+            yield case.id
+            for strategy, gpus in spreads if trainer == OWN_TRAINER else ():
+                yield case.model_copy(update={"strategy": strategy, "gpus": gpus}).id
 
 
 def workloads_of(selection: Selection) -> list[str]:
@@ -255,7 +301,14 @@ def _registries() -> dict[str, Any]:
     """By the field of a Selection that names what is in it."""
     from mpcore.execution import executions
     from mpcore.precision import precisions
+    from mpcore.strategies import strategies
     from mpcore.trainers import trainers
     from mpcore.workloads import workloads
 
-    return {"workloads": workloads, "precisions": precisions, "trainers": trainers, "executions": executions}
+    return {
+        "workloads": workloads,
+        "precisions": precisions,
+        "trainers": trainers,
+        "executions": executions,
+        "strategies": strategies,
+    }

@@ -89,6 +89,7 @@ def __getattr__(name: str) -> Any:
         "precisions": "mpcore.precision",
         "trainers": "mpcore.trainers",
         "executions": "mpcore.execution",
+        "strategies": "mpcore.strategies",
     }
     if name not in packages:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "NAMES",
         "help": "eager, graph, inductor, compile, reduce-overhead, separated by commas (default: graph on a GPU, and on one "
         "with HBM some modes as compile, too; eager on a CPU, and by other trainers than mpcore)",
+    },
+    "--mp-gpus": {
+        "metavar": "NUMBERS",
+        "help": "GPUs that a step is spread over, such as 1,2,4; processes on a CPU (default: 1)",
+    },
+    "--mp-strategy": {
+        "metavar": "NAMES",
+        "help": "how a step is spread over several GPUs: ddp, ddp-syncbn, fsdp, separated by commas (default: ddp)",
     },
     "--mp-keep-fp32": {
         "metavar": "PATTERNS",
@@ -102,15 +110,20 @@ def use_compile_cache(options: argparse.Namespace) -> None:
 
 
 def selection_of(options: argparse.Namespace) -> Selection:
-    """What the options select. Raises SelectionError for one without a name in it, or with a size of batch that cannot be."""
+    """What the options select. Raises SelectionError for one without a name in it, or with a number that cannot be."""
+    gpus = tuple(_numbers(options, "mp_gpus", "numbers of GPUs, such as 1,2"))
+    if max(gpus, default=1) > 1 and ":" in (options.mp_device or ""):
+        raise SelectionError(f"--mp-device {options.mp_device!r} is one GPU: expected cuda with --mp-gpus {options.mp_gpus}")
     return Selection(
         workloads=tuple(names(options, "mp_workload")),
         precisions=tuple(names(options, "mp_precision")),
         trainers=tuple(names(options, "mp_trainer")),
         executions=tuple(names(options, "mp_execution")),
+        strategies=_strategies(options, gpus),
+        gpus=gpus,
         keep_fp32=tuple(names(options, "mp_keep_fp32")),
         size=options.mp_size,
-        batch_sizes=tuple(_batch_sizes(names(options, "mp_batch"))),
+        batch_sizes=tuple(_numbers(options, "mp_batch", "sizes of a batch, such as 64,256")),
         device=options.mp_device,
         data=options.mp_data,
         load=tuple(options.mp_load),
@@ -128,8 +141,15 @@ def names(options: argparse.Namespace, option: str) -> list[str]:
     return found
 
 
-def _batch_sizes(texts: Sequence[str]) -> Iterator[int]:
-    for text in texts:
+def _numbers(options: argparse.Namespace, option: str, expected: str) -> Iterator[int]:
+    for text in names(options, option):
         if not (text.isascii() and text.isdigit() and int(text) > 0):
-            raise SelectionError(f"--mp-batch {text!r}: expected sizes of a batch, such as 64,256")
+            raise SelectionError(f"--{option.replace('_', '-')} {text!r}: expected {expected}")
         yield int(text)
+
+
+def _strategies(options: argparse.Namespace, gpus: tuple[int, ...]) -> tuple[str, ...]:
+    found = tuple(names(options, "mp_strategy"))
+    if found and max(gpus, default=1) == 1:
+        raise SelectionError(f"--mp-strategy {options.mp_strategy!r} spreads nothing: expected --mp-gpus with 2 or more")
+    return found

@@ -115,6 +115,20 @@ def test_an_own_step_that_cannot_be_built_stops_no_collection(monkeypatch, error
     assert {case.execution for case, _ in found} == {"eager"}
 
 
+def test_an_own_step_that_is_spread_is_built_in_no_collection(monkeypatch):
+    """It needs a process group, and is spread as its author does it."""
+
+    class Spread(Own):
+        name, distributed = "spread", True
+
+    monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
+    workloads.register(Spread)
+    ((case, why),) = cases(Selection(workloads=("spread",), precisions=("fp32",), gpus=(2,), strategies=("fsdp",)), CPU)
+    assert (case.strategy, case.gpus, why) == ("own", 2, None)
+    ((case, _),) = cases(Selection(workloads=("spread",), precisions=("fp32",)), torch.device("cuda", 0))
+    assert case.execution == "graph"
+
+
 def test_what_an_own_step_cannot_do_is_a_reason(own):
     selection = Selection(workloads=("own", "bert-imdb"), precisions=("mine", "bf16-amp"))
     reasons = {case.id: why for case, why in cases(selection, CPU)}
@@ -193,3 +207,41 @@ def test_a_mode_that_only_a_compiler_makes_fast_is_not_measured_otherwise(monkey
     assert found["compile"] is None
     assert found["graph"].startswith("fp8 is not measured as graph: scaling is many small kernels")
     assert found["eager"].startswith("fp8 is not measured as eager: ")
+
+
+def test_a_step_is_spread_over_each_number_of_gpus_by_each_strategy():
+    """One number after the other, for the ranks are launched once for all of it."""
+    names = {"workloads": ("bert-imdb", "bert-s128"), "precisions": ("fp32",)}
+    found = [case.id for case, why in cases(Selection(**names, gpus=(1, 2), strategies=("ddp", "fsdp")), CPU) if why is None]
+    assert found == [
+        "bert-imdb-fp32-eager-tiny",
+        "bert-s128-fp32-eager-tiny",
+        "bert-imdb-fp32-eager-tiny-ddp2",
+        "bert-imdb-fp32-eager-tiny-fsdp2",
+        "bert-s128-fp32-eager-tiny-ddp2",
+        "bert-s128-fp32-eager-tiny-fsdp2",
+    ]
+    assert set(found) <= set(possible())
+    (case,) = [case for case, _ in cases(Selection(**{**names, "workloads": ("bert-s128",)}, gpus=(4,)), CPU)]
+    assert (case.strategy, case.gpus) == ("ddp", 4)
+
+
+@pytest.mark.parametrize(
+    ("workload", "precision", "strategy", "trainer", "why"),
+    [
+        ("bert-imdb", "fp32", "single", "mpcore", "single is a step on one GPU: expected --mp-strategy ddp or fsdp with 2"),
+        ("bert-imdb", "fp32", "own", "mpcore", "own is the strategy of a step that exists already: expected --mp-strategy ddp"),
+        ("bert-imdb", "fp32", "ddp", "plain", "plain PyTorch does not say how its step is spread over GPUs"),
+        ("bert-imdb", "bf16-amp", "fsdp", "mpcore", "bf16-amp casts weights at each use, and fsdp where they are gathered"),
+        ("bert-imdb", "bf16-kahan", "fsdp", "mpcore", "bf16-kahan keeps all weights in one flat tensor, and fsdp lays out"),
+        ("bert-imdb", "fp16-true", "fsdp", "mpcore", "fsdp has no fp16-true: expected one of fp32, tf32, bf16-true"),
+        ("resnet50", "fp32", "ddp-syncbn", "mpcore", "ddp-syncbn needs GPUs: torch has no SyncBatchNorm on a CPU"),
+        ("own", "fp32", "ddp", "mpcore", "own is a step on one GPU: its class does not say that build() spreads it"),
+    ],
+)
+def test_what_cannot_be_spread_is_a_reason(own, workload, precision, strategy, trainer, why):
+    selection = Selection(
+        workloads=(workload,), precisions=(precision,), strategies=(strategy,), trainers=(trainer,), gpus=(2,)
+    )
+    ((_, reason),) = cases(selection, CPU)
+    assert reason.startswith(why)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 PACKAGE = Path(__file__).parent.parent / "mpcore"
 MARK = "# private API"
@@ -122,6 +123,7 @@ APIS = {
     "_schema": lambda: torch.ops.aten.add.Tensor._schema.name,
     "_pytree": lambda: torch.utils._pytree.tree_map,
     "_python_dispatch": lambda: torch.utils._python_dispatch.TorchDispatchMode,
+    "_set_ddp_runtime_logging_sample_rate": lambda: DistributedDataParallel._set_ddp_runtime_logging_sample_rate,
     "_BatchNorm": batch_norm,
     "_AdamW": torchao_adamw,
     "_auto_filter_for_recipe": float8_filter,

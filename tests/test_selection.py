@@ -33,8 +33,9 @@ def test_nothing_named_is_the_default():
 def test_each_option_names_something():
     named = parsed(
         "--mp-workload", "bert-imdb, unet-membrane,bert-imdb", "--mp-precision", "fp32,all", "--mp-execution", "graph",
-        "--mp-trainer", "plain, mine", "--mp-size", "full", "--mp-batch", "64,256", "--mp-device", "cuda:1", "--mp-data", "hub",
-        "--mp-keep-fp32", "head,*.router", "--mp-load", "a.py", "--mp-load", "b.py",
+        "--mp-trainer", "plain, mine", "--mp-size", "full", "--mp-batch", "64,256", "--mp-device", "cuda", "--mp-data", "hub",
+        "--mp-keep-fp32", "head,*.router", "--mp-strategy", "fsdp", "--mp-gpus", "1,2", "--mp-load", "a.py",
+        "--mp-load", "b.py",
     )  # fmt: skip
     assert named == Selection(
         workloads=("bert-imdb", "unet-membrane"),
@@ -43,7 +44,9 @@ def test_each_option_names_something():
         executions=("graph",),
         size="full",
         batch_sizes=(64, 256),
-        device="cuda:1",
+        device="cuda",
+        strategies=("fsdp",),
+        gpus=(1, 2),
         data="hub",
         keep_fp32=("head", "*.router"),
         load=("a.py", "b.py"),
@@ -60,6 +63,8 @@ def test_pytest_has_the_same_options(pytester):
     [
         ("--mp-workload", " , ", "--mp-workload ' , ': expected names separated by commas"),
         ("--mp-batch", "0", "--mp-batch '0': expected sizes of a batch, such as 64,256"),
+        ("--mp-gpus", "two", "--mp-gpus 'two': expected numbers of GPUs, such as 1,2"),
+        ("--mp-strategy", "ddp", "--mp-strategy 'ddp' spreads nothing: expected --mp-gpus with 2 or more"),
         ("--mp-batch", "1e3", "--mp-batch '1e3': expected sizes of a batch, such as 64,256"),
     ],
 )
@@ -67,6 +72,11 @@ def test_a_name_that_is_none_is_told(option, text, sentence):
     with pytest.raises(SelectionError) as refused:
         parsed(option, text)
     assert str(refused.value) == sentence
+
+
+def test_ranks_choose_their_gpus_themselves():
+    with pytest.raises(SelectionError, match="--mp-device 'cuda:1' is one GPU: expected cuda with --mp-gpus 1,2"):
+        parsed("--mp-gpus", "1,2", "--mp-device", "cuda:1")
 
 
 def test_help_names_the_modes_that_are_measured_by_default():

@@ -8,6 +8,7 @@ import pytest
 from mpcore.contract.harness import Subject
 from mpcore.execution import Compile
 from mpcore.matrix import precisions_of, workloads_of
+from mpcore.measure import Bench
 from mpcore.plugin.session import session_of
 from mpcore.precision import Inapplicable
 
@@ -49,5 +50,8 @@ def subject(request: pytest.FixtureRequest, subjects: dict[tuple[str, str], Subj
     """Skipped where the device cannot run the mode."""
     workload, precision = request.param
     if request.param not in subjects:
-        subjects[request.param] = Subject(workload, precision, session_of(request.config).bench)
+        bench = session_of(request.config).bench
+        if not isinstance(bench, Bench):
+            pytest.skip("the contract is that of a step on one GPU: expected no --mp-gpus")
+        subjects[request.param] = Subject(workload, precision, bench)
     return subjects[request.param]

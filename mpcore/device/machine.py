@@ -89,6 +89,7 @@ def software(*others: str) -> dict[str, str]:
     if torch.cuda.is_available():
         versions["cuda"] = torch.version.cuda or "none"
         versions["cudnn"] = str(torch.backends.cudnn.version())
+        versions["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
         with suppress(pynvml.NVMLError):
             pynvml.nvmlInit()
             versions["driver"] = pynvml.nvmlSystemGetDriverVersion()

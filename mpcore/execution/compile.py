@@ -1,10 +1,12 @@
 """`compile`: the model through torch.compile, within a captured step."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mpcore.device import agreement
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
@@ -30,8 +32,15 @@ class Compile(Inductor):
     def captures(cls, device: torch.device) -> bool:
         return device.type == "cuda"
 
+    @classmethod
+    def stream(cls, device: torch.device) -> AbstractContextManager[None]:
+        return Graph.stream(device) if cls.captures(device) else super().stream(device)
+
     def __call__(self, batch: Any) -> Tensor:
         return self._run(batch)
+
+    def launch(self, batch: Any) -> Tensor:
+        return self.function(batch) if agreement.ranks() == 1 else self._run.launch(batch)
 
     @property
     def captured(self) -> bool:

@@ -4,6 +4,7 @@ An execution is made from a function of a batch, whatever that is made of, and t
 """
 
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -50,6 +51,11 @@ class Eager:
     @classmethod
     def prepare(cls, model: nn.Module) -> None:
         """Called once with a new model, before any function of it is executed."""
+
+    @classmethod
+    def stream(cls, device: torch.device) -> AbstractContextManager[None]:
+        """Within it is made what must know the stream that it will run on: what reduces gradients over ranks."""
+        return nullcontext()
 
     def __call__(self, batch: Any) -> Tensor:
         """What the function returns of `batch`. A graph writes it to the same place at every call."""

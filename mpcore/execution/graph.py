@@ -10,12 +10,13 @@ import functools
 import gc
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mpcore.data import leaves, mapped, structure
+from mpcore.device import agreement
 from mpcore.device.allocator import large_blocks_split
 from mpcore.device.graph_contents import GraphContents, contents_of
 from mpcore.errors import cause, root_cause
@@ -23,6 +24,13 @@ from mpcore.execution.eager import Eager, Function, executions
 
 WARM_UP = 3
 """Calls with batches of one shape before it is captured: cuDNN has chosen its algorithms then, cuBLAS has its workspace."""
+WARM_UP_OF_RANKS = 12
+"""The same where a step is spread over ranks: DDP lays out its buckets anew at the second, and times the first ten."""
+
+
+def warm_up_calls() -> int:
+    """Before a step is captured."""
+    return WARM_UP if agreement.ranks() == 1 else WARM_UP_OF_RANKS
 
 
 class CaptureError(RuntimeError):
@@ -33,7 +41,7 @@ class CaptureError(RuntimeError):
 class Graph(Eager):
     """Captured as a CUDA graph, once for each shape of batch, and replayed.
 
-    The first `WARM_UP` calls with a shape are eager ones, on a stream of their own as capturing demands. They are calls
+    The first `warm_up_calls()` with a shape are eager ones, on a stream of their own as capturing demands. They are calls
     like all others: nothing is run for the sake of warming up, and no batch is lost. Raises CaptureError.
     """
 
@@ -41,8 +49,7 @@ class Graph(Eager):
 
     def __init__(self, function: Function, model: nn.Module, **options: Any) -> None:
         super().__init__(function, model, **options)
-        index = self.device.index
-        self._stream = _side_stream(torch.cuda.current_device() if index is None else index)
+        self._stream = _side_stream(_index(self.device))
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, _Captured] = {}
 
@@ -60,10 +67,23 @@ class Graph(Eager):
         shape = self._shape(batch)
         if shape not in self._captured:
             self._calls[shape] += 1
-            if self._calls[shape] <= WARM_UP or self.layout() is None:
+            if self._calls[shape] <= warm_up_calls() or self.layout() is None:
                 return self._launch(batch)
-            self._captured[shape] = _Captured(self.function, batch, self._stream)
+            self._captured[shape] = self._capture(batch)
         return self._captured[shape](batch)
+
+    @classmethod
+    @contextlib.contextmanager
+    def stream(cls, device: torch.device) -> Iterator[None]:
+        """The one that captures: a gradient is added up on the stream that its weight was first used on."""
+        side, current = _side_stream(_index(device)), torch.cuda.current_stream(device)
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            yield
+        current.wait_stream(side)
+
+    def launch(self, batch: Any) -> Tensor:
+        return self.function(batch) if agreement.ranks() == 1 else self._launch(batch)
 
     @property
     def captured(self) -> bool:
@@ -84,6 +104,20 @@ class Graph(Eager):
         """Evaluation is another computation than training, whatever the batch."""
         return self.layout(), self.model.training, structure(batch)
 
+    def _capture(self, batch: Any) -> "_Captured":
+        """On all ranks, or on none: one that replays a graph waits for the others in it for ever."""
+        captured, failed = None, None
+        try:
+            captured = _Captured(self.function, batch, self._stream)
+        except (CaptureError, torch.cuda.OutOfMemoryError) as error:
+            failed = error
+        others_fail = agreement.any_rank(failed is not None)
+        if failed is not None:
+            raise failed
+        if others_fail or captured is None:
+            raise CaptureError("another rank could not capture the step as a CUDA graph")
+        return captured
+
     def _launch(self, batch: Any) -> Tensor:
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
@@ -100,6 +134,15 @@ def _side_stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
+def _index(device: torch.device) -> int:
+    return torch.cuda.current_device() if device.index is None else device.index
+
+
+def _errors_of() -> Literal["global", "thread_local"]:
+    """Whose calls break a capture: of all threads, or, where NCCL's watchdog has one, of the own thread."""
+    return "global" if agreement.ranks() == 1 else "thread_local"
+
+
 class _Captured:
     """One graph, with the places that it reads its input from and writes its output to."""
 
@@ -110,7 +153,8 @@ class _Captured:
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
         try:
-            with _without_collector(), large_blocks_split(), torch.cuda.graph(self._graph, pool=self.pool, stream=stream):
+            options: dict[str, Any] = {"pool": self.pool, "stream": stream, "capture_error_mode": _errors_of()}
+            with _without_collector(), large_blocks_split(), torch.cuda.graph(self._graph, **options):
                 self._output = function(self._input)
             self._graph.instantiate()
         except Exception as error:

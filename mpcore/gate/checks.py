@@ -17,6 +17,7 @@ from mpcore.gate.limits import (
     NON_INFERIORITY_CONFIDENCE,
     has_learnt,
 )
+from mpcore.gate.parallel import parallel_checks
 from mpcore.kernels.bound import bound
 from mpcore.records import (
     AnyRecord,
@@ -27,6 +28,7 @@ from mpcore.records import (
     Drift,
     Entrant,
     Numerics,
+    Parallel,
     Parity,
     Quality,
     Race,
@@ -56,6 +58,8 @@ def checks(record: AnyRecord, before: Sequence[Result] = ()) -> list[Check]:
             return _parity(record)
         case Race():
             return _race(record)
+        case Parallel():
+            return list(parallel_checks(record))
         case Drift():
             return _drift(record, before)
     return []

@@ -42,6 +42,8 @@ times what rounding alone makes."""
 LEARNED_SHARE = 0.2
 """What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
 losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
+FP64_PARTS_ERROR = 1e-9
+"""Relative error of a gradient in FP64 that was added up in another order, over ranks or parts of a batch. Seen: 4e-15."""
 DROPPED_BLOCKS_SHARE = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 FASTEST_AT_LEAST = 1.04

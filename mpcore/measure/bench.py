@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 
 from mpcore.data import Batch, DataError, Source, Split
+from mpcore.device import agreement
 from mpcore.device.nvml import NvmlSampler
 from mpcore.device.profiler import profiled
 from mpcore.execution import Eager, executions
@@ -24,6 +25,7 @@ from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.memory import free_everything, free_memory
 from mpcore.measure.numerics import measure_numerics
+from mpcore.measure.parallel import PARTS, Joint, measure_joint, measure_parallel
 from mpcore.measure.parity import training_parity
 from mpcore.measure.race import measure_race, same_mode
 from mpcore.measure.requirements import can_run, requirements_of
@@ -35,7 +37,21 @@ from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.casting import matching
 from mpcore.precision.pure import FP64
-from mpcore.records import OWN_TRAINER, Case, Drift, Numerics, Parity, Quality, Race, Reference, Size, Speed, Timing, Work
+from mpcore.records import (
+    OWN_TRAINER,
+    Case,
+    Drift,
+    Numerics,
+    Parallel,
+    Parity,
+    Quality,
+    Race,
+    Reference,
+    Size,
+    Speed,
+    Timing,
+    Work,
+)
 from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
 from mpcore.training.step import TrainStep
@@ -89,6 +105,7 @@ class Bench:
         self._trainings: dict[Case, Quality] = {}
         self._numerics: dict[Case, Numerics] = {}
         self._yardstick: tuple[tuple[str, float | None], Yardstick] | None = None
+        self._joint: tuple[Case, Joint] | None = None
         self._entry_in = functools.cache(self._new_entry)
         self.emulated = functools.cache(self._emulated)
 
@@ -179,9 +196,23 @@ class Bench:
             profile=profiled(functools.partial(own.step, own.batches[0]), self.device) if profile else None,
         )
 
+    def parallel(self, case: Case) -> Parallel:
+        """What ranks have in common. To be asked on each of them."""
+        setup = self.timing_setup(case)
+        if isinstance(setup.workload, OwnStep):
+            return measure_parallel(setup, None, None)
+        count = agreement.ranks()
+        own = setup.modelled.numerics_rows[case.size] // count // PARTS * PARTS
+        rows = self._batch(case, slice(count * max(PARTS, own)))
+        key = case.in_precision("")
+        if self._joint is None or self._joint[0] != key:
+            self._joint = None
+            self._joint = key, measure_joint(setup, rows)
+        return measure_parallel(setup, rows, self._joint[1])
+
     def release(self) -> None:
         """Gives back what is kept on the device, for another process."""
-        self._yardstick = None
+        self._yardstick = self._joint = None
         free_memory()
 
     def drift(self, case: Case) -> Drift | None:
@@ -270,10 +301,10 @@ class Bench:
     def timing_setup(self, case: Case) -> TimingSetup:
         """On two batches of its workload's training data, or of an own step's own. The interval of a ratio of two that are
         measured apart is wider than either's by the root of two."""
-        own, size = isinstance(self.entry(case), OwnStep), self.entry(case).rows_per_batch
+        own = isinstance(self.entry(case), OwnStep)
         return TimingSetup(
             **vars(self.setup(case)),
-            batches=[] if own else [self._batch(case, slice(i * size, (i + 1) * size)) for i in range(BATCHES)],
+            batches=[] if own else [self._rank_batch(case, number) for number in range(BATCHES)],
             sampler=self.sampler,
             target=self._target / math.sqrt(2) if self._captured(case) else self._target,
         )
@@ -321,6 +352,8 @@ class Bench:
                 speed = self.speed(case)
                 return Reference(blocks=speed.blocks, rounds=None, dropped_blocks=speed.dropped_blocks)
             except CASE_ERRORS as error:
+                if agreement.ranks() > 1:  # the others may wait for this one
+                    raise
                 self._failed[case] = one_sentence(error)
         return None
 
@@ -362,6 +395,14 @@ class Bench:
     def _batch(self, case: Case, rows: slice) -> Batch:
         batch = self.workload(case).split("train", CPU).rows(rows)
         return {name: column.to(self.device) for name, column in batch.items()}
+
+    def _rank_batch(self, case: Case, number: int) -> Batch:
+        """Another one on each rank, as far as there are as many."""
+        workload = self.workload(case)
+        size = workload.rows_per_batch
+        count = len(workload.split("train", CPU)) // size
+        start = (number + agreement.rank()) % count * size
+        return self._batch(case, slice(start, start + size))
 
     def _required(self, record: C, **least: float | None) -> C:
         return record.model_copy(update={"requirements": record.requirements.model_copy(update=least)})

@@ -4,6 +4,7 @@ import traceback
 
 import torch
 
+from mpcore.errors import Sentence
 from mpcore.execution.graph import CaptureError
 from mpcore.measure.memory import free_memory
 from mpcore.precision import PrecisionError
@@ -11,7 +12,12 @@ from mpcore.trainers import TrainerError
 from mpcore.training.loop import Diverged
 from mpcore.workloads import WorkloadError
 
-CASE_ERRORS = (CaptureError, Diverged, PrecisionError, TrainerError, WorkloadError, torch.cuda.OutOfMemoryError)
+
+class CaseFailed(Sentence):
+    """What another process says that measures a case, of why it was not measured."""
+
+
+CASE_ERRORS = (CaptureError, CaseFailed, Diverged, PrecisionError, TrainerError, WorkloadError, torch.cuda.OutOfMemoryError)
 
 
 def one_sentence(failed: BaseException) -> str:

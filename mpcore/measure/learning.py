@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any
 
+from mpcore.device import agreement
 from mpcore.gate.limits import has_learnt
 from mpcore.training.base import Step
 
@@ -17,13 +18,13 @@ EDGE = 5
 def learning_losses(step: Step, batches: Sequence[Any]) -> list[float]:
     """First of steps at learning rate 0, then of learning steps, which begin as a training does: with an optimiser that
     remembers nothing, and a rate that rises and falls. At a constant rate BERT swings up before it learns, and an end below
-    that is not learnt; after many gradients from the same place Adam moves as far."""
+    that is not learnt; after many gradients from the same place Adam moves as far. Of ranks the mean of their losses."""
     losses: list[float] = []
     for number, batch in enumerate(islice(cycle(batches), EDGE + LEARNING_STEPS), 1):
         if number == EDGE + 1:
             step.forget()
         step.set_rate(step.schedule(number - EDGE, LEARNING_STEPS) if number > EDGE else 0.0)
-        losses.append(step(batch).item())
+        losses.append(agreement.mean(step(batch).item()))
         if number >= EDGE + LEAST_STEPS and has_learnt(statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:])):
             break
     return losses

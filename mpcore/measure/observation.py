@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
@@ -110,8 +111,9 @@ class _Door:
 
 
 def _in_fp64(tensor: Tensor) -> Tensor:
-    """Dense, and of a complex tensor both parts, in a last dimension."""
-    dense = tensor.detach().to_dense()
+    """Dense, of all shards, and of a complex tensor both parts, in a last dimension."""
+    whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    dense = whole.detach().to_dense()
     return torch.view_as_real(dense.to(torch.complex128).resolve_conj()) if dense.is_complex() else dense.double()
 
 

@@ -6,11 +6,13 @@ from typing import Any, Self
 
 import torch
 
+from mpcore.device import agreement
 from mpcore.device.nvml import NvmlSampler
 from mpcore.execution import Eager, executions
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Case, Reference, Requirements
+from mpcore.strategies import strategies
 from mpcore.trainers import Trainer, trainers
 from mpcore.training.base import Step
 from mpcore.training.of_workload import WorkloadStep
@@ -39,6 +41,8 @@ class Setup:
         case, kind = self.case, precisions[self.case.precision]
         mode = kind(keep_fp32=case.keep_fp32) if case.keep_fp32 else kind()
         options: dict[str, Any] = {"seed": case.seed, "execution": case.execution, "dropout": dropout}
+        if case.spread:  # which mpcore's step alone can be
+            options["strategy"] = strategies[case.strategy](self.device)
         return trainers[case.trainer]().step(self.modelled, mode, self.device, **options)
 
     @property
@@ -109,6 +113,8 @@ class TimingSetup(Setup):
             others = [self.timed_step(name) for name in names]
             dropped = interleave([own, *others], self.target, self.sampler)
         except torch.cuda.OutOfMemoryError:
+            if agreement.ranks() > 1:  # the others wait for this one
+                raise
             return None
         pairs = zip(names, others, strict=True)
         found = {name: Reference(blocks=other.blocks, rounds=own.blocks, dropped_blocks=dropped) for name, other in pairs}

@@ -15,14 +15,16 @@ from typing import Any
 
 import torch
 
+from mpcore.device import agreement
 from mpcore.device.compilations import Compilations
+from mpcore.device.hashes import hash_of
 from mpcore.device.profiler import profiled
 from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_everything, free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import check_format, dispatched, work_of
-from mpcore.records import Blocks, Reference, Speed, Work
+from mpcore.records import Blocks, Rank, Reference, Speed, Work
 from mpcore.training.base import Step
 
 BATCHES = 2
@@ -54,7 +56,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
     found, dropped = _time(setup, own, together)
-    blocks, while_timed = own.blocks, own.compiled
+    blocks, while_timed, ranks = own.blocks, own.compiled, _ranks(setup, own)
     compiled = compilations.seen if setup.compiles else None
     if found and device.type == "cuda":  # what the GPU said was of all that took turns
         interleave([setup.timed(step)], math.inf, setup.sampler)
@@ -73,6 +75,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
         **setup.fields,
         remark=remark,
         blocks=blocks,
+        ranks=ranks,
         references={name: found[name] for name in references if name in found},
         pool_bytes=pool_bytes,
         loss_scale=scale.loss_scale,
@@ -117,6 +120,14 @@ def _time(setup: TimingSetup, own: TimedStep, together: Sequence[str]) -> tuple[
         return turns
     free_memory()
     return {}, setup.time_alone(own)
+
+
+def _ranks(setup: TimingSetup, own: TimedStep) -> tuple[Rank, ...] | None:
+    """The times of each rank; None of a step on one GPU."""
+    if not setup.case.spread:
+        return None
+    weights = own.step.weights() if "weights" in own.step.capabilities else {}
+    return tuple(agreement.gathered(Rank(rank=agreement.rank(), blocks=own.own_blocks, weights_hash=hash_of(weights.values()))))
 
 
 def _apart(setup: TimingSetup, own: TimedStep, name: str, alone: Reference) -> Reference:

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
+from mpcore.device import agreement
 from mpcore.device.compilations import Compilations
 from mpcore.device.machine import synchronise
 from mpcore.device.nvml import NvmlSampler
-from mpcore.execution.graph import WARM_UP
+from mpcore.execution.graph import warm_up_calls
 from mpcore.gate.intervals import log_half_width
 from mpcore.records import Blocks
 from mpcore.training.base import Step
@@ -44,16 +45,22 @@ class TimedStep:
     steps: int = 1
     seconds: list[float] = field(default_factory=list)
     compiled: Sequence[str] = ()
+    own_seconds: list[float] = field(default_factory=list)
+    """Of this rank, where `seconds` are the slowest rank's."""
 
     @property
     def blocks(self) -> Blocks:
         return Blocks(steps=self.steps, seconds=tuple(self.seconds))
 
+    @property
+    def own_blocks(self) -> Blocks:
+        return Blocks(steps=self.steps, seconds=tuple(self.own_seconds))
+
     def warm_up(self) -> None:
         """Until the time of a step stands still, at learning rate 0, so that weights stand still from now on."""
         self.step.set_rate(0.0)
         if not self.step.captured:
-            for batch in islice(cycle(self.batches), WARM_UP + 1):  # a graph has been captured then
+            for batch in islice(cycle(self.batches), warm_up_calls() + 1):  # a graph has been captured then
                 self.step(batch)
         recent = [self._estimate(1)]
         while len(recent) <= WARM_UP_BLOCKS:
@@ -63,7 +70,7 @@ class TimedStep:
         self.steps = max(1, round(BLOCK_SECONDS[self.step.device.type] / recent[-1]))
 
     def block(self, number: int, sampler: NvmlSampler) -> tuple[float, bool]:
-        """Seconds of one block, and whether the GPU said that it was slowed down.
+        """Seconds of one block, and whether the GPU said that it was slowed down: on the slowest rank, and on any.
 
         A captured step leaves the host idle while the GPU works: it is asked then, in the middle of the block. Any other
         is asked afterwards, for the question takes up to some milliseconds.
@@ -71,8 +78,9 @@ class TimedStep:
         self.step.put_back()
         batch, slowed = self.batches[number % len(self.batches)], []
         midway = (lambda: slowed.append(sampler.sample())) if self.step.captured else None
-        seconds = block_seconds(self.step, batch, self.steps, self.step.device, midway)
-        return seconds, slowed[0] if slowed else sampler.sample()
+        own = rank_seconds(self.step, batch, self.steps, self.step.device, midway)
+        self.own_seconds.append(own)
+        return agreement.largest(own), agreement.any_rank(slowed[0] if slowed else sampler.sample())
 
     def _estimate(self, steps: int) -> float:
         return block_seconds(self.step, self.batches[0], steps, self.step.device) / steps
@@ -87,18 +95,21 @@ def interleave(timed_steps: Sequence[TimedStep], target: float, sampler: NvmlSam
     device = timed_steps[0].step.device.type
     for timed in timed_steps:
         timed.warm_up()
+        timed.own_seconds.clear()
     sampler.clear()
     end = time.perf_counter() + TIME_LIMIT[device] * len(timed_steps)
-    kept: list[tuple[float, ...]] = []
-    dropped: list[tuple[float, ...]] = []
+    kept: dict[int, tuple[float, ...]] = {}
+    dropped: dict[int, tuple[float, ...]] = {}
     with Compilations() as compilations:
-        while len(kept) + len(dropped) < ROUNDS[device] or (_width(kept) > target and time.perf_counter() < end):
-            number = len(kept) + len(dropped)
+        while (number := len(kept) + len(dropped)) < ROUNDS[device] or (
+            _width([*kept.values()]) > target and not agreement.any_rank(time.perf_counter() >= end)
+        ):
             seconds, slowed = _round(timed_steps, number, sampler)
-            (dropped if slowed else kept).append(seconds)
-    good = kept if len(kept) > 1 else kept + dropped
-    for timed, series in zip(timed_steps, zip(*good, strict=True), strict=True):
+            (dropped if slowed else kept)[number] = seconds
+    good = kept if len(kept) > 1 else kept | dropped
+    for timed, series in zip(timed_steps, zip(*good.values(), strict=True), strict=True):
         timed.seconds, timed.compiled = list(series), compilations.reasons
+        timed.own_seconds = [timed.own_seconds[number] for number in good]
     return len(dropped)
 
 
@@ -122,8 +133,21 @@ def block_seconds(
     device: torch.device,
     midway: Callable[[], None] | None = None,
 ) -> float:
-    """Wall seconds of `steps` calls between two synchronisations of the device. `midway` is called when half are made."""
+    """Wall seconds of `steps` calls between two synchronisations of the device, on the slowest rank. `midway` is called when
+    half are made."""
+    return agreement.largest(rank_seconds(call, batch, steps, device, midway))
+
+
+def rank_seconds(
+    call: Callable[[Any], object],
+    batch: Any,
+    steps: int,
+    device: torch.device,
+    midway: Callable[[], None] | None = None,
+) -> float:
+    """The same on this rank, which begins with the others."""
     synchronise(device)
+    agreement.wait_for_all()
     start = time.perf_counter()
     for number in range(1, steps + 1):
         call(batch)

@@ -15,7 +15,7 @@ from mpcore.device.compilations import Compilations
 from mpcore.device.dispatch import Dispatch, short
 from mpcore.device.profiler import profiled
 from mpcore.device.storage import bytes_of
-from mpcore.execution.graph import WARM_UP
+from mpcore.execution.graph import warm_up_calls
 from mpcore.kernels.names import short as short_kernel
 from mpcore.measure.memory import free_everything
 from mpcore.measure.setup import Setup, TimingSetup
@@ -38,7 +38,7 @@ def measure_work(setup: TimingSetup) -> Work:
         found = dispatched(step, batch)
         check_format(setup, found)
         if on_gpu or setup.compiles:
-            for _ in range(WARM_UP + 1):  # a graph has been captured then
+            for _ in range(warm_up_calls() + 1):  # a graph has been captured then
                 step(batch)
     profile = profiled(partial(step, batch), setup.device) if on_gpu and not step.graph_contents else None
     return work_of(setup, step, found, profile, compilations.seen if setup.compiles else None)

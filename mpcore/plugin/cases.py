@@ -19,6 +19,7 @@ KINDS = {
     "accuracy": "trains every case to the end of its recipe",
     "numerics": "compares a step of every case with FP64",
     "work": "counts what a step of every case does",
+    "parallel": "compares the ranks of a step that is spread over several GPUs",
     "race": "times a step beside those of other trainers; a kind of parity",
     "parity": "compares with other trainers; run on request, by -m parity or by its file",
 }
@@ -57,7 +58,7 @@ def trainer_of(item: Any) -> str:
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     """A parameter for each case of a test, with the reason to skip it where the device cannot run it; of a race one for all
     executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual
-    ones. Raises UsageError for a marker that names what is not there."""
+    ones. Ranks are compared of those alone that have several. Raises UsageError for a marker that names what is not there."""
     from mpcore.precision import precisions
     from mpcore.workloads import workloads
 
@@ -67,7 +68,10 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     usual = _marked(definition, "precision", precisions.names())
     selection = named.model_copy(update={"precisions": named.precisions or usual or ()})
     found = matrix.cases(selection, session.device, own, compiled=COMPILED.get(kind_of(definition), ()))
+    several = kind_of(definition) == "parallel"
     for case, reason in _one_by_one(found) if kind_of(definition) == "race" else found:
+        if several and not case.spread:  # which has nothing to compare
+            continue
         yield pytest.param(case, marks=[pytest.mark.skip(reason=reason)] if reason else [], id=case.id)
 
 
@@ -84,7 +88,8 @@ def _one_by_one(found: "Iterable[tuple[Case, str | None]]") -> "Iterable[tuple[C
 def group_of(kind: str, case: "Case") -> str:
     """What pytest-benchmark calls the table of a case."""
     batch = "" if case.batch_size is None else f", batch of {case.batch_size}"
-    return f"{kind}: {case.subject} ({case.size}, {case.execution}{batch})"
+    spread = f", {case.strategy} on {case.gpus}" if case.spread else ""
+    return f"{kind}: {case.subject} ({case.size}, {case.execution}{spread}{batch})"
 
 
 def own_parameter(metafunc: pytest.Metafunc, name: str) -> bool:

@@ -12,6 +12,7 @@ from mpcore.plugin.session import session_of
 
 if TYPE_CHECKING:
     from mpcore.measure import Bench
+    from mpcore.parallel.bench import LaunchedBench
     from mpcore.records import AnyRecord, Case
 
 
@@ -62,7 +63,7 @@ def executions(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest) -> "Bench":
+def measure(request: pytest.FixtureRequest) -> "Bench | LaunchedBench":
     """Measures cases on the device that was chosen."""
     return session_of(request.config).bench
 

@@ -53,15 +53,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Other trainers are compared with on request: by a marker or a word with "parity" or "race" in it, or by the
-    file."""
+    """Other trainers are compared with on request: by a marker or a word with "parity" or "race" in it, or by the file. Ranks
+    are compared where a case has some."""
     if REFUSED in config.stash:
         raise config.stash[REFUSED]
     files = [Path(argument.split("::")[0]).name for argument in config.args]
-    asked = (config.option.markexpr, config.option.keyword, *files)
-    if any(word in text for text in asked for word in ("parity", "race")):
-        return
-    others = [item for item in items if kind_of(item) in ("race", "parity") and "case" in getattr(item, "fixturenames", ())]
+    texts = (config.option.markexpr, config.option.keyword, *files)
+    asked = any(word in text for text in texts for word in ("parity", "race"))
+    tests = [item for item in items if "case" in getattr(item, "fixturenames", ())]
+    others = [item for item in tests if kind_of(item) in ("race", "parity") and not asked]
+    others += [item for item in tests if kind_of(item) == "parallel" and case_of(item) is None]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

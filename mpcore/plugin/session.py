@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from mpcore.gate import Judge
     from mpcore.measure import Bench
-    from mpcore.records import AnyRecord, Case, Cost, FailedTest, Machine, Regression, Result, Run, Size
+    from mpcore.parallel.bench import LaunchedBench
+    from mpcore.records import AnyRecord, Case, Cost, FailedTest, Machine, Regression, Result, Run, Size, Speed
     from mpcore.report.summary import SessionSummary
 
 FAILURE_CHARACTERS = 2000
@@ -66,7 +67,7 @@ class Session:
     options: Options
     device: "torch.device"
     size: "Size"
-    bench: "Bench"
+    bench: "Bench | LaunchedBench"
     tests: dict[str, CaseTest] = field(default_factory=dict)
     results: "dict[str, Result]" = field(default_factory=dict)
     failures: "dict[str, FailedTest]" = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Session:
 
         self._closing.enter_context(large_blocks_whole())
         self._closing.enter_context(_no_progress_bars())
+        self._closing.callback(self.bench.release)
         try:
             self.bench.check([test.case for test in tests.values()])
             self.judge = self._new_judge()
@@ -117,15 +119,20 @@ class Session:
         """What the gate says of what a test measured at this cost. A time or a memory that is worse is measured again, in a
         fresh process that has the GPU for itself."""
         from mpcore.gate import needs_confirmation
-        from mpcore.runner import confirm
 
         before = list(self.results.values())
         result = self.judge.judge(record, before)
         if needs_confirmation(result):
             self.bench.release()
-            result = self.judge.judge(record, before, confirm(record.case, self.options.selection))
+            result = self.judge.judge(record, before, self._confirmation(record.case))
         self.results[test] = result.model_copy(update={"cost": cost})
         return self.results[test]
+
+    def _confirmation(self, case: "Case") -> "Speed | str":
+        from mpcore.parallel.bench import LaunchedBench
+        from mpcore.runner import confirm
+
+        return self.bench.confirm(case) if isinstance(self.bench, LaunchedBench) else confirm(case, self.options.selection)
 
     def measure_drift(self, case: "Case") -> None:
         """After the last case of a workload. Raises JudgedFailure where the drift is so large that what was shown to be faster
@@ -260,9 +267,12 @@ def session_of(config: pytest.Config) -> Session:
     """The session's, made at the first call. Raises UsageError for an option that names what is not there."""
     if SESSION in config.stash:
         return config.stash[SESSION]
+    import torch
+
     from mpcore import matrix
     from mpcore.measure import Bench
     from mpcore.measure.bench import SEEDS, TARGET
+    from mpcore.parallel.bench import LaunchedBench
     from mpcore.registry import UnknownName
     from mpcore.selection import ALL, SelectionError
     from mpcore.workloads import workloads
@@ -275,8 +285,11 @@ def session_of(config: pytest.Config) -> Session:
         source, device = matrix.source_of(options.selection), matrix.device_of(options.selection)
     except (UnknownName, SelectionError) as error:
         raise pytest.UsageError(str(error)) from error
-    bench = Bench(
-        device,
+    several = any(gpus > 1 for gpus in options.selection.gpus)
+    if several and options.target is not None:
+        raise pytest.UsageError("--mp-precision-target is for sessions on one GPU: expected no --mp-gpus beside it")
+    local = Bench(
+        torch.device("cpu") if several else device,
         source,
         options.checkpoints,
         tolerance_points=options.tolerance_points,
@@ -284,6 +297,7 @@ def session_of(config: pytest.Config) -> Session:
         seeds=range(options.seeds or SEEDS),
         progress=ProgressLines(config),
     )
+    bench = LaunchedBench(options.selection, device, local) if several else local
     size = matrix.size_of(options.selection, device)
     config.stash[SESSION] = Session(config=config, options=options, device=device, size=size, bench=bench)
     return config.stash[SESSION]

@@ -5,7 +5,7 @@ A mode lives through four calls a step: `forward()` around the loss, `backward(l
 device tensors until somebody reads `state()`.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -89,6 +89,8 @@ class Precision:
     """Why it is worth nothing on a GPU unless the model is compiled; empty where it is."""
     casts: ClassVar[bool] = False
     """Whether the model itself is cast, so that what its author does with autocast has no effect."""
+    draws: ClassVar[bool] = False
+    """Whether updates are random, so that replicas must draw the same numbers."""
     fused: ClassVar[bool] = True
     """The fused optimiser skips a step on the device; the others would wait for the host."""
 
@@ -97,6 +99,8 @@ class Precision:
     """Of the workload; empty where all weights are trained alike. Set before `prepare`, as is the next."""
     own_optimiser: OwnOptimiser | None = None
     """The workload's, where it has one."""
+    shard: Callable[[], None] | None = None
+    """Called by `prepare` once the model is cast, and before the optimiser is given its weights."""
     made: torch.optim.Optimizer | None = None
     """The optimiser that `make_optimiser` has returned. A mode that builds one of its own does without it."""
     _factors: Sequence[float] | None = None
@@ -136,6 +140,8 @@ class Precision:
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         """Takes the FP32 `model` over: casts it in place where the mode says so, and builds the optimiser."""
         self.model = model
+        if self.shard is not None:
+            self.shard()
         self.optimiser = self.make_optimiser(self.trained(model), recipe)
 
     @staticmethod

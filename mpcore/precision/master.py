@@ -12,7 +12,7 @@ BatchNorm keeps FP32 weights and running statistics, which its kernels take besi
 take no others. Weights that stay FP32 are their own masters.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # private API
 from mpcore.precision.base import precisions
 from mpcore.precision.casting import cast_inputs, cast_model, hold_fp32, matching
 from mpcore.precision.flat import FlatWeights
-from mpcore.precision.optimisers import skips_by_itself
-from mpcore.precision.scale import LossScale
+from mpcore.precision.scaled import Scaled
 from mpcore.records import Recipe
 
 
@@ -44,45 +43,11 @@ class MasterWeights(FlatWeights):
 
 
 @precisions.register
-class FP16MasterWeights(MasterWeights):
+class FP16MasterWeights(Scaled, MasterWeights):
     name = "fp16-manual"
-    dtype = torch.float16
-    scales = True
 
-    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
-        super().prepare(model, recipe)
-        self.scaler = LossScale(self.groups[0].whole.device)
-
-    def backward(self, loss: Tensor) -> None:
-        super().backward(loss * self.scaler.scale)
-
-    def update(self) -> None:
-        self.scaler.unscale_([gradient for g in self.groups if (gradient := g.whole.grad) is not None])
-        super().update()
-        self.scaler.update()
-
-    def step_optimiser(self) -> None:
-        if skips_by_itself(self.optimiser):
-            self.optimiser.found_inf = self.scaler.found_inf  # type: ignore[attr-defined]
-            self.optimiser.step()
-        else:
-            self.step_unless(self.scaler.found_inf)
-
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        return state | {"scale": state["scale"] | {"good_steps": self.scaler.good_steps.item()}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.scaler.good_steps.fill_(state["scale"]["good_steps"])
-
-    @property
-    def loss_scale(self) -> Tensor | None:
-        return self.scaler.scale
-
-    @property
-    def skipped(self) -> Tensor | None:
-        return self.scaler.skipped
+    def scaled_gradients(self) -> Sequence[Tensor]:
+        return [gradient for g in self.groups if (gradient := g.whole.grad) is not None]
 
 
 @precisions.register

@@ -55,6 +55,7 @@ class StochasticRounding(RoundedWeights):
     """The optimiser is torchao's. On a CPU it runs as Python wrote it: to compile it takes longer than a short training."""
 
     name = "bf16-sr"
+    draws = True
 
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:

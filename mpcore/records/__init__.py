@@ -20,9 +20,10 @@ from mpcore.records.history import CaseFigures, RunFigures
 from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.numerics import Numerics, TensorErrors
+from mpcore.records.parallel import Collective, Parallel, RankState
 from mpcore.records.parity import Parity
 from mpcore.records.profile import REST, Family, Kernel, Profile
-from mpcore.records.protocol import Failure, Listing, Ready, Request, Response, Timing
+from mpcore.records.protocol import Failure, Fault, Joined, Listing, Ready, Request, Response, Timing
 from mpcore.records.published import Published
 from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Sensitivity, Training
 from mpcore.records.race import Entrant, Race, Turns
@@ -49,6 +50,7 @@ __all__ = [
     "CaseFigures",
     "Check",
     "CheckStatus",
+    "Collective",
     "Comparison",
     "Compilation",
     "Compiled",
@@ -61,9 +63,11 @@ __all__ = [
     "FailedTest",
     "Failure",
     "Family",
+    "Fault",
     "Finite",
     "GpuState",
     "Hardware",
+    "Joined",
     "Kernel",
     "Listing",
     "Machine",
@@ -74,6 +78,7 @@ __all__ = [
     "Operation",
     "Pair",
     "PairedCase",
+    "Parallel",
     "Parity",
     "PositiveFloat",
     "Profile",
@@ -81,6 +86,7 @@ __all__ = [
     "Quality",
     "Race",
     "Rank",
+    "RankState",
     "Ready",
     "Recipe",
     "Record",

@@ -37,11 +37,16 @@ class Case(Record):
         """Its name, which shows of the fields with a default only those that differ: "bert-imdb-fp16-amp-graph-full"."""
         others = [
             "" if self.batch_size is None else f"-b{self.batch_size}",
-            "" if (self.strategy, self.gpus) == ("single", 1) else f"-{self.strategy}{self.gpus}",
+            f"-{self.strategy}{self.gpus}" if self.spread else "",
             "" if self.trainer == OWN_TRAINER else f"-by-{self.trainer}",
             f"-keep-{'+'.join(self.keep_fp32)}" if self.keep_fp32 else "",
         ]
         return f"{self.workload}-{self.precision}-{self.execution}-{self.size}" + "".join(others)
+
+    @property
+    def spread(self) -> bool:
+        """Whether it is anything but a step on one GPU."""
+        return (self.strategy, self.gpus) != ("single", 1)
 
     @property
     def subject(self) -> str:

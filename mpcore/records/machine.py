@@ -34,16 +34,16 @@ class Hardware(Record):
 
     @property
     def key(self) -> str:
-        """What makes two machines comparable, as the name of a folder: "nvidia-h200", "nvidia-h200-x2", "nvidia-h200-600w"
-        where the power limit is not the usual one, "intel-xeon-processor-2-cores". A GPU's name tells its memory, and under
-        MIG its profile."""
+        """What makes two machines comparable, as the name of a folder: "nvidia-h200", "nvidia-h200-600w" where the power limit
+        is not the usual one, "intel-xeon-processor-2-cores". A GPU's name tells its memory, and under MIG its profile. How many
+        GPUs there are is not in it: how many a step is spread over, its case says."""
         name = re.sub(r"\W+", "-", re.sub(r"\((R|TM)\)", "", self.name, flags=re.IGNORECASE).lower()).strip("-")
         if self.device == "cpu":
             return f"{name}-{self.cores}-cores"
         limit, usual = self.power_limit_watts, self.default_watts
         watts = f"-{limit:.0f}w" if limit and usual and round(limit) != round(usual) else ""
         mig = "-mig" if self.mig == "on" and "mig" not in name else ""
-        return name + (f"-x{self.count}" if self.count > 1 else "") + mig + watts
+        return name + mig + watts
 
 
 class Machine(Record):

@@ -8,15 +8,17 @@ from mpcore.records.base import Bytes, Number, Record
 from mpcore.records.case import Case
 from mpcore.records.machine import Machine
 from mpcore.records.measurement import Blocks, Measurement
+from mpcore.records.parallel import Parallel
 from mpcore.records.profile import Profile
 from mpcore.records.speed import Speed
 from mpcore.records.work import Work
 
-RequestKind = Literal["timing", "speed", "work"]
+RequestKind = Literal["timing", "speed", "work", "speedup", "parallel"]
 
 
 class Request(Record):
-    """What a process is to do: to measure a `Timing` of a case, a `Speed` or its `Work`; or, with no case, to list those of its
+    """What a process is to do: to measure a `Timing` of a case, a `Speed`, its `Work`, or a `Speed` with the references that a
+    session times it against (speedup), or what ranks have in common (parallel); or, with no case, to list those of its
     selection. slowdown: how many times longer a step is made to take, by a wait on the device."""
 
     case: Case | None = None
@@ -66,6 +68,21 @@ class Listing(Record):
     kinds: tuple[str, ...] = ("timing", "speed")
 
 
+class Joined(Record):
+    """What a rank says first on its line to whoever has started it. process: its id."""
+
+    kind: Literal["joined"] = "joined"
+    rank: NonNegativeInt
+    process: NonNegativeInt
+
+
+class Fault(Record):
+    """What has failed in a rank, said at once, though others may wait for it."""
+
+    kind: Literal["fault"] = "fault"
+    sentence: str
+
+
 KINDS: tuple[str, ...] = get_args(RequestKind)
 """What a process of this version understands."""
-Response = Annotated[Ready | Listing | Timing | Speed | Work | Failure, Field(discriminator="kind")]
+Response = Annotated[Ready | Listing | Timing | Speed | Work | Parallel | Failure, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ from mpcore.records.check import Check
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
 from mpcore.records.numerics import Numerics
+from mpcore.records.parallel import Parallel
 from mpcore.records.parity import Parity
 from mpcore.records.quality import Quality
 from mpcore.records.race import Race
@@ -16,7 +17,7 @@ from mpcore.records.regression import Regression
 from mpcore.records.speed import Speed
 from mpcore.records.work import Work
 
-AnyRecord = Annotated[Speed | Quality | Numerics | Parity | Race | Drift | Work, Field(discriminator="kind")]
+AnyRecord = Annotated[Speed | Quality | Numerics | Parity | Race | Drift | Work | Parallel, Field(discriminator="kind")]
 
 
 class Result(Record):

@@ -9,13 +9,15 @@ from mpcore.records.case import Size
 class Selection(Record):
     """What is to be measured, on what and with which data, in names only. A field that is empty means the default.
 
-    load: files that register workloads, modes or trainers.
+    strategies: of the cases on several GPUs. load: files that register workloads, modes or trainers.
     """
 
     workloads: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     trainers: tuple[str, ...] = ()
     executions: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    gpus: tuple[PositiveInt, ...] = ()
     size: Size | None = None
     batch_sizes: tuple[PositiveInt, ...] = ()
     device: str | None = None

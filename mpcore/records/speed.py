@@ -59,7 +59,8 @@ class GpuState(Record):
 class Speed(Measurement):
     """Time and memory of one training step, and what it spends them on.
 
-    blocks: of the case, as its execution runs it. eager: of the same step launched by Python, where a graph was captured.
+    blocks: of the case, as its execution runs it, on the slowest rank. ranks: where it is spread over several, or could be.
+    eager: of the same step launched by Python, where a graph was captured.
     references: by mode; missing: by mode, why a reference could not be measured. remark: what the mode has to say of itself.
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
@@ -91,7 +92,8 @@ class Speed(Measurement):
 
     @property
     def units_per_second(self) -> float:
-        return self.batch_size * self.units_per_sample / self.blocks.step_seconds
+        """On all GPUs together."""
+        return self.case.gpus * self.batch_size * self.units_per_sample / self.blocks.step_seconds
 
     def speedup(self, reference: str) -> float | None:
         """How many times faster than `reference`: the ratio of geometric means, which is the centre of its interval."""

@@ -11,6 +11,7 @@ from mpcore.records import (
     Case,
     FailedTest,
     Numerics,
+    Parallel,
     Parity,
     Quality,
     Race,
@@ -91,7 +92,7 @@ def rows(results: Iterable[Result], failed: Sequence[FailedTest] = ()) -> list[R
     cases: dict[str, list[Result]] = {}
     others: dict[str, list[Result]] = {}
     for result in results:
-        group = cases if isinstance(result.record, Speed | Quality | Numerics | Work) else others
+        group = cases if isinstance(result.record, Speed | Quality | Numerics | Work | Parallel) else others
         group.setdefault(result.record.case.id, []).append(result)
     as_graphs = graphs(result for of in cases.values() for result in of)
     return [_row(of, others.get(case, []), [f for f in failed if f.case == case], as_graphs) for case, of in cases.items()]

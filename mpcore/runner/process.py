@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,6 +33,14 @@ class RunnerError(RuntimeError):
 
 class Hung(RunnerError):
     """One that does not answer."""
+
+
+class Child(Protocol):
+    """What takes and gives records, and is measured in."""
+
+    def send(self, record: Record) -> None: ...
+    def receive(self, seconds: float, purpose: str) -> Response: ...
+    def close(self) -> None: ...
 
 
 class Process:
@@ -77,14 +86,7 @@ class Process:
         if line is None:
             self._lines.put(None)  # for whoever asks again
             raise RunnerError(self._end())
-        try:
-            return RESPONSE.validate_json(line, extra="ignore")
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise RunnerError(
-                f"its process responds in another layout than this version reads: {place}: {first['msg']}"
-            ) from error
+        return response_of(line)
 
     def close(self) -> None:
         """Ends the child with all that it has started."""
@@ -112,11 +114,26 @@ class Process:
         """How it came to its end."""
         code = self._popen.wait()
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - LAST_BYTES))
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        if code < 0:
-            said = next((line.strip() for line in reversed(lines) if RAISED.match(line) or FATAL.match(line)), "")
-            return f"its process was ended by {signal.Signals(-code).name}" + (f": {said}" if said else "")
-        raised = next((line for line in reversed(lines) if RAISED.match(line)), None)
-        places = [place for line in lines if (place := PLACE.search(line))]
-        where = f" ({Path(places[-1][1]).name}, line {places[-1][2]})" if places else ""
-        return f"its process ended with exit code {code}" + (f": {raised}{where}" if raised else "")
+        return ending("its process", code, self._errors.read())
+
+
+def response_of(line: str) -> Response:
+    """Raises RunnerError where it cannot be read."""
+    try:
+        return RESPONSE.validate_json(line, extra="ignore")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunnerError(f"its process responds in another layout than this version reads: {place}: {first['msg']}") from error
+
+
+def ending(process: str, code: int, errors: bytes) -> str:
+    """How `process` came to its end, as a sentence. errors: the end of its standard error."""
+    lines = errors.decode(errors="replace").strip().splitlines()
+    if code < 0:
+        said = next((line.strip() for line in reversed(lines) if RAISED.match(line) or FATAL.match(line)), "")
+        return f"{process} was ended by {signal.Signals(-code).name}" + (f": {said}" if said else "")
+    raised = next((line for line in reversed(lines) if RAISED.match(line)), None)
+    places = [place for line in lines if (place := PLACE.search(line))]
+    where = f" ({Path(places[-1][1]).name}, line {places[-1][2]})" if places else ""
+    return f"{process} ended with exit code {code}" + (f": {raised}{where}" if raised else "")

@@ -50,6 +50,10 @@ class Responder:
         try:
             if request.kind == "speed":
                 return self._bench.speed_alone(case)
+            if request.kind == "speedup":
+                return self._bench.speed(case)
+            if request.kind == "parallel":
+                return self._bench.parallel(case)
             if request.kind == "work":
                 return self._bench.work(case)
             return self._bench.time(case, profile=request.profile, slowdown=request.slowdown)

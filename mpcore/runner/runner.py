@@ -2,20 +2,20 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mpcore.records import Case, Failure, Listing, Ready, Request, Response, Selection, Speed, Timing, Work
+from mpcore.records import Case, Failure, Listing, Parallel, Ready, Request, Response, Selection, Speed, Timing, Work
 from mpcore.records.protocol import RequestKind
-from mpcore.runner.process import Hung, Process, RunnerError
+from mpcore.runner.process import Child, Hung, Process, RunnerError
 
 READY_SECONDS = 600.0
 """For imports and data, on a machine that is busy with other things."""
 CASE_SECONDS = 900.0
 """For a case: compilation is the slowest."""
 
-Measured = Timing | Speed | Work | Failure
+Measured = Timing | Speed | Work | Parallel | Failure
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Runner:
         environment: Mapping[str, str] | None = None,
         timeouts: Timeouts = Timeouts(),
     ) -> None:
-        self._tree = tree
+        self.tree = tree
         self._selection = selection
-        self._python = python or sys.executable
+        self.python = python or sys.executable
         self._path = [str(p) for p in (tree, tree / "src") if p.is_dir()] if path is None else list(path)
         self._environment = dict(environment or {}) | os.environ
         self._timeouts = timeouts
         self._ready = False
-        self._process: Process | None = self._start()
+        self._process: Child | None = self._start()
 
     def __enter__(self) -> "Runner":
         return self
@@ -105,10 +105,14 @@ class Runner:
             self._process.close()
         self._process, self._ready = None, False
 
-    def _start(self) -> Process:
+    def open(self, environment: dict[str, str]) -> Child:
+        """A new process, with the modules of the tree. environment: its variables."""
+        return Process([self.python, "-m", "mpcore.runner"], self.tree, environment)
+
+    def _start(self) -> Child:
         inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
         path = os.pathsep.join([*self._path, *(str(Path(p).resolve()) for p in inherited)])
-        process = Process([self._python, "-m", "mpcore.runner"], self._tree, self._environment | {"PYTHONPATH": path})
+        process = self.open(self._environment | {"PYTHONPATH": path})
         process.send(self._selection)
         return process
 
@@ -145,20 +149,23 @@ class Runner:
         return self._process.receive(self._timeouts.case, "for one response")
 
 
-def confirm(case: Case, selection: Selection) -> Speed | str:
+def confirm(case: Case, selection: Selection, start: Callable[..., Runner] = Runner) -> Speed | str:
     """`case` measured in a fresh process that finds the same modules as this one, on the device and with the data and the files
-    of `selection`; or the sentence that says why it was not. The memory of the GPU should be free."""
+    of `selection`; or the sentence that says why it was not. The memory of the GPU should be free. start: what makes the
+    runner."""
     names = {
         "workloads": (case.workload,),
         "precisions": (case.precision,),
         "trainers": (case.trainer,),
         "keep_fp32": case.keep_fp32,
         "executions": (case.execution,),
+        "strategies": (case.strategy,) if case.gpus > 1 else (),
+        "gpus": (case.gpus,),
         "size": case.size,
     }
     narrowed = selection.model_copy(update=names)  # or the data of all that is selected would be loaded
     try:
-        with Runner(Path.cwd(), narrowed, path=[p or os.curdir for p in sys.path]) as runner:
+        with start(Path.cwd(), narrowed, path=[p or os.curdir for p in sys.path]) as runner:
             measured = runner.measure([case], kind="speed")[case]
     except RunnerError as error:
         return str(error)

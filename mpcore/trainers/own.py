@@ -1,10 +1,13 @@
 """mpcore itself."""
 
+from typing import Any
+
 import torch
 
 from mpcore.execution import Eager
 from mpcore.precision import Precision
 from mpcore.records import OWN_TRAINER
+from mpcore.strategies import Strategy
 from mpcore.trainers.base import Trainer, trainers
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.step import TrainStep
@@ -27,8 +30,10 @@ class Own(Trainer):
         seed: int = 0,
         execution: str = Eager.name,
         dropout: bool = True,
+        strategy: Strategy | None = None,
     ) -> WorkloadStep:
-        return TrainStep(workload, precision, device, seed=seed, execution=execution, dropout=dropout)
+        options: dict[str, Any] = {"seed": seed, "execution": execution, "dropout": dropout, "strategy": strategy}
+        return TrainStep(workload, precision, device, **options)
 
     @classmethod
     def unsupported(cls, precision: str, execution: str, device: torch.device) -> str | None:

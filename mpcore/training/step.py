@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.device import agreement
 from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError
@@ -18,6 +19,7 @@ from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.base import ScaleState
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
+from mpcore.strategies import LossModule, Strategy
 from mpcore.training.base import Step
 from mpcore.training.formats import (
     called_modules,
@@ -87,15 +89,24 @@ class TrainStep(WorkloadStep):
         execution: str = Eager.name,
         accumulate: int | None = None,
         dropout: bool = True,
+        strategy: Strategy | None = None,
     ) -> None:
         self.label = workload.name
         self.accumulate = accumulate or workload.recipe.accumulation
-        super().__init__(workload, precision, seeded_model(workload, precision, device, seed), device, dropout=dropout)
+        self.strategy = strategy or Strategy(device)
+        precision = self.strategy.mode(precision)
+        model = self.strategy.convert(seeded_model(workload, precision, device, seed))
+        super().__init__(workload, precision, model, device, dropout=dropout)
+        self.loss_module = LossModule(self.model, self._loss)
         self._prepare(precision, workload)
         how = executions[execution]
         if how.captures(device) and (reason := precision.uncapturable):
             raise CaptureError(reason)
         how.prepare(self.model)
+        with how.stream(device):
+            self._forward = self.strategy.wrap(self.loss_module, precision)
+        if agreement.rank() and not precision.draws:
+            seed_everything(seed + agreement.rank())  # or dropout would leave out the same on all ranks
         self._execute = how(self._step, self.model, layout=lambda: precision.layout)
         self._gradients_predict = False
         self._execute_prediction = how(self._predict, self.model)
@@ -106,6 +117,7 @@ class TrainStep(WorkloadStep):
         found = fp32_modules(workload, self.model, self.device) if precision.casts else ()
         precision.keep_fp32 = tuple(dict.fromkeys([*precision.keep_fp32, *found]))
         by_recipe(precision, workload, self.model)
+        precision.shard = functools.partial(self.strategy.shard, self.loss_module, precision)
         with precision.reraised("prepare"):
             precision.prepare(self.model, recipe)
         if not isinstance(getattr(precision, "optimiser", None), torch.optim.Optimizer) or not hasattr(precision, "model"):
@@ -117,7 +129,7 @@ class TrainStep(WorkloadStep):
         if found:
             self._keep_on_purpose(precision, found)
         precision.set_learning_rate(recipe.learning_rate)
-        if precision.casts and mixes_formats(workload, precision, self.device):
+        if precision.casts and not self.strategy.shards and mixes_formats(workload, precision, self.device):
             cast_module_inputs(self.model, precision.dtype)
 
     def _keep_on_purpose(self, precision: Precision, found: Sequence[str]) -> None:
@@ -148,7 +160,7 @@ class TrainStep(WorkloadStep):
 
     @property
     def remark(self) -> str | None:
-        return self.precision.remark
+        return "; ".join(filter(None, [self.precision.remark, self.strategy.remark])) or None
 
     @property
     def loss_scale(self) -> Tensor | None:
@@ -210,16 +222,19 @@ class TrainStep(WorkloadStep):
     def _trained(self, batch: Batch) -> Tensor:
         """The loss of the batch that the weights have learnt from."""
         total: Tensor | None = None
-        for part, share in parts(batch, self.accumulate):
-            with self.precision.forward():
-                self.before_loss()
-                loss = self._loss(part) * share
-            with self.precision.reraised("backward"):
-                self.precision.backward(loss)
+        *others, last = parts(batch, self.accumulate)
+        for part, share in (*others, last):
+            with self.strategy.micro_batch(last=part is last[0]):
+                with self.precision.forward():
+                    self.before_loss()
+                    loss = self._forward(part) * share
+                with self.precision.reraised("backward"):
+                    self.precision.backward(loss)
             self.precision.check_kept()
             total = loss.detach() if total is None else total + loss.detach()
         capturing = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         before = host_numbers(self.precision.optimiser) if capturing else []
+        self.strategy.reduce()
         with self.precision.reraised("update"):
             self.precision.update()
         if capturing and host_numbers(self.precision.optimiser) != before:

@@ -28,6 +28,9 @@ class OwnStep(Entry):
     the first where there is none."""
     execution: ClassVar[Literal["graph", "eager"]] = "graph"
     """How it is run on a GPU, unless --mp-execution says it. A step whose optimiser finds its rate on the host is run eager."""
+    distributed: ClassVar[bool] = False
+    """Whether `build` spreads the step over the ranks of torch.distributed. Its process group is there then, and each rank has
+    a GPU of its own; `batches` and `units_per_batch` are those of a rank."""
     must_beat: ClassVar[tuple[str, ...]] = ()
     """The precisions than which one of mixed precision must be faster on a GPU. Without, that is reported only."""
     must_learn: ClassVar[bool] = True

@@ -129,7 +129,7 @@ def test_a_name_is_text(browser):
     assert NASTY in column(browser, browser.find_element("css selector", "#cases table"), 1)
     shown(browser, "kernels")
     options = [option.get_attribute("textContent") for option in browser.find_elements("css selector", "#kernels option")]
-    assert f"{NASTY} (full, graph) on some-gpu-x2" in options
+    assert f"{NASTY} (full, graph) on some-gpu" in options
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -151,7 +151,7 @@ def test_another_view_is_chosen(browser):
 
     section = shown(browser, "confusions")
     choice = Select(section.find_element("tag name", "select"))
-    choice.select_by_visible_text("fp16-amp: bert-imdb (full, graph) on some-gpu-x2")
+    choice.select_by_visible_text("fp16-amp: bert-imdb (full, graph) on some-gpu")
     assert [cell.text for cell in section.find_elements("css selector", ".matrix td")] == ["40", "10", "5", "45"]
 
 

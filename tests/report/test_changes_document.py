@@ -139,18 +139,18 @@ def test_a_run_of_comparisons_with_others_has_no_table(run, trainers):
 
 def test_each_accepted_run_is_listed(run):
     accepted = Accepted(reason="the first", datetime="2026-01-03", allowed_failures=("a/test_speed.py::test_speed[x]", "y"))
-    first = run.model_copy(update={"path": "baselines/some-gpu-x2/0001_01234567.json", "accepted": accepted})
+    first = run.model_copy(update={"path": "baselines/some-gpu/0001_01234567.json", "accepted": accepted})
     again = Accepted(reason="again", datetime="x")
-    second = first.model_copy(update={"path": "baselines/some-gpu-x2/0002_abc.json", "accepted": again, "commit": None})
-    [found] = baselines_document({"some-gpu-x2": [first, second]}).sections
-    assert found.title == "some-gpu-x2: 2 runs from 1 machine start"
+    second = first.model_copy(update={"path": "baselines/some-gpu/0002_abc.json", "accepted": again, "commit": None})
+    [found] = baselines_document({"some-gpu": [first, second]}).sections
+    assert found.title == "some-gpu: 2 runs from 1 machine start"
     [table] = found.tables
     assert list(table.headings) == ["file", "measured", "commit", "torch", "GPU", "cases", "reason"]
     assert table.rows == [
         ["0001_01234567.json", "2026-01-02 03:04", "01234567", "2.11.0", "GPU-0", "4", "the first"],
         ["0002_abc.json", "2026-01-02 03:04", "-", "2.11.0", "GPU-0", "4", "again"],
     ]
-    assert found.sentences == ["baselines/some-gpu-x2/0001_01234567.json was accepted though these failed: test_speed[x], y"]
+    assert found.sentences == ["baselines/some-gpu/0001_01234567.json was accepted though these failed: test_speed[x], y"]
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def test_the_frame_begins_with_the_run(run):
     table = frame([run, run.model_copy(update={"path": "other.json", "commit": None})])
     assert list(table.columns)[: len(RUN)] == list(RUN)
     assert table.run.tolist() == ["0001_run.json"] * 4 + ["other.json"] * 4
-    assert table.loc[0, list(RUN)].tolist()[1:] == [run.datetime, run.commit, "some-gpu-x2", "Some GPU", "2.11.0", False]
+    assert table.loc[0, list(RUN)].tolist()[1:] == [run.datetime, run.commit, "some-gpu", "Some GPU", "2.11.0", False]
     assert table.batch_size.dtype == "Int64"
 
 

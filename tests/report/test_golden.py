@@ -30,7 +30,7 @@ def told(summary, run, results, trainers, worsened, compared, drifted):
         skipped=["no fp8 here", "no fp8 here"],
         saved=[".benchmarks/Linux/0007_c0ffee.json"],
         accepted=[older],
-        folder="baselines/some-gpu-x2",
+        folder="baselines/some-gpu",
         gone=["speed of x: there is no such test"],
     )
 

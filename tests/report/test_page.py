@@ -47,12 +47,12 @@ def of(graphs):
 def test_the_newest_result_of_a_case_counts(run, results):
     older = run.model_copy(update={"datetime": "2025-01-01T00:00:00", "path": "older.json"})
     newer = run.model_copy(update={"results": tuple(results[1:2])})
-    assert results_of(newer, older) == {"some-gpu-x2": [*results[:1], *newer.results, *results[2:]]}
+    assert results_of(newer, older) == {"some-gpu": [*results[:1], *newer.results, *results[2:]]}
 
 
 def test_speedups_come_with_their_intervals(graphs):
     panel = speedups(results_of(graphs))
-    assert [view.label for view in panel.views] == ["over fp32 on some-gpu-x2", "over tf32 on some-gpu-x2"]
+    assert [view.label for view in panel.views] == ["over fp32 on some-gpu", "over tf32 on some-gpu"]
     found = {row["mode"]: row for row in rows(panel.views[0])}
     assert "fp32" not in found
     assert found["fp16-amp"]["times as fast"] == pytest.approx(87.412 / 19.214, rel=1e-5)
@@ -100,9 +100,9 @@ def test_what_was_not_measured_has_no_view(run, results):
 
 def test_a_training_is_a_curve_and_a_matrix(of):
     [loss] = curves(of).views
-    assert loss.label == "loss: bert-imdb (full, graph) on some-gpu-x2"
+    assert loss.label == "loss: bert-imdb (full, graph) on some-gpu"
     assert {(row["step"], row["loss"]) for row in rows(loss)} == {(1, 0.5)}
-    assert Matrix("fp16-amp: bert-imdb (full, graph) on some-gpu-x2", ((40, 10), (5, 45))) in confusions(of).views
+    assert Matrix("fp16-amp: bert-imdb (full, graph) on some-gpu", ((40, 10), (5, 45))) in confusions(of).views
 
 
 def test_an_error_that_is_not_finite_is_no_figure(run, results):
@@ -126,7 +126,7 @@ def test_history_shows_where_the_next_run_is_expected(graphs):
     accepted = Accepted(reason="first", datetime="2026-01-03")
     runs = [graphs.model_copy(update={"datetime": f"2026-01-0{day}T00:00:00", "path": f"{day}.json"}) for day in (3, 1, 2)]
     runs[1:] = [run.model_copy(update={"accepted": accepted}) for run in runs[1:]]
-    view = next(v for v in history(runs).views if v.label == "step time of bert-imdb-fp16-amp-graph-full on some-gpu-x2")
+    view = next(v for v in history(runs).views if v.label == "step time of bert-imdb-fp16-amp-graph-full on some-gpu")
     assert view.columns["run"] == ["1.json", "2.json", "3.json"]
     assert view.columns["accepted"] == ["yes", "yes", "no"]
     [speed] = [r.record for r in graphs.results if r.record.kind == "speed" and r.record.case.precision == "fp16-amp"]
@@ -208,7 +208,7 @@ def test_cases_of_the_table_are_those_of_the_frame(graphs):
         "bf16-true",
     ]
     assert cases["step ms"][2] == 19.214
-    assert cases["hardware"] == ["some-gpu-x2"] * 9
+    assert cases["hardware"] == ["some-gpu"] * 9
     assert "casts" not in cases
 
 

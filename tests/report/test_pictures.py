@@ -21,7 +21,7 @@ def test_speedups_matrices_and_pictures_are_written(pictured, tmp_path):
     pytest.importorskip("matplotlib")
     paths = list(pictures(pictured, tmp_path / "new"))
     names = [path.name for path in paths]
-    assert names[:2] == ["over-fp32-on-some-gpu-x2.png", "over-tf32-on-some-gpu-x2.png"]
+    assert names[:2] == ["over-fp32-on-some-gpu.png", "over-tf32-on-some-gpu.png"]
     assert sum(name.endswith("-confusion.png") for name in names) == 9
     assert (tmp_path / "new" / "bert-imdb-fp32-graph-full-picture.png").read_bytes() == PNG
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)

@@ -147,7 +147,6 @@ def test_what_may_not_be_read_is_said(content, stored, folder, hardware, monkeyp
     ("changes", "said"),
     [
         ({"name": "NVIDIA H100"}, "nvidia-h200 is not nvidia-h100"),
-        ({"count": 2}, "nvidia-h200 is not nvidia-h200-x2"),
         ({"mig": "on"}, "nvidia-h200 is not nvidia-h200-mig"),
         ({"memory_bytes": 100 * 2**30}, "140 GiB of memory is not 100 GiB"),
         ({"memory_bytes": None}, "140 GiB of memory is not an unknown number of GiB"),
@@ -160,6 +159,11 @@ def test_machines_are_told_apart(gpu, changes, said):
     other = gpu.model_copy(update=changes)
     assert comparable(gpu, other) == said
     assert comparable(other, gpu) is not None
+
+
+def test_how_many_gpus_there_are_is_none_of_it(gpu):
+    """How many a step is spread over, its case says."""
+    assert comparable(gpu, gpu.model_copy(update={"count": 8})) is None
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def options_of(cases: list[Case], selection: Selection) -> list[str]:
         "precision": [case.precision for case in cases],
         "trainer": [case.trainer for case in cases] if {case.trainer for case in cases} != {OWN_TRAINER} else [],
         "execution": [case.execution for case in cases],
+        "gpus": [str(case.gpus) for case in cases] if {case.gpus for case in cases} != {1} else [],
+        "strategy": [case.strategy for case in cases if case.strategy not in ("single", "own")],
         "batch": [str(case.batch_size) for case in cases if case.batch_size],
     }
     values: list[tuple[str, str | None]] = [(name, ",".join(dict.fromkeys(texts))) for name, texts in named.items()]

@@ -1,0 +1,100 @@
+"""What the ranks of a step agree on: one process each, whose hosts talk over gloo, beside what their devices talk by.
+
+Where a step is not spread, each function returns what it is given. A value that a rank decides by must be one that all have: a
+rank that makes one step more than the others waits in its collectives for ever.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+
+T = TypeVar("T")
+FOR_EVER = timedelta(days=30)
+"""Who started the ranks has the deadlines."""
+_group: Any = None
+_arrivals: Any = None
+"""A group for nothing else: who waits there stands in no collective."""
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Within it the ranks that torchrun has started are one group: over NCCL between GPUs, over gloo between CPUs. Is left in
+    order only: where a rank fails the others may wait for it, and it must end at once."""
+    global _group, _arrivals
+    on_gpus = device.type == "cuda"
+    options: dict[str, Any] = {"device_id": device} if on_gpus else {}  # which makes the communicator now, not in a capture
+    distributed.init_process_group("nccl" if on_gpus else "gloo", timeout=FOR_EVER, **options)
+    _group, _arrivals = (distributed.new_group(backend="gloo", timeout=FOR_EVER) for _ in range(2))
+    yield
+    _group = _arrivals = None
+    distributed.destroy_process_group()
+
+
+def ranks() -> int:
+    """How many ranks a step is spread over."""
+    return 1 if _group is None else distributed.get_world_size(_group)
+
+
+def rank() -> int:
+    return 0 if _group is None else distributed.get_rank(_group)
+
+
+def local_rank() -> int:
+    """Of those on this host, which one this is: that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def gathered(value: T) -> list[T]:
+    """That of each rank."""
+    if ranks() == 1:
+        return [value]
+    values: list[Any] = [None] * ranks()
+    distributed.all_gather_object(values, value, group=_group)
+    return values
+
+
+def broadcast(value: T) -> T:
+    """That of rank 0."""
+    if ranks() == 1:
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values, src=0, group=_group)
+    return values[0]
+
+
+def largest(value: float) -> float:
+    """The largest of all ranks."""
+    return _reduced(value, distributed.ReduceOp.MAX)
+
+
+def mean(value: float) -> float:
+    return _reduced(value, distributed.ReduceOp.SUM) / ranks()
+
+
+def any_rank(said: bool) -> bool:
+    """Whether any rank says so."""
+    return largest(float(said)) > 0
+
+
+def wait_for_all() -> None:
+    """Until all ranks have come here."""
+    largest(0.0)
+
+
+def meet() -> None:
+    """Until all ranks have come here, from wherever in a case they were."""
+    if ranks() > 1:
+        distributed.barrier(_arrivals)
+
+
+def _reduced(value: float, operation: Any) -> float:
+    if ranks() == 1:
+        return value
+    number = torch.tensor(value, dtype=torch.float64)
+    distributed.all_reduce(number, operation, group=_group)
+    return number.item()

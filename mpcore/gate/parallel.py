@@ -1,0 +1,100 @@
+"""What ranks that train together must have in common, exactly, and how far from FP64 what they average may be."""
+
+from collections.abc import Iterator
+
+from mpcore.gate.limits import FP64_PARTS_ERROR
+from mpcore.records import Check, Parallel, RankState
+
+
+def parallel_checks(parallel: Parallel) -> Iterator[Check]:
+    yield _replicas(parallel)
+    if parallel.planted is not None:
+        yield _skipped(parallel, parallel.planted)
+    yield _alike(parallel)
+    if parallel.reduced is not None:
+        found = sum(c.elements for c in parallel.collectives if c.operation == parallel.reduction)
+        yield _reduced(parallel, "averaged gradients", "a step", found, parallel.reduced)
+    if parallel.reduced is not None and parallel.accumulated is not None:
+        what = "a step whose batch goes through in parts"
+        yield _reduced(parallel, "accumulated gradients", what, parallel.accumulated, parallel.reduced)
+    if parallel.fp64_error is not None:
+        yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64")
+    if parallel.joint_error is not None:
+        yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
+    if parallel.mode_error is not None and parallel.requirements.gradient_error is not None:
+        yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
+
+
+def _replicas(parallel: Parallel) -> Check:
+    """Replicas are equal to that of rank 0; shards, to those of a second training."""
+    others = parallel.again or (parallel.ranks[0],) * len(parallel.ranks)
+    than = "in a second training from the same seed" if parallel.again else "rank 0 has"
+    found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]
+    wrong = [f"rank {rank} has {' and '.join(differing)} otherwise than {than}" for rank, differing in found if differing]
+    wrong += [] if wrong else _scales(parallel.ranks)
+    what = "shards are those of a second training" if parallel.again else "replicas are equal"
+    good = f"{len(parallel.ranks)} {what}, bit for bit"
+    return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {'; '.join(wrong) or good}")
+
+
+def _scales(ranks: tuple[RankState, ...]) -> list[str]:
+    """Which rank scales or skips otherwise than rank 0."""
+    first = (ranks[0].loss_scale, ranks[0].skipped_steps)
+    return [
+        f"rank {rank} has a loss scale of {each.loss_scale:g} and {each.skipped_steps} skipped steps, and rank 0 {first[0]:g} "
+        f"and {first[1]}"
+        for rank, each in enumerate(ranks)
+        if (each.loss_scale, each.skipped_steps) != first and each.loss_scale is not None
+    ]
+
+
+def _skipped(parallel: Parallel, planted: tuple[RankState, ...]) -> Check:
+    wrong = [
+        f"rank {rank} {'did not skip it' if after.skipped_steps != before.skipped_steps + 1 else 'did not lower its scale'}"
+        for rank, (before, after) in enumerate(zip(parallel.ranks, planted, strict=True))
+        if after.skipped_steps != before.skipped_steps + 1 or not _lower(before, after)
+    ]
+    wrong += [] if wrong else _scales(planted)
+    sentence = "where the loss of the last rank is infinite " + (
+        "; ".join(wrong) or "all ranks skip the step and lower their scale"
+    )
+    return _check(parallel, "skipped steps", not wrong, sentence)
+
+
+def _lower(before: RankState, after: RankState) -> bool:
+    return before.loss_scale is not None and after.loss_scale is not None and after.loss_scale < before.loss_scale
+
+
+def _alike(parallel: Parallel) -> Check:
+    sent = [f"{c.calls} {c.operation} of {c.bytes:,} bytes in {c.dtype}" for c in parallel.collectives]
+    sentence = f"a step calls {', '.join(sent) or 'no collective'}, on all ranks alike"
+    if not parallel.alike:
+        sentence = "ranks call other collectives in one and the same step, and may wait for each other for ever"
+    return _check(parallel, "collectives", parallel.alike, sentence)
+
+
+def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: int) -> Check:
+    sentence = f"{step} averages {found:,} elements of gradients, and has {expected:,}"
+    return _check(parallel, metric, found == expected, sentence, found, expected)
+
+
+def _error(parallel: Parallel, how: str, error: float, limit: float, mode: str) -> Check:
+    sentence = (
+        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {error:.3g} from that of one rank in FP64 with "
+        f"the batch of all {how}; {limit:.3g} is the most"
+    )
+    return _check(parallel, f"gradient in {mode} {how}", error <= limit, sentence, error, limit)
+
+
+def _check(
+    parallel: Parallel, metric: str, reached: bool, sentence: str, value: float | None = None, limit: float | None = None
+) -> Check:
+    return Check(
+        kind=parallel.kind,
+        case=parallel.case.id,
+        metric=metric,
+        status="passed" if reached else "failed",
+        value=value,
+        limit=limit,
+        sentence=f"{parallel.case.subject}: {sentence}",
+    )

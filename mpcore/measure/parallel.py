@@ -1,0 +1,175 @@
+"""Whether ranks that train together stay together, and average what they are to average.
+
+All is exact but the errors of gradients. Those are of gradients and not of updates, for Adam hides a wrong factor, and without
+clipping, which hides it, too. FP64 says what is right: one rank with the batch of all, in as many parts.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.utils._pytree import tree_leaves  # private API
+
+from mpcore.data import Batch
+from mpcore.device import agreement
+from mpcore.device.collectives import Collectives, bytes_of_elements
+from mpcore.device.hashes import hash_of
+from mpcore.gate.limits import FP64_PARTS_ERROR
+from mpcore.measure.memory import free_memory
+from mpcore.measure.numerics import relative_error
+from mpcore.measure.observation import observe
+from mpcore.measure.setup import Setup, TimingSetup
+from mpcore.precision import Precision, precisions
+from mpcore.precision.pure import FP64
+from mpcore.records import Collective, Parallel, RankState
+from mpcore.strategies import Strategy, strategies
+from mpcore.training.base import Step
+from mpcore.training.step import TrainStep
+
+STEPS = 20
+"""After which ranks are compared: in a graph some are replayed."""
+PARTS = 2
+"""That each rank's batch goes through the model in, where errors are measured: only the last may be followed by a reduction."""
+NEVER_CLIPPED = 1e30
+"""A norm: infinity over an infinite one would be no number."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Gradients of one rank with the batch of all, in FP64, in parts; and the errors of FP64 ranks."""
+
+    gradients: dict[str, Tensor]
+    fp64_error: float
+    joint_error: float | None
+
+
+def measure_joint(setup: Setup, rows: Batch) -> Joint:
+    """rows: of all ranks."""
+    count = agreement.ranks()
+    spread = _gradients(setup, PARTS, own_part(rows), strategies[setup.case.strategy](setup.device))
+    parts, whole = _gradients(setup, PARTS * count, rows), _gradients(setup, 1, rows)
+    same = relative_error(parts, whole) < FP64_PARTS_ERROR
+    return Joint(parts, relative_error(spread, parts), relative_error(spread, whole) if same else None)
+
+
+def own_part(rows: Batch) -> Batch:
+    """Of this rank."""
+    count = agreement.ranks()
+    return {name: column.chunk(count)[agreement.rank()] for name, column in rows.items()}
+
+
+def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:
+    """rows, joint: None of a step that exists already."""
+    step = _trained(setup)
+    own = step if isinstance(step, TrainStep) else None
+    strategy = own.strategy if own else None
+    states = agreement.gathered(state_of(step))
+    sent, reduced = _sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
+    planted = _planted(own, setup.batches_of(step)[0]) if own and own.loss_scale is not None else None
+    sharded = agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step)))
+    del step, own
+    again = agreement.gathered(state_of(_trained(setup))) if sharded else None
+    averaged = {} if rows is None or joint is None else _averaged(setup, own_part(rows), joint)
+    return Parallel(
+        **setup.fields,
+        steps=STEPS,
+        sharded=sharded,
+        ranks=tuple(states),
+        again=tuple(again) if again else None,
+        planted=planted,
+        collectives=sent,
+        alike=len(set(agreement.gathered(sent))) == 1,
+        reduction=reduced[0] if reduced else "",
+        reduced=reduced[1] if reduced else None,
+        **averaged,
+    )
+
+
+def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
+    """What a step of the mode sends and comes to, whose batch goes through in parts."""
+    step = _accumulating(setup, precisions[setup.case.precision], PARTS, strategies[setup.case.strategy](setup.device))
+    gradients, reduced = observe(step, part, updates=1).gradients, step.strategy.reduced
+    sent = _sent(step, part)
+    return {
+        "accumulated": sum(c.elements for c in sent if c.operation == reduced[0]) if reduced else None,
+        "mode_error": relative_error(gradients, joint.gradients),
+        "fp64_error": joint.fp64_error,
+        "joint_error": joint.joint_error,
+    }
+
+
+def state_of(step: Step) -> RankState:
+    """Of this rank, as far as the step shows it. Waits for the device."""
+    model = step.model if "model" in step.capabilities else nn.Module()
+    remembered = [_remembered(optimiser) for optimiser in step.optimisers]
+    scale = step.scale_state()
+    return RankState(
+        masters=hash_of(_trained_weights(step)),
+        weights=hash_of(model.parameters()),
+        optimiser=hash_of(tensor for tensors in remembered for tensor in tensors),
+        buffers=hash_of(model.buffers()),
+        loss_scale=scale.loss_scale,
+        skipped_steps=scale.skipped_steps,
+    )
+
+
+def _trained_weights(step: Step) -> Iterable[Tensor]:
+    return step.weights().values() if "weights" in step.capabilities else ()
+
+
+def _remembered(optimiser: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """In the order of its weights."""
+    states = [optimiser.state.get(p, {}) for group in optimiser.param_groups for p in group["params"]]
+    return (leaf for leaf in tree_leaves(states) if isinstance(leaf, Tensor))
+
+
+def _trained(setup: TimingSetup) -> Step:
+    free_memory()
+    step = setup.build()
+    step.set_rate(1.0)
+    for batch in islice(cycle(setup.batches_of(step)), STEPS):
+        step(batch)
+    return step
+
+
+def _sent(step: Step, batch: Any) -> tuple[Collective, ...]:
+    """By one eager step."""
+    with Collectives() as found:
+        step.launch(batch)
+    return tuple(
+        Collective(
+            operation=name,
+            dtype=dtype,
+            calls=calls,
+            elements=found.elements[name, dtype],
+            bytes=bytes_of_elements(dtype, found.elements[name, dtype]),
+        )
+        for (name, dtype), calls in sorted(found.calls.items())
+    )
+
+
+def _planted(step: TrainStep, batch: Batch) -> tuple[RankState, ...]:
+    """After an eager step in which the loss of the last rank is infinite, and so are its gradients."""
+    last = agreement.rank() == agreement.ranks() - 1
+    hook = step.loss_module.register_forward_hook(lambda _, __, loss: loss * math.inf if last else loss)
+    step.launch(batch)
+    hook.remove()
+    return tuple(agreement.gathered(state_of(step)))
+
+
+def _accumulating(setup: Setup, mode: type[Precision], parts: int, strategy: Strategy | None = None) -> TrainStep:
+    """With dropout off. strategy: None for a step of one rank."""
+    free_memory()
+    precision = mode(keep_fp32=setup.case.keep_fp32, max_norm=NEVER_CLIPPED)
+    options: dict[str, Any] = {"seed": setup.case.seed, "accumulate": parts, "dropout": False, "strategy": strategy}
+    return TrainStep(setup.modelled, precision, setup.device, **options)
+
+
+def _gradients(setup: Setup, parts: int, batch: Batch, strategy: Strategy | None = None) -> dict[str, Tensor]:
+    """Of the first step, in FP64."""
+    return observe(_accumulating(setup, FP64, parts, strategy), batch, updates=1).gradients

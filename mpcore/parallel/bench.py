@@ -1,0 +1,97 @@
+"""The bench of a session with several GPUs: each case, one GPU included, is measured in ranks, and this process touches no
+GPU."""
+
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from mpcore.measure import Bench, CaseFailed
+from mpcore.parallel.launch import Launcher
+from mpcore.precision import Inapplicable
+from mpcore.records import Case, Drift, Failure, Parallel, Selection, Speed, Work
+from mpcore.records.protocol import RequestKind
+from mpcore.runner import confirm
+from mpcore.workloads import OwnStep, workloads
+
+
+class LaunchedBench:
+    """In the place of a `Bench`. Its ranks are launched once for as many cases of so many GPUs as follow each other.
+
+    device: what the ranks measure on. local: what asks workloads, and a CPU how fast it is.
+    """
+
+    def __init__(self, selection: Selection, device: torch.device, local: Bench) -> None:
+        self._device = device
+        self.source = local.source
+        self.checkpoints = local.checkpoints
+        self._selection = selection
+        self._local = local
+        self._launched: tuple[int, Launcher] | None = None
+        self._speeds: dict[Case, Speed] = {}
+
+    def check(self, cases: Sequence[Case]) -> None:
+        """As `Bench.check`. What is wrong with an own step is said when it is measured."""
+        self._local.check([case for case in cases if not issubclass(workloads[case.workload], OwnStep)])
+
+    def emulated(self, case: Case) -> str | None:
+        if self._device.type != "cpu" or issubclass(workloads[case.workload], OwnStep):
+            return None
+        return self._local.emulated(case.model_copy(update={"strategy": "single", "gpus": 1}))
+
+    def speed(self, case: Case) -> Speed:
+        """With its references. Once a session."""
+        if case not in self._speeds:
+            speed = self._measured(case, "speedup")
+            assert isinstance(speed, Speed)
+            self._speeds[case] = speed
+        return self._speeds[case]
+
+    def work(self, case: Case) -> Work:
+        work = self._measured(case, "work")
+        assert isinstance(work, Work)
+        return work
+
+    def parallel(self, case: Case) -> Parallel:
+        parallel = self._measured(case, "parallel")
+        assert isinstance(parallel, Parallel)
+        return parallel
+
+    def drift(self, case: Case) -> Drift | None:
+        """None: references are timed in the launch of their case."""
+        return None
+
+    def confirm(self, case: Case) -> Speed | str:
+        """Its speed in a fresh launch; or why it was not measured."""
+        return confirm(case, self._selection, functools.partial(Launcher, ranks=case.gpus))
+
+    def release(self) -> None:
+        """Ends the ranks."""
+        if self._launched is not None:
+            self._launched[1].close()
+        self._launched = None
+
+    def accuracy(self, case: Case) -> NoReturn:
+        raise Inapplicable(ON_ONE_GPU)
+
+    numerics = accuracy
+    step_parity = accuracy
+    training_parity = accuracy
+
+    def _measured(self, case: Case, kind: RequestKind) -> Any:
+        """Raises Inapplicable and CaseFailed."""
+        if self._launched is None or self._launched[0] != case.gpus:
+            self.release()
+            path = [p or os.curdir for p in sys.path]
+            self._launched = case.gpus, Launcher(Path.cwd(), self._selection, case.gpus, path=path)
+        measured = self._launched[1].measure([case], kind=kind)[case]
+        if isinstance(measured, Failure):
+            raise (Inapplicable if measured.skipped else CaseFailed)(measured.sentence)
+        return measured
+
+
+ON_ONE_GPU = "it is measured in sessions on one GPU: expected no --mp-gpus"

@@ -1,0 +1,290 @@
+"""Who starts the ranks, gives them orders, and ends them. Without torch.
+
+torchrun starts them, in a session of its own. Each rank has a line to here: orders go to rank 0, which passes them on, and
+responses come from it; what fails in a rank comes from the rank itself. So the first that failed is known, also where the
+others wait for it in a collective that nobody watches.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import FrameSummary
+from typing import Any
+
+from mpcore.errors import source_line
+from mpcore.parallel.line import SOCKET, WHERE
+from mpcore.records import Fault, Joined, Record, Response, Selection
+from mpcore.runner.process import LAST_BYTES, RunnerError, ending, response_of
+from mpcore.runner.runner import Runner
+
+GRACE_SECONDS = 10.0
+"""In which torchrun ends by itself, once a rank has, and all ranks are gone, once they are killed."""
+WHERE_SECONDS = 0.5
+"""In which a rank that hangs writes down where it is."""
+RANK_ENDED = re.compile(r"^ +rank +: (\d+) .*\n +exitcode +: (-?\d+) ", re.MULTILINE)
+"""In what torchrun says of its ranks."""
+FIRST_ENDED = "Root Cause (first observed failure)"
+FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+"""As faulthandler writes it, the innermost first."""
+RECEIVED_BYTES = 2**16
+DEFAULTS = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+"""Variables of the ranks. torchrun sets the first for several ranks only, and one rank is compared with them."""
+
+
+class Launcher(Runner):
+    """A `Runner` whose process is a launch of `ranks` ranks. One launch measures cases until one fails."""
+
+    def __init__(self, tree: Path, selection: Selection, ranks: int, **options: Any) -> None:
+        self._ranks = ranks
+        self._device = selection.device or ""
+        super().__init__(tree, selection, **options)
+
+    def open(self, environment: dict[str, str]) -> "Launch":
+        return Launch(self.python, self._ranks, self._device, self.tree, environment)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A rank has said a line, or its line has ended (None). rank: None where torchrun has ended."""
+
+    rank: int | None
+    line: str | None
+
+
+class Launch:
+    """Ranks, their torchrun, and their lines. device: "cpu" or "cuda", "" for cuda where there is one."""
+
+    def __init__(self, python: str, ranks: int, device: str, tree: Path, environment: dict[str, str]) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="mpcore-"))
+        self._first: tuple[int, str | None] | None = None
+        self._waiting = 0
+        self._broken = False
+        self._lines = Lines(self._folder / "line")
+        self._errors = (self._folder / "torchrun").open("wb+")
+        command = [python, *_torchrun(ranks, self._folder), "-m", "mpcore.parallel.worker", device]
+        environment = DEFAULTS | _with_growing_segments(environment) | environment | {SOCKET: str(self._folder / "line")}
+        try:
+            self._agent = subprocess.Popen(
+                command,
+                cwd=tree,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._lines.close()
+            raise RunnerError(f"cannot start {python} in {tree}: {error.strerror}") from error
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def send(self, record: Record) -> None:
+        self._waiting += 1
+        self._lines.send(record.model_dump_json(exclude_defaults=True))
+
+    def receive(self, seconds: float, purpose: str) -> Response:
+        """The next response. Raises RunnerError where none comes within so many seconds, and where a rank ends before it."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                event = self._lines.events.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise self._error(self._hung(f"took more than {seconds:.0f} s {purpose} and were ended")) from None
+            if event.line is None:
+                raise self._error(self._end(event.rank))
+            if json.loads(event.line)["kind"] == "fault":
+                assert event.rank is not None
+                self._first = self._first or (event.rank, Fault.model_validate_json(event.line).sentence)
+            elif event.rank == 0:
+                self._waiting, self._first = self._waiting - 1, None
+                return response_of(event.line)
+
+    def close(self) -> None:
+        """Ends the ranks with all that they have started: in order, where they wait for orders."""
+        if not self._broken and self._waiting == 0:
+            self._lines.send("")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._agent.wait(GRACE_SECONDS)
+        for process in [self._agent.pid, *self._lines.processes.values()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGKILL)
+        self._agent.wait()
+        self._lines.ended.wait(GRACE_SECONDS)
+        self._lines.close()
+        self._errors.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _error(self, sentence: str) -> RunnerError:
+        self._broken = True
+        return RunnerError(sentence)
+
+    def _wait(self) -> None:
+        self._agent.wait()
+        self._lines.events.put(Event(None, None))
+
+    def _end(self, rank: int | None) -> str:
+        """Which rank ended first, and how; torchrun says it of its ranks, but not of itself."""
+        if self._first is not None:
+            return f"rank {self._first[0]}: {self._first[1]}"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._agent.wait(GRACE_SECONDS)
+        code, said = self._agent.poll(), (self._folder / "torchrun").read_bytes()[-LAST_BYTES:]
+        if code is not None and code < 0:
+            return ending("its torchrun", code, b"")
+        text = said.decode(errors="replace")
+        codes = {int(r): int(c) for r, c in RANK_ENDED.findall(text)}
+        roots = RANK_ENDED.findall(text.partition(FIRST_ENDED)[2])
+        if rank is None or rank not in codes:
+            rank = int(roots[0][0]) if roots else None
+        if rank is None:
+            return ending("its torchrun", code or 0, said)
+        errors = self._errors_of(rank)[-LAST_BYTES:]
+        how = ending(f"the process of rank {rank}", codes[rank], b"" if codes[rank] < 0 else errors)
+        return how + (f": it {place}" if codes[rank] < 0 and (place := _place(errors)) else "")
+
+    def _hung(self, how: str) -> str:
+        """With what has failed, or else where each rank is."""
+        if self._first is not None:
+            return f"rank {self._first[0]}: {self._first[1]}"
+        before = {rank: len(self._errors_of(rank)) for rank in self._lines.processes}
+        for process in self._lines.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, WHERE)
+        time.sleep(WHERE_SECONDS)
+        places = [
+            f"rank {rank} {_place(self._errors_of(rank)[start:]) or 'did not say where it was'}"
+            for rank, start in sorted(before.items())
+        ]
+        return "; ".join([f"its ranks {how}", *places])
+
+    def _errors_of(self, rank: int) -> bytes:
+        return b"".join(path.read_bytes() for path in self._folder.glob(f"ranks/**/{rank}/stderr.log"))
+
+
+def _torchrun(ranks: int, folder: Path) -> list[str]:
+    """One node, a free port, and no second try. What ranks print goes to files."""
+    files = [f"--log-dir={folder / 'ranks'}", "--redirects=3"]
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "--max-restarts=0", *files]
+
+
+def _with_growing_segments(environment: dict[str, str]) -> dict[str, str]:
+    """Variables of ranks whose allocator's segments grow: NCCL must not register what a graph reads then (pytorch#158029)."""
+    asked = "".join(environment.get(name, "") for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"))
+    return {"NCCL_GRAPH_REGISTER": "0"} if "expandable_segments:True" in asked else {}
+
+
+def _place(errors: bytes) -> str:
+    """The line that a rank was at when faulthandler wrote there, of its author's own code where there is some; "" where it did
+    not."""
+    frames = [FrameSummary(file, int(line), name) for file, line, name in FRAME.findall(errors.decode(errors="replace"))]
+    return f"was in {frames[0].name}{source_line(frames[::-1])}" if frames else ""
+
+
+class Line:
+    """The end of a rank's line that is here. rank: known once it has joined."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.rank: int | None = None
+        self._rest = b""
+
+    def read(self) -> tuple[list[str], bool]:
+        """The lines that are there, and whether there will be no more. To be called where something is to be read."""
+        try:
+            found = self.connection.recv(RECEIVED_BYTES)
+        except ConnectionResetError:
+            found = b""
+        *lines, self._rest = (self._rest + found).split(b"\n")
+        return [line.decode() for line in lines], not found
+
+
+class Lines:
+    """Those of all ranks, which a thread reads.
+
+    events: what came of them, in its order. processes: by rank, the id of each that has joined. ended: whether none is left.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.processes: dict[int, int] = {}
+        self.ended = threading.Event()
+        self.ended.set()
+        self._unsent: list[bytes] = []
+        self._to_first: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._stop, stopped = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(stopped, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def send(self, line: str) -> None:
+        """To rank 0, once it is there."""
+        with self._lock:
+            self._unsent.append(line.encode() + b"\n")
+            self._flush()
+
+    def close(self) -> None:
+        self._stop.close()
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def _flush(self) -> None:
+        if self._to_first is not None:
+            with contextlib.suppress(OSError):  # why it has ended is said by whoever waits for its response
+                self._to_first.sendall(b"".join(self._unsent))
+            self._unsent.clear()
+
+    def _read(self) -> None:
+        while True:
+            ready = [key for key, _ in self._selector.select()]
+            lines = [key.data for key in ready if key.data is not None]
+            if any(key.fileobj is self._listener for key in ready):
+                connection = self._listener.accept()[0]
+                self._selector.register(connection, selectors.EVENT_READ, Line(connection))
+                self.ended.clear()
+            elif not lines:
+                return  # it was told to stop
+            heard = [(line, *line.read()) for line in lines]
+            for line, said, ended in sorted(heard, key=lambda each: bool(each[1])):  # who ended without a word ended first
+                for text in said:
+                    self._hear(line, text)
+                if ended:
+                    self._leave(line)
+
+    def _hear(self, line: Line, text: str) -> None:
+        if line.rank is not None:
+            self.events.put(Event(line.rank, text))
+            return
+        joined = Joined.model_validate_json(text)
+        line.rank = joined.rank
+        self.processes[joined.rank] = joined.process
+        if joined.rank == 0:
+            with self._lock:
+                self._to_first = line.connection
+                self._flush()
+
+    def _leave(self, line: Line) -> None:
+        self._selector.unregister(line.connection)
+        line.connection.close()
+        self.events.put(Event(line.rank, None))
+        if all(key.data is None for key in self._selector.get_map().values()):
+            self.ended.set()

@@ -1,0 +1,103 @@
+"""One of the ranks that cases are measured on. torchrun starts it, with the line to whoever has started torchrun.
+
+Rank 0 takes orders from its line and passes them on over gloo. All ranks measure the case, and rank 0 says what came of it. A
+rank in which a case fails says so at once, and waits a little for the others: where they fail as well the ranks go on to the
+next case. Where they do not, they may wait for it in a collective, and it ends; torchrun ends the others then.
+"""
+
+import gc
+import os
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+from mpcore.parallel.line import Line
+from mpcore.records import Failure, Ready, Request, Response, Selection
+from mpcore.selection import SelectionError
+
+if TYPE_CHECKING:
+    import torch
+
+GRACE_SECONDS = 5.0
+"""In which the others fail, too, if they do."""
+
+
+def main(device: str) -> None:
+    """Serves requests until there are no more. device: "cpu" or "cuda", "" for cuda where there is one."""
+    line = Line(int(os.environ["RANK"]))
+    try:
+        _serve(line, device)
+    except BaseException:
+        traceback.print_exc()  # of which whoever waits for a response reads the end
+        _exit()
+
+
+def _serve(line: Line, name: str) -> None:
+    from mpcore.device import agreement  # imports torch: not before the line is there
+    from mpcore.runner.responses import Responder
+
+    device = _device_of_rank(name)
+    with agreement.process_group(device):
+        selection = Selection.model_validate_json(_passed_on(line))
+        try:
+            responder = Responder(selection.model_copy(update={"device": str(device)}))
+        except SelectionError as error:
+            _respond(line, Failure(case=None, sentence=str(error)))
+            return
+        _respond(line, Ready())
+        while order := _passed_on(line):
+            _respond(line, responder.response(Request.model_validate_json(order)))
+        del responder
+        gc.collect()  # with all its graphs, for which the group would wait
+
+
+def _device_of_rank(name: str) -> "torch.device":
+    import torch
+
+    from mpcore.device.agreement import local_rank
+    from mpcore.device.machine import default_device
+
+    device = torch.device(name) if name else default_device()
+    if device.type != "cuda":
+        return device
+    torch.cuda.set_device(local_rank())
+    return torch.device("cuda", local_rank())
+
+
+def _passed_on(line: Line) -> str:
+    """The next order, which rank 0 is given; "" after the last."""
+    from mpcore.device import agreement
+
+    return agreement.broadcast(line.order() if agreement.rank() == 0 else "")
+
+
+def _respond(line: Line, response: Response) -> None:
+    """Once all ranks have come here. One that has failed where others have not is the response."""
+    from mpcore.device import agreement
+
+    failure = response if isinstance(response, Failure) else None
+    patience = threading.Timer(GRACE_SECONDS, _exit)
+    if failure is not None:
+        line.fault(failure.sentence)
+        patience.start()
+    agreement.meet()
+    patience.cancel()
+    failures = {rank: each for rank, each in enumerate(agreement.gathered(failure)) if each is not None}
+    if agreement.rank() == 0:
+        line.say(_together(failures) if failures else response)
+
+
+def _together(failures: dict[int, Failure]) -> Failure:
+    rank, failure = next(iter(failures.items()))
+    return failure if rank == 0 else failure.model_copy(update={"sentence": f"rank {rank}: {failure.sentence}"})
+
+
+def _exit() -> None:
+    """At once: what is left of a group may wait for others, and torchrun ends those."""
+    sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

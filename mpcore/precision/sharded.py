@@ -1,0 +1,39 @@
+"""`fp16-manual` and `bf16-manual` where weights are sharded over ranks: the FP32 shards are the masters, what is gathered of
+them is cast to 16 bits, and gradients are averaged in FP32. The strategy does that; the mode casts what the model is called
+with."""
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # private API
+
+from mpcore.precision.base import Inapplicable, Precision
+from mpcore.precision.casting import cast_inputs
+from mpcore.precision.scaled import Scaled
+from mpcore.records import Recipe
+
+
+class ShardedMasters(Precision):
+    is_mixed = True
+    casts = True
+    low_precision_share = 0.9
+
+    def prepare(self, model: nn.Module, recipe: Recipe) -> None:
+        norm = next((name for name, module in model.named_modules() if isinstance(module, _BatchNorm)), None)
+        if self.keep_fp32 or norm:
+            kept = norm or self.keep_fp32[0]
+            raise Inapplicable(f"fsdp casts all that it gathers, and {kept} is to stay in FP32 in {self.name}")
+        cast_inputs(model, self.dtype)
+        super().prepare(model, recipe)
+
+
+class ShardedFP16(Scaled, ShardedMasters):
+    name = "fp16-manual"
+
+
+class ShardedBF16(ShardedMasters):
+    name = "bf16-manual"
+    dtype = torch.bfloat16
+
+
+SHARDED: dict[str, type[Precision]] = {kind.name: kind for kind in (ShardedFP16, ShardedBF16)}
+"""By the name of the mode that each stands for."""

@@ -1,0 +1,69 @@
+"""What the ranks of a step have in common."""
+
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from mpcore.records.base import Error, Finite, Record
+from mpcore.records.measurement import Measurement
+
+
+class RankState(Record):
+    """What a rank has after some steps: hashes of what is trained, of the model's weights, of what the optimiser remembers and
+    of the buffers. masters: what the optimiser updates, which may be the weights themselves."""
+
+    masters: str
+    weights: str
+    optimiser: str
+    buffers: str
+    loss_scale: Finite = None
+    skipped_steps: NonNegativeInt = 0
+
+    def differs(self, other: "RankState") -> list[str]:
+        """What is not the same, in words. Buffers, such as the running statistics of a BatchNorm, may be each rank's own."""
+        names = {
+            "masters": "what the optimiser updates",
+            "weights": "the weights of the model",
+            "optimiser": "the state of the optimiser",
+            "loss_scale": "the loss scale",
+            "skipped_steps": "the number of skipped steps",
+        }
+        return [text for name, text in names.items() if getattr(self, name) != getattr(other, name)]
+
+
+class Collective(Record):
+    """One kind of what a step sends between ranks: so many calls, over so many elements and bytes in all."""
+
+    operation: str
+    dtype: str
+    calls: PositiveInt
+    elements: NonNegativeInt
+    bytes: NonNegativeInt
+
+
+class Parallel(Measurement):
+    """What ranks have after training from one seed, each on its own batches, and what they sent for it.
+
+    sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
+    planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
+    reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
+    that one averages whose batch goes through in parts. mode_error:
+    relative error of the averaged gradient against FP64, of one rank with the batch of all in parts. fp64_error: the same of
+    ranks in FP64, and joint_error against the batch in one piece, None where in FP64 too parts are not the whole.
+    """
+
+    kind: Literal["parallel"] = "parallel"
+    steps: PositiveInt
+    sharded: bool
+    ranks: tuple[RankState, ...]
+    again: tuple[RankState, ...] | None = None
+    planted: tuple[RankState, ...] | None = None
+    collectives: tuple[Collective, ...]
+    alike: bool
+    """Whether all ranks call the same."""
+    reduction: str = ""
+    reduced: NonNegativeInt | None = None
+    accumulated: NonNegativeInt | None = None
+    mode_error: Error = None
+    fp64_error: Error = None
+    joint_error: Error = None

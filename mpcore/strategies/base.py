@@ -1,0 +1,82 @@
+"""`single`: a step on one GPU. The base of all strategies.
+
+A strategy is asked in the order of its methods while a step is made: for the mode that it has in the place of the one wanted,
+to change the model that the mode takes over, to shard what the optimiser will train, and to wrap what computes the loss. In a
+step it says which micro-batches do not reduce, and reduces what no wrapper does.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mpcore.precision import Precision
+from mpcore.registry import Registry
+
+
+class LossModule(nn.Module):
+    """A module whose forward pass is the loss, so that no call of a model's methods goes past what is wrapped around it."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self._loss = loss
+
+    def forward(self, batch: Any) -> Tensor:
+        return self._loss(batch)
+
+
+class Strategy:
+    """Of one step, on the rank's own device. Made where the process group is there."""
+
+    name: ClassVar[str] = "single"
+    shards: ClassVar[bool] = False
+    """Whether a rank has a part of each weight, and not all of them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @classmethod
+    def unsupported(cls, mode: type[Precision], optimiser: str, gpus: int, device: torch.device) -> str | None:
+        """Why a step in `mode` with this optimiser cannot be spread so over `gpus` ranks, or None. optimiser: as the recipe
+        calls it."""
+        return None if gpus == 1 else f"single is a step on one GPU: expected --mp-strategy ddp or fsdp with {gpus}"
+
+    def mode(self, precision: Precision) -> Precision:
+        """What trains in the place of `precision`, and is called as it: here itself."""
+        return precision
+
+    def convert(self, model: nn.Module) -> nn.Module:
+        """The model that the mode takes over, in FP32."""
+        return model
+
+    def shard(self, whole: LossModule, precision: Precision) -> None:
+        """Called once the mode has cast the model, and before there is an optimiser."""
+
+    def wrap(self, whole: LossModule, precision: Precision) -> nn.Module:
+        """What is called for the loss of a batch. Called last."""
+        return whole
+
+    def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
+        """Around the forward and the backward pass of a micro-batch: only the last one of a step reduces."""
+        return nullcontext()
+
+    def reduce(self) -> None:
+        """Called after the last backward pass and before gradients are unscaled: afterwards they are the mean over ranks."""
+
+    @property
+    def reduced(self) -> tuple[str, int] | None:
+        """The collective that averages gradients, as torch calls it, and over how many elements one step does; None where it
+        does more for its own sake, or nothing."""
+        return None
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be known of it, for the report."""
+        return None
+
+
+strategies = Registry("strategy", Strategy)
+strategies.register(Strategy)

@@ -1,0 +1,102 @@
+"""Faults in what ranks have in common, each caught and named."""
+
+import pytest
+import stub
+
+from mpcore.gate.checks import checks
+from mpcore.records import Collective, Parallel, RankState, Requirements
+
+GOOD = RankState(masters="a", weights="b", optimiser="c", buffers="d", loss_scale=1024.0, skipped_steps=2)
+AFTER = GOOD.model_copy(update={"masters": "e", "loss_scale": 512.0, "skipped_steps": 3})
+SENT = Collective(operation="allreduce_", dtype="float32", calls=2, elements=100, bytes=400)
+RIGHT = {
+    "case": stub.case("bert").model_copy(update={"strategy": "ddp", "gpus": 2}),
+    "workload_version": 1,
+    "device": "cpu",
+    "batch_size": 8,
+    "unit": "rows",
+    "requirements": Requirements(gradient_error=0.1),
+    "steps": 20,
+    "sharded": False,
+    "ranks": (GOOD, GOOD),
+    "planted": (AFTER, AFTER),
+    "collectives": (SENT,),
+    "alike": True,
+    "reduction": "allreduce_",
+    "reduced": 100,
+    "accumulated": 100,
+    "mode_error": 0.01,
+    "fp64_error": 1e-15,
+    "joint_error": 1e-15,
+}
+
+
+def other(state, **changes):
+    return state.model_copy(update=changes)
+
+
+def test_what_is_right_passes_each_check():
+    found = checks(Parallel(**RIGHT))
+    assert [check.metric for check in found] == [
+        "replicas",
+        "skipped steps",
+        "collectives",
+        "averaged gradients",
+        "accumulated gradients",
+        "gradient in FP64 in parts",
+        "gradient in FP64 in one piece",
+        "gradient in fp32 in parts",
+    ]
+    assert all(check.passed for check in found)
+    assert found[0].sentence == "bert: after 20 steps 2 replicas are equal, bit for bit"
+    assert found[2].sentence == "bert: a step calls 2 allreduce_ of 400 bytes in float32, on all ranks alike"
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric", "said"),
+    [
+        (
+            {"ranks": (GOOD, other(GOOD, masters="x"))},
+            "replicas",
+            "rank 1 has what the optimiser updates otherwise than",
+        ),
+        ({"ranks": (GOOD, other(GOOD, optimiser="x"))}, "replicas", "rank 1 has the state of the optimiser otherwise than"),
+        ({"ranks": (GOOD, other(GOOD, loss_scale=1.0))}, "replicas", "rank 1 has the loss scale otherwise than rank 0 has"),
+        ({"ranks": (GOOD, other(GOOD, skipped_steps=1))}, "replicas", "rank 1 has the number of skipped steps otherwise"),
+        ({"again": (GOOD, other(GOOD, weights="x")), "sharded": True}, "replicas", "otherwise than in a second training"),
+        ({"planted": (GOOD, AFTER)}, "skipped steps", "is infinite rank 0 did not skip it"),
+        ({"planted": (AFTER, other(AFTER, loss_scale=1024.0))}, "skipped steps", "rank 1 did not lower its scale"),
+        ({"planted": (AFTER, other(AFTER, loss_scale=256.0))}, "skipped steps", "rank 1 has a loss scale of 256"),
+        ({"alike": False}, "collectives", "ranks call other collectives in one and the same step"),
+        ({"reduced": 101}, "averaged gradients", "averages 100 elements of gradients, and has 101"),
+        ({"reduced": 50}, "averaged gradients", "averages 100 elements of gradients, and has 50"),
+        (
+            {"accumulated": 200},
+            "accumulated gradients",
+            "goes through in parts averages 200 elements of gradients",
+        ),
+        ({"fp64_error": 0.5}, "gradient in FP64 in parts", "average in FP64 is 0.5 from that of one rank in FP64"),
+        ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece; 1e-09 is the most"),
+        ({"mode_error": 0.5}, "gradient in fp32 in parts", "average in fp32 is 0.5 from that of one rank in FP64"),
+        ({"mode_error": None}, None, ""),
+    ],
+)
+def test_each_fault_fails_its_check(changes, metric, said):
+    failed = [check for check in checks(Parallel(**(RIGHT | changes))) if not check.passed]
+    assert [check.metric for check in failed][:1] == ([metric] if metric else [])
+    assert not metric or said in failed[0].sentence
+
+
+def test_running_statistics_may_be_each_ranks_own():
+    assert all(check.passed for check in checks(Parallel(**(RIGHT | {"ranks": (GOOD, other(GOOD, buffers="x"))}))))
+
+
+def test_shards_differ_from_rank_to_rank():
+    shards = (GOOD, other(GOOD, masters="x", weights="y"))
+    ranks = {"sharded": True, "ranks": shards, "again": shards}
+    assert all(check.passed for check in checks(Parallel(**(RIGHT | ranks))))
+
+
+def test_without_a_scale_or_a_yardstick_there_is_less_to_check():
+    none = {"planted": None, "reduced": None, "mode_error": None, "fp64_error": None, "joint_error": None}
+    assert [check.metric for check in checks(Parallel(**(RIGHT | none)))] == ["replicas", "collectives"]

@@ -1,0 +1,80 @@
+"""Strategies with a fault, each as ddp but for it."""
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from mpcore.device import agreement
+from mpcore.strategies import DataParallel, strategies
+
+
+@strategies.register
+class Drift(DataParallel):
+    """In the tenth step one weight of the second rank moves to the next number."""
+
+    name = "drift"
+    steps = 0
+
+    def reduce(self):
+        super().reduce()
+        self.steps += 1
+        if agreement.rank() == 1 and self.steps == 10:
+            with torch.no_grad():
+                weight = next(iter(self._precision.weights().values())).view(-1)[:1]
+                weight.copy_(torch.nextafter(weight, weight + 1))
+
+
+@strategies.register
+class Missing(DataParallel):
+    """The gradient of one weight is each rank's own."""
+
+    name = "missing"
+
+    def wrap(self, whole, precision):
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(whole, ["model.2.bias"])
+        return super().wrap(whole, precision)
+
+
+@strategies.register
+class Divisor(DataParallel):
+    """Gradients are divided by the number of ranks once more."""
+
+    name = "divisor"
+
+    def reduce(self):
+        super().reduce()
+        for weight in self._precision.trained(self._precision.model).values():
+            weight.grad.div_(agreement.ranks())
+
+
+@strategies.register
+class Scale(DataParallel):
+    """The second rank doubles its loss scale by itself."""
+
+    name = "scale"
+    steps = 0
+
+    def reduce(self):
+        super().reduce()
+        self.steps += 1
+        if agreement.rank() == 1 and self.steps == 3:
+            self._precision.scaler.scale.mul_(2)
+
+
+@strategies.register
+class Twice(DataParallel):
+    """Each part of a batch is followed by a reduction."""
+
+    name = "twice"
+
+    def micro_batch(self, *, last):
+        return super().micro_batch(last=True)
+
+
+@strategies.register
+class Apart(DataParallel):
+    """A flat gradient stays on its rank, and with it what is not finite."""
+
+    name = "apart"
+
+    def reduce(self):
+        """Nothing."""

@@ -1,0 +1,127 @@
+"""Workloads that train in a moment, some with a fault: in the second rank, and where both have begun."""
+
+import os
+import signal
+import threading
+import time
+
+import torch
+from torch import distributed, nn
+
+from mpcore import Workload, register
+from mpcore.data import Split
+from mpcore.records import Recipe
+from mpcore.workloads import cross_entropy
+
+
+class Planted(Workload):
+    unit = "vectors"
+    classes = 2
+    recipes = dict.fromkeys(("tiny", "full"), Recipe(epochs=1, batch_size=16, learning_rate=1e-2))
+    tolerances = dict.fromkeys(("tiny", "full"), 100.0)
+    synthetic = True
+
+    def build_model(self):
+        return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+
+    def data(self, split):
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(128, 8, generator=generator)
+        return Split({"x": x, "label": (x[:, :4].sum(1) > x[:, 4:].sum(1)).long()})
+
+    def loss(self, model, batch):
+        if os.environ.get("RANK") == "1" and "RANK" in os.environ:
+            self.fault()
+        if "RANK" in os.environ and self.together:
+            distributed.barrier()
+        return cross_entropy(model(batch["x"]), batch["label"])
+
+    def predict(self, model, batch):
+        return model(batch["x"]).argmax(-1)
+
+    together = False
+
+    def fault(self):
+        """What is wrong, in rank 1."""
+
+
+@register
+class Good(Planted):
+    name = "good"
+
+
+@register
+class Crash(Planted):
+    name = "crash"
+    together = True
+
+    def fault(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@register
+class Leave(Planted):
+    name = "leave"
+    together = True
+
+    def fault(self):
+        raise SystemExit("had enough")
+
+
+@register
+class Raise(Planted):
+    name = "raise"
+    together = True
+
+    def fault(self):
+        raise ValueError("a b c")
+
+
+@register
+class Memory(Planted):
+    name = "memory"
+    together = True
+
+    def fault(self):
+        raise torch.OutOfMemoryError("no memory of 2 GiB")
+
+
+@register
+class Hang(Planted):
+    name = "hang"
+    together = True
+
+    def fault(self):
+        time.sleep(1000)
+
+
+@register
+class Stop(Planted):
+    """Not even a signal is heard."""
+
+    name = "stop"
+    together = True
+
+    def fault(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@register
+class StopInReplay(Planted):
+    """A moment after the step was captured."""
+
+    name = "stop-in-replay"
+
+    def fault(self):
+        if torch.cuda.is_current_stream_capturing():
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+
+
+@register
+class Both(Planted):
+    name = "both"
+
+    def loss(self, model, batch):
+        if "RANK" in os.environ:
+            raise ValueError("both fail")
+        return super().loss(model, batch)

@@ -1,0 +1,75 @@
+"""Steps of people that are distributed already: plain DDP, FSDP with a clipped norm, and one that forgets to reduce."""
+
+import torch
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from mpcore import OwnStep, register
+
+
+class Script(OwnStep):
+    unit = "rows"
+    units_per_batch = 16
+    precisions = ("fp32", "bf16-amp")
+    distributed = True
+
+    def build(self, precision, device):
+        assert distributed.is_initialized()
+        assert distributed.get_world_size() == 2
+        self.model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)).to(device)
+        self.spread(device)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-2)
+
+        def step(batch):
+            x, y = batch
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-amp"):
+                loss = F.cross_entropy(self.called(x), y)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            return loss.detach()
+
+        return step
+
+    def batches(self, device):
+        generator = torch.Generator().manual_seed(distributed.get_rank())
+        for _ in range(4):
+            x = torch.randn(16, 8, generator=generator)
+            yield x.to(device), (x[:, :4].sum(1) > x[:, 4:].sum(1)).long().to(device)
+
+    def optimisers(self):
+        return self.optimiser
+
+    def parameters(self):
+        return self.model
+
+
+@register
+class PlainDDP(Script):
+    name = "plain-ddp"
+
+    def spread(self, device):
+        self.called = DistributedDataParallel(self.model)
+
+
+@register
+class PlainFSDP(Script):
+    name = "plain-fsdp"
+
+    def spread(self, device):
+        for layer in self.model:
+            if isinstance(layer, nn.Linear):
+                fully_shard(layer)
+        self.called = fully_shard(self.model)
+        self.called.set_force_sum_reduction_for_comms(device.type == "cpu")
+
+
+@register
+class Unreduced(Script):
+    name = "unreduced"
+
+    def spread(self, device):
+        self.called = self.model

@@ -1,0 +1,141 @@
+"""Two ranks over gloo, with faults planted in the second: its cause is said, nothing is left, and the next case runs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from started import case, launcher
+
+from mpcore.records import Failure, Timing
+from mpcore.runner import RunnerError
+
+MARK = "MPCORE_TEST_MARK"
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """The processes that a test has started and that live."""
+    mark = f"{MARK}={uuid.uuid4()}"
+    monkeypatch.setenv(*mark.split("="))
+
+    def left():
+        return [process for process in Path("/proc").glob("[0-9]*") if _has(process, mark)]
+
+    yield left
+    for process in left():
+        os.kill(int(process.name), signal.SIGKILL)
+
+
+def _has(process, mark):
+    try:
+        living = process.joinpath("stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+        return living and mark in process.joinpath("environ").read_text().split("\0") and process.name != str(os.getpid())
+    except OSError:
+        return False
+
+
+def soon(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def measured(runner, *names):
+    return [measured for _, measured in runner.measuring([case(name) for name in names])]
+
+
+def test_one_launch_measures_cases_and_those_that_fail_on_all_ranks(left):
+    with launcher("good", "both") as ranks:
+        found = measured(ranks, "good", "both", "good")
+        launch = ranks._process
+        assert [type(each) for each in found] == [Timing, Failure, Timing]
+        assert found[1].sentence == ('both: loss() failed: both fail (planted.py, line 126: raise ValueError("both fail"))')
+        assert len(left()) == 3
+        assert set(launch._lines.processes) == {0, 1}
+    assert not left()
+    assert not launch._folder.exists()
+
+
+FAULTS = {
+    "crash": r"the process of rank 1 was ended by SIGSEGV: it was in fault \(planted.py, line \d+: os.kill",
+    "leave": r"the process of rank 1 ended with exit code 1: SystemExit: had enough \(planted.py, line \d+\)",
+    "raise": r"rank 1: raise: loss\(\) failed: a b c \(planted.py, line \d+: raise ValueError",
+    "memory": r"rank 1: no memory of 2 GiB",
+    "stop": r"took more than 5 s for one response and were ended; rank 0 was in barrier .*rank 1 did not say where it was",
+    "hang": r"took more than 5 s for one response and were ended; rank 0 was in barrier .*rank 1 was in fault \(planted.py",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_one_rank_is_that_of_its_case(left, fault):
+    with launcher(fault, seconds=5.0 if fault in ("hang", "stop") else 60.0) as ranks:
+        (failure,) = measured(ranks, fault)
+        assert re.search(FAULTS[fault], failure.sentence)
+        assert not left()
+
+
+def test_the_next_case_runs_in_a_new_launch(left):
+    with launcher("crash", "good") as ranks:
+        crash, good = measured(ranks, "crash", "good")
+    assert isinstance(crash, Failure)
+    assert isinstance(good, Timing)
+    assert not left()
+
+
+def test_a_torchrun_that_is_killed_takes_its_ranks_along(left):
+    with launcher("hang") as ranks:
+        requests = ranks.measuring([case("hang")])
+        launch = ranks._process
+        assert soon(lambda: len(launch._lines.processes) == 2, 60)
+        os.kill(launch._agent.pid, signal.SIGKILL)
+        ((_, failure),) = requests
+        assert failure.sentence == "its torchrun was ended by SIGKILL"
+        assert soon(lambda: not left())
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
+def test_a_parent_that_ends_leaves_nothing(left, end):
+    command = [sys.executable, str(Path(__file__).with_name("started.py")), "good", "hang"]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert parent.stdout.readline() == "good timing\n"
+    time.sleep(1)  # in which rank 0 has come to the barrier
+    assert len(left()) == 4
+    parent.send_signal(end)
+    assert parent.wait(20) != 0
+    assert soon(lambda: not left())
+
+
+def test_one_rank_is_launched_as_several_are(left):
+    with launcher("good", ranks=1) as ranks:
+        ((_, good),) = ranks.measuring([case("good", gpus=1)])
+        threads = Path(f"/proc/{ranks._process._lines.processes[0]}/environ").read_text()
+    assert isinstance(good, Timing)
+    assert f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '1')}" in threads.split("\0")
+    assert not left()
+
+
+def test_ranks_that_do_not_begin_say_why(left):
+    with (
+        launcher("good", data="nowhere") as ranks,
+        pytest.raises(RunnerError, match="nowhere"),
+    ):
+        ranks.listing()
+    assert not left()
+
+
+def test_variables_against_multicast_reach_the_ranks(left, monkeypatch):
+    names = {"NCCL_NVLS_ENABLE": "0", "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1", "NVSHMEM_DISABLE_NVLS": "1"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    with launcher("good") as ranks:
+        assert soon(lambda: len(ranks._process._lines.processes) == 2, 60)
+        for process in ranks._process._lines.processes.values():
+            environment = Path(f"/proc/{process}/environ").read_text().split("\0")
+            assert {f"{name}={value}" for name, value in names.items()} <= set(environment)

@@ -1,0 +1,56 @@
+"""Steps that their authors have spread over ranks: built on each, once the process group is there."""
+
+from pathlib import Path
+
+import pytest
+from started import launcher
+
+from mpcore.gate.checks import checks
+from mpcore.records import Case, Parallel, Speed
+
+SCRIPTS = str(Path(__file__).parent / "scripts.py")
+NAMES = ("plain-ddp", "plain-fsdp", "unreduced")
+
+
+def case(name):
+    return Case(workload=name, precision="fp32", size="tiny", strategy="own", gpus=2)
+
+
+@pytest.fixture(scope="module")
+def found():
+    with launcher(*NAMES, load=(SCRIPTS,)) as ranks:
+        cases = [case(name) for name in NAMES]
+        speeds, together = (ranks.measure(cases, kind=kind) for kind in ("speedup", "parallel"))
+    return {each.workload: (speeds[each], together[each]) for each in cases}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_timed_on_all_ranks_and_the_slowest_counts(found, name):
+    speed, _ = found[name]
+    assert isinstance(speed, Speed), speed
+    assert [rank.rank for rank in speed.ranks] == [0, 1]
+    slowest = [max(times) for times in zip(*(rank.blocks.seconds for rank in speed.ranks), strict=True)]
+    assert list(speed.blocks.seconds) == slowest
+    assert speed.loss_after < speed.loss_before
+    assert speed.units_per_second == pytest.approx(2 * 16 / speed.blocks.step_seconds)
+
+
+def test_its_replicas_are_compared(found):
+    record = found["plain-ddp"][1]
+    assert isinstance(record, Parallel), record
+    assert all(check.passed for check in checks(record))
+    assert {each.operation for each in record.collectives} == {"allreduce_"}
+
+
+def test_its_shards_are_those_of_a_second_training(found):
+    record = found["plain-fsdp"][1]
+    assert isinstance(record, Parallel), record
+    assert record.sharded
+    assert all(check.passed for check in checks(record))
+    assert {"_allgather_base_", "_reduce_scatter_base_"} <= {each.operation for each in record.collectives}
+
+
+def test_replicas_that_nobody_averages_are_told(found):
+    record = found["unreduced"][1]
+    assert [check.metric for check in checks(record) if not check.passed] == ["replicas"]
+    assert record.collectives == ()

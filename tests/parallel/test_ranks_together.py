@@ -1,0 +1,61 @@
+"""Two ranks over gloo: what they have in common, and faults in how a step is spread, each caught by what it breaks."""
+
+from pathlib import Path
+
+import pytest
+from started import PLANTED, case, launcher
+
+from mpcore.gate.checks import checks
+from mpcore.records import Parallel
+
+FAULTY = str(Path(__file__).parent / "faulty.py")
+MODES = {
+    "ddp": ("fp32", "bf16-amp", "fp16-amp", "bf16-manual", "fp16-manual", "bf16-true", "bf16-kahan", "bf16-sr"),
+    "fsdp": ("fp32", "bf16-manual", "fp16-manual", "bf16-true"),
+}
+FAULTS = {
+    "drift": (
+        "fp32",
+        "replicas",
+        "rank 1 has what the optimiser updates and the weights of the model otherwise than",
+    ),
+    "missing": ("fp32", "replicas", "rank 1 has what the optimiser updates and the weights of the model and the state of the"),
+    "divisor": ("fp32", "gradient in FP64 in parts", "average in FP64 is 0.5 from that of one rank in FP64"),
+    "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
+    "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
+    "apart": ("fp16-manual", "skipped steps", "where the loss of the last rank is infinite rank 0 did not skip it"),
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    """By strategy and mode, all measured in one launch."""
+    pairs = [(s, mode) for s, modes in MODES.items() for mode in modes] + [(s, mode) for s, (mode, *_) in FAULTS.items()]
+    cases = {pair: case("good", strategy=pair[0]).in_precision(pair[1]) for pair in pairs}
+    with launcher("good", load=(PLANTED, FAULTY), precisions=("all",)) as ranks:
+        measured = ranks.measure(list(cases.values()), kind="parallel")
+    return {pair: measured[each] for pair, each in cases.items()}
+
+
+@pytest.mark.parametrize(("strategy", "mode"), [(s, mode) for s, modes in MODES.items() for mode in modes])
+def test_ranks_stay_together(found, strategy, mode):
+    record = found[strategy, mode]
+    assert isinstance(record, Parallel), record
+    assert [check.sentence for check in checks(record) if not check.passed] == []
+    assert (record.planted is not None) == mode.startswith("fp16")
+    assert (record.again is not None) == (strategy == "fsdp")
+    assert record.joint_error < 1e-12
+    (sent,) = [each for each in record.collectives if each.operation == record.reduction]
+    assert sent.dtype == (
+        "bfloat16" if (strategy, mode) in {("ddp", mode) for mode in ("bf16-true", "bf16-kahan", "bf16-sr")} else "float32"
+    )
+    assert (sent.calls, sent.bytes) == (1, sent.elements * (2 if sent.dtype == "bfloat16" else 4))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught_and_named(found, fault):
+    mode, metric, said = FAULTS[fault]
+    record = found[fault, mode]
+    assert isinstance(record, Parallel), record
+    failed = {check.metric: check.sentence for check in checks(record) if not check.passed}
+    assert said in failed[metric]

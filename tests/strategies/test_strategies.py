@@ -1,0 +1,80 @@
+"""Strategies as far as one process shows them."""
+
+import pytest
+import torch
+from torch import nn
+
+from mpcore.precision import Inapplicable, precisions
+from mpcore.precision.sharded import SHARDED, ShardedBF16
+from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatchNorm, strategies
+from mpcore.strategies.fsdp import blocks
+from mpcore.training.step import TrainStep
+
+
+def test_the_registry_has_them():
+    assert strategies.names() == ["single", "ddp", "ddp-syncbn", "fsdp", "own"]
+
+
+def test_on_one_gpu_nothing_is_wrapped(dots, cpu):
+    step = TrainStep(dots, precisions["fp32"](), cpu)
+    assert type(step.strategy) is Strategy
+    assert isinstance(step._forward, LossModule)
+    assert step._forward.model is step.model
+
+
+def test_repeated_blocks_are_the_members_of_the_outermost_lists():
+    inner = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+    layers = nn.ModuleList([nn.Sequential(nn.Linear(2, 2), inner), nn.Sequential(nn.Linear(2, 2))])
+    mixed, one = nn.ModuleList([nn.Linear(2, 2), nn.ReLU()]), nn.ModuleList([nn.Linear(2, 2)])
+    model = nn.ModuleDict({"body": nn.ModuleDict({"layers": layers}), "mixed": mixed, "one": one})
+    assert list(blocks(model)) == list(layers)
+
+
+@pytest.mark.parametrize(
+    ("mode", "optimiser", "why"),
+    [
+        ("fp32", "AdamW", None),
+        ("bf16-true", "AdamW", None),
+        ("fp16-manual", "Adam", None),
+        ("fp32", "SGD", "fsdp has no fp32 with SGD: torch's fused SGD takes no sharded weights"),
+        ("bf16-kahan", "AdamW", "bf16-kahan keeps all weights in one flat tensor, and fsdp lays out what it shards itself"),
+        ("fp8", "AdamW", "fp8 casts weights at each use, and fsdp where they are gathered"),
+        ("fp16-forward", "AdamW", "fsdp has no fp16-forward: expected one of fp32, tf32, bf16-true, fp16-manual, bf16-manual"),
+    ],
+)
+def test_fsdp_says_what_it_has_not(cpu, mode, optimiser, why):
+    found = FullyShard.unsupported(precisions[mode], optimiser, 2, cpu)
+    assert found is None if why is None else found.startswith(why)
+
+
+def test_manual_modes_are_what_fsdp_calls_mixed_precision(cpu):
+    """By the same name, and as their names say."""
+    for name, kind in SHARDED.items():
+        found = FullyShard(cpu).mode(precisions[name](keep_fp32=("head",), max_norm=2.0))
+        assert (type(found), found.keep_fp32, found.max_norm) == (kind, ("head",), 2.0)
+        assert (found.dtype, found.scales, found.is_mixed) == (
+            precisions[name].dtype,
+            precisions[name].scales,
+            precisions[name].is_mixed,
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"), [({"keep_fp32": ("1",)}, "1 is to stay in FP32"), ({}, "2 is to stay in FP32 in bf16-manual")]
+)
+def test_what_fsdp_would_cast_and_must_not_is_told(options, kept):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.BatchNorm1d(2)) if not options else nn.Linear(2, 2)
+    with pytest.raises(Inapplicable, match=kept):
+        ShardedBF16(**options).prepare(model, None)
+
+
+def test_synchronised_statistics_need_a_batch_norm(cpu):
+    with pytest.raises(Inapplicable, match="finds no BatchNorm in the model: expected --mp-strategy ddp"):
+        SynchronisedBatchNorm(cpu).convert(nn.Linear(1, 1))
+    assert isinstance(SynchronisedBatchNorm(torch.device("cpu")).convert(nn.BatchNorm1d(2)), nn.SyncBatchNorm)
+
+
+def test_fsdp_shards_rows_and_says_so_of_a_weight_that_has_none(cpu):
+    model = nn.Conv2d(2, 2, 3).to(memory_format=torch.channels_last)
+    with pytest.raises(Inapplicable, match="fsdp shards rows, and weight lies in memory otherwise"):
+        FullyShard(cpu).shard(LossModule(model, lambda batch: None), precisions["fp32"]())
