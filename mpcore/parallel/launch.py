@@ -38,6 +38,8 @@ RANK_ENDED = re.compile(r"^ +rank +: (\d+) .*\n +exitcode +: (-?\d+) ", re.MULTI
 FIRST_ENDED = "Root Cause (first observed failure)"
 FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 """As faulthandler writes it, the innermost first."""
+LOST = re.compile(r"Connection (closed|reset) by peer|(Read|Write) error|ncclRemoteError|remote worker")
+"""In what a rank says of a collective in which another one has ended."""
 RECEIVED_BYTES = 2**16
 DEFAULTS = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 """Variables of the ranks. torchrun sets the first for several ranks only, and one rank is compared with them."""
@@ -135,8 +137,9 @@ class Launch:
         self._lines.events.put(Event(None, None))
 
     def _end(self, rank: int | None) -> str:
-        """Which rank ended first, and how; torchrun says it of its ranks, but not of itself."""
-        if self._first is not None:
+        """Which rank ended first, and how; torchrun says it of its ranks, but not of itself. One that has lost another may say
+        so before that one's end is seen."""
+        if self._first is not None and not (rank not in (None, self._first[0]) and LOST.search(self._first[1] or "")):
             return f"rank {self._first[0]}: {self._first[1]}"
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._agent.wait(GRACE_SECONDS)
