@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 
 from mpcore.gate.intervals import Interval, judged_pairs
-from mpcore.gate.limits import CONFIRMING_CONFIDENCE
+from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS
 from mpcore.gate.margins import Margins
 from mpcore.kernels.difference import explain_difference
 from mpcore.records import Case, Pair, Profile, Regression, RegressionStatus, Timing
@@ -21,6 +21,16 @@ def time_margin(timing: Timing, margins: Margins) -> float:
 def judged(pairs: Sequence[Pair], confidence: float, margin: float) -> tuple[Interval, RegressionStatus]:
     """The change of a step's time from base to head, in logarithms, and what it means. Needs two pairs at least."""
     return judged_pairs(*_seconds(pairs), confidence, math.log1p(margin / 100))
+
+
+def _unconfirmed(count: int, change: Interval | None) -> str:
+    """Of the fresh pairs that were to confirm it. Fewer than that say little."""
+    if change is None:
+        return "fresh pairs could not be measured"
+    measured = (
+        "fresh pairs" if count >= CONFIRMING_PAIRS else f"the {count} of {CONFIRMING_PAIRS} fresh pairs that were measured"
+    )
+    return f"{measured} do not confirm it, {_percent(change)}"
 
 
 def time_regression(
@@ -47,8 +57,7 @@ def time_regression(
             sentence += f"; {explain_difference(*profiles, more=more)}" if profiles else ""
         else:
             status = "undecided"
-            found = "could not be measured" if again is None else f"do not confirm it, {_percent(again)}"
-            sentence += f"; fresh pairs {found}"
+            sentence += f"; {_unconfirmed(len(confirmation), again)}"
     elif status == "undecided":
         sentence += "; that does not decide it"
     return Regression(

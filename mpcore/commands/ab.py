@@ -162,7 +162,8 @@ def _show(comparison: Comparison, options: argparse.Namespace) -> None:
     if options.markdown is not None:
         options.markdown.write_text(render(document, "markdown"))
     show(document)
-    if comparison.interrupted is not None and options.json is not None:
+    commits = comparison.base.commit and comparison.head.commit  # a working tree may be another one by then
+    if comparison.interrupted is not None and options.json is not None and commits:
         tell(f"it goes on with: python -m mpcore ab --resume {options.json}")
 
 

@@ -69,9 +69,9 @@ class Variant(Precision):
             )
         patched = model if returned is None else returned
         self._check_shared(shared)
+        self._check_weights(weights, dict(_sums(patched)))
         if patched is model and _equal(dict(_of_modules(model)), own):
             raise Inapplicable(f"{self.name}: apply() changes nothing in {type(model).__name__}, so that it is {self.base}")
-        self._check_weights(weights, dict(_sums(patched)))
         return patched
 
     def _check_shared(self, before: Attributes) -> None:

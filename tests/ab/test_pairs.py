@@ -10,9 +10,10 @@ from scripted import BASE, Script, compared, noisy, only, statuses
 from mpcore.ab import Checkout
 from mpcore.ab.listings import OLDER, listed
 from mpcore.ab.scheduler import LEAST_PATIENCE_SECONDS
+from mpcore.ab.verdicts import time_regression
 from mpcore.commands.ab import exit_code
 from mpcore.gate import Policy
-from mpcore.records import Comparison, Failure
+from mpcore.records import Case, Comparison, Failure, Pair
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
 from mpcore.report.render.terminal import WIDTH
@@ -51,6 +52,14 @@ def test_what_is_worse_says_by_how_much_and_which_kernels_explain_it():
     assert "6 fresh pairs confirm it" in regression.sentence
     assert "matrix product" in regression.sentence
     assert "more than 0.5 % is worse" in regression.sentence
+
+
+def test_fewer_fresh_pairs_than_were_to_confirm_say_how_many_they_are():
+    pairs = [Pair(base_seconds=1.0 + n / 1e4, head_seconds=2.0, head_first=False) for n in range(6)]
+    fresh = [Pair(base_seconds=b, head_seconds=3 - b, head_first=False) for b in (1.0, 2.0)]
+    found = time_regression(Case(workload="a", precision="fp32", size="tiny"), pairs, fresh, 0.99, 1.0)
+    assert found.status == "undecided"
+    assert "; the 2 of 6 fresh pairs that were measured do not confirm it" in found.sentence
 
 
 def test_what_fresh_pairs_do_not_confirm_is_undecided():

@@ -100,6 +100,10 @@ def initialised_anew(model):
     model[0] = nn.Linear(16, 32)
 
 
+def written_to(model):
+    model[0].weight.data.mul_(1.5)
+
+
 @pytest.mark.parametrize(
     ("apply", "sentence"),
     [
@@ -107,6 +111,7 @@ def initialised_anew(model):
         (fails, r"apply\(\) failed: KeyError: 'gate_proj' \(test_variant.py, line \d+: raise KeyError"),
         (renamed, r"apply\(\) leaves no weight 0.weight: expected the names that the weights have"),
         (initialised_anew, r"apply\(\) changes the values of 0.weight: expected the model's own weights"),
+        (written_to, r"apply\(\) changes the values of 0.weight: expected the model's own weights"),
     ],
 )
 def test_what_it_cannot_do_is_one_sentence(dots, apply, sentence):
