@@ -312,7 +312,7 @@ def test_all_panels_open_with_the_machine_of_the_newest_run(chromium, run, full,
     opened(chromium, tmp_path, runs)
     for name in PLOTS:
         chosen = shown(chromium, name).find_element("css selector", "option:checked")
-        assert chosen.get_attribute("textContent").endswith("on c-gpu-x2")
+        assert chosen.get_attribute("textContent").endswith("on c-gpu")
 
 
 def test_the_history_of_one_run_has_one_date(chromium, run, full, tmp_path):

@@ -265,7 +265,7 @@ def test_history_marks_where_a_figure_changed(graphs):
         slowed = [of_time(result, 1.05 if number >= 6 else 1.0) for result in graphs.results]
         changes = {"datetime": f"2026-01-{number + 1:02}T00:00:00", "commit": f"{number:040x}", "results": tuple(slowed)}
         nights.append(graphs.model_copy(update=changes))
-    view = next(v for v in history(nights).views if v.label == "step time of bert-imdb-fp16-amp-graph-full on some-gpu-x2")
+    view = next(v for v in history(nights).views if v.label == "step time of bert-imdb-fp16-amp-graph-full on some-gpu")
     (note,) = view.layout["annotations"]
     assert note["x"] == "2026-01-07T00:00:00"
     assert note["text"].startswith("+5.0 % 0000")
