@@ -12,6 +12,7 @@ from mpcore.records import OWN_TRAINER, Case, Selection, Size
 from mpcore.selection import ALL, SelectionError
 
 USUAL_GPUS = (2, 4, 8)
+"""For which names of cases are known before any is selected."""
 
 if TYPE_CHECKING:
     import torch

@@ -40,13 +40,13 @@ def gpu_spoilers(device: torch.device) -> Iterator[str]:
 def _processes(gpu: Any) -> str | None:
     """which processes compute on the GPU."""
     others = max(0, len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)) - 1)
-    return f"{others} other processes are on the GPU: figures are those of all" if others else None
+    return f"other processes are on the GPU ({others}): figures are those of all" if others else None
 
 
 def _graphics(gpu: Any) -> str | None:
     """which processes draw with the GPU."""
     others = len(pynvml.nvmlDeviceGetGraphicsRunningProcesses(gpu))
-    return f"{others} processes draw with the GPU, as those of a desktop do" if others else None
+    return f"processes draw with the GPU ({others}), as those of a desktop do" if others else None
 
 
 def _display(gpu: Any) -> str | None:

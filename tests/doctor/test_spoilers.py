@@ -62,9 +62,9 @@ def test_nothing_is_found_where_nothing_is_wrong(told):
 @pytest.mark.parametrize(
     ("question", "answer", "sentence"),
     [
-        ("nvmlDeviceGetComputeRunningProcesses", [SimpleNamespace(pid=1)] * 3, "2 other processes are on the GPU"),
+        ("nvmlDeviceGetComputeRunningProcesses", [SimpleNamespace(pid=1)] * 3, "other processes are on the GPU (2)"),
         ("nvmlDeviceGetComputeRunningProcesses", [], "NVML does not tell the GPU's processes on it: it lists none"),
-        ("nvmlDeviceGetGraphicsRunningProcesses", [1, 2], "2 processes draw with the GPU"),
+        ("nvmlDeviceGetGraphicsRunningProcesses", [1, 2], "processes draw with the GPU (2)"),
         ("nvmlDeviceGetDisplayActive", 1, "a display is active on the GPU"),
         (
             "nvmlDeviceGetMemoryInfo",
