@@ -546,7 +546,8 @@ def test_a_file_that_pytest_benchmark_holds_open_is_named(tmp_path):
     with (tmp_path / "run.json").open("wb") as file:
         benchmark = SimpleNamespace(benchmarks=[1], save=None, autosave=None, json=file)
         plugins = SimpleNamespace(get_plugin={"pytest-benchmark": benchmark}.get)
-        config = SimpleNamespace(pluginmanager=plugins, invocation_params=SimpleNamespace(dir=tmp_path))
+        here = SimpleNamespace(dir=tmp_path)
+        config = SimpleNamespace(pluginmanager=plugins, invocation_params=here, stash=pytest.Stash())
         assert saved_files(config) == ["run.json"]
 
 
