@@ -42,6 +42,17 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def lost(device: torch.device) -> bool:
+    """Whether this process can use the device no more: after some errors of CUDA every call fails, until the process ends."""
+    if device.type != "cuda" or not torch.cuda.is_initialized():
+        return False
+    try:
+        synchronise(device)
+    except RuntimeError:
+        return True
+    return False
+
+
 def name_and_capability(gpu: torch.device) -> str:
     """ "Tesla T4 with 7.5", for sentences on what a GPU cannot do."""
     major, minor = torch.cuda.get_device_capability(gpu)

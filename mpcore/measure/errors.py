@@ -1,5 +1,6 @@
 """What can happen to a case that is no fault of the suite's: it diverges, cannot be captured, or finds no memory."""
 
+import contextlib
 import traceback
 
 import torch
@@ -29,5 +30,6 @@ def one_sentence(failed: BaseException) -> str:
     first = " ".join(str(failed).split())
     if isinstance(failed, torch.cuda.OutOfMemoryError):
         first = first.split(" See documentation")[0].split(" If reserved but")[0]
-    free_memory()
+    with contextlib.suppress(RuntimeError):  # a GPU that is lost has none to give
+        free_memory()
     return first

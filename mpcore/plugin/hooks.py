@@ -146,6 +146,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.sections.append((alone.TITLE, alone.command(item, case, session)))
         error = call.excinfo.value if call.excinfo else None
         session.failed(item.nodeid, _sentence(report, call), error.result if isinstance(error, JudgedFailure) else None)
+        _stop_without_a_device(item, session)
     if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)
 
@@ -204,6 +205,15 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 
 def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
     pytest_benchmark.name_commit(commit_info)
+
+
+def _stop_without_a_device(item: pytest.Item, session: Session) -> None:
+    """Or each case that follows would fail for what happened in this one."""
+    from mpcore.device.machine import lost
+
+    if not session.lost and lost(session.device):
+        session.lost = True
+        item.session.shouldstop = f"the GPU is lost to this process since {item.name} failed"
 
 
 def _finished(config: pytest.Config, exitstatus: int) -> Session | None:

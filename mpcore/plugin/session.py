@@ -61,7 +61,7 @@ class JudgedFailure(pytest.fail.Exception):  # type: ignore[name-defined]
 @dataclass
 class Session:
     """tests, results, failures, skipped: by the node id of the test, or the name of a drift. skipped says why. ran: those
-    called."""
+    called. lost: whether the process can use its device no more."""
 
     config: pytest.Config
     options: Options
@@ -73,6 +73,7 @@ class Session:
     failures: "dict[str, FailedTest]" = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     ran: set[str] = field(default_factory=set)
+    lost: bool = False
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def start(self, tests: Mapping[str, CaseTest]) -> None:
@@ -84,7 +85,7 @@ class Session:
 
         self._closing.enter_context(large_blocks_whole())
         self._closing.enter_context(_no_progress_bars())
-        self._closing.callback(self.bench.release)
+        self._closing.callback(lambda: None if self.lost else self.bench.release())
         try:
             self.bench.check([test.case for test in tests.values()])
             self.judge = self._new_judge()
@@ -139,7 +140,7 @@ class Session:
         than a reference may not be."""
         from mpcore.measure import CASE_ERRORS, one_sentence
 
-        if not any(
+        if self.lost or not any(
             result.record.kind == "speed" and result.record.case.in_precision("") == case.in_precision("")
             for result in self.results.values()
         ):

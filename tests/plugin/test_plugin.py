@@ -264,6 +264,33 @@ def test_what_befalls_a_case_is_one_sentence_and_the_others_go_on(run, pytester,
     assert [r.record.case.precision for r in load(pytester.path / "run.json").results] == ["fp16-amp"]
 
 
+def test_the_first_case_that_loses_the_gpu_ends_the_session(run, pytester):
+    """As an illegal access of a kernel does: every later call of CUDA fails, and each case after it would fail for nothing."""
+    pytester.makeconftest("""
+        pytest_plugins = ["mpcore.plugin"]
+        import mpcore.device.machine
+        from mpcore.measure import Bench
+        from mpcore.precision.autocast import BF16Autocast
+        gone = []
+        def set_learning_rate(self, learning_rate):
+            gone.append(self)
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        def release(self):
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        BF16Autocast.set_learning_rate = set_learning_rate
+        Bench.release = release
+        mpcore.device.machine.lost = lambda device: bool(gone)
+    """)
+    arguments = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32,bf16-amp,fp16-amp", "-m", "numerics")
+    result = run(*arguments, "--benchmark-json", "run.json", isolated=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*the GPU is lost to this process since test_numerics?bert-imdb-bf16-amp-eager-tiny? failed*"])
+    result.stdout.fnmatch_lines(["mpcore: 1 of 2 cases failed, 1 more were not reached"])
+    assert "Exception ignored" not in result.stderr.str() + result.stdout.str()
+    assert load(pytester.path / "run.json").missed == 1
+
+
 def drifting(share):
     """In place of Bench.drift."""
     return lambda self, case: Drift(**self.setup(case.in_precision("fp32")).fields, shares={"fp32": share})
