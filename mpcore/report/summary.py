@@ -51,7 +51,8 @@ class SessionSummary:
     def headline(self) -> str:
         """Whether it passed, in a few words. Of what failed, tests are counted, which have a node id."""
         cases, failed = counted(self.ran, "case"), sum("::" in test.test for test in self.run.failed)
-        missed = f", {self.missed:,} more were not reached" if self.missed else ""
+        were = "was" if self.missed == 1 else "were"
+        missed = f", {self.missed:,} more {were} not reached" if self.missed else ""
         if not self.ran:
             return f"no case was run{missed}"
         if failed:

@@ -46,7 +46,8 @@ class ScriptStep(Step):
         self.own = own.anew()
         self.device = device
         self.seed = seed
-        self._settings = precisions[precision]().settings if precision in precisions.names() else nullcontext
+        self._known = precision in precisions.names()
+        self._settings = precisions[precision]().settings if self._known else nullcontext
         seed_everything(seed)
         with self.settings():
             self._call = checked_call(self.own, precision, device)
@@ -85,7 +86,7 @@ class ScriptStep(Step):
 
     @property
     def remark(self) -> str | None:
-        said = []
+        said = [] if self._known else ["no mode of mpcore has this name, and its settings are those of the process"]
         if self.device.type == "cuda" and not self._captures and self.frozen:
             said.append(f"eager, for {self.frozen.removesuffix(f': {EAGER}')}")
         if self._held == [] and not self.rates:

@@ -286,7 +286,7 @@ def test_the_first_case_that_loses_the_gpu_ends_the_session(run, pytester):
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*the GPU is lost to this process since test_numerics?bert-imdb-bf16-amp-eager-tiny? failed*"])
-    result.stdout.fnmatch_lines(["mpcore: 1 of 2 cases failed, 1 more were not reached"])
+    result.stdout.fnmatch_lines(["mpcore: 1 of 2 cases failed, 1 more was not reached"])
     assert "Exception ignored" not in result.stderr.str() + result.stdout.str()
     assert load(pytester.path / "run.json").missed == 1
 

@@ -177,6 +177,13 @@ def test_what_nobody_can_hold_is_said():
     assert step.capabilities == set()
 
 
+def test_a_precision_that_is_no_mode_is_said():
+    """It may be the step's own, or a mode's name misspelt."""
+    assert ScriptStep(Bare("tiny"), "bf16-apm", CPU).remark == (
+        "no mode of mpcore has this name, and its settings are those of the process"
+    )
+
+
 class Remembers(Line):
     """Whose state is that of objects."""
 
