@@ -28,7 +28,8 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload, workloads
 from mpcore.workloads.checked import WorkloadError
 
-ROWS = 32
+LEAST_ROWS, MOST_ROWS = 8, 32
+"""Of a batch, which has as many as its recipe asks for within these: fewer make no parts, and more take long."""
 
 
 class Subject:
@@ -45,12 +46,12 @@ class Subject:
             pytest.skip(reason)
 
     def batch(self) -> Batch:
-        return self.workload.split("train", self.device).rows(slice(ROWS))
+        return self.batches(1)[0]
 
     def batches(self, count: int) -> list[Batch]:
         """As many as there are, one at least, and `count` at most."""
         split = self.workload.split("train", self.device)
-        rows = min(ROWS, len(split))
+        rows = min(max(self.workload.recipe.batch_size, LEAST_ROWS), MOST_ROWS, len(split))
         return [split.rows(slice(i * rows, (i + 1) * rows)) for i in range(min(count, len(split) // rows))]
 
     def step(
