@@ -1,5 +1,6 @@
 # make bench   a virtual environment, the package in it, and the suite
 # make test    the same for the tests, with what they and the linters need
+# make docs    what is generated in README.md and docs/, from the committed runs
 # ARGS adds options: make bench ARGS="--mp-workload bert-imdb --benchmark-autosave"
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ ARGS ?=
 INSTALLED = $(VENV)/.installed
 DEVELOPER = $(VENV)/.developer
 
-.PHONY: bench test lint clean
+.PHONY: bench test lint docs clean
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python -m pytest benchmarks/ $(ARGS)
@@ -20,6 +21,9 @@ lint: $(DEVELOPER)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(DEVELOPER)
+	$(VENV)/bin/python docs/generate.py
 
 clean:
 	rm -rf $(VENV)

@@ -18,7 +18,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: that of the command, 4 for a file or an option that cannot be used or output that cannot be written, 130
     after Ctrl-C, 141 where nobody reads the output any more."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -45,12 +45,13 @@ def _nowhere() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mpcore", description="Works with saved runs of the suite.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Of all commands."""
+    made = argparse.ArgumentParser(prog="python -m mpcore", description="Works with saved runs of the suite.")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ BESIDE = {
     "baselines": "accepted runs, by hardware",
     "published": "figures of papers and articles",
     "examples": "what the guides quote",
-    "docs": "guides, method, results",
+    "docs": "guides, reference, explanation, results",
 }
 WIDTH = 16
 

@@ -39,7 +39,7 @@ def run(*arguments, cwd=ROOT):
 
 
 def test_the_guides_quote_all_examples_as_they_are():
-    guides = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    guides = "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
     quoted = dict(re.findall(r"```python\n# examples/(\S+)\n(.*?)```", guides, flags=re.DOTALL))
     assert quoted == EXAMPLES
 

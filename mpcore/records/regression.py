@@ -8,15 +8,23 @@ ALL_CASES = "all cases"
 """The case of a regression that all cases share."""
 
 RegressionStatus = Literal["same", "better", "worse", "changed", "undecided", "saturated", "new", "incomparable"]
+REGRESSIONS: dict[RegressionStatus, str] = {
+    "same": "The change is shown to lie within the margin.",
+    "better": "It is shown to be an improvement.",
+    "worse": "It is shown to be worse than the margin; a time is measured again in a fresh process first.",
+    "changed": "It is another one, in no direction that is better or worse.",
+    "undecided": "The interval of the change reaches over the margin.",
+    "saturated": "It is the same, but a loss would not be seen there.",
+    "new": "There is nothing to compare it with.",
+    "incomparable": "What there is was measured on other terms, such as another version of a library that is counted.",
+}
+"""Each status in one line."""
 
 
 class Regression(Record):
     """A figure compared with accepted runs, or head with base. `limit` and `value` are in the unit that the sentence names.
 
-    saturated: the same, where a loss would not be seen. changed: another one, in no direction that is better or worse. new:
-    there is nothing to compare it with. incomparable: what there is was measured on other terms. ratio: to the other side's
-    figure. interval: where the ratio lies, two one-sided
-    bounds.
+    ratio: to the other side's figure. interval: where the ratio lies, two one-sided bounds.
     """
 
     kind: str

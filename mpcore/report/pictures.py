@@ -41,7 +41,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _speedups(figure_class: Any, view: View, path: Path) -> Path:
-    """Bars of the modes side by side for each workload, with their intervals."""
+    """Bars of the modes side by side for each workload, with their intervals. The file holds its figures as CSV."""
     frame = pd.DataFrame(view.columns)
     wide = {name: frame.pivot(index="workload", columns="mode", values=name) for name in ("times as fast", "low", "high")}
     middle, low, high = (wide[name].loc[frame.workload.unique(), frame["mode"].unique()] for name in wide)
@@ -52,7 +52,7 @@ def _speedups(figure_class: Any, view: View, path: Path) -> Path:
     axes.axhline(1, color="grey", linestyle=":", linewidth=1)
     axes.set(title=f"speed-up {view.label}", xlabel="", ylabel="")
     axes.legend(title="", ncols=3)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, metadata={"Description": frame.to_csv(index=False)})
     return path
 
 

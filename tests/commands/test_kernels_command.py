@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 from mpcore.__main__ import main
@@ -37,11 +36,3 @@ def test_a_run_without_lists_of_kernels_says_so(run_file, capsys):
 
 def test_every_family_has_a_reason():
     assert {family for family, _ in FAMILIES} == set(REASONS)
-
-
-def test_the_page_is_made_of_the_run_that_it_names(capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    page = (ROOT / "docs" / "kernels.md").read_text()
-    command = re.search(r"^`python -m mpcore (kernels .+)`$", page, re.MULTILINE).group(1)
-    assert main(command.split()) == 0
-    assert page.endswith(f"`\n\n{capsys.readouterr().out}")

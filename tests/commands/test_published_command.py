@@ -6,7 +6,6 @@ from mpcore.__main__ import main
 
 ROOT = Path(__file__).parent.parent.parent
 RUNS = ROOT / "docs" / "runs"
-ACCEPTED = ROOT / "baselines" / "nvidia-h200" / "0001_ed365b93.json"
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +28,6 @@ def test_published_figures_stand_beside_a_run(capsys):
 def test_what_nobody_published_is_said(run_file, capsys):
     assert main(["published", str(run_file)]) == 0
     assert capsys.readouterr().out == "No figures were published of what these runs measured.\n"
-
-
-def test_the_tables_of_the_articles_are_made_of_the_saved_runs(capsys):
-    names = ("imdb", "vit-cifar10", "ncf", "resnet50", "membrane")
-    runs = [*(RUNS / f"{name}.json" for name in names), ACCEPTED]
-    assert main(["published", *map(str, runs), "--figures", str(ROOT / "published")]) == 0
-    assert capsys.readouterr().out in (RUNS.parent / "articles.md").read_text()
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '[{"source": "x"}]', None])

@@ -91,30 +91,6 @@ def test_the_collector_works_again_but_not_on_what_was_read(run_file):
     gc.unfreeze()
 
 
-@pytest.mark.parametrize(
-    ("names", "begins"),
-    [
-        (("resnet18-batches", "resnet18-large-batches"), "| as    | batch"),
-        (("modes",), "| mode         | step ms"),
-        (("imdb",), "- fp32: TN"),
-        (("imdb",), "- fp32: 0."),
-    ],
-)
-def test_the_other_tables_of_the_articles_are_those_of_the_report(capsys, names, begins):
-    assert main(["report", *(str(RUNS / f"{name}.json") for name in names)]) == 0
-    tables = [part.strip() for part in capsys.readouterr().out.split("\n\n") if part.startswith(begins)]
-    assert tables
-    text = (RUNS.parent / "articles.md").read_text()
-    assert [table for table in tables if table not in text] == []
-
-
-def test_the_table_of_the_readme_is_that_of_the_accepted_run(capsys):
-    assert main(["report", str(ACCEPTED)]) == 0
-    printed = capsys.readouterr().out
-    table = printed[printed.index("| mode        | step ms") :].split("\n\n")[0]
-    assert table in (ROOT / "README.md").read_text()
-
-
 def test_speedups_are_drawn(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["report", str(ACCEPTED), "--plots", str(tmp_path)]) == 0

@@ -1,11 +1,10 @@
 """Thirty faults planted in a step, each against what the step did before: the gate says what differs, and where.
 
-docs/planted-faults.md shows them as a table.
+`python docs/generate.py` makes a table of them.
 """
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -35,7 +34,6 @@ from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.gpt2_text import Gpt2Text
 from mpcore.workloads.resnet50 import ResNet50
 
-TABLE = Path(__file__).parents[2] / "docs" / "planted-faults.md"
 DEVICES = [
     pytest.param("cpu", id="cpu"),
     pytest.param(
@@ -355,10 +353,3 @@ def test_without_a_fault_nothing_differs(counted, monkeypatch, name, device):
 def test_thirty_faults_are_planted_and_most_are_seen_on_a_cpu():
     assert len(FAULTS) == 30
     assert sum(fault.cpu for fault in FAULTS.values()) >= 26
-
-
-def test_the_table_has_each_of_them():
-    rows = [
-        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in TABLE.read_text().splitlines() if line.startswith("| ")
-    ]
-    assert {row[0]: row[1] for row in rows[1:]} == {name: "yes" if fault.cpu else "no" for name, fault in FAULTS.items()}
