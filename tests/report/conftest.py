@@ -341,6 +341,17 @@ def compared():
 
 
 @pytest.fixture
+def regressed():
+    """regressed(result, status, ratio): with one regression alone."""
+
+    def regressed(result, status, ratio):
+        one = regression(result.record, "step time", status).model_copy(update={"ratio": ratio})
+        return result.model_copy(update={"regressions": (one,)})
+
+    return regressed
+
+
+@pytest.fixture
 def drifted(full):
     """drifted(shares): a result of how far the references of a workload drifted."""
 

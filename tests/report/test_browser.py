@@ -173,6 +173,16 @@ def test_it_can_be_read_on_a_phone(browser):
         assert browser.execute_script("return document.documentElement.scrollWidth") == 390
 
 
+def test_a_long_name_stays_within_the_window_of_a_phone(chromium, run, full, tmp_path):
+    named = run.model_copy(update={"path": f"{'run-of-a-night-' * 20}.json", "results": tuple(full)})
+    with wide(chromium, 400):
+        opened(chromium, tmp_path, [named])
+        shown(chromium, "speed-up")
+        assert chromium.execute_script("return document.documentElement.scrollWidth") == 400
+        plot = chromium.find_element("css selector", "#speed-up .plot .main-svg")
+        assert plot.rect["x"] + plot.rect["width"] <= 400
+
+
 def test_nothing_is_fetched(browser):
     for name in PLOTS:
         shown(browser, name)

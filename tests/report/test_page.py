@@ -7,6 +7,7 @@ import pytest
 from mpcore.gate import expected_seconds
 from mpcore.records import Accepted, FailedTest, Result
 from mpcore.report.page import page
+from mpcore.report.page.changes import largest_changes
 from mpcore.report.page.history import history
 from mpcore.report.page.newest import groups, newest
 from mpcore.report.page.panels import confusions, curves, errors, kernels, launches, memory, speedups
@@ -256,6 +257,32 @@ def test_what_the_gate_says_stands_at_the_top(run, results, worsened, compared):
     assert "<li>bert-imdb-fp32-eager-tiny: step time of fp32 is undecided</li>" in text
     assert "Known losses (1)" in text
     assert "<li>bert-imdb-fp16-amp-eager-tiny: accuracy is known to be lost</li>" in text
+
+
+def test_the_largest_changes_come_first_with_what_is_worse(run, results, regressed):
+    """Each with the sentence that names its cause."""
+    sizes = {"same": 9.0, "undecided": 2.0, "better": 0.5, "worse": 1.1}
+    changed = [regressed(result, status, ratio) for result, (status, ratio) in zip(results, sizes.items(), strict=False)]
+    newest = run.model_copy(update={"results": tuple(changed)})
+    told = largest_changes(results_of(newest))
+    assert [change["change"] for change in told] == ["worse, +10.0 %", "better, -50.0 %", "undecided, +100.0 %"]
+    text = page([newest])
+    section = text[text.index('<section id="changes">') : text.index('<section id="cases"')]
+    places = [text.index(f'id="{name}"') for name in ("verdict", "changes", "cases")]
+    assert places == sorted(places)
+    assert all(change["sentence"] in section for change in told)
+
+
+def test_no_more_than_five_changes_open_the_page(run, results, regressed):
+    changed = [regressed(result, "better", 0.9) for result in (*results, *results)]
+    assert len(largest_changes({"some-gpu": changed})) == 5
+
+
+def test_a_page_says_where_nothing_has_changed(run, results, regressed):
+    same = run.model_copy(update={"results": (regressed(results[0], "same", 1.0),)})
+    assert "Nothing has changed since accepted runs." in page([same])
+    new = run.model_copy(update={"results": (results[0].model_copy(update={"regressions": ()}),)})
+    assert "Nothing was compared with accepted runs." in page([new])
 
 
 def test_history_marks_where_a_figure_changed(graphs):

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from mpcore.records import Result, Run
 from mpcore.report.columns import COLUMNS
+from mpcore.report.page.changes import largest_changes
 from mpcore.report.page.history import history
 from mpcore.report.page.newest import Newest, groups, newest
 from mpcore.report.page.panels import confusions, curves, errors, kernels, launches, memory, races, speedups, tensors
@@ -83,6 +84,7 @@ def page(runs: Sequence[Run], unreadable: Sequence[str] = ()) -> str:
             command=" ".join(["python -m mpcore", *sys.argv[1:]]),
             runs=runs,
             machines=[_machine(run, found[key].results) for key, run in _last(runs).items()],
+            changes=largest_changes({hardware: of.results for hardware, of in found.items()}),
             unreadable=unreadable,
             panels=shown,
             data=_embedded(data),
