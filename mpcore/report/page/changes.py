@@ -13,8 +13,8 @@ CLASSES = {"worse": "bad", "better": "good"}
 
 
 def largest_changes(results: Mapping[str, Sequence[Result]]) -> list[dict[str, Any]]:
-    """At most `MOST` changes, each with the gate's sentence, which names the cause. results: the newest of each case, by the key
-    of the hardware."""
+    """At most `MOST` changes, each with the sentence of the gate, which names the cause. results: the newest of each case, by
+    hardware."""
     found = [(hardware, regression) for hardware, of in results.items() for regression in _regressions(of)]
     found.sort(key=lambda pair: (RANKS[pair[1].status], -_size(pair[1])))
     return [_told(hardware, regression) for hardware, regression in found[:MOST]]
