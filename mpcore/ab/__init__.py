@@ -1,7 +1,20 @@
 """Base against head, by time in pairs of fresh processes, or by work. Without torch, which only those processes import."""
 
+from mpcore.ab.beside import BesidePairs, measure_beside
 from mpcore.ab.compare import compare
 from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
+from mpcore.ab.trees import in_each_tree
 from mpcore.ab.work import all_work, compare_work
 
-__all__ = ["Checkout", "RevisionError", "all_work", "checkouts", "compare", "compare_work", "repository"]
+__all__ = [
+    "BesidePairs",
+    "Checkout",
+    "RevisionError",
+    "all_work",
+    "checkouts",
+    "compare",
+    "compare_work",
+    "in_each_tree",
+    "measure_beside",
+    "repository",
+]

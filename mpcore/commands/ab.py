@@ -6,8 +6,6 @@ usage is 2, and an interruption 128 and the number of its signal.
 """
 
 import argparse
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from mpcore.commands.arguments import Commands, policy_of
@@ -99,7 +97,7 @@ def bisect_code(comparison: Comparison) -> int:
 
 
 def _compared(options: argparse.Namespace) -> Comparison:
-    from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, repository
+    from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, in_each_tree, repository
 
     use_compile_cache(options)
     policy = policy_of(options)
@@ -165,21 +163,3 @@ def _show(comparison: Comparison, options: argparse.Namespace) -> None:
     commits = comparison.base.commit and comparison.head.commit  # a working tree may be another one by then
     if comparison.interrupted is not None and options.json is not None and commits:
         tell(f"it goes on with: python -m mpcore ab --resume {options.json}")
-
-
-def in_each_tree(selection: Selection, configured: Sequence[Path], trees: Sequence[Path]) -> Selection:
-    """The selection as the processes of both sides are told it, which run in their trees. configured: files that are loaded
-    before those of the selection.
-
-    A file in a tree is each side's own, and named from the top of its tree. Any other file, and a folder of data, is the same
-    for both.
-    """
-    files = dict.fromkeys(path.resolve() for path in (*configured, *map(Path, selection.load)))
-    data = selection.data or os.environ.get("MPCORE_DATA")
-    data = str(Path(data).resolve()) if data and Path(data).is_dir() else data
-    return selection.model_copy(update={"load": tuple(_named(file, trees) for file in files), "data": data})
-
-
-def _named(file: Path, trees: Sequence[Path]) -> str:
-    tree = next((tree for tree in trees if file.is_relative_to(tree)), None)
-    return str(file if tree is None else file.relative_to(tree))

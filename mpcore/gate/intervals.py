@@ -91,9 +91,11 @@ def change_since(accepted: Sequence[float], new: float, prior: float, confidence
     return Interval(centre - half, centre, centre + half)
 
 
-def judged_since(accepted: Sequence[float], new: float, prior: float, margin: float) -> tuple[Interval, RegressionStatus]:
-    """`change_since`, and what it means. To say that it is worse takes 99 %."""
-    return _judged(partial(change_since, accepted, new, prior), WORSE_CONFIDENCE, margin)
+def judged_since(
+    accepted: Sequence[float], new: float, prior: float, margin: float, confidence: float = WORSE_CONFIDENCE
+) -> tuple[Interval, RegressionStatus]:
+    """`change_since`, and what it means. To say that it is worse takes `confidence`."""
+    return _judged(partial(change_since, accepted, new, prior), confidence, margin)
 
 
 def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: float) -> Interval:

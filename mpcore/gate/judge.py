@@ -6,12 +6,25 @@ from mpcore.gate.accuracy import repeated
 from mpcore.gate.better_reference import better_reference
 from mpcore.gate.checks import checks
 from mpcore.gate.common_change import common_change
-from mpcore.gate.confirmation import confirmed
+from mpcore.gate.confirmation import caused, common_caused, confirmed
+from mpcore.gate.limits import COMMON_CHANGE_CASES, ONE_RUN_CONFIDENCE, WORSE_CONFIDENCE
 from mpcore.gate.margins import Policy
 from mpcore.gate.matching import match_baselines
 from mpcore.gate.priors import SHIPPED
-from mpcore.gate.regressions import regressions
-from mpcore.records import ALL_CASES, AnyRecord, Calibration, Check, FailedTest, Quality, Regression, Result, Run, Speed
+from mpcore.gate.regressions import how_run, regressions
+from mpcore.records import (
+    ALL_CASES,
+    AnyRecord,
+    Calibration,
+    Check,
+    FailedTest,
+    PairedConfirmation,
+    Quality,
+    Regression,
+    Result,
+    Run,
+    Speed,
+)
 
 Judgements = dict[str, list[Check | Regression]]
 """By the name of a record, or `ALL_CASES`."""
@@ -27,31 +40,58 @@ class Judge:
         hardware = self.baselines[-1].machine.hardware.key if self.baselines else ""
         self.calibration = calibration or SHIPPED.get(hardware)
 
-    def judge(self, record: AnyRecord, before: Sequence[Result] = (), confirmation: Speed | str | None = None) -> Result:
+    def judge(
+        self,
+        record: AnyRecord,
+        before: Sequence[Result] = (),
+        confirmation: Speed | str | None = None,
+        pairs: PairedConfirmation | str | None = None,
+    ) -> Result:
         """before: the results of the same run that were measured earlier. confirmation: a second measurement of the case, or
-        why there is none."""
+        why there is none. pairs: the case beside the accepted commit, or why not."""
         caps = self.policy.caps(record.case.id)
         capped = record.model_copy(update={"requirements": caps.over(record.requirements)})
         match, found = match_baselines(record, self.baselines), self._regressions(record, before)
         if confirmation is not None:
-            again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation, before)
+            lone = len(match.accepted) == 1 and not isinstance(pairs, PairedConfirmation)
+            sure = ONE_RUN_CONFIDENCE if lone else WORSE_CONFIDENCE
+            again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation, before, sure)
             found = confirmed(found, again)
+        if pairs is not None and isinstance(record, Speed):
+            found = caused(found, pairs, record, self.policy.margins(record.case.id))
         return Result(
             record=record,
             confirmation=confirmation,
+            pairs=pairs,
             checks=tuple(better_reference(checks(capped, before), match, found)),
             regressions=tuple(found),
         )
 
-    def common(self, results: Sequence[Result]) -> Regression | None:
-        """What all cases of a run share; None where they are too few."""
+    def common(self, results: Sequence[Result], pairs: PairedConfirmation | str | None = None) -> Regression | None:
+        """What all cases of a run share; None where they are too few. pairs: some of them beside the accepted commit, or why
+        not."""
         matches = [match_baselines(r.record, self.baselines) for r in results if isinstance(r.record, Speed)]
-        return common_change(matches, self.policy.margins(ALL_CASES), self.calibration)
+        margins = self.policy.margins(ALL_CASES)
+        found = common_change(matches, margins, self.calibration)
+        return found if found is None or pairs is None else common_caused(found, pairs, margins)
 
-    def _regressions(self, record: AnyRecord, before: Sequence[Result]) -> list[Regression]:
+    def accepted_run(self, record: AnyRecord) -> Run | None:
+        """The last one that `record` is compared with."""
+        numbers = match_baselines(record, self.baselines).accepted
+        return self.baselines[max(numbers)] if numbers else None
+
+    def quickest(self, results: Sequence[Result]) -> list[Speed]:
+        """Of the graphs that are compared with the last accepted run, as many as show what all cases share."""
+        speeds = [result.record for result in results if isinstance(result.record, Speed)]
+        graphs = [s for s in speeds if how_run(s) == "graph" and self.accepted_run(s) is self.baselines[-1]]
+        return sorted(graphs, key=lambda speed: speed.blocks.step_seconds)[:COMMON_CHANGE_CASES]
+
+    def _regressions(
+        self, record: AnyRecord, before: Sequence[Result], confidence: float = WORSE_CONFIDENCE
+    ) -> list[Regression]:
         margins, match = self.policy.margins(record.case.id), match_baselines(record, self.baselines)
         if not isinstance(record, Quality):
-            return regressions(match, margins, self.calibration)
+            return regressions(match, margins, self.calibration, confidence=confidence)
         earlier = [result.record for result in before if isinstance(result.record, Quality)]
         return regressions(match, margins, self.calibration, repeated(record, self.baselines, earlier))
 
@@ -62,9 +102,9 @@ def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: C
     judge = Judge(others, policy, calibration)
     results: list[Result] = []
     for result in run.results:  # in their order: each with those before it
-        judged_again = judge.judge(result.record, results, result.confirmation)
+        judged_again = judge.judge(result.record, results, result.confirmation, result.pairs)
         results.append(judged_again.model_copy(update={"cost": result.cost}))
-    judged = run.model_copy(update={"results": tuple(results), "common": judge.common(results)})
+    judged = run.model_copy(update={"results": tuple(results), "common": judge.common(results, run.common_pairs)})
     return judged.model_copy(update={"failed": _failed(run, judged)})
 
 

@@ -122,6 +122,9 @@ CONFIRMING_CONFIDENCE = 0.99
 
 WORSE_CONFIDENCE = 0.99
 """One-sided, of `worse` and `better` since accepted runs."""
+ONE_RUN_CONFIDENCE = 0.999
+"""The same of the measurement that confirms it against a single accepted run, where no pairs tell code from machine: what is
+odd about that run, or about the machine, is so both times."""
 SAME_CONFIDENCE = 0.95
 """One-sided, of `same`. It stops no merge, and what a machine adds by itself is nearly as large as the margin."""
 NON_INFERIORITY_CONFIDENCE = 0.95

@@ -27,6 +27,7 @@ from mpcore.records import AnyRecord, Calibration, Compilation, Numerics, Qualit
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 CALIBRATE = "python -m mpcore calibrate --baselines --write"
 GIB = 2**30
+STEP_TIME = "step time"
 COMPILE_TIME = "compile time"
 """The metric whose margin is so wide that once is enough: a fresh process would find in the cache what this has compiled."""
 Kind = TypeVar("Kind", Speed, Quality, Numerics, Work)
@@ -37,10 +38,11 @@ def regressions(
     margins: Margins,
     calibration: Calibration | None,
     repeated: Sequence[Sequence[float]] = (),
+    confidence: float = WORSE_CONFIDENCE,
 ) -> list[Regression]:
     """One for each figure; a single `new` or `incomparable` where there is nothing to compare with. None for a kind of record
     that is not compared with accepted runs. calibration: of the kind of GPU; without one times are only reported.
-    repeated: how far trainings of other modes spread, as `accuracy.repeated` says."""
+    repeated: how far trainings of other modes spread, as `accuracy.repeated` says. confidence: that a time is worse."""
     record = match.record
     if not isinstance(record, Speed | Quality | Numerics | Work):
         return []
@@ -50,7 +52,7 @@ def regressions(
         accepted = _of(match, Work)
         return work_regressions(accepted[-1], record, accepted)
     if isinstance(record, Speed):
-        return _speed(record, _of(match, Speed), margins, calibration)
+        return _speed(record, _of(match, Speed), margins, calibration, confidence)
     if isinstance(record, Quality):
         return [_quality(record, _of(match, Quality), margins, repeated)]
     return _numerics(record, _of(match, Numerics), margins)
@@ -85,9 +87,11 @@ def _unmatched(match: BaselineMatch) -> Regression:
     return _regression(now, now.kind, status, None, None, None, sentence)
 
 
-def _speed(speed: Speed, accepted: list[Speed], margins: Margins, calibration: Calibration | None) -> list[Regression]:
+def _speed(
+    speed: Speed, accepted: list[Speed], margins: Margins, calibration: Calibration | None, confidence: float
+) -> list[Regression]:
     margin = margins.time(how_run(speed))
-    found = [] if margin is None else [_time(speed, accepted, margin, calibration)]
+    found = [] if margin is None else [_time(speed, accepted, margin, calibration, confidence)]
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
         if before and now:  # it repeats: the last run says it all
@@ -97,13 +101,13 @@ def _speed(speed: Speed, accepted: list[Speed], margins: Margins, calibration: C
     return found
 
 
-def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calibration | None) -> Regression:
+def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calibration | None, confidence: float) -> Regression:
     """By the shortest block: at the power limit it differs less from run to run than the median, and elsewhere as much."""
     *before, now = (1e3 * s.blocks.least_step_seconds for s in (*accepted, speed))
-    change, status = judged_since(before, now, prior_log_sd(accepted, calibration, speed), margin)
+    change, status = judged_since(before, now, prior_log_sd(accepted, calibration, speed), margin, confidence)
     sentence = (
         f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)} from {runs(len(before))}, "
-        f"{bounds(change, margin)}"
+        f"{bounds(change, margin, confidence)}"
     )
     if status in ("worse", "undecided"):
         sentence += _clock(accepted, speed)
@@ -113,7 +117,7 @@ def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calib
     if calibration is None and speed.device != "cpu":
         status, sentence = reported_only(status, sentence)
     limit = statistics.geometric_mean(before) * math.exp(margin)
-    return _regression(speed, "step time", status, change, now, limit, sentence)
+    return _regression(speed, STEP_TIME, status, change, now, limit, sentence)
 
 
 def _compile_time(speed: Speed, now: Compilation, accepted: list[Speed], margin: float) -> list[Regression]:
@@ -230,10 +234,9 @@ def runs(count: int) -> str:
     return "the accepted run" if count == 1 else f"{count} accepted runs"
 
 
-def bounds(change: Interval, margin: float) -> str:
-    return (
-        f"between {percent(change.low)} and {percent(change.high)} (99 % each); {100 * math.expm1(margin):.3g} % is the margin"
-    )
+def bounds(change: Interval, margin: float, confidence: float = WORSE_CONFIDENCE) -> str:
+    each = f"{100 * confidence:g} % each"
+    return f"between {percent(change.low)} and {percent(change.high)} ({each}); {100 * math.expm1(margin):.3g} % is the margin"
 
 
 def as_ratio(change: Interval | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Options:
 
     accuracy: workloads that are trained to the end; () for those that do so by default. tolerance_points: accuracy that a mode
     may lose. target: half-width of an interval, as a share. seeds: trainings of a mode. These three are None for the default.
-    baselines: the folder of the accepted runs.
+    baselines: the folder of the accepted runs. base: the revision that a change is to go into, "" for none.
     """
 
     selection: "Selection"
@@ -37,6 +37,7 @@ class Options:
     policy: "Policy"
     baselines: Path
     strict: bool
+    base: str = ""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -66,6 +67,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="half-width of a ratio's 99 %% interval that timing goes on for, within a time limit (default: 0.2)",
     )
     group.addoption("--mp-baselines", metavar="DIR", help="where accepted runs are (default: baselines in the root directory)")
+    group.addoption(
+        "--mp-base",
+        metavar="REVISION",
+        help="what a change is to go into, such as origin/main: what got slower there already is no fault of the change",
+    )
     selection.add_margin_option(group.addoption)
     selection.add_compile_cache_option(group.addoption)
     group.addoption(
@@ -100,6 +106,7 @@ def options_of(config: pytest.Config) -> Options:
             policy=load_policy(config.rootpath / "pyproject.toml", config.getoption("mp_margin")),
             baselines=_baselines(config),
             strict=config.option.mp_strict,
+            base=config.getoption("mp_base") or "",
         )
     except (SelectionError, PolicyError) as error:
         raise pytest.UsageError(str(error)) from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mpcore.plugin import pytest_benchmark
+from mpcore.plugin.beside import beside
 from mpcore.plugin.gone import gone
 from mpcore.plugin.options import Options, options_of
 from mpcore.plugin.progress import ProgressLines
@@ -26,7 +27,19 @@ if TYPE_CHECKING:
     from mpcore.gate import Judge
     from mpcore.measure import Bench
     from mpcore.parallel.bench import LaunchedBench
-    from mpcore.records import AnyRecord, Case, Cost, FailedTest, Machine, Regression, Result, Run, Size, Speed
+    from mpcore.records import (
+        AnyRecord,
+        Case,
+        Cost,
+        FailedTest,
+        Machine,
+        PairedConfirmation,
+        Regression,
+        Result,
+        Run,
+        Size,
+        Speed,
+    )
     from mpcore.report.summary import SessionSummary
 
 FAILURE_CHARACTERS = 2000
@@ -118,14 +131,18 @@ class Session:
 
     def judge_record(self, test: str, record: "AnyRecord", cost: "Cost | None" = None) -> "Result":
         """What the gate says of what a test measured at this cost. A time or a memory that is worse is measured again, in a
-        fresh process that has the GPU for itself."""
-        from mpcore.gate import needs_confirmation
+        fresh process that has the GPU for itself; a time that is worse again, beside the accepted commit."""
+        from mpcore.gate import needs_confirmation, needs_pairs
+        from mpcore.records import Speed
 
         before = list(self.results.values())
         result = self.judge.judge(record, before)
         if needs_confirmation(result):
             self.bench.release()
-            result = self.judge.judge(record, before, self._confirmation(record.case))
+            again = self._confirmation(record.case)
+            result = self.judge.judge(record, before, again)
+            if needs_pairs(result) and isinstance(record, Speed):
+                result = self.judge.judge(record, before, again, self._beside([record]))
         self.results[test] = result.model_copy(update={"cost": cost})
         return self.results[test]
 
@@ -134,6 +151,14 @@ class Session:
         from mpcore.runner import confirm
 
         return self.bench.confirm(case) if isinstance(self.bench, LaunchedBench) else confirm(case, self.options.selection)
+
+    def _beside(self, speeds: "Sequence[Speed]") -> "PairedConfirmation | str":
+        """Cases that have their last accepted run in common, beside its commit."""
+        from mpcore.parallel.bench import LaunchedBench
+
+        if isinstance(self.bench, LaunchedBench):
+            return "pairs are measured of sessions on one GPU"
+        return beside(self.judge.accepted_run(speeds[0]), speeds, self.options, self.machine.software)
 
     def measure_drift(self, case: "Case") -> None:
         """After the last case of a workload. Raises JudgedFailure where the drift is so large that what was shown to be faster
@@ -182,7 +207,7 @@ class Session:
         """All that came of the session. To be asked for after the last test."""
         from mpcore.records import Run
 
-        common = self.judge.common(list(self.results.values()))
+        common, pairs = self._common()
         return Run(
             command=shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
             datetime=datetime.now(UTC).isoformat(),
@@ -192,7 +217,19 @@ class Session:
             failed=tuple(self._failed_tests(common)),
             missed=len(self.missed),
             common=common,
+            common_pairs=pairs,
         )
+
+    def _common(self) -> "tuple[Regression | None, PairedConfirmation | str | None]":
+        """What all cases share; where it is worse, the quickest of them are measured beside the accepted commit."""
+        results = list(self.results.values())
+        common = self.judge.common(results)
+        if common is None or common.status != "worse":
+            return common, None
+        self.bench.release()
+        quickest = self.judge.quickest(results)
+        pairs = self._beside(quickest) if quickest else "the last accepted run has none of these cases"
+        return self.judge.common(results, pairs), pairs
 
     @cached_property
     def summary(self) -> "SessionSummary":

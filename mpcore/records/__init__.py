@@ -20,6 +20,7 @@ from mpcore.records.history import CaseFigures, RunFigures
 from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.numerics import Numerics, TensorErrors
+from mpcore.records.paired_confirmation import PairedConfirmation
 from mpcore.records.parallel import Collective, Parallel, RankState
 from mpcore.records.parity import Parity
 from mpcore.records.profile import REST, Family, Kernel, Profile
@@ -78,6 +79,7 @@ __all__ = [
     "Operation",
     "Pair",
     "PairedCase",
+    "PairedConfirmation",
     "Parallel",
     "Parity",
     "PositiveFloat",

@@ -9,6 +9,7 @@ from mpcore.records.check import Check
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
 from mpcore.records.numerics import Numerics
+from mpcore.records.paired_confirmation import PairedConfirmation
 from mpcore.records.parallel import Parallel
 from mpcore.records.parity import Parity
 from mpcore.records.quality import Quality
@@ -24,11 +25,13 @@ class Result(Record):
     """One record, and what the gate says of it.
 
     confirmation: the same case measured again in a fresh process, because the first measurement looked worse than accepted
-    runs; or the sentence that says why it was not. cost: what it took to measure the record.
+    runs; or the sentence that says why it was not. pairs: the same beside the accepted commit, or why it was not; None where
+    that was not asked. cost: what it took to measure the record.
     """
 
     record: AnyRecord
     confirmation: Speed | str | None = None
+    pairs: PairedConfirmation | str | None = None
     checks: tuple[Check, ...] = ()
     regressions: tuple[Regression, ...] = ()
     cost: Cost | None = None

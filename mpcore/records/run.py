@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt
 
 from mpcore.records.base import Record
 from mpcore.records.machine import Machine
+from mpcore.records.paired_confirmation import PairedConfirmation
 from mpcore.records.regression import Regression
 from mpcore.records.result import Result
 
@@ -59,7 +60,8 @@ class Run(Record):
 
     path: the file that it was read from. label: what tells it from runs of other machines of the same hardware. failed: all
     tests that failed, whether or not they left a result, and `ALL_CASES` where all became slower together. missed: how many
-    tests it did not reach before it was ended. common: what all cases share. accepted: where it is a baseline.
+    tests it did not reach before it was ended. common: what all cases share. common_pairs: some of them
+    beside the accepted commit, or why not; None where that was not asked. accepted: where it is a baseline.
     """
 
     path: Annotated[str, Field(exclude=True)] = ""
@@ -73,6 +75,7 @@ class Run(Record):
     failed: tuple[FailedTest, ...] = ()
     missed: NonNegativeInt = 0
     common: Regression | None = None
+    common_pairs: PairedConfirmation | str | None = None
     accepted: Accepted | None = None
 
     @property

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mpcore.records import Case, Failure, Listing, Parallel, Ready, Request, Response, Selection, Speed, Timing, Work
 from mpcore.records.protocol import RequestKind
@@ -153,21 +154,29 @@ def confirm(case: Case, selection: Selection, start: Callable[..., Runner] = Run
     """`case` measured in a fresh process that finds the same modules as this one, on the device and with the data and the files
     of `selection`; or the sentence that says why it was not. The memory of the GPU should be free. start: what makes the
     runner."""
-    names = {
-        "workloads": (case.workload,),
-        "precisions": (case.precision,),
-        "trainers": (case.trainer,),
-        "keep_fp32": case.keep_fp32,
-        "executions": (case.execution,),
-        "strategies": (case.strategy,) if case.gpus > 1 else (),
-        "gpus": (case.gpus,),
-        "size": case.size,
-    }
-    narrowed = selection.model_copy(update=names)  # or the data of all that is selected would be loaded
     try:
-        with start(Path.cwd(), narrowed, path=[p or os.curdir for p in sys.path]) as runner:
+        with start(Path.cwd(), narrowed(selection, [case]), path=[p or os.curdir for p in sys.path]) as runner:
             measured = runner.measure([case], kind="speed")[case]
     except RunnerError as error:
         return str(error)
     assert isinstance(measured, Speed | Failure)
     return measured.sentence if isinstance(measured, Failure) else measured
+
+
+def narrowed(selection: Selection, cases: Sequence[Case]) -> Selection:
+    """To these cases, all of one size: else the data of all that is selected would be loaded."""
+
+    def each(field: str) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(getattr(case, field) for case in cases))
+
+    names = {
+        "workloads": each("workload"),
+        "precisions": each("precision"),
+        "trainers": each("trainer"),
+        "keep_fp32": cases[0].keep_fp32,
+        "executions": each("execution"),
+        "strategies": each("strategy") if cases[0].gpus > 1 else (),
+        "gpus": each("gpus"),
+        "size": cases[0].size,
+    }
+    return selection.model_copy(update=names)

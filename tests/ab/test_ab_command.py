@@ -12,7 +12,7 @@ import stub
 from repositories import git, left_behind
 from scripted import statuses
 
-from mpcore.commands.ab import in_each_tree
+from mpcore.ab import in_each_tree
 from mpcore.records import Comparison, Selection
 
 ROOT = Path(__file__).parent.parent.parent

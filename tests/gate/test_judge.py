@@ -4,7 +4,7 @@ import pytest
 from made import drift, numerics, quality, run, speed, step
 
 from mpcore.gate import SHIPPED, Judge, Policy, judge_run
-from mpcore.records import ALL_CASES, Blocks, FailedTest, Reference, Requirements, Run
+from mpcore.records import ALL_CASES, Blocks, FailedTest, Pair, PairedConfirmation, Reference, Requirements, Result, Run
 
 ERRORS = Requirements(loss_error=0.01, gradient_error=0.1, update_error=0.2, low_precision_share=(0.5, 1.0))
 ACCEPTED = [run(step(ms), numerics(), datetime=f"2026-01-0{day}") for day, ms in enumerate((10.0, 10.02, 9.98), 1)]
@@ -262,3 +262,41 @@ def test_a_reference_that_became_more_accurate_fails_no_mode(fp32, own, status):
     result = Judge([run(trained(0.60, 0.605))], DEFAULT).judge(trained(own, fp32))
     assert result.checks[0].status == status
     assert ("fp32 gained 4.50 since the oldest accepted run" in result.checks[0].sentence) == (status == "expected_failure")
+
+
+def pairs_of(ratio, *cases, other_software=""):
+    """Pairs in which each of the cases takes so many times as long as in the accepted commit."""
+    pairs = [Pair(base_seconds=0.01, head_seconds=0.01 * ratio * (1 + n / 1e4), head_first=False) for n in range(6)]
+    return PairedConfirmation(commit="1a8eef83", pairs=dict.fromkeys(cases, pairs), other_software=other_software)
+
+
+def test_against_one_accepted_run_a_machine_must_be_surer_than_pairs():
+    one, slow = Judge([run(step(10.0))], DEFAULT), step(10.22)
+    assert statuses(one.judge(slow))["step time"] == "worse"
+    assert statuses(one.judge(slow, confirmation=slow, pairs="a shallow clone"))["step time"] == "undecided"
+    again = one.judge(slow, confirmation=slow, pairs=pairs_of(1.022, slow.case.id))
+    assert statuses(again)["step time"] == "worse"
+    assert "+2.2 %" in again.regressions[0].sentence
+    assert statuses(one.judge(step(11.0), confirmation=step(11.0)))["step time"] == "worse"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "software", "status", "said"),
+    [
+        (1.03, "", "worse", "the code"),
+        (1.0, "", "undecided", "the software is the same, so that it is the machine"),
+        (1.0, "torch 2.11 there, 2.13 here", "worse", "the machine or the software (torch 2.11 there, 2.13 here)"),
+    ],
+)
+def test_what_all_cases_share_is_of_the_code_the_machine_or_the_software(ratio, software, status, said):
+    runs = [run(*(step(10.0, workload=name) for name in WORKLOADS), datetime=f"2026-01-0{day}") for day in (1, 2, 3)]
+    judge, slow = Judge(runs, DEFAULT), [Result(record=step(10.3, workload=name)) for name in WORKLOADS]
+    assert judge.common(slow).status == "worse"
+    quickest = [speed.case.id for speed in judge.quickest(slow)]
+    assert len(quickest) == 4
+    common = judge.common(slow, pairs_of(ratio, *quickest, other_software=software))
+    assert (common.status, common.sentence.endswith(said)) == (status, True)
+    saved = runs[0].model_copy(
+        update={"results": tuple(slow), "common_pairs": pairs_of(ratio, *quickest), "datetime": "2026-02-01"}
+    )
+    assert judge_run(saved, runs, DEFAULT).common.status == ("worse" if ratio > 1 else "undecided")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import mpcore.ab
 import mpcore.gate
 import mpcore.report.documents
 import mpcore.report.render
@@ -12,7 +13,7 @@ from mpcore.__main__ import main
 from mpcore.gate import Judge
 from mpcore.measure import Bench
 from mpcore.precision.autocast import BF16Autocast
-from mpcore.records import ALL_CASES, Blocks, Regression
+from mpcore.records import ALL_CASES, Blocks, Pair, Regression
 from mpcore.store import load
 
 CASES = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp")
@@ -51,6 +52,19 @@ def scaled(method, field, factor, mode="bf16-amp"):
         return record.model_copy(update={field: factor * value})
 
     return measured
+
+
+MEASURE = Bench.speed
+
+
+def taking(seconds):
+    """A step that takes so long, whatever else this CPU does."""
+    blocks = Blocks(steps=10, seconds=(10 * seconds,) * 5)
+    return lambda self, case: MEASURE(self, case).model_copy(update={"blocks": blocks})
+
+
+def slow_in_bf16(self, case):
+    return taking(0.5 if case.precision == "bf16-amp" else 0.01)(self, case)
 
 
 def test_without_an_accepted_run_all_is_new(run):
@@ -94,7 +108,7 @@ def test_what_fails_for_all_together_is_no_baseline_unless_it_is_allowed(run, ac
     accepted("-m", "numerics")
     shared = {"kind": "speed", "case": ALL_CASES, "metric": "step time", "status": "worse", "value": 1.1, "limit": 1.0125}
     regression = Regression(**shared, sentence="steps of all 6 cases take +10.0 %")
-    monkeypatch.setattr(Judge, "common", lambda self, results: regression)
+    monkeypatch.setattr(Judge, "common", lambda self, results, pairs=None: regression)
     assert run(*CASES, "-m", "numerics", "--benchmark-json", "slow.json").ret == 1
     accept = ["accept", str(pytester.path / "slow.json"), *BASELINES(pytester), "--reason", "a new driver"]
     assert main(accept) == 4
@@ -126,13 +140,6 @@ def test_a_margin_that_is_for_no_case_is_named(run, pytester):
 
 @pytest.mark.parametrize(("again", "failed"), [(30.0, 1), (1.0, 0)])
 def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted, monkeypatch, again, failed):
-    measure = Bench.speed
-
-    def taking(seconds):
-        """A step that takes so long, whatever else this CPU does."""
-        blocks = Blocks(steps=10, seconds=(10 * seconds,) * 5)
-        return lambda self, case: measure(self, case).model_copy(update={"blocks": blocks})
-
     monkeypatch.setattr(Bench, "_emulated", lambda self, case: None)
     monkeypatch.setattr(Bench, "speed", taking(0.01))
     path = accepted("-m", "speed")
@@ -144,13 +151,41 @@ def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted
         return scaled(lambda self, case: old, "blocks", again)(None, case)
 
     monkeypatch.setattr(mpcore.runner, "confirm", confirm)
-    monkeypatch.setattr(Bench, "speed", lambda self, case: taking(0.5 if case.precision == "bf16-amp" else 0.01)(self, case))
+    monkeypatch.setattr(Bench, "speed", slow_in_bf16)
     result = run(*CASES, "-m", "speed", "--mp-margin", "step-time=200")
     result.assert_outcomes(passed=2 - failed, failed=failed)
     assert asked == [(old.case, ("ncf-movielens",))]
     said = "it is so again" if failed else "it is not so: ncf-movielens: a step of bf16-amp takes *"
     text = " ".join(result.stdout.str().split())
     assert said.rstrip("*") in text
+
+
+def test_what_is_slower_beside_the_accepted_commit_too_is_the_code(run, pytester, accepted, monkeypatch):
+    monkeypatch.setattr(Bench, "_emulated", lambda self, case: None)
+    monkeypatch.setattr(Bench, "speed", taking(0.01))
+    path = accepted("-m", "speed")
+    (old,) = (r.record for r in load(path).results if r.record.case.precision == "bf16-amp")
+    path.write_text(path.read_text().replace('"commit": null', '"commit": "1a8eef83"'))
+    asked = []
+
+    def measure_beside(revision, cases, selection):
+        asked.append((revision, cases))
+        return {old.case.id: [Pair(base_seconds=0.01, head_seconds=0.5, head_first=False)] * 6}
+
+    monkeypatch.setattr(
+        mpcore.runner, "confirm", lambda case, selection: scaled(lambda self, case: old, "blocks", 50.0)(None, case)
+    )
+    monkeypatch.setattr(mpcore.ab, "measure_beside", measure_beside)
+    monkeypatch.setattr(Bench, "speed", slow_in_bf16)
+    options = ("--mp-margin", "step-time=200", "--mp-base", "main", "--benchmark-json", "slow.json")
+    result = run(*CASES, "-m", "speed", *options)
+    result.assert_outcomes(passed=1, failed=1)
+    assert asked == [("1a8eef83", [old.case]), ("main", [old.case])]
+    saved = load(pytester.path / "slow.json")
+    (judged,) = (r for r in saved.results if r.record.case == old.case)
+    assert (judged.pairs.commit, judged.pairs.target) == ("1a8eef83", "main")
+    assert "beside the accepted commit 1a8eef83 it takes" in judged.regressions[0].sentence
+    assert "beside main, which it is to go into, it takes" in judged.regressions[0].sentence
 
 
 @pytest.mark.parametrize(

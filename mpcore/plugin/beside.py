@@ -1,0 +1,45 @@
+"""Cases measured beside the commit of an accepted run, and beside the revision that a change is to go into."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mpcore.plugin.options import Options
+    from mpcore.records import PairedConfirmation, Run, Speed
+
+TESTS = ("pytest", "pytest-benchmark")
+"""Software that no step is slower for."""
+
+
+def beside(
+    accepted: "Run | None", speeds: "Sequence[Speed]", options: "Options", software: dict[str, str]
+) -> "PairedConfirmation | str":
+    """Or the sentence that says why they were not measured so. The memory of the GPU should be free. software: of today."""
+    from mpcore.ab import measure_beside
+    from mpcore.gate.confirmation import is_slower
+    from mpcore.records import PairedConfirmation
+
+    if accepted is None or accepted.commit is None:
+        return "the accepted run names no commit"
+    cases, selection = [speed.case for speed in speeds], options.selection
+    pairs = measure_beside(accepted.commit, cases, selection)
+    if isinstance(pairs, str):
+        return pairs
+    target, margins = options.base, options.policy.margins(cases[0].id)
+    asked = target and is_slower(pairs, speeds[0], margins)
+    target_pairs = measure_beside(target, cases, selection) if asked else {}
+    return PairedConfirmation(
+        commit=accepted.commit,
+        pairs=pairs,
+        other_software=other_software(accepted.machine.software, software),
+        target=target,
+        target_pairs={} if isinstance(target_pairs, str) else target_pairs,
+    )
+
+
+def other_software(then: dict[str, str], now: dict[str, str]) -> str:
+    """In words, what both know in another version; "" where that is nothing."""
+    from mpcore.gate.matching import differing
+
+    known = [name for name in then.keys() & now.keys() if name not in TESTS]
+    return differing(*({name: of[name] for name in sorted(known)} for of in (then, now)))
