@@ -12,6 +12,7 @@ Bits = Literal[16, 32] | None
 
 
 FAMILIES = [  # the first that fits counts, so that what is fused with a layer normalisation counts as one
+    ("between ranks", r"^nccl"),
     ("scaling", r"amp_foreach|amp_update"),
     ("cast and copy", r"[Mm]emcpy|copy_kernel|CopyFunctor|_foreach_copy|CatArray|aten::(copy_|(_to_)?copy|to|clone|cat)$"),
     ("cast and copy", r"triton_poi_fused(_(_to_copy|clone|_unsafe_view|view|transpose|permute|expand|select))+_\d+$"),

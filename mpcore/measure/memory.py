@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from mpcore.device import agreement
 from mpcore.device.machine import synchronise
 from mpcore.execution import forget_dead
 from mpcore.training.base import Step
@@ -33,8 +32,8 @@ def occupied_memory(device: torch.device) -> tuple[int, int]:
 
 
 def peak_memory(step: Step, batches: Sequence[Any], occupied: tuple[int, int]) -> tuple[int | None, int | None]:
-    """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built, on the
-    rank that needs most; None each on a CPU, where nobody counts them."""
+    """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built; None
+    each on a CPU, where nobody counts them."""
     device = step.device
     if device.type != "cuda":
         return None, None
@@ -44,4 +43,4 @@ def peak_memory(step: Step, batches: Sequence[Any], occupied: tuple[int, int]) -
         step.launch(batch)
     synchronise(device)
     allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
-    return int(agreement.largest(allocated - occupied[0])), int(agreement.largest(reserved - occupied[1]))
+    return allocated - occupied[0], reserved - occupied[1]

@@ -17,16 +17,16 @@ from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.data import Batch
 from mpcore.device import agreement
-from mpcore.device.collectives import Collectives, bytes_of_elements
 from mpcore.device.hashes import hash_of
 from mpcore.gate.limits import FP64_PARTS_ERROR
+from mpcore.measure.collectives import sent
 from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import relative_error
 from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.precision import Precision, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import Collective, Parallel, RankState
+from mpcore.records import Parallel, RankState
 from mpcore.strategies import Strategy, strategies
 from mpcore.training.base import Step
 from mpcore.training.step import TrainStep
@@ -69,7 +69,7 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
     own = step if isinstance(step, TrainStep) else None
     strategy = own.strategy if own else None
     states = agreement.gathered(state_of(step))
-    sent, reduced = _sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
+    called, reduced = sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
     planted = _planted(own, setup.batches_of(step)[0]) if own and own.loss_scale is not None else None
     sharded = agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step)))
     del step, own
@@ -82,8 +82,8 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
         ranks=tuple(states),
         again=tuple(again) if again else None,
         planted=planted,
-        collectives=sent,
-        alike=len(set(agreement.gathered(sent))) == 1,
+        collectives=called,
+        alike=len(set(agreement.gathered(called))) == 1,
         reduction=reduced[0] if reduced else "",
         reduced=reduced[1] if reduced else None,
         **averaged,
@@ -94,9 +94,9 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     """What a step of the mode sends and comes to, whose batch goes through in parts."""
     step = _accumulating(setup, precisions[setup.case.precision], PARTS, strategies[setup.case.strategy](setup.device))
     gradients, reduced = observe(step, part, updates=1).gradients, step.strategy.reduced
-    sent = _sent(step, part)
+    called = sent(step, part)
     return {
-        "accumulated": sum(c.elements for c in sent if c.operation == reduced[0]) if reduced else None,
+        "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
         "mode_error": relative_error(gradients, joint.gradients),
         "fp64_error": joint.fp64_error,
         "joint_error": joint.joint_error,
@@ -135,22 +135,6 @@ def _trained(setup: TimingSetup) -> Step:
     for batch in islice(cycle(setup.batches_of(step)), STEPS):
         step(batch)
     return step
-
-
-def _sent(step: Step, batch: Any) -> tuple[Collective, ...]:
-    """By one eager step."""
-    with Collectives() as found:
-        step.launch(batch)
-    return tuple(
-        Collective(
-            operation=name,
-            dtype=dtype,
-            calls=calls,
-            elements=found.elements[name, dtype],
-            bytes=bytes_of_elements(dtype, found.elements[name, dtype]),
-        )
-        for (name, dtype), calls in sorted(found.calls.items())
-    )
 
 
 def _planted(step: TrainStep, batch: Batch) -> tuple[RankState, ...]:

@@ -18,13 +18,15 @@ import torch
 from mpcore.device import agreement
 from mpcore.device.compilations import Compilations
 from mpcore.device.hashes import hash_of
-from mpcore.device.profiler import profiled
+from mpcore.device.network import network
+from mpcore.device.profiler import profiled_rank
+from mpcore.measure.collectives import sent
 from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_everything, free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import check_format, dispatched, work_of
-from mpcore.records import Blocks, Rank, Reference, Speed, Work
+from mpcore.records import Blocks, Rank, RankTime, Reference, Speed, Work
 from mpcore.training.base import Step
 
 BATCHES = 2
@@ -51,18 +53,22 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     with Compilations() as compilations:
         counted = dispatched(step, batches[0])
         check_format(setup, counted)
-        learned = _learn(step, batches, occupied, launches=not setup.case.captured or device.type != "cuda")
+        called = sent(step, batches[0]) if setup.case.spread else ()
+        peaks = peak_memory(step, batches, occupied)
+        learned = _learn(step, batches, launches=not setup.case.captured or device.type != "cuda")
     scale = step.scale_state()
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
     found, dropped = _time(setup, own, together)
-    blocks, while_timed, ranks = own.blocks, own.compiled, _ranks(setup, own)
+    blocks, while_timed = own.blocks, own.compiled
     compiled = compilations.seen if setup.compiles else None
     if found and device.type == "cuda":  # what the GPU said was of all that took turns
         interleave([setup.timed(step)], math.inf, setup.sampler)
     gpu = setup.sampler.summary()
     remark = step.remark
-    pool_bytes, profile = step.pool_bytes, profiled(partial(step, batches[0]), device)
+    pool_bytes = step.pool_bytes
+    profile, where = profiled_rank(partial(step, batches[0]), device)
+    spread = _spread(setup, own, where, peaks[0]) if setup.case.spread else {}
     work = work_of(setup, step, counted, profile if device.type == "cuda" else None, compiled)
     for name, alone in references.items():
         if alone is not None:
@@ -75,7 +81,6 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
         **setup.fields,
         remark=remark,
         blocks=blocks,
-        ranks=ranks,
         references={name: found[name] for name in references if name in found},
         pool_bytes=pool_bytes,
         loss_scale=scale.loss_scale,
@@ -87,20 +92,21 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
         compilation=compiled and compiled.model_copy(update={"while_timed": tuple(while_timed)}),
         flops_per_step=sum(counted.flops.values()),
         low_precision_flops_share=counted.low_precision_share,
+        peak_allocated_bytes=_most(peaks[0]),
+        peak_reserved_bytes=_most(peaks[1]),
         **learned,
+        collectives=called,
+        **spread,
     )
     return speed, work
 
 
-def _learn(step: Step, batches: Sequence[Any], occupied: tuple[int, int], *, launches: bool) -> dict[str, Any]:
-    """At learning rate 0, eager steps are weighed and, unless Python `launches` all steps, timed; then it learns, by the case's
-    own execution."""
-    allocated, reserved = peak_memory(step, batches, occupied)
+def _learn(step: Step, batches: Sequence[Any], *, launches: bool) -> dict[str, Any]:
+    """At learning rate 0, eager steps are timed, unless Python `launches` all steps; then it learns, by the case's own
+    execution."""
     eager = None if launches else _eager_blocks(step, batches)
     losses = learning_losses(step, batches)
     return {
-        "peak_allocated_bytes": allocated,
-        "peak_reserved_bytes": reserved,
         "eager": eager,
         "loss_before": statistics.fmean(losses[:EDGE]),
         "loss_after": statistics.fmean(losses[-EDGE:]),
@@ -122,12 +128,22 @@ def _time(setup: TimingSetup, own: TimedStep, together: Sequence[str]) -> tuple[
     return {}, setup.time_alone(own)
 
 
-def _ranks(setup: TimingSetup, own: TimedStep) -> tuple[Rank, ...] | None:
-    """The times of each rank; None of a step on one GPU."""
-    if not setup.case.spread:
-        return None
+def _most(peak: int | None) -> int | None:
+    """On the rank that needs most."""
+    return None if peak is None else int(agreement.largest(peak))
+
+
+def _spread(setup: TimingSetup, own: TimedStep, where: RankTime, peak: int | None) -> dict[str, Any]:
+    """What a step on one GPU has not: the times and the memory of each rank, and what they talk by."""
     weights = own.step.weights() if "weights" in own.step.capabilities else {}
-    return tuple(agreement.gathered(Rank(rank=agreement.rank(), blocks=own.own_blocks, weights_hash=hash_of(weights.values()))))
+    rank = Rank(
+        rank=agreement.rank(),
+        blocks=own.own_blocks,
+        weights_hash=hash_of(weights.values()),
+        time=where,
+        peak_allocated_bytes=peak,
+    )
+    return {"ranks": tuple(agreement.gathered(rank)), "network": network(setup.device)}
 
 
 def _apart(setup: TimingSetup, own: TimedStep, name: str, alone: Reference) -> Reference:

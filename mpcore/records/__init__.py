@@ -12,6 +12,7 @@ from mpcore.records.base import Error, Finite, NonNegativeFloat, Number, Positiv
 from mpcore.records.calibration import Calibration
 from mpcore.records.case import OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
+from mpcore.records.collective import Collective
 from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
 from mpcore.records.compilation import Compilation, Compiled
 from mpcore.records.cost import Cost
@@ -21,14 +22,14 @@ from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.numerics import Numerics, TensorErrors
 from mpcore.records.paired_confirmation import PairedConfirmation
-from mpcore.records.parallel import Collective, Parallel, RankState
+from mpcore.records.parallel import Parallel, RankState
 from mpcore.records.parity import Parity
 from mpcore.records.profile import REST, Family, Kernel, Profile
 from mpcore.records.protocol import Failure, Fault, Joined, Listing, Ready, Request, Response, Timing
 from mpcore.records.published import Published
 from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Sensitivity, Training
 from mpcore.records.race import Entrant, Race, Turns
-from mpcore.records.rank import Rank
+from mpcore.records.rank import Rank, RankTime
 from mpcore.records.recipe import Recipe
 from mpcore.records.regression import ALL_CASES, Regression, RegressionStatus
 from mpcore.records.requirements import Requirements
@@ -89,6 +90,7 @@ __all__ = [
     "Race",
     "Rank",
     "RankState",
+    "RankTime",
     "Ready",
     "Recipe",
     "Record",

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from mpcore.records.base import Error, Finite, Record
+from mpcore.records.collective import Collective
 from mpcore.records.measurement import Measurement
 
 
@@ -29,16 +30,6 @@ class RankState(Record):
             "skipped_steps": "the number of skipped steps",
         }
         return [text for name, text in names.items() if getattr(self, name) != getattr(other, name)]
-
-
-class Collective(Record):
-    """One kind of what a step sends between ranks: so many calls, over so many elements and bytes in all."""
-
-    operation: str
-    dtype: str
-    calls: PositiveInt
-    elements: NonNegativeInt
-    bytes: NonNegativeInt
 
 
 class Parallel(Measurement):

@@ -6,10 +6,11 @@ from typing import Literal
 from pydantic import NonNegativeInt, model_validator
 
 from mpcore.records.base import Bytes, Finite, NonNegativeFloat, Number, PositiveFloat, Record
+from mpcore.records.collective import Collective
 from mpcore.records.compilation import Compilation
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.profile import Profile
-from mpcore.records.rank import Rank
+from mpcore.records.rank import Rank, RankTime
 
 
 class Reference(Record):
@@ -65,7 +66,7 @@ class Speed(Measurement):
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
     dropped_blocks: in which the GPU said that it was slowed down. compilation: of its model, up to the first block, where that
-    is compiled.
+    is compiled. collectives: of one step, where it is spread. network: what ranks talk by, and the variables that say how.
     """
 
     kind: Literal["speed"] = "speed"
@@ -89,6 +90,8 @@ class Speed(Measurement):
     dropped_blocks: NonNegativeInt
     compilation: Compilation | None = None
     ranks: tuple[Rank, ...] | None = None
+    collectives: tuple[Collective, ...] = ()
+    network: dict[str, str] = {}
 
     @property
     def units_per_second(self) -> float:
@@ -130,3 +133,34 @@ class Speed(Measurement):
     def joules_per_step(self) -> float | None:
         watts = None if self.gpu is None else self.gpu.mean_watts
         return None if watts is None else watts * self.blocks.step_seconds
+
+    @property
+    def rank_times(self) -> tuple[RankTime, ...]:
+        """Of all ranks, or none."""
+        found = tuple(rank.time for rank in self.ranks or () if rank.time is not None)
+        return found if len(found) == len(self.ranks or ()) else ()
+
+    @property
+    def exposed_seconds(self) -> float | None:
+        """Of a step in which collectives run and nothing is computed, on the rank that waits least: on the others it is that of
+        their waits for it, too."""
+        exposed = [time.exposed for time in self.rank_times if time.exposed is not None]
+        return min(exposed) if exposed else None
+
+    @property
+    def bus_bytes_per_second(self) -> float | None:
+        """What each link carries a second while collectives run, on the rank that waits least. None where nobody tells how
+        long they run."""
+        seconds = min((time.communication or 0.0 for time in self.rank_times), default=0.0)
+        sent = sum(each.bus_bytes(self.case.gpus) for each in self.collectives)
+        return sent / seconds if seconds and sent else None
+
+    @property
+    def slowest_rank(self) -> tuple[int, float] | None:
+        """The rank that computes longest, and how many times as long as the median of all. Their wall times are equal, for all
+        wait for it."""
+        computed = [time.compute for time in self.rank_times]
+        if len(computed) < 2 or not min(computed):
+            return None
+        slowest = max(range(len(computed)), key=computed.__getitem__)
+        return slowest, computed[slowest] / statistics.median_low(computed)

@@ -33,6 +33,9 @@ def test_it_is_timed_on_all_ranks_and_the_slowest_counts(found, name):
     assert list(speed.blocks.seconds) == slowest
     assert speed.loss_after < speed.loss_before
     assert speed.units_per_second == pytest.approx(2 * 16 / speed.blocks.step_seconds)
+    assert all(time.compute > 0 for time in speed.rank_times)
+    assert speed.network["backend"] == "gloo"
+    assert bool(speed.collectives) == (name != "unreduced")
 
 
 def test_its_replicas_are_compared(found):
