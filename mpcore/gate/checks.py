@@ -17,7 +17,7 @@ from mpcore.gate.limits import (
     NON_INFERIORITY_CONFIDENCE,
     has_learnt,
 )
-from mpcore.gate.parallel import parallel_checks
+from mpcore.gate.parallel import parallel_checks, slowest_rank
 from mpcore.kernels.bound import bound
 from mpcore.records import (
     AnyRecord,
@@ -81,6 +81,7 @@ def _speed(speed: Speed) -> list[Check]:
     undisturbed = [_undisturbed(speed)] if speed.gpu is not None and speed.gpu.limits is not None else []
     if speed.compilation:
         undisturbed.append(_compiled_before(speed, speed.compilation))
+    undisturbed += slowest_rank(speed)
     return [_learns(speed), *undisturbed, *(_faster(speed, mode) for mode in speed.requirements.must_beat)]
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from mpcore.gate.limits import FP64_PARTS_ERROR
-from mpcore.records import Check, Parallel, RankState
+from mpcore.gate.limits import FP64_PARTS_ERROR, SLOWER_RANK_TIMES
+from mpcore.records import Check, CheckStatus, Parallel, RankState, Speed
 
 
 def parallel_checks(parallel: Parallel) -> Iterator[Check]:
@@ -23,6 +23,25 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
     if parallel.mode_error is not None and parallel.requirements.gradient_error is not None:
         yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
+
+
+def slowest_rank(speed: Speed) -> Iterator[Check]:
+    """By what ranks compute, for their wall times are equal: all wait for the slowest. On a CPU, which is shared with others,
+    nobody is judged by that."""
+    if speed.slowest_rank is None or speed.device == "cpu":
+        return
+    rank, times = speed.slowest_rank
+    sentence = f"rank {rank} computes longest, {times:.3f} times as long as the median of ranks; {SLOWER_RANK_TIMES:g} may be"
+    status: CheckStatus = "passed" if times <= SLOWER_RANK_TIMES else "failed"
+    yield Check(
+        kind=speed.kind,
+        case=speed.case.id,
+        metric="slowest rank",
+        status=status,
+        value=times,
+        limit=SLOWER_RANK_TIMES,
+        sentence=f"{speed.case.subject}: {sentence}",
+    )
 
 
 def _replicas(parallel: Parallel) -> Check:

@@ -20,9 +20,21 @@ from mpcore.gate.limits import (
 from mpcore.gate.margins import Margins
 from mpcore.gate.matching import BaselineMatch
 from mpcore.gate.priors import prior_log_sd
+from mpcore.gate.regressions_of_ranks import regressions_of_ranks
 from mpcore.gate.work import shown, work_regressions
 from mpcore.kernels.difference import explain_difference
-from mpcore.records import AnyRecord, Calibration, Compilation, Numerics, Quality, Regression, RegressionStatus, Speed, Work
+from mpcore.records import (
+    AnyRecord,
+    Calibration,
+    Compilation,
+    Numerics,
+    Parallel,
+    Quality,
+    Regression,
+    RegressionStatus,
+    Speed,
+    Work,
+)
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
 CALIBRATE = "python -m mpcore calibrate --baselines --write"
@@ -30,7 +42,7 @@ GIB = 2**30
 STEP_TIME = "step time"
 COMPILE_TIME = "compile time"
 """The metric whose margin is so wide that once is enough: a fresh process would find in the cache what this has compiled."""
-Kind = TypeVar("Kind", Speed, Quality, Numerics, Work)
+Kind = TypeVar("Kind", Speed, Quality, Numerics, Work, Parallel)
 
 
 def regressions(
@@ -44,13 +56,15 @@ def regressions(
     that is not compared with accepted runs. calibration: of the kind of GPU; without one times are only reported.
     repeated: how far trainings of other modes spread, as `accuracy.repeated` says. confidence: that a time is worse."""
     record = match.record
-    if not isinstance(record, Speed | Quality | Numerics | Work):
+    if not isinstance(record, Speed | Quality | Numerics | Work | Parallel):
         return []
     if not match.accepted:
         return [_unmatched(match)]
     if isinstance(record, Work):
         accepted = _of(match, Work)
         return work_regressions(accepted[-1], record, accepted)
+    if isinstance(record, Parallel):
+        return regressions_of_ranks(_of(match, Parallel), record, margins.errors)
     if isinstance(record, Speed):
         return _speed(record, _of(match, Speed), margins, calibration, confidence)
     if isinstance(record, Quality):

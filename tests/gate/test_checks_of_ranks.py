@@ -1,10 +1,12 @@
 """Faults in what ranks have in common, each caught and named."""
 
+import made
 import pytest
 import stub
 
 from mpcore.gate.checks import checks
-from mpcore.records import Collective, Parallel, RankState, Requirements
+from mpcore.gate.regressions_of_ranks import regressions_of_ranks
+from mpcore.records import Collective, Parallel, Rank, RankState, RankTime, Requirements
 
 GOOD = RankState(masters="a", weights="b", optimiser="c", buffers="d", loss_scale=1024.0, skipped_steps=2)
 AFTER = GOOD.model_copy(update={"masters": "e", "loss_scale": 512.0, "skipped_steps": 3})
@@ -100,3 +102,39 @@ def test_shards_differ_from_rank_to_rank():
 def test_without_a_scale_or_a_yardstick_there_is_less_to_check():
     none = {"planted": None, "reduced": None, "mode_error": None, "fp64_error": None, "joint_error": None}
     assert [check.metric for check in checks(Parallel(**(RIGHT | none)))] == ["replicas", "collectives"]
+
+
+MORE = SENT.model_copy(update={"calls": 3, "bytes": 500})
+OTHER = SENT.model_copy(update={"dtype": "bfloat16"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "statuses", "said"),
+    [
+        ({}, ["same", "same", "same"], ""),
+        (
+            {"collectives": (MORE,)},
+            ["worse", "worse", "same"],
+            "3 calls between ranks, 2 in the last accepted run: allreduce_ in float32: 2 calls, 400 bytes -> 3",
+        ),
+        ({"collectives": ()}, ["better", "better", "same"], "allreduce_ in float32: 2 calls, 400 bytes -> none"),
+        ({"collectives": (OTHER,)}, ["changed", "changed", "same"], "allreduce_ in bfloat16: none -> 2 calls, 400 bytes"),
+        ({"mode_error": 0.05}, ["same", "same", "worse"], ""),
+        ({"mode_error": None}, ["same", "same", "worse"], ""),
+    ],
+)
+def test_what_ranks_send_and_average_is_compared_with_accepted_runs(changes, statuses, said):
+    found = regressions_of_ranks([Parallel(**RIGHT)], Parallel(**(RIGHT | changes)), factor=1.5)
+    assert [regression.status for regression in found] == statuses
+    assert said in found[0].sentence
+
+
+@pytest.mark.parametrize(("compute", "failed"), [((1.0, 1.02), []), ((1.0, 1.0, 1.05, 1.01), ["slowest rank"])])
+def test_a_rank_that_is_5_per_cent_slower_is_named(compute, failed):
+    blocks = made.speed().blocks
+    ranks = [Rank(rank=n, blocks=blocks, weights_hash="", time=RankTime(compute=c)) for n, c in enumerate(compute)]
+    speed = made.speed(device="cuda", ranks=ranks)
+    wrong = [check for check in checks(speed) if not check.passed and check.metric == "slowest rank"]
+    assert [check.metric for check in wrong] == failed
+    assert all("rank 2 computes longest, 1.050 times as long as the median of ranks" in check.sentence for check in wrong)
+    assert "slowest rank" not in [check.metric for check in checks(made.speed(ranks=ranks))]

@@ -1,0 +1,72 @@
+"""What ranks send, against accepted runs: calls and bytes repeat, so that any difference is one. The error of the gradient that
+they average may grow by a factor."""
+
+import statistics
+from collections.abc import Sequence
+
+from mpcore.records import Collective, Parallel, Regression, RegressionStatus
+
+
+def regressions_of_ranks(accepted: Sequence[Parallel], parallel: Parallel, factor: float) -> list[Regression]:
+    """accepted: oldest first; what is sent is compared with the last. factor: times its error in accepted runs."""
+    last = accepted[-1]
+    found = [_less(parallel, "calls between ranks", "calls", _calls(last), _calls(parallel), _named(last, parallel))]
+    found.append(_less(parallel, "bytes between ranks", "bytes", _bytes(last), _bytes(parallel), _named(last, parallel)))
+    before = [old.mode_error for old in accepted if old.mode_error is not None]
+    return [*found, _error(parallel, statistics.median(before), factor)] if before else found
+
+
+def _calls(parallel: Parallel) -> int:
+    return sum(each.calls for each in parallel.collectives)
+
+
+def _bytes(parallel: Parallel) -> int:
+    return sum(each.bytes for each in parallel.collectives)
+
+
+def _named(before: Parallel, after: Parallel) -> str:
+    """What is sent otherwise, by what it is called and its format."""
+    old, new = ({(c.operation, c.dtype): c for c in each.collectives} for each in (before, after))
+    return "; ".join(
+        f"{operation} in {dtype}: {_said(was)} -> {_said(now)}"
+        for operation, dtype in dict.fromkeys([*old, *new])
+        if (was := old.get((operation, dtype))) != (now := new.get((operation, dtype)))
+    )
+
+
+def _said(sent: Collective | None) -> str:
+    return f"{sent.calls} calls, {sent.bytes:,} bytes" if sent else "none"
+
+
+def _less(parallel: Parallel, metric: str, unit: str, before: int, after: int, why: str) -> Regression:
+    """What is sent otherwise, though as much of it, is changed."""
+    other: RegressionStatus = "changed" if why else "same"
+    status: RegressionStatus = "worse" if after > before else "better" if after < before else other
+    sentence = f"a step of {parallel.case.precision} sends {after:,} {unit} between ranks, {before:,} in the last accepted run"
+    return _regression(parallel, metric, status, after, before, f"{sentence}: {why}" if why else sentence)
+
+
+def _error(parallel: Parallel, before: float, factor: float) -> Regression:
+    now, limit = parallel.mode_error, factor * before
+    worse, better = now is None or now > limit, now is not None and now * factor < before
+    status: RegressionStatus = "worse" if worse else "better" if better else "same"
+    figure = "not finite" if now is None else f"{now:.2g}"
+    sentence = (
+        f"the gradient that {len(parallel.ranks)} ranks average in {parallel.case.precision} is {figure} from FP64, "
+        f"{before:.2g} in accepted runs; {factor:g} times that may be"
+    )
+    return _regression(parallel, "averaged gradient error", status, now, limit, sentence)
+
+
+def _regression(
+    parallel: Parallel, metric: str, status: RegressionStatus, value: float | None, limit: float, sentence: str
+) -> Regression:
+    return Regression(
+        kind=parallel.kind,
+        case=parallel.case.id,
+        metric=metric,
+        status=status,
+        value=value,
+        limit=limit,
+        sentence=f"{parallel.case.subject}: {sentence}",
+    )
