@@ -30,7 +30,7 @@ say({"kind": "ready"})
 for line in sys.stdin:
     request = json.loads(line)
     if "case" not in request:
-        say(plan["listing"])
+        say(plan["loaded"] if request.get("kind") == "loaded" else plan["listing"])
         continue
     name = request["case"]["workload"]
     exec(plan.get("does", {}).get(name, ""))
@@ -66,14 +66,15 @@ def work(workload: str, casts: int = 1, **changed) -> Work:
     return Work(case=case(workload), **(terms | none | counts | changed))
 
 
-def listing(*workloads: str, unknown=(), torch="2.11.0", kinds=KINDS) -> Listing:
+def listing(*workloads: str, unknown=(), torch="2.11.0", kinds=tuple(k for k in KINDS if k != "loaded")) -> Listing:
     machine = Machine(hardware=HARDWARE, software={"torch": torch})
     return Listing(machine=machine, cases=tuple((case(name), None) for name in workloads), unknown=unknown, kinds=kinds)
 
 
 def tree(folder: Path, seconds: dict[str, float], **plan) -> Path:
     """A folder in which the step of each workload takes `seconds`. does: by workload, what its process does first, in Python.
-    answers: by workload, another answer than a time. first: what the process does before it is ready. listing: another one."""
+    answers: by workload, another answer than a time. first: what the process does before it is ready. listing: another one.
+    loaded: what it says of its code; without it, it is too old to."""
     (folder / "mpcore").mkdir(parents=True, exist_ok=True)
     (folder / "mpcore" / "__init__.py").write_text("")
     (folder / "mpcore" / "runner.py").write_text(SCRIPT)
@@ -84,5 +85,7 @@ def tree(folder: Path, seconds: dict[str, float], **plan) -> Path:
         "seconds": {name: [10 * s] * 3 for name, s in seconds.items()},
         "profile": profile_of({"gemm": (1, sum(seconds.values()))}).model_dump(mode="json"),
     }
+    if "loaded" in plan and "listing" not in plan:
+        plan["listing"] = listing(*seconds, kinds=KINDS).model_dump(mode="json")
     (folder / "plan.json").write_text(json.dumps(content | plan))
     return folder

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from mpcore.ab.code import check_code, unchanged, unchanged_comparison
 from mpcore.ab.listings import matched
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import Scheduler, Start, start
@@ -35,18 +36,25 @@ def compare(
     start: Start = start,
     earlier: Comparison | None = None,
     save: Callable[[Comparison], None] = lambda comparison: None,
+    time_all: bool = True,
 ) -> Comparison:
     """Base against head on this machine's device. policy: what may get worse. looks: after how many pairs they are judged.
     earlier: an interrupted comparison of the same two, that goes on. save: is called with what there is after each pair.
+    time_all: also what cannot differ.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
-    them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own.
+    them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own, or
+    runs the other's.
     """
     had = {case.case: case for case in earlier.cases} if earlier else {}
     with Scheduler(base, head, selection, seed=seed + sum(len(of.pairs) for of in had.values()), start=start) as scheduler:
         progress("base and head list their cases")
-        listings = scheduler.listings()
+        listings, loaded = scheduler.listings()
         found = matched((base, head), listings)
+        check_code((base, head), loaded)
+        before, after = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
+        if not time_all and unchanged(before, after):
+            return unchanged_comparison(before, after, selection, found.common)
         kept = {case: had[case] for case in found.common if case in had and not had[case].open}
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in found.common if case not in kept]
         confidence = 1 - PAIR_ERROR_RATE / len(looks)
@@ -54,8 +62,8 @@ def compare(
         def so_far(interrupted: int | None) -> Comparison:
             measured = {test.case: _record(test, confidence, looks, interrupted) for test in tests if not test.out}
             return Comparison(
-                base=base.revision(listings[0].machine),
-                head=head.revision(listings[1].machine),
+                base=before,
+                head=after,
                 selection=selection,
                 seed=seed,
                 datetime=datetime.now(UTC).isoformat(timespec="seconds"),

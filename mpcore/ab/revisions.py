@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpcore.ab.signals import put_off
-from mpcore.records import Machine, Revision
+from mpcore.records import Loaded, Machine, Revision
 
 WORKING_TREE = "the working tree"
 OURS = re.compile(r"mpcore-ab-(\d+)-")
@@ -34,9 +34,16 @@ class Checkout:
     commit: str | None = None
     slowdown: float = 1.0
 
-    def revision(self, machine: Machine) -> Revision:
-        """What is recorded of it. machine: as its process found it."""
-        return Revision(name=self.name, commit=self.commit, python=self.python, slowdown=self.slowdown, machine=machine)
+    def revision(self, machine: Machine, loaded: Loaded | None = None) -> Revision:
+        """What is recorded of it. machine, loaded: as its process found them."""
+        return Revision(
+            name=self.name,
+            commit=self.commit,
+            python=self.python,
+            slowdown=self.slowdown,
+            machine=machine,
+            loaded=loaded,
+        )
 
 
 @contextmanager

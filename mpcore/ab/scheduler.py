@@ -9,7 +9,7 @@ from typing import Protocol
 
 from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
-from mpcore.records import Case, Failure, Listing, Selection
+from mpcore.records import Case, Failure, Listing, Loaded, Selection
 from mpcore.runner import Measured, Runner
 
 BALANCED = 6
@@ -26,6 +26,8 @@ class Process(Protocol):
     """What a Runner does."""
 
     def listing(self) -> Listing: ...
+
+    def loaded(self) -> Loaded | None: ...
 
     def measure(
         self, cases: Sequence[Case], *, profile: bool = False, slowdown: float = 1.0, seconds: float | None = None
@@ -70,19 +72,19 @@ class Scheduler:
         while self._waiting:
             self._waiting.popleft()[1].close()
 
-    def listings(self) -> tuple[Listing, Listing]:
-        """Of base and head, in processes of their own. Raises RunnerError."""
-        self._fill(1)
+    def listings(self) -> tuple[tuple[Listing, Listing], tuple[Loaded | None, Loaded | None]]:
+        """Of base and head, in processes of their own, and the code that these have loaded. Raises RunnerError."""
         processes: list[Process] = []
         try:
             for checkout in self._checkouts:
                 processes.append(self._start(checkout, self._selection))
             base, head = (listed(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
+            loaded = processes[0].loaded(), processes[1].loaded()
         finally:
             for process in processes:
                 process.close()
         self._ahead = AHEAD[head.machine.hardware.device]
-        return base, head
+        return (base, head), loaded
 
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:
         """`cases` in a fresh process of each side."""

@@ -8,12 +8,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Protocol
 
+from mpcore.ab.code import check_code, unchanged, unchanged_comparison
 from mpcore.ab.compare import Progress
 from mpcore.ab.listings import listed, matched
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.work import work_regressions
-from mpcore.records import Case, Comparison, Failure, Listing, PairedCase, Regression, Selection, Work
+from mpcore.records import Case, Comparison, Failure, Listing, Loaded, PairedCase, Regression, Selection, Work
 from mpcore.records.protocol import RequestKind
 from mpcore.runner import Measured, Runner, RunnerError
 from mpcore.selection import ALL
@@ -27,6 +28,8 @@ class Process(Protocol):
     """What a Runner does."""
 
     def listing(self) -> Listing: ...
+
+    def loaded(self) -> Loaded | None: ...
 
     def measuring(self, cases: Sequence[Case], *, kind: RequestKind) -> Iterator[tuple[Case, Measured]]: ...
 
@@ -53,19 +56,24 @@ def compare_work(
     """What a step of each case does in base and in head.
 
     Raises RunnerError where one of them lists no cases, or is too old to count; SelectionError where neither has what is
-    selected, and where one of two trees has no code of its own.
+    selected, and where one of two trees has no code of its own, or runs the other's.
     """
     with closing(start(base, selection)) as first, closing(start(head, selection)) as second:
         progress("base and head list their cases")
         listings = _listing("base", base, first), _listing("head", head, second)
         found = matched((base, head), listings)
+        loaded = first.loaded(), second.loaded()
+        check_code((base, head), loaded)
+        revisions = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
+        if unchanged(*revisions):
+            return unchanged_comparison(*revisions, selection, found.common)
         before, after = _counted((first, second), found.common, listings[1].machine.hardware.device, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
     return Comparison(
         by="work",
-        base=base.revision(listings[0].machine),
-        head=head.revision(listings[1].machine),
+        base=revisions[0],
+        head=revisions[1],
         selection=selection,
         datetime=datetime.now(UTC).isoformat(timespec="seconds"),
         cases=(

@@ -51,6 +51,7 @@ def add(commands: Commands) -> None:
         help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options of all "
         "workloads, synthetic ones too, in all modes, also those on request, in size tiny, on the CPU",
     )
+    parser.add_argument("--time-all", action="store_true", help="time also what cannot differ, as to see how far times do")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too, after each pair")
     resume = "go on with an interrupted comparison of two commits, from the file that --json wrote"
     parser.add_argument("--resume", type=Path, metavar="FILE", help=resume)
@@ -116,7 +117,16 @@ def _compared(options: argparse.Namespace) -> Comparison:
             counted = compare_work(base, head, all_work(placed), progress=tell)
             if options.work_only or bisect_code(counted) != 0:
                 return counted
-        return compare(base, head, placed, policy, progress=tell, earlier=earlier, save=lambda c: _keep(c, options.json))
+        return compare(
+            base,
+            head,
+            placed,
+            policy,
+            progress=tell,
+            earlier=earlier,
+            save=lambda c: _keep(c, options.json),
+            time_all=options.time_all,
+        )
 
 
 def _interrupted(options: argparse.Namespace) -> Comparison:

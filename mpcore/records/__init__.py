@@ -18,6 +18,7 @@ from mpcore.records.compilation import Compilation, Compiled
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
 from mpcore.records.history import CaseFigures, RunFigures
+from mpcore.records.loaded import Loaded, LoadedFile
 from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.numerics import Numerics, TensorErrors
@@ -72,6 +73,8 @@ __all__ = [
     "Joined",
     "Kernel",
     "Listing",
+    "Loaded",
+    "LoadedFile",
     "Machine",
     "Measurement",
     "NonNegativeFloat",

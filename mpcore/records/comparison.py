@@ -6,6 +6,7 @@ from pydantic import NonNegativeInt
 
 from mpcore.records.base import Bytes, Number, PositiveFloat, Record
 from mpcore.records.case import Case
+from mpcore.records.loaded import Loaded
 from mpcore.records.machine import Machine
 from mpcore.records.regression import Regression, RegressionStatus
 from mpcore.records.selection import Selection
@@ -13,13 +14,14 @@ from mpcore.records.selection import Selection
 
 class Revision(Record):
     """One of two that are compared: a tree, run by a Python. commit: None for a folder, or a working tree with changes.
-    slowdown: how many times longer each of its steps was made to take."""
+    slowdown: how many times longer each of its steps was made to take. loaded: its code, None of one too old to say."""
 
     name: str
     commit: str | None
     python: str
     slowdown: Number = 1.0
     machine: Machine
+    loaded: Loaded | None = None
 
 
 class Pair(Record):
@@ -45,12 +47,12 @@ class PairedCase(Record):
 
 
 class Comparison(Record):
-    """Base against head. by: what was compared, times or work. seed: of the order within pairs, None where there are none.
-    failures and skipped: by case, why nothing can be said of it; skipped where this machine runs it in neither.
-    interrupted: the exit code of what ended it before all was decided; None where it came to its end."""
+    """Base against head. by: what was compared, times or work, or code where that is the same. seed: of the order within pairs,
+    None where there are none. failures and skipped: by case, why nothing can be said of it; skipped where this machine runs
+    it in neither. interrupted: the exit code of what ended it before all was decided; None where it came to its end."""
 
     kind: Literal["comparison"] = "comparison"
-    by: Literal["time", "work"] = "time"
+    by: Literal["time", "work", "code"] = "time"
     base: Revision
     head: Revision
     selection: Selection

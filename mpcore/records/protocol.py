@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt
 
 from mpcore.records.base import Bytes, Number, Record
 from mpcore.records.case import Case
+from mpcore.records.loaded import Loaded
 from mpcore.records.machine import Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.parallel import Parallel
@@ -13,13 +14,14 @@ from mpcore.records.profile import Profile
 from mpcore.records.speed import Speed
 from mpcore.records.work import Work
 
-RequestKind = Literal["timing", "speed", "work", "speedup", "parallel"]
+RequestKind = Literal["timing", "speed", "work", "speedup", "parallel", "loaded"]
 
 
 class Request(Record):
     """What a process is to do: to measure a `Timing` of a case, a `Speed`, its `Work`, or a `Speed` with the references that a
     session times it against (speedup), or what ranks have in common (parallel); or, with no case, to list those of its
-    selection. slowdown: how many times longer a step is made to take, by a wait on the device."""
+    selection, or the code that it has loaded (loaded). slowdown: how many times longer a step is made to take, by a wait on
+    the device."""
 
     case: Case | None = None
     kind: RequestKind = "timing"
@@ -85,4 +87,4 @@ class Fault(Record):
 
 KINDS: tuple[str, ...] = get_args(RequestKind)
 """What a process of this version understands."""
-Response = Annotated[Ready | Listing | Timing | Speed | Work | Parallel | Failure, Field(discriminator="kind")]
+Response = Annotated[Ready | Listing | Loaded | Timing | Speed | Work | Parallel | Failure, Field(discriminator="kind")]

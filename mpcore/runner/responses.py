@@ -11,8 +11,9 @@ from mpcore.device.machine import probe, software
 from mpcore.matrix import cases, device_of, packages_of, resolve, source_of
 from mpcore.measure import CASE_ERRORS, Bench, one_sentence
 from mpcore.precision import Inapplicable
-from mpcore.records import Case, Failure, Listing, Machine, Request, Selection
+from mpcore.records import Case, Failure, Listing, Loaded, Machine, Request, Selection
 from mpcore.records.protocol import KINDS
+from mpcore.runner.loaded import loaded
 from mpcore.runner.runner import Measured
 from mpcore.workloads import WorkloadError
 
@@ -33,9 +34,11 @@ class Responder:
         gc.collect()
         gc.freeze()  # what is there stays to the end, and is not looked through between cases
 
-    def response(self, request: Request) -> Listing | Measured:
-        """What is measured of the case of a request, or a listing where it has none."""
-        return self._listing() if request.case is None else self._measured(request.case, request)
+    def response(self, request: Request) -> Listing | Loaded | Measured:
+        """What is measured of the case of a request; where it has none, a listing, or the code that was loaded."""
+        if request.case is not None:
+            return self._measured(request.case, request)
+        return loaded(Path.cwd().resolve()) if request.kind == "loaded" else self._listing()
 
     def _listing(self) -> Listing:
         return Listing(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mpcore.records import Case, Failure, Listing, Parallel, Ready, Request, Response, Selection, Speed, Timing, Work
+from mpcore.records import Case, Failure, Listing, Loaded, Parallel, Ready, Request, Response, Selection, Speed, Timing, Work
 from mpcore.records.protocol import RequestKind
 from mpcore.runner.process import Child, Hung, Process, RunnerError
 
@@ -51,6 +51,7 @@ class Runner:
         self._environment = dict(environment or {}) | os.environ
         self._timeouts = timeouts
         self._ready = False
+        self._kinds: tuple[str, ...] = ()
         self._process: Child | None = self._start()
 
     def __enter__(self) -> "Runner":
@@ -66,6 +67,17 @@ class Runner:
         self._send(requests)
         response = self._response(requests)
         assert isinstance(response, Listing)
+        self._kinds = response.kinds
+        return response
+
+    def loaded(self) -> Loaded | None:
+        """The code that the process has loaded by now; None of an older one, which does not say. After `listing`."""
+        if "loaded" not in self._kinds:
+            return None
+        requests = [Request(kind="loaded")]
+        self._send(requests)
+        response = self._response(requests)
+        assert isinstance(response, Loaded)
         return response
 
     def measure(
@@ -134,7 +146,7 @@ class Runner:
                     return
                 self.close()
                 response = Failure(case=case, sentence=str(error), hung=isinstance(error, Hung))
-            assert not isinstance(response, Ready | Listing)
+            assert not isinstance(response, Ready | Listing | Loaded)
             yield case, response
 
     def _response(self, requests: Sequence[Request]) -> Response:

@@ -23,6 +23,7 @@ class Script:
     def __init__(self, base, head):
         self.answers = {"base": base, "head": head}
         self.listings = {"base": stub.listing(*base), "head": stub.listing(*head)}
+        self.loaded = {"base": None, "head": None}
         self.log = []
         self.patience = []
         self.open = Counter()
@@ -49,6 +50,9 @@ class Scripted:
 
     def listing(self):
         return self.script.listings[self.name]
+
+    def loaded(self):
+        return self.script.loaded[self.name]
 
     def measure(self, cases, *, profile=False, slowdown=1.0, seconds=None):
         number = self.script.next(self.name)
@@ -83,11 +87,9 @@ def noisy(seconds, seed, spread=NOISE, then=None, after=None):
 DEFAULTS = Policy()
 
 
-def compared(script, policy=DEFAULTS, **sides):
+def compared(script, policy=DEFAULTS, *, base=BASE, head=HEAD, **options):
     lines = []
-    found = compare(
-        sides.get("base", BASE), sides.get("head", HEAD), Selection(), policy, progress=lines.append, start=script.start
-    )
+    found = compare(base, head, Selection(), policy, progress=lines.append, start=script.start, **options)
     assert set(script.open.values()) == {0}
     return found, lines
 

@@ -47,6 +47,9 @@ class Counter:
     def listing(self):
         return self.script.listings[self.name]
 
+    def loaded(self):
+        return None
+
     def measuring(self, cases, *, kind):
         assert kind == "work"
         self.script.log.append(f"{self.name} begins")

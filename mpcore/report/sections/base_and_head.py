@@ -16,14 +16,20 @@ def base_and_head(comparison: Comparison) -> list[Section]:
     """What was compared, a table of the cases, and what is not the same."""
     base, head = comparison.base, comparison.head
     software = software_changes(base.machine.software, head.machine.software)
-    order = f"order of seed {comparison.seed}" if comparison.by == "time" else "by work"
+    order = f"order of seed {comparison.seed}" if comparison.by == "time" else f"by {comparison.by}"
     where = f"on {head.machine.hardware.name}, {order}"
     sides = [f"base: {_revision(base)}", f"head: {_revision(head)}", where, *([f"software: {software}"] if software else [])]
     if comparison.interrupted is not None:
         open_ = sum(case.open for case in comparison.cases)
         sides.append(f"interrupted, with {open_} of {counted(len(comparison.cases), 'case')} still to be measured")
-    found = [Section(sentences=sides), *(_times(comparison) if comparison.by == "time" else changed_work(comparison))]
+    found = [Section(sentences=sides), *SECTIONS[comparison.by](comparison)]
     return [section for section in found if section.lead or section.tables or section.sentences]
+
+
+def _code(comparison: Comparison) -> list[Section]:
+    """What was loaded is the same on both sides."""
+    said = comparison.cases[0].regressions[0].sentence.partition(": ")[2]
+    return [Section(lead=f"{said}. No timing is needed of {counted(len(comparison.cases), 'case')}.")]
 
 
 def _times(comparison: Comparison) -> list[Section]:
@@ -73,3 +79,6 @@ def _told(comparison: Comparison) -> list[str]:
 def _lost(case: PairedCase) -> str:
     pairs = "a pair is" if len(case.lost) == 1 else f"{len(case.lost)} pairs are"
     return f"{case.case.id}: {pairs} not whole, {case.lost[-1]}"
+
+
+SECTIONS = {"time": _times, "work": changed_work, "code": _code}

@@ -1,0 +1,90 @@
+"""Whether base and head run the code that they are said to run, and whether it is the same."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mpcore.ab.revisions import Checkout, repository
+from mpcore.records import Case, Comparison, Loaded, LoadedFile, PairedCase, Regression, Revision, Selection
+from mpcore.report.text import counted
+from mpcore.selection import SelectionError
+
+SOURCES = {".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp", ".hip", ".pyx", ".pxd", ".rs"}
+"""What shared objects are built from."""
+SAME = "nothing that was imported differs"
+
+
+def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None, Loaded | None]) -> None:
+    """Raises SelectionError where a file that differs between the two was loaded from one place on both sides."""
+    base, head = checkouts
+    before, after = (dict(_places(each, of)) for each, of in zip(checkouts, loaded, strict=True))
+    if base.tree == head.tree:
+        return
+    for place in before.keys() & after.keys():
+        relative = next((place.relative_to(t) for t in (head.tree, base.tree, repository()) if place.is_relative_to(t)), None)
+        differs = _differs(base.tree, head.tree, relative) if relative else None
+        if differs:
+            raise SelectionError(
+                f"base ({base.name}) and head ({head.name}) have both loaded {place}, though {differs} differs between them: "
+                "expected each to load its own, as from an environment of its own (--base-python) or a build (--prepare)"
+            )
+
+
+def unchanged(base: Revision, head: Revision) -> bool:
+    """Whether neither has loaded, nor may load, anything that the other has otherwise. False where one does not say."""
+    if base.loaded is None or head.loaded is None or base.slowdown != head.slowdown:
+        return False
+    return base.machine.software == head.machine.software and code_of(base.loaded) == code_of(head.loaded)
+
+
+def code_of(loaded: Loaded) -> tuple[set[tuple[str, str]], dict[str, str]]:
+    """Paths with hashes of all that was loaded or may be, and the wheels."""
+    return {(file.path, file.sha256) for file in (*loaded.files, *loaded.reachable)}, loaded.wheels
+
+
+def unchanged_comparison(base: Revision, head: Revision, selection: Selection, cases: Sequence[Case]) -> Comparison:
+    """Of two that run the same code: nothing is measured."""
+    assert head.loaded is not None
+    said = (
+        f"{SAME}: {counted(len(head.loaded.files), 'file')} that were loaded, and {counted(len(head.loaded.wheels), 'wheel')}"
+    )
+    return Comparison(
+        by="code",
+        base=base,
+        head=head,
+        selection=selection,
+        datetime=datetime.now(UTC).isoformat(timespec="seconds"),
+        cases=tuple(PairedCase(case=case, pairs=(), regressions=(unmeasured(case, said),)) for case in cases),
+    )
+
+
+def unmeasured(case: Case, said: str) -> Regression:
+    """Of a case that need not be timed."""
+    sentence = f"{case.id}: {said}"
+    return Regression(kind="code", case=case.id, metric="code", status="same", value=None, limit=None, sentence=sentence)
+
+
+def _places(checkout: Checkout, loaded: Loaded | None) -> Iterator[tuple[Path, LoadedFile]]:
+    for file in loaded.files if loaded else ():
+        yield Path(file.place) if file.place else (checkout.tree / file.path).resolve(), file
+
+
+def _differs(base: Path, head: Path, relative: Path) -> Path | None:
+    """The file that differs between two trees: this one, or what it may be built from. None where there is no such file."""
+    if relative.suffix == ".py":
+        return None if _content(base / relative) == _content(head / relative) else relative
+    sources = sorted({*_sources(base), *_sources(head)})
+    return next((source for source in sources if _content(base / source) != _content(head / source)), None)
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+def _sources(tree: Path) -> Iterator[Path]:
+    """In a tree, but for what lies in an environment or is hidden."""
+    for file in itertools.chain.from_iterable(tree.rglob(f"*{suffix}") for suffix in SOURCES):
+        relative = file.relative_to(tree)
+        if "site-packages" not in relative.parts and not any(part.startswith(".") for part in relative.parts):
+            yield relative

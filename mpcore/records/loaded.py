@@ -1,0 +1,27 @@
+"""The code that a process runs."""
+
+from typing import Literal
+
+from mpcore.records.base import Record
+
+
+class LoadedFile(Record):
+    """path: from the top of the tree that the process runs in; of a file elsewhere, the whole of it. place: where it lies on
+    disk, links followed, where that is not in the tree."""
+
+    path: str
+    sha256: str
+    place: str | None = None
+
+
+class Loaded(Record):
+    """files: modules and shared objects that were loaded, and belong neither to Python, nor to the system, nor to a wheel.
+    reachable: files that they may load yet: the rest of their packages, and what they import when it is needed. wheels: what
+    is installed beside them, torch too, by name: version, and a hash of its files. kernels: Triton's keys of those that were
+    compiled."""
+
+    kind: Literal["loaded"] = "loaded"
+    files: tuple[LoadedFile, ...]
+    reachable: tuple[LoadedFile, ...] = ()
+    wheels: dict[str, str] = {}
+    kernels: tuple[str, ...] = ()

@@ -1,0 +1,149 @@
+"""What this process has loaded, and may load yet: whether base and head can differ at all hangs on nothing else.
+
+A wheel that was installed is told by its version and the hashes of its files, which pip has written down. An editable install
+is none: its files are those of somebody's tree.
+"""
+
+import ast
+import functools
+import gc
+import hashlib
+import importlib.metadata
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mpcore.records import Loaded, LoadedFile
+
+SYSTEM = tuple(map(Path, ("/usr", "/lib", "/lib64", "/bin", "/opt", "/dev", "/memfd:", "/nix")))
+"""Where libraries of the machine lie, which both sides share."""
+TEXTS = {".pyc", ".md", ".rst"}
+"""No code, and no settings either."""
+SETTINGS = {".json", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".txt", ".cu", ".cuh", ".cpp", ".cc", ".c", ".h", ".hpp"}
+"""What a module that is in no package may read beside it."""
+KERNELS = {"CompiledKernel", "StaticallyLaunchedCudaKernel", "StaticallyLaunchedTritonKernel"}
+"""What Triton and torch call a compiled kernel, each with its key in the cache as `hash`."""
+ELSEWHERE = re.compile(r"^\.\.|__pycache__|\.dist-info/")
+"""Lines of a RECORD that are another in each environment."""
+MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$")
+
+
+def loaded(tree: Path) -> Loaded:
+    """Of a process that runs in `tree`, at this moment."""
+    own = {place.resolve() for place in _places()}
+    later = _reachable(tree, own)
+    return Loaded(
+        files=tuple(_file(place, tree) for place in sorted(own)),
+        reachable=tuple(_file(place, tree) for place in sorted(later - own)),
+        wheels=wheels(),
+        kernels=tuple(sorted(set(_kernels()))),
+    )
+
+
+def _places() -> Iterator[Path]:
+    """Of modules and shared objects, but for those that are Python's, the system's, or a wheel's."""
+    names = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    found = {Path(name) for name in names if name} | set(_shared_objects())
+    for place in found:
+        if place.is_absolute() and place.is_file() and not _installed(place):
+            yield place
+
+
+def _shared_objects() -> Iterator[Path]:
+    """Those that no module has loaded, too, as torch.ops.load_library does. None where there is no /proc."""
+    maps = Path("/proc/self/maps")
+    for line in maps.read_text().splitlines() if maps.is_file() else ():
+        mapped = MAPPED.search(line)
+        if mapped and not any(Path(mapped[1]).is_relative_to(folder) for folder in SYSTEM):
+            yield Path(mapped[1])
+
+
+def _installed(place: Path) -> bool:
+    return any(place.is_relative_to(folder) for folder in _installations())
+
+
+@functools.cache
+def _installations() -> frozenset[Path]:
+    """Where Python and wheels lie, as they are named and with links followed, and torch wherever it lies."""
+    named = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    named += [*site.getsitepackages(), site.getusersitepackages()]
+    folders = {Path(name) for name in named} | {Path(sys.base_prefix) / "lib"}
+    torch = getattr(sys.modules.get("torch"), "__file__", None)
+    if torch:
+        folders.add(Path(torch).parent)
+    return frozenset(folders | {folder.resolve() for folder in folders})
+
+
+def _file(place: Path, tree: Path) -> LoadedFile:
+    sha256 = hashlib.sha256(place.read_bytes()).hexdigest()
+    if place.is_relative_to(tree):
+        return LoadedFile(path=str(place.relative_to(tree)), sha256=sha256)
+    return LoadedFile(path=str(place), sha256=sha256, place=str(place))
+
+
+def _reachable(tree: Path, own: set[Path]) -> set[Path]:
+    """Files that those of `own` may load or read yet."""
+    found = set(own)
+    new = found
+    while new:
+        packages = {folder for place in new if (folder := _package(place))}
+        whole = {file for folder in packages for file in _below(folder)}
+        beside = {
+            file for place in new - whole for file in place.parent.iterdir() if file.suffix in SETTINGS and file.is_file()
+        }
+        imported = {file for place in new if place.suffix == ".py" for file in _imported(place, tree)}
+        new = {file.resolve() for file in whole | beside | imported} - found
+        found |= new
+    return found
+
+
+def _package(place: Path) -> Path | None:
+    """The top folder of the package that a file is in; None for one that is in none."""
+    top = None
+    for folder in place.parents:
+        if not (folder / "__init__.py").is_file():
+            break
+        top = folder
+    return top
+
+
+@functools.cache
+def _below(folder: Path) -> list[Path]:
+    return [
+        file for file in folder.rglob("*") if file.suffix not in TEXTS and "__pycache__" not in file.parts and file.is_file()
+    ]
+
+
+def _imported(place: Path, tree: Path) -> Iterator[Path]:
+    """Modules of the tree that a file names in an import, at whatever place."""
+    try:
+        nodes = list(ast.walk(ast.parse(place.read_bytes())))
+    except (SyntaxError, ValueError):  # which is no module, though its name is one's
+        return
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    for root in (place.parent, tree, tree / "src"):
+        for name in {name.partition(".")[0] for name in names}:
+            found = root / f"{name}.py", root / name / "__init__.py"
+            yield from (file for file in found if file.is_file() and not _installed(file))
+
+
+def wheels() -> dict[str, str]:
+    """All that is installed, torch too, by name: version and a hash of its files as pip wrote them down. What a script in
+    `bin` is and when a file was compiled is left out: that differs with the folder of the environment."""
+    return {of.name: f"{of.version} {_hash(of.read_text('RECORD') or '')}" for of in importlib.metadata.distributions()}
+
+
+def _hash(record: str) -> str:
+    lines = [line for line in record.splitlines() if not ELSEWHERE.search(line)]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+
+
+def _kernels() -> Iterable[str]:
+    if "triton" not in sys.modules:
+        return []
+    objects = (each for each in gc.get_objects() if type(each).__name__ in KERNELS)
+    return (key for each in objects if isinstance(key := getattr(each, "hash", None), str))

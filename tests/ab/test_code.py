@@ -1,0 +1,120 @@
+"""Whether base and head run the same code, and each its own."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import stub
+from scripted import Script, compared
+from test_ab_command import ROOT, ab
+
+from mpcore.ab import Checkout
+from mpcore.ab.code import SAME, check_code
+from mpcore.commands.ab import exit_code
+from mpcore.records import Comparison, Loaded, LoadedFile
+from mpcore.report.documents import pairs_document
+from mpcore.report.render import render
+from mpcore.runner.loaded import loaded
+from mpcore.selection import SelectionError
+
+
+def of(sha256="1", reachable="2", **changed):
+    files = (LoadedFile(path="mine/model.py", sha256=sha256),)
+    later = (LoadedFile(path="mine/later.py", sha256=reachable),)
+    return Loaded(files=files, reachable=later, **({"wheels": {"timm": "1.0 abc"}} | changed))
+
+
+def coded(base, head, **options):
+    script = Script({"a": 0.001}, {"a": 0.001})
+    script.loaded = {"base": base, "head": head}
+    return compared(script, **options)[0]
+
+
+def test_the_same_code_is_not_timed():
+    comparison = coded(of(), of(), time_all=False)
+    assert (comparison.by, comparison.statuses, exit_code(comparison)) == ("code", {"same"}, 0)
+    assert comparison.cases[0].pairs == ()
+    assert comparison.head.loaded == of()
+    assert f"{SAME}: 1 file that were loaded, and 1 wheel" in render(pairs_document(comparison), "terminal")
+
+
+@pytest.mark.parametrize("head", [of("3"), of(reachable="3"), of(wheels={"timm": "1.1 abc"}), None])
+def test_what_differs_may_yet_be_loaded_or_is_not_known_is_timed(head):
+    comparison = coded(of(), head, time_all=False)
+    assert (comparison.by, len(comparison.cases[0].pairs)) == ("time", 6)
+
+
+def test_a_machine_can_be_tried_with_one_code():
+    assert coded(of(), of()).by == "time"
+
+
+class TestOneFileForBoth:
+    """Of a package that is installed as editable, from another tree than both or than one of them."""
+
+    @pytest.fixture
+    def sides(self, tmp_path):
+        for side in ("base", "head"):
+            (tmp_path / side / "mine").mkdir(parents=True)
+            (tmp_path / side / "mine" / "model.py").write_text("WIDTH = 1\n")
+            (tmp_path / side / "mine" / "kernel.cu").write_text("// one\n")
+        (tmp_path / "head" / "mine" / "_C.so").write_bytes(b"built")
+        return tuple(Checkout(side, tmp_path / side) for side in ("base", "head"))
+
+    def both(self, sides, name):
+        """Loaded from the tree of head."""
+        place = sides[1].tree / "mine" / name
+        base = Loaded(files=(LoadedFile(path=str(place), sha256="1", place=str(place)),))
+        return base, Loaded(files=(LoadedFile(path=f"mine/{name}", sha256="1"),))
+
+    @pytest.mark.parametrize(("loaded_", "changed"), [("model.py", "model.py"), ("_C.so", "kernel.cu")])
+    def test_that_differs_is_refused_by_name(self, sides, loaded_, changed):
+        check_code(sides, self.both(sides, loaded_))
+        (sides[0].tree / "mine" / changed).write_text("another")
+        with pytest.raises(SelectionError, match=rf"have both loaded .*head/mine/{loaded_}, though mine/{changed} differs"):
+            check_code(sides, self.both(sides, loaded_))
+
+    def test_of_each_tree_its_own_is_right(self, sides):
+        (sides[0].tree / "mine" / "model.py").write_text("another")
+        own = Loaded(files=(LoadedFile(path="mine/model.py", sha256="1"),))
+        check_code(sides, (own, own))
+
+
+def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("")
+    (tmp_path / "pack" / "lazy.py").write_text("import outside\n")
+    (tmp_path / "pack" / "kernel.cu").write_text("")
+    (tmp_path / "outside.py").write_text("")
+    (tmp_path / "test_it.py").write_text("")
+    (tmp_path / "notes.md").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    import pack  # noqa: F401
+
+    try:
+        found = loaded(tmp_path)
+    finally:
+        del sys.modules["pack"]
+    assert "pack/__init__.py" in [file.path for file in found.files]
+    later = [file.path for file in found.reachable if not Path(file.path).is_absolute()]
+    assert later == ["outside.py", "pack/kernel.cu", "pack/lazy.py"]
+    assert not any("torch" in Path(file.path).parts for file in found.files)
+    assert found.wheels["torch"].startswith("2.")
+
+
+def test_trees_that_differ_by_a_test_alone_need_no_timing(tmp_path):
+    """In processes as they are."""
+    for side in ("base", "head"):
+        shutil.copytree(ROOT / "mpcore", tmp_path / side / "mpcore", ignore=shutil.ignore_patterns("__pycache__"))
+        (tmp_path / side / "test_it.py").write_text(side)
+    done = ab(*(str(tmp_path / side) for side in ("base", "head")), "--json", str(tmp_path / "out.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    comparison = Comparison.model_validate_json((tmp_path / "out.json").read_text())
+    assert comparison.by == "code"
+    assert "mpcore/runner/loaded.py" in [file.path for file in comparison.head.loaded.files]
+
+
+def test_the_command_times_again_what_is_asked_for(repository):
+    stub.tree(repository, {"a": 0.001}, loaded=of().model_dump(mode="json"))
+    assert "No timing is needed of" in ab(str(repository), str(repository)).stdout
+    assert "pair 6 of 6" in ab(str(repository), str(repository), "--time-all").stderr
