@@ -2,6 +2,6 @@
 
 from mpcore.measure.bench import Bench
 from mpcore.measure.cost import Counter
-from mpcore.measure.errors import CASE_ERRORS, CaseFailed, one_sentence
+from mpcore.measure.errors import CASE_ERRORS, CaseFailed, TooLarge, failure_of, one_sentence
 
-__all__ = ["CASE_ERRORS", "Bench", "CaseFailed", "Counter", "one_sentence"]
+__all__ = ["CASE_ERRORS", "Bench", "CaseFailed", "Counter", "TooLarge", "failure_of", "one_sentence"]

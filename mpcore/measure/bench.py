@@ -21,7 +21,7 @@ from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import EMULATED, slowdown_of
 from mpcore.measure.entrants import entrants
-from mpcore.measure.errors import CASE_ERRORS, one_sentence
+from mpcore.measure.errors import CASE_ERRORS, failure_of, one_sentence
 from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.memory import free_everything, free_memory
 from mpcore.measure.numerics import measure_numerics
@@ -41,6 +41,7 @@ from mpcore.records import (
     OWN_TRAINER,
     Case,
     Drift,
+    Failure,
     Numerics,
     Parallel,
     Parity,
@@ -100,7 +101,7 @@ class Bench:
         self._seeds = tuple(seeds)
         self._speeds: dict[Case, Speed] = {}
         self._works: dict[Case, Work] = {}
-        self._failed: dict[Case, str] = {}
+        self._failed: dict[Case, Failure] = {}
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
         self._trainings: dict[Case, Quality] = {}
         self._numerics: dict[Case, Numerics] = {}
@@ -161,8 +162,11 @@ class Bench:
                 names, references = [*names, base], references | {base: None}
             ceiling = self._ceiling(case)
             speed, self._works[case] = measure_speed(self.timing_setup(case), references, ceiling)
-            missing = {n: self._failed.get(case.in_precision(n), NO_MEMORY) for n in names if n not in speed.references}
-            asked = speed.requirements.model_copy(update={"must_beat": self._must_beat(speed, names)})
+            failed = {n: self._failed.get(case.in_precision(n)) for n in names if n not in speed.references}
+            missing = {name: failure.sentence if failure else NO_MEMORY for name, failure in failed.items()}
+            large = {name for name, failure in failed.items() if failure is None or failure.large}
+            must_beat = tuple(name for name in self._must_beat(speed, names) if name not in large)
+            asked = speed.requirements.model_copy(update={"must_beat": must_beat})
             self._speeds[case] = speed.model_copy(update={"missing": missing, "requirements": asked})
         return self._speeds[case]
 
@@ -354,7 +358,7 @@ class Bench:
             except CASE_ERRORS as error:
                 if agreement.ranks() > 1:  # the others may wait for this one
                     raise
-                self._failed[case] = one_sentence(error)
+                self._failed[case] = failure_of(case, error, self.device)
         return None
 
     def _time_again(self, case: Case) -> float:

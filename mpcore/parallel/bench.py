@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from mpcore.measure import Bench, CaseFailed
+from mpcore.measure import Bench, CaseFailed, TooLarge
 from mpcore.parallel.launch import Launcher
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Drift, Failure, Parallel, Selection, Speed, Work
@@ -90,7 +90,8 @@ class LaunchedBench:
             self._launched = case.gpus, Launcher(Path.cwd(), self._selection, case.gpus, path=path)
         measured = self._launched[1].measure([case], kind=kind)[case]
         if isinstance(measured, Failure):
-            raise (Inapplicable if measured.skipped else CaseFailed)(measured.sentence)
+            skipped = TooLarge if measured.large else Inapplicable
+            raise (skipped if measured.skipped else CaseFailed)(measured.sentence)
         return measured
 
 

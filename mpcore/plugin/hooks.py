@@ -111,16 +111,22 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     case = case_of(item)
     if case is None:
         return (yield)
-    from mpcore.measure import CASE_ERRORS, one_sentence
+    from mpcore.measure import CASE_ERRORS, TooLarge, failure_of
     from mpcore.precision import Inapplicable
+    from mpcore.records import Failure
 
+    session = session_of(item.config)
     try:
         return (yield)
     except Inapplicable as reason:
-        pytest.skip(f"{case.subject}: {reason}")
+        failure = Failure(case=case, sentence=str(reason), skipped=True, large=isinstance(reason, TooLarge))
     except CASE_ERRORS as error:
-        sentence = f"{case.id}: {one_sentence(error)}"
-    pytest.fail(sentence, pytrace=False)
+        failure = failure_of(case, error, session.device)
+    if failure.large and session.had_memory(item.nodeid):
+        pytest.fail(f"{case.id}: {failure.sentence}; the last accepted run had memory for it", pytrace=False)
+    if failure.skipped:
+        pytest.skip(f"{case.id if failure.large else case.subject}: {failure.sentence}")
+    pytest.fail(f"{case.id}: {failure.sentence}", pytrace=False)
 
 
 @pytest.hookimpl(trylast=True)

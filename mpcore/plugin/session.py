@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Result,
         Run,
         Size,
+        SkippedTest,
         Speed,
     )
     from mpcore.report.summary import SessionSummary
@@ -197,6 +198,10 @@ class Session:
         strict = result is not None and result.passed
         self.failures[key] = FailedTest(test=key, name=name, sentence=sentence, strict=strict)
 
+    def had_memory(self, test: str) -> bool:
+        """Whether the last accepted run measured what this test does, on a machine like this."""
+        return any(result.record.name == self.tests[test].name for run in self.judge.baselines[-1:] for result in run.results)
+
     @property
     def missed(self) -> set[str]:
         """Tests that were to run, and were not reached."""
@@ -215,6 +220,7 @@ class Session:
             machine=self.machine,
             results=tuple(self.results.values()),
             failed=tuple(self._failed_tests(common)),
+            skipped=tuple(self._skipped_tests()),
             missed=len(self.missed),
             common=common,
             common_pairs=pairs,
@@ -241,7 +247,6 @@ class Session:
             selection=self.options.selection,
             ran=len(self.ran | (self.failures.keys() & self.tests.keys())),
             missed=len(self.missed),
-            skipped=tuple(self.skipped.values()),
             saved=tuple(pytest_benchmark.saved_files(self.config)),
             accepted=self.judge.baselines,
             folder=self.folder,
@@ -268,6 +273,12 @@ class Session:
         if self.options.strict:
             failed += [FailedTest(test=GONE, sentence=why_gone(name), strict=True) for name in self._gone()]
         return failed
+
+    def _skipped_tests(self) -> "Iterator[SkippedTest]":
+        from mpcore.records import SkippedTest
+
+        for test, reason in self.skipped.items():
+            yield SkippedTest(test=test, name=self.tests[test].name if test in self.tests else "", reason=reason)
 
     def _gone(self) -> list[str]:
         here = {test.name: self.skipped.get(node) for node, test in self.tests.items()}

@@ -35,7 +35,7 @@ from mpcore.records.recipe import Recipe
 from mpcore.records.regression import ALL_CASES, Regression, RegressionStatus
 from mpcore.records.requirements import Requirements
 from mpcore.records.result import AnyRecord, Result
-from mpcore.records.run import LAYOUT, Accepted, FailedTest, Run
+from mpcore.records.run import LAYOUT, Accepted, FailedTest, Run, SkippedTest
 from mpcore.records.selection import Selection
 from mpcore.records.speed import GpuState, Reference, Speed
 from mpcore.records.work import Operation, Work
@@ -111,6 +111,7 @@ __all__ = [
     "Selection",
     "Sensitivity",
     "Size",
+    "SkippedTest",
     "Speed",
     "TensorErrors",
     "Timing",

@@ -48,12 +48,14 @@ class Timing(Measurement):
 
 class Failure(Record):
     """Why a case was not measured, or with no case, why nothing was. skipped: whether this machine cannot run it, which is no
-    fault. hung: whether it was ended because it took too long."""
+    fault. large: whether it is skipped because it needs more memory than there is. hung: whether it was ended because it took
+    too long."""
 
     kind: Literal["failure"] = "failure"
     case: Case | None
     sentence: str
     skipped: bool = False
+    large: bool = False
     hung: bool = False
 
 

@@ -55,13 +55,23 @@ class FailedTest(Record):
         return (*self.name.split(":"), "")[1]
 
 
+class SkippedTest(Record):
+    """A test that was not run, by its node id or the name of a drift, and why. name: that of the record that it would measure,
+    "" for a drift."""
+
+    test: str
+    name: str = ""
+    reason: str
+
+
 class Run(Record):
     """One session, and the command line that made it.
 
     path: the file that it was read from. label: what tells it from runs of other machines of the same hardware. failed: all
-    tests that failed, whether or not they left a result, and `ALL_CASES` where all became slower together. missed: how many
-    tests it did not reach before it was ended. common: what all cases share. common_pairs: some of them
-    beside the accepted commit, or why not; None where that was not asked. accepted: where it is a baseline.
+    tests that failed, whether or not they left a result, and `ALL_CASES` where all became slower together. skipped: those that
+    were not run, for a reason. missed: how many tests it did not reach before it was ended. common: what all cases share.
+    common_pairs: some of them beside the accepted commit, or why not; None where that was not asked. accepted: where it is a
+    baseline.
     """
 
     path: Annotated[str, Field(exclude=True)] = ""
@@ -73,6 +83,7 @@ class Run(Record):
     machine: Machine
     results: tuple[Result, ...]
     failed: tuple[FailedTest, ...] = ()
+    skipped: tuple[SkippedTest, ...] = ()
     missed: NonNegativeInt = 0
     common: Regression | None = None
     common_pairs: PairedConfirmation | str | None = None

@@ -48,7 +48,7 @@ def _judged(summary: SessionSummary) -> list[Section]:
         *against_trainers(run.results, f"against other trainers, on {device}"),
         *notes(run.results),
         *known(run.results),
-        *not_run(summary.skipped),
+        *not_run(run),
         *regressions(summary),
         *_failed("failed:", summary.failures),
     ]
@@ -62,7 +62,7 @@ def job_document(summary: SessionSummary) -> Document:
         *(_capitalised(section) for section in changed(summary)),
         *([Section(lead=f"Software: {software}")] if software else []),
         *known(run.results, folded=True),
-        *not_run(summary.skipped, folded=True),
+        *not_run(run, folded=True),
         *cases(run.results, run.failed, run.machine.hardware.name, summary.accepted, folded=True),
         *races(run.results, BESIDE, folded=True),
         *against_trainers(run.results, OTHERS, folded=True),
@@ -75,7 +75,14 @@ def run_document(run: Run) -> Document:
     """A saved run: how it was made, what failed, and all that was measured of each workload."""
     failed = [f"{short_test(failure)}: {failure.sentence}" for failure in run.failed]
     others = [*races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
-    sections = [_made(run), *_failed("Failures", failed), *ceilings(run.results), *details(run), *others]
+    sections = [
+        _made(run),
+        *_failed("Failures", failed),
+        *ceilings(run.results),
+        *details(run),
+        *others,
+        *not_run(run, folded=True),
+    ]
     return Document(run.path, sections, measured([run]))
 
 

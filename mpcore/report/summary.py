@@ -13,8 +13,8 @@ COUNTED: tuple[RegressionStatus, ...] = ("same", "better", "worse", "changed", "
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """run: as it is saved. ran: tests of cases that ran or failed before; missed: that were not reached. skipped: the reason
-    of each case that was not run. saved: files that hold the run, as a person would name them.
+    """run: as it is saved. ran: tests of cases that ran or failed before; missed: that were not reached. saved: files
+    that hold the run, as a person would name them.
 
     accepted: the runs that it was compared with, oldest first, which are in `folder`. gone: what the last accepted run has and
     this one has not. strict: whether what is undecided, new or gone fails.
@@ -24,7 +24,6 @@ class SessionSummary:
     selection: Selection
     ran: int = 0
     missed: int = 0
-    skipped: Sequence[str] = ()
     saved: Sequence[str] = ()
     accepted: Sequence[Run] = ()
     folder: str = ""

@@ -9,7 +9,7 @@ from mpcore.data import DataError
 from mpcore.device.allocator import keep_large_blocks_whole
 from mpcore.device.machine import probe, software
 from mpcore.matrix import cases, device_of, packages_of, resolve, source_of
-from mpcore.measure import CASE_ERRORS, Bench, one_sentence
+from mpcore.measure import CASE_ERRORS, Bench, failure_of
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Listing, Loaded, Machine, Request, Selection
 from mpcore.records.protocol import KINDS
@@ -65,7 +65,7 @@ class Responder:
         except DataError as error:
             return Failure(case=case, sentence=str(error))
         except CASE_ERRORS as error:
-            return Failure(case=case, sentence=one_sentence(error))
+            return failure_of(case, error, self._bench.device)
 
 
 def _imports_of(tree: Path) -> bool:

@@ -21,6 +21,7 @@ from mpcore.records import (
     Run,
     Scores,
     Selection,
+    SkippedTest,
     Speed,
     Training,
     Work,
@@ -323,8 +324,9 @@ def summary(run):
     """summary(results, failed=..., common=...): of a session in which all was reached."""
 
     def summary(results=(), failed=(), common=None, **changes):
+        skipped = tuple(SkippedTest(test=reason, reason=reason) for reason in changes.pop("skipped", ()))
         told = {"selection": Selection(), "ran": len(results)} | changes
-        made = {"results": tuple(results), "failed": tuple(failed), "common": common}
+        made = {"results": tuple(results), "failed": tuple(failed), "skipped": skipped, "common": common}
         return SessionSummary(run=run.model_copy(update=made), **told)
 
     return summary

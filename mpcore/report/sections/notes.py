@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from mpcore.gate import saturation
-from mpcore.records import Case, Drift, Numerics, Quality, Result, Speed, TensorErrors
+from mpcore.records import Case, Drift, Numerics, Quality, Result, Run, Speed, TensorErrors
 from mpcore.report.document import Section
 from mpcore.report.text import counted, tally
 
@@ -23,8 +23,9 @@ def known(results: Sequence[Result], *, folded: bool = False) -> list[Section]:
     return [Section(f"Known: {len(said)}" if folded else "known:", sentences=said, folded=folded)] if said else []
 
 
-def not_run(reasons: Sequence[str], *, folded: bool = False) -> list[Section]:
+def not_run(run: Run, *, folded: bool = False) -> list[Section]:
     """Why cases were not run, each reason once."""
+    reasons = [test.reason for test in run.skipped]
     title = f"Not run: {counted(len(reasons), 'case')}" if folded else "not run:"
     return [Section(title, sentences=tally(reasons), folded=folded)] if reasons else []
 
