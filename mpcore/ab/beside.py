@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from mpcore.ab.code import check_code
 from mpcore.ab.listings import matched
 from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
 from mpcore.ab.scheduler import Scheduler, Start, start
@@ -46,7 +47,9 @@ def _measured(
     start: Start,
 ) -> BesidePairs | str:
     with Scheduler(base, head, selection, seed=0, start=start) as scheduler:
-        found = matched((base, head), scheduler.listings())
+        listings, loaded = scheduler.listings()
+        found = matched((base, head), listings)
+        check_code((base, head), loaded)
         tests = [SequentialTest(case, Margins()) for case in cases if case in found.common]
         for number in range(count):
             if not (running := [test for test in tests if not test.out]):
