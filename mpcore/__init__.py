@@ -24,8 +24,11 @@ LAZY = {
 
 
 def load(paths: str | Path | Iterable[str | Path]) -> "pd.DataFrame":
-    """Saved runs as one pandas frame, a row for each case of each run; its columns, with their units, stand at the beginning of
-    `mpcore/report/frame.py`. Raises mpcore.store.RunError for a file that is no run."""
+    """Saved runs as one pandas frame, with a row for each case of each run. Needs no torch.
+
+    paths: a file, or several. The columns and their units stand at the beginning of `mpcore/report/frame.py`; a figure that was
+    not measured is missing. Raises mpcore.store.RunError for a file that cannot be read as a run.
+    """
     from mpcore.report.frame import frame
     from mpcore.store import load as load_run
 
@@ -33,8 +36,8 @@ def load(paths: str | Path | Iterable[str | Path]) -> "pd.DataFrame":
 
 
 def register(cls: C) -> C:
-    """Class decorator for a workload, a step, a mode or a trainer of one's own. Returns `cls`. Raises ValueError for any other
-    class, and for one that lacks a name, a method or an attribute."""
+    """Class decorator for a workload, a step, a mode or a trainer of one's own, which makes its name known to options. Returns
+    `cls`. Raises ValueError for any other class, for a name that is taken, and where a method or an attribute is missing."""
     from mpcore.precision import precisions
     from mpcore.trainers import trainers
     from mpcore.workloads import workloads

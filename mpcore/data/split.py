@@ -11,7 +11,8 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Split:
-    """`columns` maps a name to a tensor whose first dimension counts the samples. Raises ValueError where they disagree."""
+    """A split of a data set. `columns` maps a name to a tensor of (samples, ...). Raises ValueError where they disagree in the
+    number of samples, or there is none."""
 
     columns: dict[str, Tensor]
 
@@ -30,9 +31,11 @@ class Split:
         return len(next(iter(self.columns.values())))
 
     def to(self, device: torch.device) -> "Split":
+        """A copy on `device`."""
         return Split({name: column.to(device) for name, column in self.columns.items()})
 
     def rows(self, index: slice | Tensor) -> Batch:
+        """The samples that `index` picks, by column."""
         return {name: column[index] for name, column in self.columns.items()}
 
     def batches(self, size: int) -> Iterator[Batch]:

@@ -58,7 +58,8 @@ class Inapplicable(ValueError):
 
 
 class Precision:
-    """Weights, arithmetic, gradients and optimiser state in `dtype`, TF32 off.
+    """A precision mode: here weights, arithmetic, gradients and optimiser state in FP32, TF32 off. A mode of one's own
+    overrides what differs, and says in the class attributes what it claims; the contract holds it to that.
 
     keep_fp32: patterns (as of fnmatch) of qualified module names that compute in FP32 in a 16-bit mode.
     max_norm: the gradients, unscaled, are clipped to this Euclidean norm. None for that of the recipe.
@@ -160,6 +161,7 @@ class Precision:
         return self.made
 
     def parameter_groups(self, weights: Mapping[str, Tensor], recipe: Recipe) -> list[ParameterGroup]:
+        """The workload's groups as torch's optimisers take them, with the rates and decays of `recipe`. weights: by name."""
         groups = self.weight_groups or [WeightGroup(tuple(weights))]
         rate, decay = recipe.learning_rate, recipe.weight_decay
         return [{"params": [weights[n] for n in g.names], "lr": rate * g.rate, "weight_decay": decay * g.decay} for g in groups]
@@ -239,6 +241,7 @@ class Precision:
         self.optimiser.zero_grad()
 
     def step_optimiser(self) -> None:
+        """Part of `update`: the weights move."""
         self.optimiser.step()
 
     def step_unless(self, found_inf: Tensor) -> None:
@@ -248,6 +251,7 @@ class Precision:
         self._skip(found_inf)
 
     def clip(self) -> None:
+        """Part of `update`: scales the gradients down to a norm of `max_norm`, where there is one."""
         if self.max_norm is not None:
             weights = [p for group in self.optimiser.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.max_norm, foreach=True)

@@ -50,6 +50,7 @@ class Variant(Precision):
 
     @classmethod
     def roundoff(cls) -> float:
+        """That of `format`, or of the base."""
         return super().roundoff() if cls.format is None else torch.finfo(cls.format).eps / 2
 
     def apply(self, model: nn.Module) -> nn.Module | None:

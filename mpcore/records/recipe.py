@@ -43,4 +43,5 @@ class Recipe(Record):
         return value
 
     def steps_per_epoch(self, rows: int) -> int:
+        """Batches that go through the model in an epoch of `rows` samples."""
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)

@@ -26,7 +26,7 @@ LAUNCHED = (Eager.name, Inductor.name, ReduceOverhead.name)
 
 
 class Trainer:
-    """Subclasses say which modes they have, build a loop, and register:
+    """Who makes the training step of a workload. Subclasses say which modes they have, build a loop, and register:
 
         @trainers.register
         class Stack(Trainer): ...
@@ -50,8 +50,9 @@ class Trainer:
     waits for the host."""
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
-        """The loop that trains `model`, in one of `modes`. model: the workload's, in FP32 and on the device, from the seed.
-        TF32 is set as the mode needs it, here and whenever the loop is called."""
+        """A Loop that trains `model` itself, and no copy of it, in the mode `precision`, one of `modes`. model: the workload's,
+        in FP32 on `device`, from the seed. TF32 is set as the mode needs it, here and whenever the loop is called. What it
+        raises is told as one sentence, a TrainerError."""
         raise NotImplementedError
 
     def step(

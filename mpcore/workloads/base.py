@@ -29,10 +29,14 @@ BY_SIZE: dict[str, tuple[Any, str]] = {
 
 
 class Workload(Entry):
-    """Subclasses set the class attributes, implement the four methods, and register:
+    """A model, its data, its loss and its recipe, which every mode trains in the same way. Subclasses set the class attributes,
+    implement the four methods, and register:
 
-    @workloads.register
-    class BertImdb(Workload): ...
+        @workloads.register
+        class BertImdb(Workload): ...
+
+    A batch maps the names of columns to tensors of (samples, ...) on the model's device. What a method raises is told as one
+    sentence with its line, a WorkloadError. None of the methods may wait for the device.
     """
 
     recipes: ClassVar[dict[Size, Recipe]]
@@ -80,35 +84,41 @@ class Workload(Entry):
 
     @property
     def recipe(self) -> Recipe:
+        """That of the size, with the size of a batch that was asked for."""
         recipe = self.recipes[self.size]
         return recipe if self._batch_size is None else recipe.model_copy(update={"batch_size": self._batch_size})
 
     @property
     def tolerance(self) -> float:
+        """That of the size: points, or per cent of a metric that is better when it is lower."""
         return self.tolerances[self.size]
 
     @property
     def rows_per_batch(self) -> int:
+        """Samples of a batch."""
         return self.recipe.batch_size
 
     def load(self) -> None:
+        """Reads the training data. Raises DataError, WorkloadError."""
         self.split("train", torch.device("cpu"))
 
     @abstractmethod
     def build_model(self) -> nn.Module:
-        """The model in FP32, on the current default device, from the current seed, or from the checkpoint."""
+        """A new model with all weights in FP32, on the current default device, from the current seed or from
+        `self.checkpoint`. `self.size` is "tiny" or "full"."""
 
     @abstractmethod
     def data(self, split: str) -> Split:
-        """The "train" or the "test" split, encoded, on the CPU. Raises DataError."""
+        """The "train" or the "test" split: columns of equally many samples, encoded, on the CPU. Raises DataError for
+        data that cannot be had."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss over the batch, a 0-dim tensor."""
+        """The mean loss over the batch: a 0-dim tensor in FP32 or wider, that depends on the model. It calls `model(...)`."""
 
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """(batch, ...): what is predicted for each sample, such as its class."""
+        """(samples, ...): what is predicted for each sample of the batch, such as its class. Called without gradients."""
 
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         """The metrics by name, and the confusion matrix where there is one: here those of a classification of the column
@@ -168,7 +178,8 @@ def _are_classes(values: object, count: int) -> bool:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy, computed in FP32 or wider: in 16 bits its sums of exponentials lose what they add up."""
+    """The mean cross-entropy of `logits` (samples, classes) and `labels` (samples), a 0-dim tensor in FP32 or wider: in 16 bits
+    its sums of exponentials lose what they add up."""
     return F.cross_entropy(logits.float() if logits.element_size() < 4 else logits, labels)
 
 

@@ -87,8 +87,8 @@ def trimmed(model: Any) -> nn.Module:
 
 
 def linear(model: nn.Module) -> nn.Module:
-    """`model` with nn.Linear for transformers' Conv1D, which is one that is stored the other way round: modes that treat linear
-    layers know it by that name."""
+    """Returns `model`, changed in place: nn.Linear takes the place of each Conv1D of transformers, a linear layer stored the
+    other way round. Modes that treat linear layers know it by that name."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, Conv1D):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters of a model, with the factors that the recipe's learning rate and weight decay are multiplied by."""
+    """Parameters of a model, and the factors for the recipe's learning rate (`rate`) and weight decay (`decay`)."""
 
     parameters: Iterable[Tensor]
     rate: float = 1.0

@@ -13,7 +13,8 @@ Call = Callable[[Any], Tensor]
 
 
 class OwnStep(Entry):
-    """Subclasses set the class attributes, implement the two methods, and register:
+    """A training step that exists already, measured as it is. Subclasses set the class attributes, implement the two methods,
+    and register:
 
         @workloads.register
         class NanoGPT(OwnStep): ...
@@ -65,6 +66,7 @@ class OwnStep(Entry):
 
     @property
     def rows_per_batch(self) -> int:
+        """What a step goes through, in units."""
         return self.units_per_batch
 
     @property
