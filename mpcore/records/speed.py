@@ -67,6 +67,7 @@ class Speed(Measurement):
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
     dropped_blocks: in which the GPU said that it was slowed down. compilation: of its model, up to the first block, where that
     is compiled. collectives: of one step, where it is spread. network: what ranks talk by, and the variables that say how.
+    launches: the same case in fresh launches of its ranks, where it was measured in several.
     """
 
     kind: Literal["speed"] = "speed"
@@ -92,6 +93,7 @@ class Speed(Measurement):
     ranks: tuple[Rank, ...] | None = None
     collectives: tuple[Collective, ...] = ()
     network: dict[str, str] = {}
+    launches: tuple[Blocks, ...] = ()
 
     @property
     def units_per_second(self) -> float:

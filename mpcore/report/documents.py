@@ -21,6 +21,7 @@ from mpcore.report.sections.notes import known, not_run, notes
 from mpcore.report.sections.published import beside_published
 from mpcore.report.sections.races import races
 from mpcore.report.sections.regressions import changed, regressions, software_since
+from mpcore.report.sections.scaling import scaling
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, provenance, short_test
 
@@ -44,6 +45,7 @@ def _judged(summary: SessionSummary) -> list[Section]:
     device = run.machine.hardware.name
     return [
         *cases(run.results, run.failed, device, summary.accepted),
+        *scaling(run.results, "several GPUs"),
         *races(run.results, f"steps beside those of other trainers, on {device}"),
         *against_trainers(run.results, f"against other trainers, on {device}"),
         *notes(run.results),
@@ -64,6 +66,7 @@ def job_document(summary: SessionSummary) -> Document:
         *known(run.results, folded=True),
         *not_run(run, folded=True),
         *cases(run.results, run.failed, run.machine.hardware.name, summary.accepted, folded=True),
+        *scaling(run.results, folded=True),
         *races(run.results, BESIDE, folded=True),
         *against_trainers(run.results, OTHERS, folded=True),
         _made(run),
@@ -74,7 +77,7 @@ def job_document(summary: SessionSummary) -> Document:
 def run_document(run: Run) -> Document:
     """A saved run: how it was made, what failed, and all that was measured of each workload."""
     failed = [f"{short_test(failure)}: {failure.sentence}" for failure in run.failed]
-    others = [*races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
+    others = [*scaling(run.results), *races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
     sections = [
         _made(run),
         *_failed("Failures", failed),
