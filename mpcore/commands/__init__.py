@@ -14,10 +14,11 @@ from mpcore.commands import (
     kernels,
     published,
     report,
+    scale,
     show,
     theory,
     trend,
 )
 
-COMMANDS = (doctor, report, compare, published, kernels, accept, show, judge, trend, convert, ab, calibrate, theory)
+COMMANDS = (doctor, report, compare, published, kernels, accept, show, judge, trend, convert, ab, scale, calibrate, theory)
 """In the order in which help lists them."""

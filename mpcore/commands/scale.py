@@ -1,0 +1,112 @@
+"""How steps scale over the GPUs of this host: weak and strong scaling, what the time is spent on, and what ranks have in
+common."""
+
+import argparse
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpcore.commands.arguments import Commands, baselines_to_make, policy_of, positive
+from mpcore.commands.output import show, tell
+from mpcore.records import Run
+from mpcore.selection import SelectionError, add_margin_option, add_options, selection_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from mpcore.parallel.scale import Scale
+    from mpcore.records import Selection
+
+MINUTES = 10
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    what = "how steps scale over the GPUs of this host"
+    description = (
+        f"{what[0].upper()}{what[1:]}: the same batch on each GPU (weak), and one batch shared by all (strong), beside one GPU "
+        "of the same run; what the time is spent on, the slowest rank, and what ranks have in common. Without options: large "
+        "workloads, ddp and fsdp, as graphs and launched by Python, on 1, 2, 4 and so on of the GPUs that are there. On a CPU "
+        "as many processes at the tiny size, as a test of the code. What the time was too short for is not measured, and said. "
+        "What is left of it goes into fresh launches of one case: how far they differ is what two runs may differ by."
+    )
+    codes = "exit code: 0 all that was measured passed, 1 something failed, 2 a usage error or nothing was measured, 4 a file"
+    parser = commands.add_parser("scale", help=what, description=description, epilog=codes)
+    minutes = f"in which all is done (default: {MINUTES})"
+    parser.add_argument("--minutes", type=positive, default=MINUTES, metavar="N", help=minutes)
+    launches = "fresh launches of one case at most (default: as many as the time allows)"
+    parser.add_argument("--launches", type=int, default=math.inf, metavar="N", help=launches)
+    saved = "where the run is saved, after each case (default: scaling.json)"
+    parser.add_argument("--json", type=Path, default=Path("scaling.json"), metavar="FILE", help=saved)
+    add_margin_option(parser.add_argument)
+    add_options(parser.add_argument)
+    parser.set_defaults(run=run, baselines=None)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints tables of what was measured, and tells on standard error how far it is. Raises RunError for a file that cannot be
+    written."""
+    from mpcore.ab.signals import raising_exit
+    from mpcore.matrix import check, device_of
+    from mpcore.parallel.plan import completed, plan
+    from mpcore.runner import RunnerError
+
+    try:
+        selection = selection_of(options)
+        check(selection)
+        device = device_of(selection)
+        selection = completed(selection, device)
+        with raising_exit():
+            found = _scale(options, selection, device).measure(plan(selection, device))
+    except (SelectionError, RunnerError) as error:
+        tell(str(error))
+        return 2
+    _show(found, options.json)
+    return 2 if not found.results else int(bool(found.failed) or not all(result.passed for result in found.results))
+
+
+def _scale(options: argparse.Namespace, selection: "Selection", device: "torch.device") -> "Scale":
+    from pytest_benchmark.utils import get_commit_info
+
+    from mpcore.device.machine import probe
+    from mpcore.gate import Judge
+    from mpcore.parallel.scale import Scale
+    from mpcore.store import accepted, calibration
+
+    if not options.json.absolute().parent.is_dir():
+        raise SelectionError(f"--json {str(options.json)!r}: expected a file in a folder that is there")
+    folder, hardware = baselines_to_make(options), probe(device)
+    judge = Judge(accepted(folder, hardware), policy_of(options), calibration(folder, hardware))
+    command = shlex.join(["python", "-m", "mpcore", *sys.argv[1:]])
+    return Scale(
+        selection=selection,
+        device=device,
+        seconds=60.0 * options.minutes,
+        launches=options.launches,
+        command=command,
+        commit=get_commit_info()["id"],
+        judge=judge,
+        path=options.json,
+        tell=tell,
+    )
+
+
+def _show(found: Run, path: Path) -> None:
+    from mpcore.report.document import Document, Section
+    from mpcore.report.sections.notes import not_run
+    from mpcore.report.sections.scaling import scaling
+    from mpcore.report.text import counted
+
+    failed = [f"{failure.test}: {failure.sentence}" for failure in found.failed]
+    failed += [j.sentence for result in found.results for j in result.judgements if not j.passed]
+    missed = [f"The time was too short for {counted(found.missed, 'case')}: --minutes gives more."] if found.missed else []
+    passed = [f"{counted(sum(r.passed for r in found.results), 'record')} of {len(found.results)} passed; saved: {path}"]
+    sections = [
+        *scaling(found.results),
+        *not_run(found),
+        *([Section("Failed", sentences=failed)] if failed else []),
+        Section(sentences=[*missed, *passed]),
+    ]
+    show(Document(f"How steps scale on {found.machine.hardware.name}", sections))
