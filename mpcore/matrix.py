@@ -65,7 +65,7 @@ def cases(
     wanted = workloads_of(selection) if workloads is None else workloads
     for gpus, workload in itertools.product(selection.gpus or (1,), wanted):  # one launch of ranks after the other
         axes = itertools.product(
-            selection.batch_sizes or (None,),
+            selection.batch_sizes or (_usual_batch(workload, size, device),),
             _strategies_of(workload, gpus, selection),
             _made_and_run(workload, selection, device, compiled=compiled if gpus == 1 else ()),
         )
@@ -129,7 +129,7 @@ def _not_spread(case: Case, entry: Any, device: "torch.device") -> str | None:
     registries = _registries()
     if case.trainer != OWN_TRAINER:
         return f"{registries['trainers'][case.trainer].called()} does not say how its step is spread over GPUs"
-    optimiser = entry.recipes[case.size].optimiser
+    optimiser = entry.recipes[case.model_size].optimiser
     return registries["strategies"][case.strategy].unsupported(
         registries["precisions"][case.precision], optimiser, case.gpus, device
     )
@@ -203,9 +203,24 @@ def _usual_execution(workload: str, size: Size, device: "torch.device") -> str:
     if entry.distributed:  # which cannot be built where there is no process group
         return str(entry.execution)
     try:
-        return usual_execution(entry(size), device)
+        return usual_execution(entry("full" if size == "fit" else size), device)
     except (WorkloadError, Inapplicable):
         return "eager"
+
+
+def _usual_batch(workload: str, size: Size, device: "torch.device") -> int | None:
+    """Where none is named: None for that of the recipe."""
+    from mpcore.device.machine import memory_class
+
+    return _fitting_batch(workload, memory_class(device)) if size == "fit" else None
+
+
+def _fitting_batch(workload: str, memory_class: int) -> int | None:
+    """On a GPU of this class of memory; None for an own step, which makes its batches itself."""
+    from mpcore.workloads import OwnStep
+
+    entry = _registries()["workloads"][workload]
+    return None if issubclass(entry, OwnStep) else int(entry.fitting_batch(memory_class))
 
 
 def _own_precisions() -> set[str]:
@@ -218,15 +233,19 @@ def _own_precisions() -> set[str]:
 
 
 def possible() -> Iterator[str]:
-    """The names of all cases that can be selected, in batches of the workload's own size, and on the usual numbers of GPUs."""
+    """The names of all cases that can be selected, in batches of the workload's own size or that fit some GPU, and on the usual
+    numbers of GPUs."""
+    from mpcore.device.machine import MEMORY_CLASSES
+
     registries = _registries()
     spreads = list(itertools.product([name for name in registries["strategies"].names() if name != "single"], USUAL_GPUS))
     for workload in registries["workloads"].names():
         names = [_precisions_in(workload, Selection(precisions=(ALL,)))]
         names += [registries[axis].names() for axis in ("trainers", "executions")]
         for precision, trainer, execution, size in itertools.product(*names, get_args(Size)):
+            batches = {_fitting_batch(workload, gib) for gib in MEMORY_CLASSES} if size == "fit" else {None}
             case = Case(workload=workload, precision=precision, trainer=trainer, execution=execution, size=size)
-            yield case.id
+            yield from (case.model_copy(update={"batch_size": batch}).id for batch in batches)
             for strategy, gpus in spreads if trainer == OWN_TRAINER else ():
                 yield case.model_copy(update={"strategy": strategy, "gpus": gpus}).id
 
@@ -285,12 +304,12 @@ def device_of(selection: Selection) -> "torch.device":
     name = selection.device
     if reason := refused(name):
         raise SelectionError(reason)
-    if not name:
-        return default_device()
     try:
-        device = torch.device(name)
+        device = torch.device(name) if name else default_device()
     except RuntimeError as error:
         raise SelectionError(f"--mp-device {name!r}: expected cpu, cuda or cuda:<number>") from error
+    if selection.size == "fit" and device.type == "cpu":
+        raise SelectionError("--mp-size fit: expected a GPU, whose memory chooses the batch; on a CPU tiny or full")
     if device.type not in ("cpu", "cuda"):
         raise SelectionError(f"--mp-device {name!r}: expected cpu, cuda or cuda:<number>")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

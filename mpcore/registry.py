@@ -8,7 +8,7 @@ A registry stands beside the base class of what it holds.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, get_origin
 
 B = TypeVar("B")
@@ -23,16 +23,22 @@ class Registry(Generic[B]):
     """Subclasses of `base` by their `name` attribute, in the order in which they were registered.
 
     noun: what one of them is called. mistake: what is wrong with a class beyond a missing name, method or attribute. expected:
-    what a class may be, where that is more than `base`.
+    what a class may be, where that is more than `base`. planned: what is not there yet, by the name that people will look for.
     """
 
     def __init__(
-        self, noun: str, base: type[B], mistake: Callable[[type[B]], str | None] = lambda cls: None, expected: str = ""
+        self,
+        noun: str,
+        base: type[B],
+        mistake: Callable[[type[B]], str | None] = lambda cls: None,
+        expected: str = "",
+        planned: Mapping[str, str] | None = None,
     ) -> None:
         self.noun = noun
         self.base = base
         self.expected = expected or base.__name__
         self._mistake = mistake
+        self._planned = dict(planned or {})
         self._classes: dict[str, type[B]] = {}
 
     def register(self, cls: C) -> C:
@@ -72,6 +78,8 @@ class Registry(Generic[B]):
         """Raises UnknownName for the first name that is not registered."""
         for name in names:
             if name not in self._classes:
+                if name in self._planned:
+                    raise UnknownName(f"{name} is not there yet: {self._planned[name]}")
                 raise UnknownName(f"unknown {self.noun} {name!r}; known are {', '.join(self._classes)}")
 
     def names(self) -> list[str]:

@@ -55,7 +55,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "modules that compute in FP32 in every mode, by patterns of their names such as encoder.layer.0.* or *.router, "
         "separated by commas; each must fit in every workload",
     },
-    "--mp-size": {"choices": ("tiny", "full"), "help": "size of the models (default: full on a GPU, tiny on a CPU)"},
+    "--mp-size": {
+        "choices": ("tiny", "full", "fit"),
+        "help": "size of the models; fit is full in batches that fit the GPU's memory (default: full on a GPU, tiny on a CPU)",
+    },
     "--mp-device": {"metavar": "DEVICE", "help": "cpu, cuda or cuda:1 (default: cuda where there is one)"},
     "--mp-data": {
         "metavar": "SOURCE",

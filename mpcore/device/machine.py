@@ -19,6 +19,15 @@ WITH_HBM = ((8, 0), (9, 0), (10, 0), (10, 3))
 """Compute capabilities of NVIDIA's chips that have HBM and BF16. Those with GDDR have others of the same generations."""
 
 
+MEMORY_CLASSES = (4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 94, 141, 180)
+"""GB that GPUs, or parts of them, are sold with."""
+OF_CLASS = 0.9
+"""The least share of them, in GiB, that such a GPU has for programs: a T4 of 16 GB has 14.6."""
+FAST_FP64 = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0))
+"""Compute capabilities that have half as many units for FP64 as for FP32 (CUDA C++ Programming Guide, throughput of arithmetic
+instructions). All others have a 32nd or a 64th: what takes an H100 seconds takes a T4 minutes."""
+
+
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -57,6 +66,19 @@ def name_and_capability(gpu: torch.device) -> str:
     """ "Tesla T4 with 7.5", for sentences on what a GPU cannot do."""
     major, minor = torch.cuda.get_device_capability(gpu)
     return f"{torch.cuda.get_device_name(gpu)} with {major}.{minor}"
+
+
+def fast_in_fp64(device: torch.device) -> bool:
+    """Whether FP64 takes it about twice as long as FP32, as it does a CPU, and not 32 times or more."""
+    return device.type != "cuda" or torch.cuda.get_device_capability(device) in FAST_FP64
+
+
+def memory_class(gpu: torch.device) -> int:
+    """The largest of `MEMORY_CLASSES` that it can be one of: equal for equal GPUs, whatever driver they have. For a process
+    that may use a part of the memory only the GPU is that small."""
+    _, total = torch.cuda.mem_get_info(gpu)
+    gib = total * torch.cuda.get_per_process_memory_fraction(gpu) / 2**30
+    return max((size for size in MEMORY_CLASSES if OF_CLASS * size <= gib), default=MEMORY_CLASSES[0])
 
 
 def in_data_centre(device: torch.device) -> bool:

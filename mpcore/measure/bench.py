@@ -13,6 +13,7 @@ import torch
 
 from mpcore.data import Batch, DataError, Source, Split
 from mpcore.device import agreement
+from mpcore.device.machine import fast_in_fp64
 from mpcore.device.nvml import NvmlSampler
 from mpcore.device.profiler import profiled
 from mpcore.execution import Eager, executions
@@ -21,7 +22,7 @@ from mpcore.measure.ceiling import matmul_flops
 from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import EMULATED, slowdown_of
 from mpcore.measure.entrants import entrants
-from mpcore.measure.errors import CASE_ERRORS, failure_of, one_sentence
+from mpcore.measure.errors import CASE_ERRORS, CaseFailed, failure_of
 from mpcore.measure.injected_delay import DelayedStep, wait_of
 from mpcore.measure.memory import free_everything, free_memory
 from mpcore.measure.numerics import measure_numerics
@@ -66,6 +67,8 @@ SEEDS = 3
 REFERENCES = ("fp32", "tf32")
 DRIFT_BLOCKS = 3
 """That a reference is timed for once more: enough for a drift of per cents."""
+SLOW_FP64 = 4
+"""How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 NO_MEMORY = "it finds no memory"
 TARGET = 0.002
 """Half-width of the 99 % intervals of times and ratios, as a share, that timing goes on for."""
@@ -143,7 +146,7 @@ class Bench:
 
     def entry(self, case: Case, *, pretrained: bool = False) -> Entry:
         """The workload or the own step of `case`, in its size of batch, made once. All cases share the data in memory."""
-        return self._entry_in(case.workload, case.size, pretrained and case.workload in self.checkpoints, case.batch_size)
+        return self._entry_in(case.workload, case.model_size, pretrained and case.workload in self.checkpoints, case.batch_size)
 
     def workload(self, case: Case, *, pretrained: bool = False) -> Workload:
         """The same, where mpcore makes its step. Raises Inapplicable for an own step."""
@@ -206,7 +209,7 @@ class Bench:
         if isinstance(setup.workload, OwnStep):
             return measure_parallel(setup, None, None)
         count = agreement.ranks()
-        own = setup.modelled.numerics_rows[case.size] // count // PARTS * PARTS
+        own = setup.modelled.numerics_rows[case.model_size] // count // PARTS * PARTS
         rows = self._batch(case, slice(count * max(PARTS, own)))
         key = case.in_precision("")
         if self._joint is None or self._joint[0] != key:
@@ -245,7 +248,7 @@ class Bench:
 
     def numerics(self, case: Case) -> Numerics:
         """Against the FP64 yardstick of the workload, which is kept for the next case; a variant's against its base's, too."""
-        batch = self._batch(case, slice(self.workload(case).numerics_rows[case.size]))
+        batch = self._batch(case, slice(self._numerics_rows(case)))
         base = self._base_numerics(case)
         clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
         truth = {"precision": FP64.name, "trainer": OWN_TRAINER, "execution": Eager.name}
@@ -258,16 +261,25 @@ class Bench:
         self._numerics[case] = measure_numerics(self.setup(case), batch, self._yardstick[1], base)
         return self._numerics[case]
 
+    def _numerics_rows(self, case: Case) -> int:
+        """Of the batch that is computed in FP64, too: fewer where that is slow."""
+        rows = self.workload(case).numerics_rows[case.model_size]
+        return rows if case.model_size == "tiny" or fast_in_fp64(self.device) else max(1, rows // SLOW_FP64)
+
     def _new_yardstick(self, case: Case, batch: Batch, clipped: float | None) -> Yardstick:
-        """In FP64; where that cannot run, in FP32. Raises Inapplicable for FP32 itself then."""
+        """In FP64; where that cannot run, or needs more memory than there is, in FP32. Raises Inapplicable for FP32 itself
+        then."""
 
         def step(mode: type[Precision]) -> TrainStep:
             return TrainStep(self.workload(case), mode(max_norm=clipped), self.device, seed=case.seed, dropout=False)
 
         try:
             return Yardstick(step(FP64), batch)
-        except (PrecisionError, WorkloadError) as error:
-            failure = one_sentence(error)
+        except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+            found = failure_of(case, error, self.device)
+            if isinstance(error, torch.cuda.OutOfMemoryError) and not found.large:
+                raise CaseFailed(found.sentence) from None
+            failure = found.sentence
         yardstick = Yardstick(step(precisions["fp32"]), batch, failure)
         if case.precision == "fp32" and case.trainer == OWN_TRAINER:
             raise Inapplicable(f"{case.workload} has no other yardstick than fp32, for FP64 cannot run it ({failure})")

@@ -35,7 +35,7 @@ def _own_requirements(case: Case, own: OwnStep, device: torch.device, tolerance_
     """Of a precision that is no mode of mpcore nothing is known."""
     mode = precisions[case.precision] if case.precision in precisions.names() else Precision
     mixed = mode.is_mixed or mode is Precision
-    judged = device.type == "cuda" and case.size == "full" and mixed and case.precision not in own.must_beat
+    judged = device.type == "cuda" and case.model_size == "full" and mixed and case.precision not in own.must_beat
     return Requirements(
         negative_control=mode.negative_control,
         loses_updates=mode.loses_updates,
@@ -71,15 +71,17 @@ def must_beat(case: Case, mode: type[Precision], workload: Workload, device: tor
     """On a GPU and in size full the modes that the workload names and the trainer has, for a mode that is mixed precision, and
     for a variant its base; else none.
 
-    The steps of a tiny model are all launches.
+    The steps of a tiny model are all launches. Of a batch that was made smaller to fit only the usual is expected, FP32.
     """
-    if device.type != "cuda" or case.size != "full":
+    if device.type != "cuda" or case.model_size != "full":
         return ()
     if (base := base_of(case.precision)) is not None:
         return (base,)
     if not mode.is_mixed:
         return ()
     names = workload.amp_must_beat if case.captured else workload.eager_amp_must_beat
+    if case.size == "fit":
+        names = tuple(name for name in names if name == "fp32")
     return tuple(name for name in names if can_run(case.in_precision(name), device))
 
 

@@ -13,7 +13,7 @@ from mpcore.plugin.options import add_options, given
 from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
 from mpcore.plugin.writable import UNWRITTEN, ShownWhateverHappens
 
-CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile|inductor|reduce-overhead)-(tiny|full)\b.*\]$")
+CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile|inductor|reduce-overhead)-(tiny|full|fit)\b.*\]$")
 REFUSED = pytest.StashKey[pytest.UsageError]()
 
 

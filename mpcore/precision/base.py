@@ -121,7 +121,7 @@ class Precision:
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:
         """Why not even a single step can run on `device`, or None."""
-        if cls.dtype == torch.bfloat16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+        if cls.dtype == torch.bfloat16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
             return f"{cls.name} needs native bf16 arithmetic (compute capability 8.0); this is {name_and_capability(device)}"
         if cls.dtype == torch.float16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (7, 0):
             return f"{cls.name} needs FP16 tensor cores (compute capability 7.0); this is {name_and_capability(device)}"
@@ -353,4 +353,5 @@ def _has_fp32_weight(values: Any) -> bool:
     return any(isinstance(x, nn.Parameter) and x.dtype == torch.float32 for x in tree_leaves(values))
 
 
-precisions = Registry("precision", Precision)
+MX = "formats with a scale for each block (MX, NVFP4) need compute capability 10.0; expected fp8 or fp8-rowwise"
+precisions = Registry("precision", Precision, planned=dict.fromkeys(("mxfp8", "mxfp6", "mxfp4", "nvfp4"), MX))

@@ -6,7 +6,9 @@ from pydantic import PositiveInt
 
 from mpcore.records.base import Record
 
-Size = Literal["tiny", "full"]
+Size = Literal["tiny", "full", "fit"]
+"""fit: all of full, in a batch that fits the GPU's class of memory, which the case names."""
+ModelSize = Literal["tiny", "full"]
 OWN_TRAINER = "mpcore"
 """Who makes the step where nobody else is named."""
 CAPTURED = ("graph", "compile")
@@ -42,6 +44,11 @@ class Case(Record):
             f"-keep-{'+'.join(self.keep_fp32)}" if self.keep_fp32 else "",
         ]
         return f"{self.workload}-{self.precision}-{self.execution}-{self.size}" + "".join(others)
+
+    @property
+    def model_size(self) -> ModelSize:
+        """Of its model, its data and all else but its batch."""
+        return "full" if self.size == "fit" else self.size
 
     @property
     def spread(self) -> bool:

@@ -19,6 +19,7 @@ from mpcore.workloads.metrics import classification
 from mpcore.workloads.own_step import OwnStep
 from mpcore.workloads.own_step import mistake as own_mistake
 from mpcore.workloads.schedule import warm_up_and_down
+from mpcore.workloads.step_memory import StepMemory
 
 BY_SIZE: dict[str, tuple[Any, str]] = {
     "recipes": (Recipe, "a Recipe"),
@@ -47,6 +48,9 @@ class Workload(Entry):
     """Whether the metric is an error, such as a perplexity, and not a share of what was right."""
     tolerances: ClassVar[dict[Size, float]]
     """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric of which lower is better."""
+    step_memory: ClassVar[StepMemory | None] = None
+    """What a step in FP32 holds at full size, which chooses the batch of size `fit`. Where it is not known that is the
+    recipe's."""
     conditioning: ClassVar[float] = 64.0
     """How many round-offs a gradient may be away from its FP64 value. Normalisation over a batch magnifies errors."""
     numerics_rows: ClassVar[dict[Size, int]] = {"tiny": 16, "full": 32}
@@ -97,6 +101,12 @@ class Workload(Entry):
     def rows_per_batch(self) -> int:
         """Samples of a batch."""
         return self.recipe.batch_size
+
+    @classmethod
+    def fitting_batch(cls, memory_class: int) -> int:
+        """That of size `fit` on a GPU of so many GB: of the recipe, or smaller."""
+        size = cls.recipes["full"].batch_size
+        return cls.step_memory.fitting(size, memory_class) if cls.step_memory else size
 
     def load(self) -> None:
         """Reads the training data. Raises DataError, WorkloadError."""

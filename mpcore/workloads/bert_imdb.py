@@ -13,6 +13,7 @@ from mpcore.data.tokens import embedded_tokeniser, encoded, wordpiece_tokeniser
 from mpcore.records import Recipe, Size
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
+from mpcore.workloads.step_memory import StepMemory
 
 GENERATED = {"train": 1600, "test": 400}
 """Reviews at most."""
@@ -45,6 +46,7 @@ class BertImdb(Workload):
         "tiny": Recipe(epochs=2, batch_size=32, learning_rate=2e-3),
         "full": Recipe(epochs=2, batch_size=32, learning_rate=5e-5),
     }
+    step_memory = StepMemory(fixed=1.64, per_sample=0.146)
     tolerances = {"tiny": 6.0, "full": 1.0}
     conditioning = 32.0
     reads_checkpoint = True

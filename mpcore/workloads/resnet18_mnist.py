@@ -12,6 +12,7 @@ from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.records import Recipe
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
+from mpcore.workloads.step_memory import StepMemory
 
 ROWS = {"tiny": {"train": 1440, "test": 360}, "full": {"train": 60_000, "test": 10_000}}
 WIDTHS = {"tiny": [16, 32, 64, 128], "full": [64, 128, 256, 512]}
@@ -32,6 +33,7 @@ class ResNet18Mnist(Workload):
         "tiny": Recipe(epochs=2, batch_size=64, learning_rate=2e-3),
         "full": Recipe(epochs=1, batch_size=64, learning_rate=1e-3),
     }
+    step_memory = StepMemory(fixed=0.17, per_sample=0.002)
     tolerances = {"tiny": 2.0, "full": 0.3}
     conditioning = 512.0
     reads_checkpoint = True

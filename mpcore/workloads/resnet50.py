@@ -16,6 +16,7 @@ from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.records import Recipe
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
+from mpcore.workloads.step_memory import StepMemory
 
 ROWS = {"tiny": {"train": 640, "test": 200}, "full": {"train": 9469, "test": 3925}}
 GENERATED = {"tiny": ROWS["tiny"], "full": {"train": 2048, "test": 500}}
@@ -39,6 +40,7 @@ class ResNet50(Workload):
         "tiny": Recipe(epochs=4, batch_size=32, learning_rate=8e-3),
         "full": Recipe(epochs=10, batch_size=256, learning_rate=1e-3),
     }
+    step_memory = StepMemory(fixed=0.36, per_sample=0.0935)
     tolerances = {"tiny": 6.0, "full": 1.5}
     conditioning = 16.0
     reads_checkpoint = True

@@ -18,6 +18,7 @@ from mpcore.data.source import EMBEDDED, HUB
 from mpcore.records import Confusion, Recipe
 from mpcore.workloads.base import Workload, workloads
 from mpcore.workloads.metrics import segmentation
+from mpcore.workloads.step_memory import StepMemory
 from mpcore.workloads.unet import UNet
 
 FEATURES = {"tiny": (16, 16, 16, 16, 16, 16), "full": (64, 128, 256, 512, 1024, 64)}
@@ -43,6 +44,7 @@ class UNetMembrane(Workload):
         "tiny": Recipe(epochs=2, batch_size=8, learning_rate=8e-3, optimiser="Adam", weight_decay=0.0),
         "full": Recipe(epochs=128, batch_size=8, learning_rate=1e-3, optimiser="Adam", weight_decay=0.0),
     }
+    step_memory = StepMemory(fixed=0.46, per_sample=1.65)
     tolerances = {"tiny": 3.0, "full": 1.0}
     conditioning = 8.0
     kink_factor = 4.0

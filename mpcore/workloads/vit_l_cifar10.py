@@ -14,6 +14,7 @@ from mpcore.records import Recipe
 from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
+from mpcore.workloads.step_memory import StepMemory
 
 ROWS = {"tiny": {"train": 640, "test": 200}, "full": {"train": 50_000, "test": 10_000}}
 GENERATED = {"tiny": ROWS["tiny"], "full": {"train": 2560, "test": 500}}
@@ -49,6 +50,7 @@ class VitLCifar10(Workload):
         "tiny": Recipe(epochs=5, batch_size=32, learning_rate=2e-3, optimiser="Adam", weight_decay=0.0),
         "full": Recipe(epochs=3, batch_size=32, learning_rate=5e-5, optimiser="Adam", weight_decay=0.0),
     }
+    step_memory = StepMemory(fixed=4.5, per_sample=0.285)
     tolerances = {"tiny": 3.0, "full": 1.5}
     conditioning = 64.0
     reads_checkpoint = True

@@ -5,10 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mpcore.device.occupancy import Occupancy
 from mpcore.gate import checks
 from mpcore.measure import Bench
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import Inapplicable, precisions
+from mpcore.precision.pure import FP64
 from mpcore.records import Case
 from mpcore.workloads import workloads
 
@@ -67,3 +69,19 @@ def test_an_error_is_found_against_fp32_too(bench, monkeypatch):
 def test_fp32_has_no_other_yardstick(bench):
     with pytest.raises(Inapplicable, match="dots-without-fp64 has no other yardstick than fp32, for FP64 cannot run it"):
         bench.numerics(CASE.in_precision("fp32"))
+
+
+def test_a_yardstick_that_needs_more_memory_than_there_is_is_fp32_too(monkeypatch, dots, cpu):
+    class WithoutMemory(FP64):
+        def apply(self, model):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+    alone = Occupancy(limit=16 * 2**30, own=8 * 2**30, free=2**30, others=0, processes=())
+    monkeypatch.setattr("mpcore.measure.bench.FP64", WithoutMemory)
+    monkeypatch.setattr("mpcore.measure.errors.occupancy", lambda device: alone)
+    numerics = Bench(cpu).numerics(Case(workload="bert-imdb", precision="bf16-amp", size="tiny"))
+    assert numerics.reference == "fp32"
+    assert (
+        "it needs more memory than there is: 9.00 GiB more were asked for where it held 8.00 GiB of 16.00 GiB"
+        in numerics.remark
+    )

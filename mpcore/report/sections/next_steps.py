@@ -67,7 +67,7 @@ def options_of(cases: list[Case], selection: Selection) -> list[str]:
         "execution": [case.execution for case in cases],
         "gpus": [str(case.gpus) for case in cases] if {case.gpus for case in cases} != {1} else [],
         "strategy": [case.strategy for case in cases if case.strategy not in ("single", "own")],
-        "batch": [str(case.batch_size) for case in cases if case.batch_size],
+        "batch": [str(case.batch_size) for case in cases if case.batch_size and (case.size != "fit" or selection.batch_sizes)],
     }
     values: list[tuple[str, str | None]] = [(name, ",".join(dict.fromkeys(texts))) for name, texts in named.items()]
     values += [("size", selection.size), ("device", selection.device), ("data", selection.data)]

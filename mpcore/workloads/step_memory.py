@@ -1,0 +1,26 @@
+"""What a training step holds, which chooses the batch of size `fit`."""
+
+from dataclasses import dataclass
+
+from mpcore.device.machine import OF_CLASS
+
+KEPT_GIB = 1.5
+"""Of a GPU's memory, for libraries that ask its driver themselves, and for what an allocator cannot use."""
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """GiB of a step in FP32 at full size, as accepted runs recorded its peak: whatever the batch (weights, gradients,
+    optimiser), and more for each sample. Other modes hold less."""
+
+    fixed: float
+    per_sample: float
+
+    def of(self, batch_size: int) -> float:
+        return self.fixed + batch_size * self.per_sample
+
+    def fitting(self, batch_size: int, memory_class: int) -> int:
+        """The batch, halved until its step fits a GPU that is sold with so many GB; 1 at least."""
+        while batch_size > 1 and self.of(batch_size) > OF_CLASS * memory_class - KEPT_GIB:
+            batch_size //= 2
+        return batch_size
