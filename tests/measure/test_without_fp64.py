@@ -73,7 +73,7 @@ def test_fp32_has_no_other_yardstick(bench):
 
 def test_a_yardstick_that_needs_more_memory_than_there_is_is_fp32_too(monkeypatch, dots, cpu):
     class WithoutMemory(FP64):
-        def apply(self, model):
+        def __init__(self, **options):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
 
     alone = Occupancy(limit=16 * 2**30, own=8 * 2**30, free=2**30, others=0, processes=())
