@@ -43,7 +43,7 @@ def compare(
     time_all: also what cannot differ.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
-    them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own
+    them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own,
     or runs the other's.
     """
     had = {case.case: case for case in earlier.cases} if earlier else {}

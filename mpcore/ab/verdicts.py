@@ -4,8 +4,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from mpcore.gate.intervals import Interval, judged_pairs
-from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS
+import numpy as np
+
+from mpcore.gate.intervals import Interval, judged_pairs, odd_excess, odd_pairs
+from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, ODD_PAIR
 from mpcore.gate.margins import Margins
 from mpcore.kernels.difference import explain_difference
 from mpcore.records import Case, Pair, Profile, Regression, RegressionStatus, Timing
@@ -47,7 +49,7 @@ def time_regression(
     base, head = (f"{1000 * statistics.median(seconds):.4g} ms" for seconds in _seconds(pairs))
     sentence = (
         f"{case.id}: a step takes {head} in head and {base} in base, {_percent(change)} in {len(pairs)} pairs; "
-        f"more than {margin:g} % is worse"
+        f"more than {margin:g} % is worse{_set_aside(pairs)}"
     )
     if status == "worse":
         again, said = judged(confirmation, CONFIRMING_CONFIDENCE, margin) if len(confirmation) > 1 else (None, None)
@@ -104,6 +106,21 @@ def interrupted_regression(case: Case, said: str) -> Regression:
     sentence = f"{case.id}: {said}"
     return Regression(
         kind=KIND, case=case.id, metric="step time", status="undecided", value=None, limit=None, sentence=sentence
+    )
+
+
+def _set_aside(pairs: Sequence[Pair]) -> str:
+    """What is to be said of odd pairs, "" where there is none."""
+    base, head = map(np.asarray, _seconds(pairs))
+    changes = np.log(head / base)
+    odd = odd_pairs(changes)
+    count = int(odd.sum())
+    if not count:
+        return ""
+    slower = (count + int(odd_excess(changes, odd))) // 2
+    return (
+        f"; {count} of the pairs {'is' if count == 1 else 'are'} set aside, more than {100 * ODD_PAIR:g} % off from the "
+        f"others, with head slower in {slower} and faster in {count - slower}"
     )
 
 

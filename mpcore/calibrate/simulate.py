@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mpcore.calibrate.noise import Array, CaseNoise, Noise, log_medians
+from mpcore.gate.intervals import odd_excess, odd_pairs
 from mpcore.gate.limits import (
     COMMON_TIME_MARGIN_PERCENT,
     CONFIRMING_CONFIDENCE,
     CONFIRMING_PAIRS,
+    ODD_EXCESS,
     PAIR_ERROR_RATE,
     PAIR_LOOKS,
     PAIR_TIME_MARGIN_PERCENT,
@@ -109,10 +111,11 @@ class Pairs:
         changes = logs[..., self.slowed :] - logs[..., : self.slowed]
         worse, open_ = np.zeros(changes.shape[:-1], bool), np.ones(changes.shape[:-1], bool)
         for pairs in self.looks:
-            low, _ = bounds_of_pairs(changes[..., :pairs], LOOK_CONFIDENCE)
-            _, high = bounds_of_pairs(changes[..., :pairs], SAME_CONFIDENCE)
+            seen = changes[..., :pairs]
+            low, _ = bounds_of_pairs(seen, LOOK_CONFIDENCE)
+            _, high = bounds_of_pairs(seen, SAME_CONFIDENCE)
             worse |= open_ & (low > MARGIN)
-            open_ &= (low <= MARGIN) & (high > MARGIN)
+            open_ &= (low <= MARGIN) & ((high > MARGIN) | (odd_excess(seen, odd_pairs(seen)) >= ODD_EXCESS))
         again, _ = bounds_of_pairs(changes[..., self.looks[-1] :], CONFIRMING_CONFIDENCE)
         return worse, open_, again > MARGIN
 
@@ -164,10 +167,11 @@ class Stored:
 
 
 def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:
-    """`change_of_pairs` of `mpcore.gate.intervals` along the last axis, of the logarithms of ratios."""
-    count = changes.shape[-1]
-    half = stats.t.ppf(confidence, count - 1) * changes.std(axis=-1, ddof=1) / np.sqrt(count)
-    centre = changes.mean(axis=-1)
+    """`change_of_pairs` of `mpcore.gate.intervals` along the last axis, of the logarithms of ratios that are not odd."""
+    usual = np.where(odd_pairs(changes), np.nan, changes)
+    count = np.isfinite(usual).sum(axis=-1)
+    half = stats.t.ppf(confidence, count - 1) * np.nanstd(usual, axis=-1, ddof=1) / np.sqrt(count)
+    centre = np.nanmean(usual, axis=-1)
     return centre - half, centre + half
 
 

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mpcore.gate.limits import FASTER_CONFIDENCE, PRIOR_RUNS, SAME_CONFIDENCE, WORSE_CONFIDENCE
+from mpcore.gate.limits import (
+    FASTER_CONFIDENCE,
+    ODD_EXCESS,
+    ODD_PAIR,
+    ODD_PAIRS_SHARE,
+    ODD_SPREADS,
+    PRIOR_RUNS,
+    SAME_CONFIDENCE,
+    WORSE_CONFIDENCE,
+)
 from mpcore.records import RegressionStatus
 
 
@@ -105,11 +114,40 @@ def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: fl
     return _interval(np.log(np.asarray(head) / np.asarray(base)), 2 * confidence - 1)
 
 
+def odd_pairs(changes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which changes from base to head, logarithms along the last axis, are so far off from the others that they are set
+    aside."""
+    off = np.abs(changes - np.median(changes, axis=-1, keepdims=True))
+    far = off > math.log1p(ODD_PAIR)
+    usual = np.where(far, np.nan, changes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Degrees of freedom|Mean of empty", RuntimeWarning)
+        spread = np.nanstd(usual, axis=-1, ddof=1, keepdims=True)
+    odd = far & (off > ODD_SPREADS * spread)
+    few = odd.sum(axis=-1, keepdims=True) <= ODD_PAIRS_SHARE * changes.shape[-1]
+    found: NDArray[np.bool_] = odd & few
+    return found
+
+
+def odd_excess(changes: NDArray[np.float64], odd: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Of the odd ones, those in which head was slower than usual, less those in which it was faster."""
+    slower = np.sign(changes - np.median(changes, axis=-1, keepdims=True)).astype(np.int64)
+    found: NDArray[np.int64] = np.sum(slower * odd, axis=-1)
+    return found
+
+
 def judged_pairs(
     base: Sequence[float], head: Sequence[float], confidence: float, margin: float
 ) -> tuple[Interval, RegressionStatus]:
-    """`change_of_pairs`, and what it means. To say that it is worse takes `confidence`."""
-    return _judged(partial(change_of_pairs, base, head), confidence, margin)
+    """`change_of_pairs` of those that are not odd, and what it means. To say that it is worse takes `confidence`. A head whose
+    pairs are odd more often than base's is not the same."""
+    before, after = np.asarray(base), np.asarray(head)
+    changes = np.log(after / before)
+    odd = odd_pairs(changes)
+    found, status = _judged(partial(change_of_pairs, before[~odd].tolist(), after[~odd].tolist()), confidence, margin)
+    if status == "same" and odd_excess(changes, odd) >= ODD_EXCESS:
+        status = "undecided"
+    return found, status
 
 
 def _judged(change: Callable[[float], Interval], confidence: float, margin: float) -> tuple[Interval, RegressionStatus]:

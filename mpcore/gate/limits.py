@@ -118,6 +118,14 @@ PAIR_ERROR_RATE = 0.01
 """False alarms of a case, over all looks."""
 LEAST_PAIRS = 3
 """Whole pairs of a case: fewer decide nothing."""
+ODD_PAIR = 0.02
+"""Share that a pair is off from the median pair which is set aside: a process with other kernels is 5 % off."""
+ODD_SPREADS = 10.0
+"""Standard deviations of the other pairs that it is off besides: where all are noisy none is odd."""
+ODD_PAIRS_SHARE = 1 / 3
+"""Of all pairs, that are set aside at most. Where more are far off, there is no usual pair."""
+ODD_EXCESS = 3
+"""Set-aside pairs in which head was slower, beyond those in which it was faster, from which on it is not the same."""
 CONFIRMING_PAIRS = 6
 """Fresh pairs that must say again that a case is worse."""
 CONFIRMING_CONFIDENCE = 0.99

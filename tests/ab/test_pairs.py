@@ -124,6 +124,16 @@ def test_memory_that_the_graph_holds_is_compared_as_it_is():
     assert exit_code(comparison) == 1
 
 
+def test_an_odd_process_does_not_blind_a_case():
+    answer = noisy(0.001, 0)
+    comparison, _ = compared(Script({"a": lambda n: answer(n) * (0.95 if n == 2 else 1)}, {"a": noisy(0.001, 1)}))
+    time = only(comparison).regressions[0]
+    assert (time.status, len(only(comparison).pairs)) == ("same", 6)
+    assert (
+        "1 of the pairs is set aside, more than 2 % off from the others, with head slower in 1 and faster in 0" in time.sentence
+    )
+
+
 def test_a_pair_that_a_crash_has_lost_is_said_and_the_rest_goes_on():
     answer = noisy(0.001, 0)
     crashing = lambda number: "its process was ended by SIGSEGV" if number == 1 else answer(number)  # noqa: E731

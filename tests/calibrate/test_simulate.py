@@ -53,6 +53,23 @@ def test_pairs_are_judged_as_by_ab(rng):
     assert set(expected) > {(6, "worse"), (6, "same"), (12, "worse"), (12, "same"), (12, "undecided")}
 
 
+def test_odd_pairs_are_judged_as_by_ab(rng):
+    gate = Pairs()
+    logs = 0.001 * rng.standard_normal((300, 2 * gate.slowed)) - 0.053 * (rng.random((300, 2 * gate.slowed)) < 1 / 6)
+    logs[:, gate.slowed :] += rng.uniform(0, 0.015, (300, 1))
+    expected = [status_of_pairs(log[: gate.slowed], log[gate.slowed :]) for log in logs]
+    assert gate.found(logs).tolist() == [status == "worse" for _, status in expected]
+    assert gate.undecided(logs).tolist() == [status == "undecided" for _, status in expected]
+
+
+def test_a_case_with_odd_processes_is_decided():
+    """One process in six is 5 % faster."""
+    noise = replace(H200, cases=tuple(case for case in H200.cases if case.odd))
+    draw = traced(Pairs(), noise, cases=4)
+    assert unchanged(Pairs(), draw, 500)[1].share < 0.15
+    assert detection(Pairs(), draw, [0.02], 500)[0].share > 0.66
+
+
 @pytest.mark.parametrize("runs", [1, 3, 10])
 def test_a_run_is_judged_as_by_the_gate(rng, runs):
     gate = Stored(runs, (PRIOR,), PRIOR)

@@ -12,6 +12,7 @@ from mpcore.gate.intervals import (
     judged_pairs,
     log_half_width,
     mean_interval,
+    odd_pairs,
     pooled_deviation,
     ratio_interval,
     separate_ratio_interval,
@@ -178,6 +179,33 @@ def test_that_pairs_are_the_same_takes_less_than_that_they_are_worse():
     slower = [1.006 * h for h in head]
     assert change_of_pairs(base, slower, 0.95).low > 0.004
     assert judged_pairs(base, slower, 0.995, 0.004)[1] == "undecided"
+
+
+QUIET = [1.0, 1.001, 0.999, 1.0005, 0.9995, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("odd", "status"),
+    [
+        ({0: 0.95}, "same"),
+        ({0: 0.95, 3: 1.05}, "same"),
+        ({0: 1.05, 3: 1.05, 4: 0.95}, "undecided"),  # more than a third
+        ({0: 1.015}, "undecided"),  # not far enough
+    ],
+)
+def test_odd_pairs_are_set_aside_a_third_at_most(odd, status):
+    head = [odd.get(n, ratio) for n, ratio in enumerate(QUIET)]
+    assert judged_pairs([1.0] * 6, head, 0.995, 0.005)[1] == status
+
+
+def test_among_pairs_that_all_differ_none_is_odd():
+    assert not odd_pairs(np.array([0.0, 0.01, -0.01, 0.006, -0.006, 0.05])).any()
+
+
+def test_a_head_that_is_odd_more_often_is_not_the_same():
+    base, slow = [1.0] * 12, [1.05 if n < 3 else ratio for n, ratio in enumerate(2 * QUIET)]
+    assert judged_pairs(base, slow, 0.995, 0.005)[1] == "undecided"
+    assert judged_pairs(slow, base, 0.995, 0.005)[1] == "same"
 
 
 @pytest.mark.parametrize(("function", "arguments"), [(change_since, ([], 1.0, 0.01)), (change_of_pairs, ([1.0], [1.0], 0.99))])
