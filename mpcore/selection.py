@@ -85,8 +85,8 @@ def add_margin_option(add: Callable[..., object]) -> None:
         metavar="[CASES:]METRIC=VALUE",
         action="append",
         default=[],
-        help="what may get worse: step-time, memory, compile-time, pair-time and pair-memory in per cent, points of "
-        "accuracy, errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, "
+        help="what may get worse: step-time, memory, compile-time, pair-time, pair-memory and pair-blind in per cent, points "
+        "of accuracy, errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, "
         "or all; may be repeated; before [tool.mpcore.margins] in pyproject.toml",
     )
 

@@ -81,9 +81,14 @@ def compare(
 
         try:
             _measure(scheduler, tests, looks, confidence, progress, keep)
-            worse = [test for test in tests if not test.out and test.status(confidence) == "worse"]
-            if worse:
-                _confirm(scheduler, worse, progress, keep)
+            _confirm(scheduler, tests, confidence, progress, keep)
+            blind = [test for test in tests if test.blind(confidence)]
+            if blind:
+                progress(f"too much cannot be excluded, and fresh pairs are measured: {', '.join(t.case.id for t in blind)}")
+                for test in blind:
+                    test.again()
+                _measure(scheduler, blind, looks, confidence, progress, keep)
+                _confirm(scheduler, blind, confidence, progress, keep)
         except KeyboardInterrupt:
             return so_far(128 + signal.SIGINT)
         except SystemExit as ended:
@@ -119,8 +124,17 @@ def _measure(
         done = max(done, look)
 
 
-def _confirm(scheduler: Scheduler, worse: Sequence[SequentialTest], progress: Progress, keep: Callable[[], None]) -> None:
-    """With profiles, that say why."""
+def _confirm(
+    scheduler: Scheduler,
+    tests: Sequence[SequentialTest],
+    confidence: float,
+    progress: Progress,
+    keep: Callable[[], None],
+) -> None:
+    """Those that are worse, with profiles, that say why."""
+    worse = [test for test in tests if not test.out and test.status(confidence) == "worse"]
+    if not worse:
+        return
     progress(f"worse, and to be confirmed by {CONFIRMING_PAIRS} fresh pairs: {', '.join(test.case.id for test in worse)}")
     for _ in _timed(range(CONFIRMING_PAIRS), progress):
         result = scheduler.pair([test.case for test in worse], profile=True)

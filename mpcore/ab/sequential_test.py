@@ -43,6 +43,7 @@ class SequentialTest:
     lost_by: Counter[str] = field(default_factory=Counter)
     hung: int = 0
     unconfirmed: int = 0
+    retried: bool = False
     skipped: str | None = None
     failure: str | None = None
 
@@ -102,6 +103,16 @@ class SequentialTest:
             f"head lost {self.lost_by['head']} of {of} pairs, and base {self.lost_by['base']}; the last one so: {self.lost[-1]}"
         )
 
+    def blind(self, confidence: float) -> bool:
+        """Whether it can be slower by more than must be excluded."""
+        return not self.out and self.paired_case(confidence).regressions[0].status == "blind"
+
+    def again(self) -> None:
+        """Fresh pairs take the place of those that there are."""
+        self.earlier, self.pairs, self.confirmation, self.unconfirmed = None, [], [], 0
+        self.lost, self.lost_by = [], Counter()
+        self.retried = True
+
     def status(self, confidence: float) -> RegressionStatus:
         """Of the time, as it is now."""
         return judged(self._pairs, confidence, self._time_margin)[1] if len(self._pairs) > 1 else "undecided"
@@ -122,7 +133,8 @@ class SequentialTest:
     def paired_case(self, confidence: float) -> PairedCase:
         """All of it as a record. Needs two pairs at least."""
         confirmation = tuple(whole.pair for whole in self.confirmation)
-        time = time_regression(self.case, self._pairs, confirmation, confidence, self._time_margin, self._profiles())
+        margins = self._time_margin, self._profiles(), self.margins.pair_blind
+        time = time_regression(self.case, self._pairs, confirmation, confidence, *margins)
         pools = self._pool_bytes()
         memory = [] if pools is None else [memory_regression(self.case, *pools, self.margins.pair_memory)]
         return PairedCase(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpcore.gate.intervals import Interval, judged_pairs, odd_excess, odd_pairs
-from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, ODD_PAIR
+from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, ODD_PAIR, PAIR_BLIND_PERCENT
 from mpcore.gate.margins import Margins
 from mpcore.kernels.difference import explain_difference
 from mpcore.records import Case, Pair, Profile, Regression, RegressionStatus, Timing
@@ -42,9 +42,10 @@ def time_regression(
     confidence: float,
     margin: float,
     profiles: tuple[Profile, Profile] | None = None,
+    blind: float = PAIR_BLIND_PERCENT,
 ) -> Regression:
     """`worse` stands where the confirmation says so again; without two pairs of that it is `undecided`. profiles: of base and
-    head, which say why."""
+    head, which say why. blind: per cent that must be excluded, or what is undecided is `blind`."""
     change, status = judged(pairs, confidence, margin)
     base, head = (f"{1000 * statistics.median(seconds):.4g} ms" for seconds in _seconds(pairs))
     sentence = (
@@ -60,8 +61,13 @@ def time_regression(
         else:
             status = "undecided"
             sentence += f"; {_unconfirmed(len(confirmation), again)}"
+        change = again if again and status == "undecided" else change
     elif status == "undecided":
         sentence += "; that does not decide it"
+    if status == "undecided":
+        bound = 100 * math.expm1(change.high)
+        status = "blind" if bound > blind else status
+        sentence += f", {bound:.3g} % cannot be excluded" + (f", and {blind:g} % must be" if status == "blind" else "")
     return Regression(
         kind=KIND,
         case=case.id,

@@ -18,7 +18,7 @@ from mpcore.gate.margins import Policy
 from mpcore.records import Comparison, PairedCase, Regression, RegressionStatus, Selection
 from mpcore.report.document import Section, Table
 
-STATUSES: Sequence[RegressionStatus] = ("worse", "undecided", "same", "better")
+STATUSES: Sequence[RegressionStatus] = ("worse", "blind", "undecided", "same", "better")
 
 Progress = Callable[[str], None]
 
@@ -41,7 +41,7 @@ def measured(
     found = {
         slowdown: [case for comparison in of for case in comparison.cases if case.pairs] for slowdown, of in rounds.items()
     }
-    table = Table(["planted", "measured", "cases", *STATUSES, "worse, share", "95 % interval"], list(_rows(found)), "r" * 9)
+    table = Table(["planted", "measured", "cases", *STATUSES, "worse, share", "95 % interval"], list(_rows(found)), "r" * 10)
     yield Section(lead="This code against itself, with a slowdown planted in the head:", tables=[table])
     lost = [f"{case}: {why}" for of in rounds.values() for c in of for case, why in (c.failures | c.skipped).items()]
     if lost:

@@ -1,8 +1,9 @@
 """Base against head, in pairs of fresh processes on this machine, or by work alone.
 
-Exit codes: 1 where anything is worse, whatever else happened; else 2 where something failed or nothing was compared; else 3
-where anything is undecided; else 0, also where work is changed in a direction that is neither better nor worse. An error of
-usage is 2, and an interruption 128 and the number of its signal.
+Exit codes: 1 where anything is worse, whatever else happened; else 2 where something failed or nothing was compared; else 4
+where a case is blind, which this machine cannot measure well enough; else 3 where anything is undecided; else 0, also where
+work is changed in a direction that is neither better nor worse. An error of usage is 2, and an interruption 128 and the number
+of its signal.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from mpcore.selection import (
     use_compile_cache,
 )
 
+BLIND = 4
+"""The exit code where a case could not be measured well enough, twice: a fault of the machine."""
 SKIP = 125
 """What tells `git bisect run` that a commit cannot be judged."""
 
@@ -32,12 +35,13 @@ def add(commands: Commands) -> None:
         "slower. BASE and HEAD are git revisions or folders (./NAME, where a folder is named like a revision). Without HEAD it "
         "is the working tree as it is, uncommitted changes included. With a Python of its own for either side BASE may be left "
         "out: then the same tree runs in two environments. A file of --mp-load, or of pytest's option mp_load, that lies in "
-        "the tree is each side's own. Of the margins, pair-time and pair-memory count here. With --work-only nothing is timed: "
+        "the tree is each side's own. Of the margins, pair-time, pair-memory and pair-blind count here. With --work-only "
+        "nothing is timed: "
         "what a step does is counted and has to be the same, on a CPU too, in a minute."
     )
     codes = (
         "exit code: 0 same, better, or work that is changed in no known direction, which is shown; 1 worse (whatever else "
-        "happened); 2 usage or failure; 3 undecided"
+        "happened); 2 usage or failure; 4 blind: fresh pairs, too, cannot exclude what must be (pair-blind); 3 undecided"
     )
     parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
     parser.add_argument("base", nargs="?", metavar="BASE", help="a git revision or a folder")
@@ -88,13 +92,15 @@ def exit_code(comparison: Comparison) -> int:
         return 1
     if comparison.failures or not comparison.statuses - {"new", "incomparable"}:
         return 2
+    if "blind" in comparison.statuses:
+        return BLIND
     return 3 if "undecided" in comparison.statuses else 0
 
 
 def bisect_code(comparison: Comparison) -> int:
     """What `git bisect run` understands: 0 good, 1 bad, 125 neither; and from 128 on it stops."""
     code = exit_code(comparison)
-    return SKIP if code in (2, 3) else code
+    return SKIP if code in (2, 3, BLIND) else code
 
 
 def _compared(options: argparse.Namespace) -> Comparison:

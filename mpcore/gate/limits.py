@@ -112,6 +112,8 @@ that. Python's spreads by ten times its margin, so that it is mostly undecided: 
 what matters. The same on a CPU."""
 PAIR_MEMORY_MARGIN_PERCENT = 1.0
 """What a graph may hold more in head than in base."""
+PAIR_BLIND_PERCENT = 3.0
+"""Slowdown that must be excluded after the last look: a case that may be slower by more is not measured well enough."""
 PAIR_LOOKS = (6, 12)
 """Pairs after which the verdicts are looked at. Looking after every pair would turn one false alarm in a hundred into four."""
 PAIR_ERROR_RATE = 0.01

@@ -16,6 +16,7 @@ from mpcore.gate.limits import (
     COMPILE_TIME_MARGIN_PERCENT,
     ERROR_MARGIN_FACTOR,
     MEMORY_MARGIN_PERCENT,
+    PAIR_BLIND_PERCENT,
     PAIR_MEMORY_MARGIN_PERCENT,
     PAIR_TIME_MARGIN_PERCENT,
     STEP_TIME_MARGIN_PERCENT,
@@ -41,7 +42,8 @@ class Margins(_Settings):
 
     step_time, memory, compile_time: per cent. points: of the metric that counts, by default the tolerance that the record
     requires. errors: times the accepted error against FP64. updates: an error of theirs that says nothing yet, by default the
-    record's noise. pair_time, pair_memory: per cent, in `ab`.
+    record's noise. pair_time, pair_memory: per cent, in `ab`; pair_blind:
+    per cent that must be excluded there.
     """
 
     step_time: PositiveFloat | None = None
@@ -52,6 +54,7 @@ class Margins(_Settings):
     updates: NonNegativeFloat | None = None
     pair_time: PositiveFloat | None = None
     pair_memory: NonNegativeFloat = PAIR_MEMORY_MARGIN_PERCENT
+    pair_blind: PositiveFloat = PAIR_BLIND_PERCENT
 
     def time(self, how: str) -> float | None:
         """Of a step that is run as "graph", "eager" or "cpu": a margin of the logarithm, or None where it is not judged."""

@@ -1,17 +1,18 @@
 """What a series of pairs says."""
 
+import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import stub
-from scripted import BASE, Script, compared, noisy, only, statuses
+from scripted import BASE, NOISE, Script, compared, noisy, only, statuses
 
 from mpcore.ab import Checkout
 from mpcore.ab.listings import OLDER, listed
 from mpcore.ab.scheduler import LEAST_PATIENCE_SECONDS
 from mpcore.ab.verdicts import time_regression
-from mpcore.commands.ab import exit_code
+from mpcore.commands.ab import bisect_code, exit_code
 from mpcore.gate import Policy
 from mpcore.records import Case, Comparison, Failure, Pair
 from mpcore.report.documents import pairs_document
@@ -58,7 +59,7 @@ def test_fewer_fresh_pairs_than_were_to_confirm_say_how_many_they_are():
     pairs = [Pair(base_seconds=1.0 + n / 1e4, head_seconds=2.0, head_first=False) for n in range(6)]
     fresh = [Pair(base_seconds=b, head_seconds=3 - b, head_first=False) for b in (1.0, 2.0)]
     found = time_regression(Case(workload="a", precision="fp32", size="tiny"), pairs, fresh, 0.99, 1.0)
-    assert found.status == "undecided"
+    assert found.status == "blind"
     assert "; the 2 of 6 fresh pairs that were measured do not confirm it" in found.sentence
 
 
@@ -132,6 +133,29 @@ def test_an_odd_process_does_not_blind_a_case():
     assert (
         "1 of the pairs is set aside, more than 2 % off from the others, with head slower in 1 and faster in 0" in time.sentence
     )
+
+
+def disturbed(seed, until=None):
+    """A side that is noisy, in its processes before `until`."""
+    random_ = random.Random(seed)
+    return lambda number: 0.001 * random_.gauss(1, 0.05 if until is None or number < until else NOISE)
+
+
+def test_a_case_that_may_be_much_slower_is_measured_again_in_fresh_pairs():
+    comparison, lines = compared(Script({"a": disturbed(0, 12), "b": 0.001}, {"a": disturbed(1, 12), "b": 0.001}))
+    assert statuses(comparison)["a"] == ["same", "same"]
+    assert len(comparison.cases[0].pairs) == 6
+    assert "too much cannot be excluded, and fresh pairs are measured: a-fp32-graph-full" in lines
+
+
+def test_and_is_blind_where_these_say_no_more():
+    comparison, _ = compared(Script({"a": disturbed(0)}, {"a": disturbed(1)}))
+    time = only(comparison).regressions[0]
+    assert (time.status, exit_code(comparison), bisect_code(comparison)) == ("blind", 4, 125)
+    assert time.sentence.endswith(" % cannot be excluded, and 3 % must be")
+    wide = Policy([("*", {"pair_blind": 30.0})])
+    comparison, _ = compared(Script({"a": disturbed(0)}, {"a": disturbed(1)}), wide)
+    assert (only(comparison).regressions[0].status, exit_code(comparison)) == ("undecided", 3)
 
 
 def test_a_pair_that_a_crash_has_lost_is_said_and_the_rest_goes_on():

@@ -176,7 +176,7 @@ def test_options_go_before_the_table(pyproject):
         (
             "speed=3",
             "there is no margin 'speed': expected one of step-time, memory, compile-time, points, errors, updates, pair-time, "
-            "pair-memory",
+            "pair-memory, pair-blind",
         ),
         ("eager-time=50", "there is no margin 'eager-time'"),
         ("pair-time=0", "greater than 0"),

@@ -13,7 +13,7 @@ WIDTH = 100
 COLOURS = {
     **dict.fromkeys(("ok", "better"), "green"),
     **dict.fromkeys(("failed", "worse"), "red"),
-    **dict.fromkeys(("undecided", "changed", "saturated", "incomparable", "known", "new"), "yellow"),
+    **dict.fromkeys(("undecided", "blind", "changed", "saturated", "incomparable", "known", "new"), "yellow"),
 }
 CODES = {"green": 32, "red": 31, "yellow": 33}
 WORDS = "|".join(COLOURS)
