@@ -17,6 +17,10 @@ from mpcore.workloads.step_memory import StepMemory
 ROWS = {"tiny": {"train": 1440, "test": 360}, "full": {"train": 60_000, "test": 10_000}}
 WIDTHS = {"tiny": [16, 32, 64, 128], "full": [64, 128, 256, 512]}
 DEPTHS = {"tiny": [1, 1, 1, 1], "full": [2, 2, 2, 2]}
+EMBEDDED_EPOCHS = 5
+"""Over two variants of 1,437 digits: some 230 steps."""
+EMBEDDED_TOLERANCES = {"tiny": 3.0, "full": 1.5}
+"""Points. Trainings of two modes from one seed differ by 0.5 to 0.7 (full) and 1.1 (tiny), standard deviation."""
 MEAN, DEVIATION = 0.1307, 0.3081
 """Of MNIST's training pixels."""
 
@@ -26,7 +30,7 @@ class ResNet18Mnist(Workload):
     """`tiny` has four blocks in place of eight, a quarter as wide."""
 
     name = "resnet18-mnist"
-    version = 2
+    version = 3
     unit = "images"
     classes = 10
     recipes = {
@@ -47,14 +51,12 @@ class ResNet18Mnist(Workload):
 
     @property
     def recipe(self) -> Recipe:
-        """On the 1,437 digits that are embedded, as many epochs as make some 230 steps."""
-        epochs = 10 if self.source.where == EMBEDDED and self.size == "full" else super().recipe.epochs
-        return super().recipe.model_copy(update={"epochs": epochs})
+        embedded = self.source.where == EMBEDDED and self.size == "full"
+        return super().recipe.model_copy(update={"epochs": EMBEDDED_EPOCHS} if embedded else {})
 
     @property
     def tolerance(self) -> float:
-        """One of the 360 digits that are embedded is 0.3 points."""
-        return self.tolerances["tiny" if self.source.where == EMBEDDED else self.size]
+        return (EMBEDDED_TOLERANCES if self.source.where == EMBEDDED else self.tolerances)[self.size]
 
     def build_model(self) -> nn.Module:
         """Channels last, as the matrix units take them: a quarter of a step turned each tensor round, and back."""

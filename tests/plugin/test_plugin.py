@@ -35,7 +35,7 @@ def test_all_kinds_are_measured_shown_and_saved_without_a_history(run, pytester)
     result.stdout.fnmatch_lines(["mpcore: 8 cases on *(cpu), size tiny, data embedded, weights random"])
     result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny, eager)': 2 tests*"])
     result.stdout.fnmatch_lines(["mode * step ms * gate", "*", "fp32 * ok", "bf16-amp * ok"])
-    result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,437 images (embedded data)"])
+    result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,440 images (embedded data)"])
     (path,) = pytester.path.glob(".benchmarks/*/*.json")
     saved = load(path)
     assert saved.commit is None

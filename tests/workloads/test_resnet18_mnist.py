@@ -48,7 +48,7 @@ def seeded(workload, seed):
     return workload.build_model().state_dict()
 
 
-@pytest.mark.parametrize(("split", "rows"), [("train", 1437), ("test", 360)])
+@pytest.mark.parametrize(("split", "rows"), [("train", 1440), ("test", 360)])
 def test_data_are_images_of_one_channel(splits, split, rows):
     columns = splits[split].columns
     assert (columns["image"].shape, columns["image"].dtype) == ((rows, 1, 28, 28), torch.float32)
