@@ -1,11 +1,11 @@
-"""How often the gate stops what is no slower, and how small a slowdown it finds: simulated or measured."""
+"""How often the gate stops what is no slower, how small a slowdown it finds, and which faults: simulated or measured."""
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, baselines_of, policy_of, positive
+from mpcore.commands.arguments import Commands, baselines_of, baselines_to_make, policy_of, positive
 from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.records import Selection
@@ -38,8 +38,14 @@ def add(commands: Commands) -> None:
     fitting = parser.add_argument_group("fitted to accepted runs of one code, an A/A")
     folder = "where they are (default: baselines, in the root of the project): how far they differ, what is undecided of them"
     fitting.add_argument("--baselines", nargs="?", type=Path, const=OWN, metavar="DIR", help=folder)
-    writes = "keep it beside them: times on this kind of GPU are judged by it from then on"
+    writes = "keep what is found beside them: the gate judges by it from then on"
     fitting.add_argument("--write", action="store_true", help=writes)
+    planting = parser.add_argument_group("planted faults, by this machine: would a lost accuracy or a wrong gradient be seen?")
+    faults = (
+        "train with planted faults and make gradients wrong, tensor by tensor; of the workloads and modes that are selected; "
+        "--write keeps it in the folder of --baselines"
+    )
+    planting.add_argument("--sensitivity", action="store_true", help=faults)
     parser.set_defaults(run=run)
 
 
@@ -68,6 +74,8 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
     from mpcore.gate import SHIPPED
 
     selection = selection_of(options)
+    if options.sensitivity:
+        return _proved(options, selection)
     measuring = options.measure or options.slowdown or options.repeat or selection != Selection()
     given = {"--traces": options.traces, "--baselines": options.baselines, "a measurement": measuring}
     named = [name for name, value in given.items() if value]
@@ -107,6 +115,38 @@ def _fitted(options: argparse.Namespace) -> "Iterator[Section]":
             tell(f"written: {write_calibration(folder, found.calibration)}")
     if refused:
         raise RunError("; ".join(refused))
+
+
+def _proved(options: argparse.Namespace, selection: Selection) -> "Iterator[Section]":
+    """Raises SelectionError for an option of the others, and what is wrong with the selection."""
+    from mpcore.calibrate.sensitivity import SEEDS, prove
+    from mpcore.data import DataError
+    from mpcore.device.machine import probe
+    from mpcore.matrix import cases, check, device_of, source_of
+    from mpcore.measure import Bench
+    from mpcore.records import Sensitivities
+    from mpcore.store import add_sensitivities
+    from mpcore.workloads import WorkloadError
+
+    if options.traces or options.measure or options.slowdown or options.repeat:
+        raise SelectionError("--sensitivity plants faults of its own: expected no traces, and no slowdown")
+    options.baselines = None if options.baselines == OWN else options.baselines
+    folder = baselines_to_make(options)
+    check(selection)
+    device = device_of(selection)
+    bench = Bench(device, source_of(selection), seeds=range(SEEDS))
+    eager = selection.model_copy(update={"executions": ("eager",)})  # a graph has no steps to skip
+    runnable = [case for case, reason in cases(eager, device) if reason is None]
+    try:
+        bench.check(runnable)
+    except (DataError, WorkloadError) as error:
+        raise SelectionError(str(error)) from error
+
+    def keep(found: Sensitivities) -> None:
+        if options.write:
+            tell(f"written: {add_sensitivities(folder, found)}")
+
+    return prove(bench, runnable, probe(device).key, keep, tell, selection.workloads)
 
 
 def _slowdown(text: str) -> float:

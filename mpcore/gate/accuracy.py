@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mpcore.gate.limits import LEAST_SEEDS, LEAST_TOLERANCE_ROWS, LEAST_TOLERANCES_TO_CEILING, SENSITIVE_SHARE
 from mpcore.gate.matching import match_baselines
-from mpcore.records import Quality, Run
+from mpcore.records import AccuracyProof, Quality, Run
 
 
 def tolerance_points(quality: Quality, given: float) -> float:
@@ -32,12 +32,31 @@ def saturation(quality: Quality) -> str:
             f"below the ceiling: under {LEAST_TOLERANCES_TO_CEILING:g} a loss may be hidden"
         )
     tried = quality.sensitivity
+    if tried and not tried.fault and not tried.found:
+        return f"{subject}: none of the planted faults costs one tolerance of {tolerance:.3g} points"
     if tried and tried.found < SENSITIVE_SHARE * tried.trials:
         return (
             f"{subject}: a planted fault that costs one tolerance was found {tried.found} times in {tried.trials}, "
             f"{100 * SENSITIVE_SHARE:.0f} in 100 are needed"
         )
     return ""
+
+
+def proof_terms(quality: Quality) -> dict[str, str]:
+    """What has to be the same for a proof of sensitivity to hold of a training: what has to be for two to be comparable, the
+    size and the tolerance."""
+    tolerance = tolerance_points(quality, quality.requirements.tolerance_points or 0.0)
+    return {name: str(value) for name, value in quality.terms.items()} | {
+        "size": quality.case.size,
+        "tolerance": f"{tolerance:.6g}",
+    }
+
+
+def proven(quality: Quality, proofs: Sequence[AccuracyProof]) -> Quality:
+    """With the sensitivity that was proved of its workload, unless it has one; the last one that holds counts."""
+    terms = proof_terms(quality)
+    found = [p.sensitivity for p in proofs if p.workload == quality.case.workload and p.terms == terms]
+    return quality.model_copy(update={"sensitivity": found[-1]}) if found and quality.sensitivity is None else quality
 
 
 def repeated(quality: Quality, runs: Sequence[Run], before: Sequence[Quality]) -> list[list[float]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mpcore.gate.accuracy import repeated
+from mpcore.gate.accuracy import proven, repeated
 from mpcore.gate.better_reference import better_reference
 from mpcore.gate.checks import checks
 from mpcore.gate.common_change import common_change
@@ -14,6 +14,7 @@ from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions import how_run, regressions
 from mpcore.records import (
     ALL_CASES,
+    AccuracyProof,
     AnyRecord,
     Calibration,
     Check,
@@ -32,11 +33,18 @@ Judgements = dict[str, list[Check | Regression]]
 
 class Judge:
     """Judges records by what they require, against accepted runs, with the margins and caps of a policy. calibration: of the
-    kind of GPU, where the user has one; else what is known of it."""
+    kind of GPU, where the user has one; else what is known of it. proofs: of the sensitivity of trainings there."""
 
-    def __init__(self, baselines: Sequence[Run], policy: Policy, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        baselines: Sequence[Run],
+        policy: Policy,
+        calibration: Calibration | None = None,
+        proofs: Sequence[AccuracyProof] = (),
+    ) -> None:
         self.baselines = tuple(baselines)
         self.policy = policy
+        self.proofs = tuple(proofs)
         hardware = self.baselines[-1].machine.hardware.key if self.baselines else ""
         self.calibration = calibration or SHIPPED.get(hardware)
 
@@ -49,6 +57,7 @@ class Judge:
     ) -> Result:
         """before: the results of the same run that were measured earlier. confirmation: a second measurement of the case, or
         why there is none. pairs: the case beside the accepted commit, or why not."""
+        record = proven(record, self.proofs) if isinstance(record, Quality) else record
         caps = self.policy.caps(record.case.id)
         capped = record.model_copy(update={"requirements": caps.over(record.requirements)})
         match, found = match_baselines(record, self.baselines), self._regressions(record, before)

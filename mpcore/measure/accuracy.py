@@ -27,11 +27,13 @@ def measure_accuracy(
     splits: Mapping[str, Split],
     reference: Scores | None = None,
     progress: Callable[[str], Progress] | None = None,
+    plant: Callable[[WorkloadStep], None] = lambda step: None,
 ) -> Quality:
     """Trains once from each seed, by the recipe, and tests.
 
     reference: what FP32 reached, None for FP32 itself, which is its own. progress: makes the reporter of one training from its
-    title. Raises Diverged, unless the mode is a negative control: its divergence is recorded.
+    title. plant: gives each new step a fault that is to be seen. Raises Diverged, unless the mode is a negative control: its
+    divergence is recorded.
     """
     warm_up(setup.train_step(), splits)
     trainings: list[Training] = []
@@ -41,6 +43,7 @@ def measure_accuracy(
         step = None  # or it would stand beside the next
         free_memory()
         step = setup.of_seed(seed).train_step()
+        plant(step)
         reporter = progress(f"{setup.case.id}, training {number} of {len(seeds)}") if progress else None
         trainings.append(_train(setup, step, splits, seed, reporter))
         if number == 1:

@@ -34,6 +34,7 @@ from mpcore.measure.setup import Setup, TimingSetup, modelled
 from mpcore.measure.speed import BATCHES, measure_speed
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.measure.work import measure_work
+from mpcore.measure.wrong_gradients import found_gradients
 from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.casting import matching
@@ -43,6 +44,7 @@ from mpcore.records import (
     Case,
     Drift,
     Failure,
+    GradientProof,
     Numerics,
     Parallel,
     Parity,
@@ -56,6 +58,7 @@ from mpcore.records import (
 )
 from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.step import TrainStep
 from mpcore.workloads import Entry, OwnStep, Workload, workloads
 from mpcore.workloads.checked import WorkloadError, check_last_batch, checked_model
@@ -245,6 +248,20 @@ class Bench:
                 splits = self._splits(modelled(entry), self.device)
                 self._trainings[case] = measure_accuracy(setup, self._seeds, splits, reference, self.progress)
         return self._trainings[case]
+
+    def planted_accuracy(self, case: Case, plant: Callable[[WorkloadStep], None], reference: Quality | None) -> Quality:
+        """Trainings whose steps have a fault. reference: what they are compared with, None for themselves."""
+        setup = self.setup(case)
+        scores = reference.scores if reference else None
+        return measure_accuracy(setup, self._seeds, self._splits(setup.modelled, self.device), scores, self.progress, plant)
+
+    def found_gradients(self, case: Case) -> GradientProof:
+        """Of how many tensors a wrong gradient is found. Raises Inapplicable where FP64 cannot run, and no tensor is judged."""
+        numerics, rows = self.numerics(case), self._numerics_rows(case)
+        if not numerics.tensors or self._yardstick is None:
+            raise Inapplicable(f"no tensor of {case.workload} is judged in {case.precision}")
+        batches = self._batch(case, slice(rows)), self._batch(case, slice(rows, 2 * rows))
+        return found_gradients(self.setup(case), numerics, *batches, self._yardstick[1])
 
     def numerics(self, case: Case) -> Numerics:
         """Against the FP64 yardstick of the workload, which is kept for the next case; a variant's against its base's, too."""

@@ -257,10 +257,11 @@ class Session:
     def _new_judge(self) -> "Judge":
         """Raises RunError."""
         from mpcore.gate import Judge
-        from mpcore.store import accepted, calibration
+        from mpcore.store import accepted, calibration, sensitivities
 
         folder, hardware = self.options.baselines, self.machine.hardware
-        return Judge(accepted(folder, hardware), self.options.policy, calibration(folder, hardware))
+        proofs = sensitivities(folder, hardware.key).accuracy
+        return Judge(accepted(folder, hardware), self.options.policy, calibration(folder, hardware), proofs)
 
     def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
         """All that fails the session: tests, all cases together, and, strictly, what is gone."""

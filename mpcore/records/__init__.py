@@ -28,7 +28,7 @@ from mpcore.records.parity import Parity
 from mpcore.records.profile import REST, Family, Kernel, Profile
 from mpcore.records.protocol import Failure, Fault, Joined, Listing, Ready, Request, Response, Timing
 from mpcore.records.published import Published
-from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Sensitivity, Training
+from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Training
 from mpcore.records.race import Entrant, Race, Turns
 from mpcore.records.rank import Rank, RankTime
 from mpcore.records.recipe import Recipe
@@ -37,6 +37,7 @@ from mpcore.records.requirements import Requirements
 from mpcore.records.result import AnyRecord, Result
 from mpcore.records.run import LAYOUT, Accepted, FailedTest, Run, SkippedTest
 from mpcore.records.selection import Selection
+from mpcore.records.sensitivity import AccuracyProof, GradientProof, Sensitivities, Sensitivity
 from mpcore.records.speed import GpuState, Reference, Speed
 from mpcore.records.work import Operation, Work
 
@@ -46,6 +47,7 @@ __all__ = [
     "OWN_TRAINER",
     "REST",
     "Accepted",
+    "AccuracyProof",
     "AnyRecord",
     "Blocks",
     "Calibration",
@@ -69,6 +71,7 @@ __all__ = [
     "Fault",
     "Finite",
     "GpuState",
+    "GradientProof",
     "Hardware",
     "Joined",
     "Kernel",
@@ -109,6 +112,7 @@ __all__ = [
     "RunFigures",
     "Scores",
     "Selection",
+    "Sensitivities",
     "Sensitivity",
     "Size",
     "SkippedTest",

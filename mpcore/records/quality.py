@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from mpcore.records.base import Finite, Number, Record, Seconds
+from mpcore.records.base import Finite, Record, Seconds
 from mpcore.records.measurement import Measurement
+from mpcore.records.sensitivity import Sensitivity
 
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are the true classes, columns the predicted ones."""
@@ -51,21 +52,13 @@ class Scores(Record):
         return statistics.fmean(math.nan if value is None else value for value in self.by_seed.values())
 
 
-class Sensitivity(Record):
-    """Whether a lost accuracy would be seen: how far FP32 lies below the ceiling, in tolerances, and how often a planted fault
-    that costs one tolerance is found, of so many trials."""
-
-    tolerances_to_ceiling: Number
-    found: NonNegativeInt
-    trials: PositiveInt
-
-
 class Quality(Measurement):
     """What trainings from several seeds reached.
 
     metric: the figure that counts, in 0 to 1 and the higher the better, or, where `lower_is_better`, above 0. reference: what
     FP32 reached from the same seeds over the same order. dummy_score: what a prediction that has learnt nothing reaches, None
-    where the workload knows none. picture: a PNG, as base64, of what the first training predicts for one sample.
+    where the workload knows none. picture: a PNG, as base64, of what the first training predicts for one sample. sensitivity:
+    whether a loss would be seen, where that was tried.
     """
 
     kind: Literal["accuracy"] = "accuracy"

@@ -8,15 +8,18 @@ from mpcore.store.calibrations import CALIBRATION, calibration, write_calibratio
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, first_error, load, load_either, load_published, read_bytes, to_run
+from mpcore.store.sensitivities import SENSITIVITY, add_sensitivities, sensitivities
 
 __all__ = [
     "CALIBRATION",
     "KEEP",
     "KEY",
+    "SENSITIVITY",
     "Candidate",
     "RunError",
     "accept",
     "accepted",
+    "add_sensitivities",
     "all_accepted",
     "calibration",
     "check",
@@ -29,6 +32,7 @@ __all__ = [
     "load_either",
     "load_published",
     "read_bytes",
+    "sensitivities",
     "to_run",
     "write",
     "write_calibration",

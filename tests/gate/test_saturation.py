@@ -6,8 +6,8 @@ import pytest
 from made import quality, run, training
 
 from mpcore.gate import Judge, Policy, saturation
-from mpcore.gate.accuracy import repeated, tolerance_points
-from mpcore.records import Requirements, Sensitivity
+from mpcore.gate.accuracy import proof_terms, repeated, tolerance_points
+from mpcore.records import AccuracyProof, Requirements, Sensitivity
 
 TWO_POINTS = Requirements(tolerance_points=2.0)
 DEFAULT = Policy()
@@ -122,3 +122,15 @@ def test_modes_that_are_known_to_fail_say_nothing_of_the_others():
     losing = trained(0.5, 0.1, 0.9, precision="losing", requirements=Requirements(loses_updates=True, tolerance_points=1.0))
     accepted = [run(control, losing), run(control, losing)]
     assert repeated(trained(*NOISY), accepted, []) == []
+
+
+def test_a_proof_of_the_same_training_is_judged_by():
+    record = trained(0.5, 0.5, 0.5, fp32=(0.5, 0.5, 0.5))
+    failed = Sensitivity(tolerances_to_ceiling=25, found=0, trials=20)
+    proofs = [AccuracyProof(workload="bert-imdb", terms=proof_terms(record), sensitivity=failed)]
+    result = Judge([run(record)], DEFAULT, proofs=proofs).judge(record)
+    assert [judgement.status for judgement in result.judgements] == ["saturated", "saturated"]
+    assert result.record.sensitivity == failed
+    assert "none of the planted faults costs one tolerance of 2 points" in result.checks[0].sentence
+    wider = trained(0.5, 0.5, 0.5, fp32=(0.5, 0.5, 0.5), requirements=Requirements(tolerance_points=3.0))
+    assert Judge([run(wider)], DEFAULT, proofs=proofs).judge(wider).checks[0].status == "passed"
