@@ -187,6 +187,8 @@ def test_how_a_step_is_spread_stands_in_the_title(shown, many):
     assert titles(shown([result, other])) == [
         "bert-imdb (tiny, eager, batch of 32, on Some GPU)",
         "bert-imdb (tiny, eager, ddp on 2 GPUs, by fabric, batch of 32, on Some GPU)",
+        "several GPUs: bert-imdb",
+        "Rank by rank",
     ]
 
 
