@@ -14,6 +14,7 @@ from mpcore.ab.listings import matched
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import Scheduler, Start, start
 from mpcore.ab.sequential_test import SequentialTest
+from mpcore.ab.settled import Count, MachineCheck, count_work, settled
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_ERROR_RATE, PAIR_LOOKS
 from mpcore.gate.margins import Policy
@@ -37,10 +38,11 @@ def compare(
     earlier: Comparison | None = None,
     save: Callable[[Comparison], None] = lambda comparison: None,
     time_all: bool = True,
+    count: Count = count_work,
 ) -> Comparison:
     """Base against head on this machine's device. policy: what may get worse. looks: after how many pairs they are judged.
     earlier: an interrupted comparison of the same two, that goes on. save: is called with what there is after each pair.
-    time_all: also what cannot differ.
+    time_all: also what cannot differ. count: counts the work of cases on both sides.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
     them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own,
@@ -56,11 +58,15 @@ def compare(
         if not time_all and unchanged(before, after):
             return unchanged_comparison(before, after, selection, found.common)
         kept = {case: had[case] for case in found.common if case in had and not had[case].open}
-        tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in found.common if case not in kept]
+        asked = [case for case in found.common if case not in kept]
+        needless = [] if time_all else settled((base, head), listings, selection, asked, progress, count)
+        check = MachineCheck.among(needless, policy)
+        tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
         confidence = 1 - PAIR_ERROR_RATE / len(looks)
 
         def so_far(interrupted: int | None) -> Comparison:
             measured = {test.case: _record(test, confidence, looks, interrupted) for test in tests if not test.out}
+            measured |= {case: check.record(case) for case in needless}
             return Comparison(
                 base=before,
                 head=after,
@@ -80,7 +86,7 @@ def compare(
             save(so_far(UNFINISHED))
 
         try:
-            _measure(scheduler, tests, looks, confidence, progress, keep)
+            _measure(scheduler, tests, looks, confidence, progress, keep, check)
             _confirm(scheduler, tests, confidence, progress, keep)
             blind = [test for test in tests if test.blind(confidence)]
             if blind:
@@ -107,21 +113,28 @@ def _measure(
     confidence: float,
     progress: Progress,
     keep: Callable[[], None],
+    check: MachineCheck | None = None,
 ) -> None:
+    """check: is measured beside them in the first pairs."""
+    check = check or MachineCheck((), Policy())
     done = min((test.count for test in tests), default=0)
     for look in looks:
         running = [test for test in tests if not test.decided(confidence, looks)]
         if not running:
-            return
+            break
         for _ in _timed(range(done, look), progress):
-            result = scheduler.pair([test.case for test in running])
+            result = scheduler.pair([*(test.case for test in running), *check.asked])
             for test in running:
                 test.add(result, looks[0])
+            check.add(result)
             keep()
             running = [test for test in running if not test.out]
             if not running:
-                return
+                break
         done = max(done, look)
+    for _ in _timed(range(check.left), progress):
+        check.add(scheduler.pair(check.cases))
+        keep()
 
 
 def _confirm(

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from mpcore.ab.code import check_code, unchanged, unchanged_comparison
-from mpcore.ab.compare import Progress
 from mpcore.ab.listings import listed, matched
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.verdicts import only_in_head
@@ -22,6 +21,9 @@ from mpcore.selection import ALL
 KIND: RequestKind = "work"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Two processes share the cores."""
+
+
+Progress = Callable[[str], None]
 
 
 class Process(Protocol):
@@ -67,7 +69,7 @@ def compare_work(
         revisions = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
         if unchanged(*revisions):
             return unchanged_comparison(*revisions, selection, found.common)
-        before, after = _counted((first, second), found.common, listings[1].machine.hardware.device, progress)
+        before, after = counted((first, second), found.common, listings[1].machine.hardware.device, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
     return Comparison(
@@ -92,7 +94,7 @@ def _listing(side: str, checkout: Checkout, process: Process) -> Listing:
     return listing
 
 
-def _counted(
+def counted(
     processes: tuple[Process, Process], cases: Sequence[Case], device: str, progress: Progress
 ) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
     """Of base and head."""
@@ -102,9 +104,9 @@ def _counted(
         begun = [process.measuring(cases, kind=KIND) for process in processes]
         return dict(begun[0]), dict(begun[1])
     head.close()  # it starts again once base has ended
-    counted = dict(base.measuring(cases, kind=KIND))
+    of_base = dict(base.measuring(cases, kind=KIND))
     base.close()
-    return counted, dict(head.measuring(cases, kind=KIND))
+    return of_base, dict(head.measuring(cases, kind=KIND))
 
 
 def _compared(case: Case, base: Measured, head: Measured) -> tuple[Regression, ...] | Failure:

@@ -128,6 +128,10 @@ ODD_PAIRS_SHARE = 1 / 3
 """Of all pairs, that are set aside at most. Where more are far off, there is no usual pair."""
 ODD_EXCESS = 3
 """Set-aside pairs in which head was slower, beyond those in which it was faster, from which on it is not the same."""
+MACHINE_CASES = 6
+"""Cases that need no timing, which are timed nevertheless to try the machine."""
+MACHINE_PAIRS = 2
+"""Of each of them."""
 CONFIRMING_PAIRS = 6
 """Fresh pairs that must say again that a case is worse."""
 CONFIRMING_CONFIDENCE = 0.99

@@ -51,9 +51,10 @@ class Work(Measurement):
     software: versions of what counts: another torch is another count. operations: how often each runs in each module, by its
     text; modules that differ by a number and are alike stand together, "layer.[0-11].output". casts, cast_bytes: copies into
     another floating-point format, and the bytes that they read and write. saved_bytes: what is kept for the backward pass,
-    weights left out. synchronisations: operations that wait for the device, or would on a GPU, each with its line.
-    kernels: launches of a step by name, as its execution runs it, None on a CPU. graph_signature: a hash of the nodes and edges
-    of its CUDA graph. compiled: what torch.compile made of its model, None where it was not asked.
+    weights left out. synchronisations: operations that wait for the device, or would on a GPU, each with its line. kernels:
+    launches of a step by name, as its execution runs it, None on a CPU. graph_signature: a hash of the nodes and edges of its
+    CUDA graph. compiled: what torch.compile made of its model, None where it was not asked. code: a hash of the files that were
+    loaded for it, where a process of `ab` counted it.
     """
 
     kind: Literal["work"] = "work"
@@ -70,6 +71,7 @@ class Work(Measurement):
     kernels: dict[str, NonNegativeInt] | None = None
     graph_signature: str | None = None
     compiled: Compiled | None = None
+    code: str | None = None
 
     @property
     def terms(self) -> dict[str, object]:

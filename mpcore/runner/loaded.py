@@ -31,14 +31,14 @@ ELSEWHERE = re.compile(r"^\.\.|__pycache__|\.dist-info/")
 MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$")
 
 
-def loaded(tree: Path) -> Loaded:
-    """Of a process that runs in `tree`, at this moment."""
+def loaded(tree: Path, *, later: bool = True) -> Loaded:
+    """Of a process that runs in `tree`, at this moment. later: with what it may load yet, and wheels."""
     own = {place.resolve() for place in _places()}
-    later = _reachable(tree, own)
+    reachable = _reachable(tree, own) if later else set()
     return Loaded(
         files=tuple(_file(place, tree) for place in sorted(own)),
-        reachable=tuple(_file(place, tree) for place in sorted(later - own)),
-        wheels=wheels(),
+        reachable=tuple(_file(place, tree) for place in sorted(reachable - own)),
+        wheels=wheels() if later else {},
         kernels=tuple(sorted(set(_kernels()))),
     )
 
@@ -61,6 +61,7 @@ def _shared_objects() -> Iterator[Path]:
             yield Path(mapped[1])
 
 
+@functools.cache
 def _installed(place: Path) -> bool:
     return any(place.is_relative_to(folder) for folder in _installations())
 

@@ -13,6 +13,7 @@ from mpcore.measure import CASE_ERRORS, Bench, failure_of
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Listing, Loaded, Machine, Request, Selection
 from mpcore.records.protocol import KINDS
+from mpcore.runner.case_code import code_of_case
 from mpcore.runner.loaded import loaded
 from mpcore.runner.runner import Measured
 from mpcore.workloads import WorkloadError
@@ -58,7 +59,7 @@ class Responder:
             if request.kind == "parallel":
                 return self._bench.parallel(case)
             if request.kind == "work":
-                return self._bench.work(case)
+                return self._bench.work(case).model_copy(update={"code": code_of_case(case, Path.cwd().resolve())})
             return self._bench.time(case, profile=request.profile, slowdown=request.slowdown)
         except Inapplicable as error:
             return Failure(case=case, sentence=str(error), skipped=True)

@@ -33,8 +33,19 @@ def _code(comparison: Comparison) -> list[Section]:
 
 
 def _times(comparison: Comparison) -> list[Section]:
-    table = Table(HEADINGS, [_row(case) for case in comparison.cases], "lrrrrl")
-    return [Section(tables=[table] if comparison.cases else []), Section(sentences=_told(comparison))]
+    timed = [case for case in comparison.cases if case.regressions[0].kind != "code"]
+    table = Table(HEADINGS, [_row(case) for case in timed], "lrrrrl")
+    return [Section(tables=[table] if timed else []), Section(sentences=[*_untimed(comparison), *_told(comparison)])]
+
+
+def _untimed(comparison: Comparison) -> list[str]:
+    """Cases that needed no timing, and what the machine makes of those that tried it."""
+    found = [case.regressions[0] for case in comparison.cases if case.regressions[0].kind == "code"]
+    tried = [abs(regression.ratio - 1) for regression in found if regression.ratio]
+    if not found:
+        return []
+    machine = f"; {len(tried)} of them, timed to try the machine, differ by up to {100 * max(tried):.2f} %" if tried else ""
+    return [f"not timed: {counted(len(found), 'case')}, the same in work, graph and code{machine}"]
 
 
 def _row(case: PairedCase) -> list[str]:

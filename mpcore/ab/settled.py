@@ -1,0 +1,108 @@
+"""Cases that need no timing: what a step does, its graph and the code that was loaded for it are the same on both sides."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from mpcore.ab.code import unmeasured
+from mpcore.ab.revisions import Checkout
+from mpcore.ab.scheduler import PairResult
+from mpcore.ab.work import KIND, counted, start
+from mpcore.gate.limits import MACHINE_CASES, MACHINE_PAIRS, ODD_PAIR
+from mpcore.gate.margins import Policy
+from mpcore.gate.work import work_regressions
+from mpcore.records import Case, Listing, Pair, PairedCase, Selection, Timing, Work
+from mpcore.runner import Measured, RunnerError
+
+SAID = "what a step does, its graph and the code that was loaded are the same"
+Count = Callable[
+    [tuple[Checkout, Checkout], Selection, Sequence[Case], str, Callable[[str], None]],
+    tuple[dict[Case, Measured], dict[Case, Measured]],
+]
+
+
+def count_work(
+    sides: tuple[Checkout, Checkout], selection: Selection, cases: Sequence[Case], device: str, progress: Callable[[str], None]
+) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
+    """In a fresh process of each side. Raises RunnerError."""
+    with closing(start(sides[0], selection)) as base, closing(start(sides[1], selection)) as head:
+        for process in (base, head):
+            process.listing()
+        return counted((base, head), cases, device, progress)
+
+
+def settled(
+    sides: tuple[Checkout, Checkout],
+    listings: tuple[Listing, Listing],
+    selection: Selection,
+    cases: Sequence[Case],
+    progress: Callable[[str], None],
+    count: Count = count_work,
+) -> list[Case]:
+    """Those of `cases` that need no timing. A compiled case always does: what its compiler chooses is timed, and may be
+    chosen anew."""
+    candidates = [case for case in cases if case.execution in ("eager", "graph") and not case.spread]
+    if not candidates or any(KIND not in listing.kinds or "loaded" not in listing.kinds for listing in listings):
+        return []
+    if sides[0].slowdown != sides[1].slowdown:
+        return []
+    try:
+        base, head = count(sides, selection, candidates, listings[1].machine.hardware.device, progress)
+    except RunnerError:  # which the pairs will say
+        return []
+    return [case for case in candidates if _same(base[case], head[case])]
+
+
+def _same(base: Measured, head: Measured) -> bool:
+    if not (isinstance(base, Work) and isinstance(head, Work)) or base.code is None or base.code != head.code:
+        return False
+    if head.case.captured and head.device != "cpu" and base.graph_signature is None:
+        return False
+    return base.graph_signature == head.graph_signature and all(r.status == "same" for r in work_regressions(base, head))
+
+
+@dataclass
+class MachineCheck:
+    """Two pairs of a few cases that need no timing: whether this machine times what is the same alike."""
+
+    cases: Sequence[Case]
+    policy: Policy
+    pairs: dict[Case, list[Pair]] = field(default_factory=dict)
+    done: int = 0
+
+    @classmethod
+    def among(cls, cases: Sequence[Case], policy: Policy) -> "MachineCheck":
+        """A few of `cases`, from the first to the last."""
+        every = max(1, len(cases) // MACHINE_CASES)
+        return cls(list(cases)[::every][:MACHINE_CASES], policy)
+
+    @property
+    def left(self) -> int:
+        """Pairs that are still to be measured."""
+        return max(0, MACHINE_PAIRS - self.done) if self.cases else 0
+
+    @property
+    def asked(self) -> Sequence[Case]:
+        """The cases of the next pair."""
+        return self.cases if self.left else ()
+
+    def add(self, result: PairResult) -> None:
+        asked, self.done = self.asked, self.done + 1
+        for case in asked:
+            base, head = result.base[case], result.head[case]
+            if isinstance(base, Timing) and isinstance(head, Timing):
+                times = base.blocks.step_seconds, head.blocks.step_seconds
+                pair = Pair(base_seconds=times[0], head_seconds=times[1], head_first=result.head_first)
+                self.pairs.setdefault(case, []).append(pair)
+
+    def record(self, case: Case) -> PairedCase:
+        """Of a case that needs no timing: `blind` where the machine was tried with it, and its median pair says otherwise."""
+        pairs = self.pairs.get(case, [])
+        found = unmeasured(case, SAID)
+        if pairs:
+            ratio = statistics.median(pair.head_seconds / pair.base_seconds for pair in pairs)
+            off = abs(ratio - 1) > max(ODD_PAIR, self.policy.margins(case.id).pair_blind / 100)
+            sentence = f"{found.sentence}; in {len(pairs)} pairs, which try the machine, head took {100 * (ratio - 1):+.2f} %"
+            found = found.model_copy(update={"status": "blind" if off else "same", "sentence": sentence, "ratio": ratio})
+        return PairedCase(case=case, pairs=tuple(pairs), regressions=(found,))

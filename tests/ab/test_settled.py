@@ -1,0 +1,81 @@
+"""Cases whose work, graph and code are the same are not timed, and the machine is tried with some of them."""
+
+import shutil
+
+import pytest
+import stub
+from scripted import Script, compared, noisy, statuses
+from test_ab_command import ROOT
+
+from mpcore.ab import Checkout
+from mpcore.ab.settled import settled
+from mpcore.commands.ab import exit_code
+from mpcore.records import Case, Loaded, Selection
+from mpcore.records.protocol import KINDS
+from mpcore.report.documents import pairs_document
+from mpcore.report.render import render
+
+NAMES = [f"w{number}" for number in range(8)]
+
+
+def counted(changed, seconds=0.001, **head):
+    """Of eight cases of which `changed` have other counts in head, or whatever `head` has of a work."""
+
+    def count(sides, selection, cases, device, progress):
+        base = {case: stub.work(case.workload, code="1") for case in cases}
+        other = {case: stub.work(case.workload, **({"code": "1"} | head)) for case in cases if case.workload in changed}
+        return base, base | other
+
+    script = Script(dict.fromkeys(NAMES, 0.001), dict.fromkeys(NAMES, seconds))
+    script.listings = dict.fromkeys(("base", "head"), stub.listing(*NAMES, kinds=KINDS))
+    script.loaded = {"base": Loaded(files=()), "head": Loaded(files=(), wheels={"x": "1"})}
+    return compared(script, time_all=False, count=count)[0], script
+
+
+def test_what_is_the_same_is_not_timed_and_six_cases_try_the_machine():
+    comparison, script = counted({"w3"}, casts=2)
+    assert statuses(comparison)["w3"][0] == "same"
+    assert {case.case.workload: len(case.pairs) for case in comparison.cases} == {
+        **dict.fromkeys(("w0", "w1", "w2", "w4", "w5", "w6"), 2),
+        "w7": 0,
+        "w3": 6,
+    }
+    assert len(script.pairs[0][0]) == 7
+    assert len(script.pairs[2][0]) == 1
+    assert "not timed: 7 cases, the same in work, graph and code; 6 of them" in render(pairs_document(comparison), "markdown")
+    assert exit_code(comparison) == 0
+
+
+@pytest.mark.parametrize("head", [{"code": "2"}, {"code": None}, {"graph_signature": "other"}, {"casts": 2}])
+def test_code_graph_and_work_must_all_be_the_same(head):
+    comparison, _ = counted(set(NAMES), **head)
+    assert all(len(case.pairs) == 6 for case in comparison.cases)
+
+
+def test_two_pairs_are_all_where_everything_is_the_same():
+    comparison, script = counted(())
+    assert len(script.pairs) == 2
+    assert comparison.statuses == {"same"}
+
+
+def test_a_machine_that_times_the_same_otherwise_is_blind():
+    comparison, _ = counted((), seconds=0.0011)
+    assert exit_code(comparison) == 4
+
+
+def test_nothing_is_counted_for_a_base_that_does_not_say_what_it_has_loaded():
+    script = Script({"a": noisy(0.001, 0)}, {"a": noisy(0.001, 1)})
+    assert len(compared(script, time_all=False)[0].cases[0].pairs) == 6
+
+
+def test_one_workload_that_is_changed_is_the_only_one_that_is_timed(tmp_path):
+    """In processes as they are."""
+    for side in ("base", "head"):
+        shutil.copytree(ROOT / "mpcore", tmp_path / side / "mpcore", ignore=shutil.ignore_patterns("__pycache__"))
+    changed = tmp_path / "head" / "mpcore" / "workloads" / "unet.py"
+    changed.write_text(changed.read_text() + "\nUNUSED = 1\n")
+    selection = Selection(workloads=("resnet18-mnist", "unet-membrane"), precisions=("fp32",), device="cpu", size="tiny")
+    sides = tuple(Checkout(side, tmp_path / side) for side in ("base", "head"))
+    cases = [Case(workload=name, precision="fp32", execution="eager", size="tiny") for name in selection.workloads]
+    listings = (stub.listing(kinds=KINDS),) * 2
+    assert [case.workload for case in settled(sides, listings, selection, cases, print)] == ["resnet18-mnist"]
