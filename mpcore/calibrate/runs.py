@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpcore.calibrate.noise import Array
-from mpcore.calibrate.simulate import Draw
+from mpcore.calibrate.simulate import Draw, Stored
 from mpcore.gate.intervals import pooled_deviation
 from mpcore.gate.limits import (
     LEAST_CALIBRATION_GPUS,
@@ -59,23 +59,26 @@ class RunNoise:
         return steady, cases - steady
 
 
-def draw_runs(noise: RunNoise, suite: tuple[int, int], runs: int, *, heavy: bool = False, odd: float = 0.0) -> Draw:
-    """What so many accepted runs, the new one and a second measurement of it report of a suite: steady cases, then capped ones.
+def draw_runs(
+    noise: RunNoise, suite: tuple[int, int], runs: int, *, pairs: int = 0, heavy: bool = False, odd: float = 0.0
+) -> Draw:
+    """What so many accepted runs, the new one, a second measurement of it and pairs report of a suite, in the order of
+    `Stored.starts`: steady cases, then capped ones.
 
     heavy: the deviation of a case is drawn anew in each suite from what is known of it; else it is the middle of that. odd: the
     share of processes of the first case that are faster by `ODD_SHIFT`.
     """
-    starts = [*range(runs + 1), runs]
+    starts = Stored(runs, (), 0.0, pairs=pairs).starts
 
     def draw(rng: np.random.Generator, suites: int) -> Array:
         deviations = [
             _deviations(rng, of, noise.freedom, (suites, n), heavy) for of, n in zip(_kinds(noise), suite, strict=True)
         ]
-        shape = suites, sum(suite), runs + 2
+        shape = suites, sum(suite), len(starts)
         own = math.sqrt(1 - PROCESS_SHARE) * rng.standard_normal(shape)[..., starts]
         own += math.sqrt(PROCESS_SHARE) * rng.standard_normal(shape)
         logs = np.concatenate(deviations, axis=1)[..., None] * own
-        logs[:, 0] += ODD_SHIFT * (rng.random((suites, runs + 2)) < odd)
+        logs[:, 0] += ODD_SHIFT * (rng.random((suites, len(starts))) < odd)
         return logs + noise.shared * rng.standard_normal((suites, 1, runs + 1))[..., starts]
 
     return draw

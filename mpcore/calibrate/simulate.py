@@ -14,10 +14,12 @@ from scipy import stats
 from mpcore.calibrate.noise import Array, CaseNoise, Noise, log_medians
 from mpcore.gate.intervals import odd_excess, odd_pairs
 from mpcore.gate.limits import (
+    COMMON_CHANGE_CASES,
     COMMON_TIME_MARGIN_PERCENT,
     CONFIRMING_CONFIDENCE,
     CONFIRMING_PAIRS,
     ODD_EXCESS,
+    ONE_RUN_CONFIDENCE,
     PAIR_ERROR_RATE,
     PAIR_LOOKS,
     PAIR_TIME_MARGIN_PERCENT,
@@ -123,29 +125,34 @@ class Pairs:
 @dataclass(frozen=True)
 class Stored:
     """A run against accepted ones, each from a machine start of its own. priors: of the cases, along the last axis but one, and
-    of what they share, standard deviations of logarithms."""
+    of what they share, standard deviations of logarithms. pairs: so many with the accepted commit, on the machine start of the
+    new run, tell code from machine; 0 where that commit cannot be had."""
 
     runs: int
     priors: tuple[float, ...]
     shared_prior: float
     margin: float = math.log1p(STEP_TIME_MARGIN_PERCENT / 100)
     common_margin: float = math.log1p(COMMON_TIME_MARGIN_PERCENT / 100)
+    pairs: int = 0
 
     @property
     def name(self) -> str:
-        return "1 accepted run" if self.runs == 1 else f"{self.runs} accepted runs"
+        runs = "1 accepted run" if self.runs == 1 else f"{self.runs} accepted runs"
+        return f"{runs}, then pairs" if self.pairs else runs
 
     @property
     def slowed(self) -> int:
-        return 2
+        return 2 + self.pairs
 
     @property
     def starts(self) -> Sequence[int]:
-        return [*range(self.runs + 1), self.runs]
+        """Accepted runs, the accepted commit of each pair, the new run, what confirms it, and the new code of each pair."""
+        return [*range(self.runs), *[self.runs] * (self.pairs + self.slowed)]
 
     def found(self, logs: Array) -> Found:
-        first, again = (self._changes(logs, i, WORSE_CONFIDENCE)[0] for i in (0, 1))
-        return (first > self.margin) & (again > self.margin)
+        surely = ONE_RUN_CONFIDENCE if self.runs == 1 and not self.pairs else WORSE_CONFIDENCE
+        first, again = (self._changes(logs, i, sure)[0] for i, sure in enumerate((WORSE_CONFIDENCE, surely)))
+        return (first > self.margin) & (again > self.margin) & ~self._excused(self._pairs(logs))
 
     def undecided(self, logs: Array) -> Found:
         low, _ = self._changes(logs, 0, WORSE_CONFIDENCE)
@@ -153,17 +160,30 @@ class Stored:
         return ((low > self.margin) | (high > self.margin)) & ~self.found(logs)
 
     def together(self, logs: Array) -> Found:
-        """Whether all cases of a suite are judged `worse` together, which is not confirmed."""
-        shared = np.median(logs[..., : self.runs] - logs[..., [self.runs]], axis=-2)
+        """Whether all cases of a suite are judged `worse` together, which pairs of a few confirm."""
+        shared = np.median(logs[..., : self.runs] - logs[..., [self.runs + self.pairs]], axis=-2)
         low, _ = bounds_since(shared, np.zeros(len(logs)), self.shared_prior)
-        return low > self.common_margin
+        few = np.median(self._pairs(logs)[..., :COMMON_CHANGE_CASES, :], axis=-2)
+        return (low > self.common_margin) & ~self._excused(few)
 
     def stopped(self, logs: Array) -> Found:
         return np.any(self.found(logs), axis=-1) | self.together(logs)
 
     def _changes(self, logs: Array, process: int, confidence: float) -> tuple[Array, Array]:
         """process: the first of the new run, or the one that confirms it."""
-        return bounds_since(logs[..., : self.runs], logs[..., self.runs + process], np.array(self.priors), confidence)
+        new = logs[..., self.runs + self.pairs + process]
+        return bounds_since(logs[..., : self.runs], new, np.array(self.priors), confidence)
+
+    def _pairs(self, logs: Array) -> Array:
+        """The changes from the accepted commit to the new code, pair by pair along the last axis."""
+        before = logs[..., self.runs : self.runs + self.pairs]
+        return logs[..., logs.shape[-1] - self.pairs :] - before
+
+    def _excused(self, changes: Array) -> Found:
+        """Whether pairs do not say that it is the code."""
+        if not self.pairs:
+            return np.zeros(changes.shape[:-1], bool)
+        return bounds_of_pairs(changes, CONFIRMING_CONFIDENCE)[0] <= MARGIN
 
 
 def bounds_of_pairs(changes: Array, confidence: float) -> tuple[Array, Array]:

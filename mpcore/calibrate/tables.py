@@ -17,12 +17,15 @@ from mpcore.calibrate.simulate import (
     traced,
     unchanged,
 )
+from mpcore.gate.limits import CONFIRMING_PAIRS
 from mpcore.gate.priors import shared_prior_log_sd
 from mpcore.records import Calibration
 from mpcore.report.document import Section, Table
 
 PAIRS: Sequence[Pairs] = (Pairs((6,)), Pairs())
 RUNS = (1, 2, 3, 4, 10)
+ALARM_GATES = [(runs, 0) for runs in RUNS] + [(runs, CONFIRMING_PAIRS) for runs in (1, 3)]
+"""Accepted runs, and pairs with the accepted commit."""
 SHOWN = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05)
 SIZES = (*(n / 1000 for n in range(50)), *(n / 1000 for n in range(50, 81, 5)))
 TOGETHER = 0.015
@@ -75,16 +78,17 @@ def _alarms_of_runs(kinds: Kinds, suites: int) -> Iterator[list[str]]:
     for name, (calibration, noise) in kinds.items():
         suite = noise.suite(CASES)
         others = {"": (False, 0.0), ", heavy tails": (True, 0.0), ", one case with odd processes": (False, ODD_SHARE)}
-        for (label, (heavy, odd)), runs in itertools.product(others.items(), RUNS):
-            gate = gate_of(calibration, suite, runs)
-            yield _alarm(gate.name, name + label, unchanged(gate, draw_runs(noise, suite, runs, heavy=heavy, odd=odd), suites))
+        for (label, (heavy, odd)), (runs, pairs) in itertools.product(others.items(), ALARM_GATES):
+            gate = gate_of(calibration, suite, runs, pairs)
+            draw = draw_runs(noise, suite, runs, pairs=pairs, heavy=heavy, odd=odd)
+            yield _alarm(gate.name, name + label, unchanged(gate, draw, suites))
 
 
-def gate_of(calibration: Calibration, suite: tuple[int, int], runs: int) -> Stored:
-    """A suite of so many steady and capped cases against so many accepted runs."""
+def gate_of(calibration: Calibration, suite: tuple[int, int], runs: int, pairs: int = 0) -> Stored:
+    """A suite of so many steady and capped cases against so many accepted runs, confirmed by so many pairs."""
     steady, capped = suite
     priors = (calibration.steady_log_sd,) * steady + (calibration.power_cap_log_sd,) * capped
-    return Stored(runs, priors, shared_prior_log_sd(priors, calibration))
+    return Stored(runs, priors, shared_prior_log_sd(priors, calibration), pairs=pairs)
 
 
 def _alarm(gate: str, noise: str, found: tuple[Share, Share]) -> list[str]:

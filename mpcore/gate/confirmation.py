@@ -69,7 +69,8 @@ def _confirmed(first: Regression, second: Regression | None, unmeasured: str | N
 
 def _caused(found: Regression, pairs: PairedConfirmation | str, margin: float) -> Regression:
     """Code that is slower than the accepted code, side by side today, is at fault; code that is not cannot be. Then another
-    version of the software may be, which is for a person to accept; a machine is nobody's regression."""
+    version of the software may be, which is for a person to accept; a machine is nobody's regression. Pairs that differ too
+    much to tell confirm nothing."""
     if isinstance(pairs, str):
         return _said(found, "worse", f"; it was not measured beside the accepted commit: {pairs}")
     change, status = _judged(pairs.pairs, margin)
@@ -79,7 +80,7 @@ def _caused(found: Regression, pairs: PairedConfirmation | str, margin: float) -
     if status == "worse":
         return _in_target(_said(found, "worse", f"{beside}: the code"), pairs, margin)
     if status == "undecided":
-        return _said(found, "worse", f"{beside}, which does not tell whether it is the code")
+        return _said(found, "undecided", f"{beside}, which does not confirm that it is the code")
     if pairs.other_software:
         return _said(found, "worse", f"{beside}: not the code, but the machine or the software ({pairs.other_software})")
     return _said(found, "undecided", f"{beside}: not the code; the software is the same, so that it is the machine")

@@ -21,10 +21,10 @@ from mpcore.calibrate.simulate import (
     traced,
     unchanged,
 )
-from mpcore.calibrate.tables import SIZES, gate_of, simulated
+from mpcore.calibrate.tables import ALARM_GATES, SIZES, gate_of, simulated
 from mpcore.gate import SHIPPED
 from mpcore.gate.intervals import judged_since
-from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_LOOKS, PAIR_TIME_MARGIN_PERCENT
+from mpcore.gate.limits import CONFIRMING_PAIRS, ONE_RUN_CONFIDENCE, PAIR_LOOKS, PAIR_TIME_MARGIN_PERCENT, WORSE_CONFIDENCE
 from mpcore.records import Case, Pair
 
 PRIOR = 0.005
@@ -78,7 +78,8 @@ def test_a_run_is_judged_as_by_the_gate(rng, runs):
 
     def status(log):
         accepted = np.exp(log[:runs]).tolist()
-        first, again = (judged_since(accepted, math.exp(log[runs + i]), PRIOR, gate.margin)[1] for i in (0, 1))
+        sure = WORSE_CONFIDENCE, ONE_RUN_CONFIDENCE if runs == 1 else WORSE_CONFIDENCE
+        first, again = (judged_since(accepted, math.exp(log[runs + i]), PRIOR, gate.margin, sure[i])[1] for i in (0, 1))
         return "undecided" if first == "worse" != again else first
 
     expected = [status(log) for log in logs[:, 0]]
@@ -102,11 +103,31 @@ def test_pairs_stop_at_most_one_suite_in_a_hundred_for_nothing():
     assert unchanged(Pairs(), traced(Pairs(), H200), suites=2500, seed=5)[0].bounds[1] < 0.01
 
 
-def runs_of(kind, accepted, **options):
+def runs_of(kind, accepted, pairs=0, **options):
     """The gate, and what it is put to."""
     noise = KINDS[kind]
     suite = noise.suite(CASES)
-    return gate_of(SHIPPED[kind], suite, accepted), draw_runs(noise, suite, accepted, **options)
+    return gate_of(SHIPPED[kind], suite, accepted, pairs), draw_runs(noise, suite, accepted, pairs=pairs, **options)
+
+
+@KIND
+@pytest.mark.parametrize("options", [{"heavy": True}, {"odd": 1 / 6}], ids=["heavy tails", "odd processes"])
+def test_pairs_with_the_accepted_commit_stop_no_suite_for_nothing_even_of_one_run(kind, options):
+    assert unchanged(*runs_of(kind, 1, CONFIRMING_PAIRS, **options), suites=1500, seed=5)[0].bounds[1] < 0.003
+
+
+@KIND
+def test_pairs_with_the_accepted_commit_lose_no_slowdown(kind):
+    sizes = (0.025, 0.03)
+    alone, beside = (detection(*runs_of(kind, 3, pairs), sizes, trials=300) for pairs in (0, CONFIRMING_PAIRS))
+    assert all(b.share > a.share - 0.02 for a, b in zip(alone, beside, strict=True))
+
+
+def test_what_is_slower_for_its_machine_is_not_stopped():
+    kind = "nvidia-h200"
+    noise, suite = replace(KINDS[kind], shared=0.05), KINDS[kind].suite(CASES)
+    gate = gate_of(SHIPPED[kind], suite, 3, CONFIRMING_PAIRS)
+    assert unchanged(gate, draw_runs(noise, suite, 3, pairs=CONFIRMING_PAIRS), suites=200)[0].found == 0
 
 
 @KIND
@@ -218,7 +239,7 @@ def test_the_tables_say_what_was_simulated():
     alarms, by_pairs, least_of_pairs, by_runs, least_of_runs, together = tables_of(H200.cases[-3:])
     assert ["3 accepted runs", "nvidia-h200"] in [row[:2] for row in alarms.rows]
     assert [row[1] for row in alarms.rows].count("no odd processes") == 1
-    assert [row[1] for row in alarms.rows].count("nvidia-h200, heavy tails") == 5
+    assert [row[1] for row in alarms.rows].count("nvidia-h200, heavy tails") == len(ALARM_GATES)
     assert [row[0] for row in by_pairs.rows] == ["ab, 6 pairs", "ab, 6 and 12 pairs"]
     assert [row[0] for row in least_of_pairs.rows] == ["resnet18-mnist/tf32, with odd processes", "resnet50"]
     assert {row[0] for row in by_runs.rows} == {"nvidia-h200, steady clock", "nvidia-h200, power limit"}

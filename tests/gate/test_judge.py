@@ -264,9 +264,9 @@ def test_a_reference_that_became_more_accurate_fails_no_mode(fp32, own, status):
     assert ("fp32 gained 4.50 since the oldest accepted run" in result.checks[0].sentence) == (status == "expected_failure")
 
 
-def pairs_of(ratio, *cases, other_software=""):
+def pairs_of(ratio, *cases, other_software="", apart=1e-4):
     """Pairs in which each of the cases takes so many times as long as in the accepted commit."""
-    pairs = [Pair(base_seconds=0.01, head_seconds=0.01 * ratio * (1 + n / 1e4), head_first=False) for n in range(6)]
+    pairs = [Pair(base_seconds=0.01, head_seconds=0.01 * ratio * (1 + (-1) ** n * apart), head_first=False) for n in range(6)]
     return PairedConfirmation(commit="1a8eef83", pairs=dict.fromkeys(cases, pairs), other_software=other_software)
 
 
@@ -300,3 +300,10 @@ def test_what_all_cases_share_is_of_the_code_the_machine_or_the_software(ratio, 
         update={"results": tuple(slow), "common_pairs": pairs_of(ratio, *quickest), "datetime": "2026-02-01"}
     )
     assert judge_run(saved, runs, DEFAULT).common.status == ("worse" if ratio > 1 else "undecided")
+
+
+def test_pairs_that_differ_too_much_confirm_nothing():
+    judge, slow = Judge(ACCEPTED, DEFAULT), step(10.5)
+    result = judge.judge(slow, confirmation=slow, pairs=pairs_of(1.03, slow.case.id, apart=0.05))
+    assert statuses(result)["step time"] == "undecided"
+    assert result.regressions[0].sentence.endswith("which does not confirm that it is the code")
