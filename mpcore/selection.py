@@ -91,6 +91,24 @@ def add_margin_option(add: Callable[..., object]) -> None:
     )
 
 
+def add_minutes_option(add: Callable[..., object]) -> None:
+    """`--mp-minutes`, which a session and its forecast have. `add` as above."""
+    add(
+        "--mp-minutes",
+        metavar="N",
+        type=float,
+        help="the tests of most worth that accepted runs say take so many minutes together; the others are left out",
+    )
+
+
+def minutes_of(options: argparse.Namespace) -> float | None:
+    """None where it is not given. Raises SelectionError for a time that is none."""
+    minutes: float | None = options.mp_minutes
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise SelectionError(f"--mp-minutes {minutes:g}: expected a number of minutes above 0")
+    return minutes
+
+
 def add_compile_cache_option(add: Callable[..., object]) -> None:
     """`--mp-compile-cache`, which everything has that measures. `add` as above."""
     add(

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from mpcore.commands.arguments import Commands, add_baselines, baselines_of
 from mpcore.commands.output import show
 from mpcore.project import ProjectError
-from mpcore.selection import SelectionError, add_options, selection_of
+from mpcore.selection import SelectionError, add_minutes_option, add_options, minutes_of, selection_of
 
 if TYPE_CHECKING:
     import torch
-
-    from mpcore.doctor.estimates import Estimates
 
 
 def add(commands: Commands) -> None:
@@ -28,6 +26,7 @@ def add(commands: Commands) -> None:
     )
     add_baselines(parser)
     add_options(parser.add_argument)
+    add_minutes_option(parser.add_argument)
     parser.set_defaults(run=run)
 
 
@@ -35,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints it. Raises ProjectError for a selection or a device that is not there, RunError for baselines that cannot be
     read."""
     from mpcore import matrix
+    from mpcore.doctor.estimates import estimates_here
     from mpcore.doctor.forecast import document, forecast
     from mpcore.doctor.spoilers import spoilers
     from mpcore.report.text import counted
@@ -42,12 +42,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         selection = selection_of(options)
         matrix.check(selection)
-        device = matrix.device_of(selection)
+        device, minutes = matrix.device_of(selection), minutes_of(options)
     except SelectionError as error:
         raise ProjectError(str(error)) from error
     found = list(spoilers(device, Path.cwd(), os.environ))
-    estimates = _estimates(baselines_of(options), device)
-    show(document(forecast(selection, device, estimates), estimates, found, _title(device)))
+    estimates = estimates_here(baselines_of(options), device)
+    show(document(forecast(selection, device, estimates, minutes), estimates, found, _title(device)))
     if found:
         print(f"{counted(len(found), 'thing')} would spoil figures")
     return 1 if found else 0
@@ -59,16 +59,3 @@ def _title(device: "torch.device") -> str:
     hardware = probe(device)
     memory = f", {hardware.memory_bytes / 2**30:.0f} GiB" if hardware.memory_bytes else ""
     return f"{hardware.name} ({device}{memory}, {hardware.cores} CPU cores)"
-
-
-def _estimates(folder: Path, device: "torch.device") -> "Estimates | None":
-    from mpcore.device.machine import probe
-    from mpcore.doctor.estimates import estimates
-    from mpcore.measure.ceiling import matmul_flops
-    from mpcore.precision import precisions
-    from mpcore.store import all_accepted
-
-    runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == device.type]
-    mode = precisions["bf16-true"]
-    ceiling = None if mode.unsupported(device) else matmul_flops(mode(), device)
-    return estimates(runs, probe(device).key, ceiling)

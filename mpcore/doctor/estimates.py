@@ -1,10 +1,18 @@
-"""What a session will take, from what accepted runs took: seconds and memory, case by case."""
+"""What a session will take, from what accepted runs took: seconds and memory, test by test."""
 
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
-from mpcore.records import Cost, Result, Run, Speed
+import torch
+
+from mpcore.device.machine import probe
+from mpcore.measure.ceiling import matmul_flops
+from mpcore.precision import precisions
+from mpcore.records import Case, Cost, Result, Run, Speed
+from mpcore.store import all_accepted
 
 
 @dataclass(frozen=True)
@@ -15,18 +23,43 @@ class Estimates:
     speed: float
     costs: dict[str, Cost]
 
-    def seconds(self, name: str) -> float | None:
-        """None of what `source` has not measured."""
-        return self.costs[name].seconds / self.speed if name in self.costs else None
+    def seconds(self, kind: str, case: Case) -> float | None:
+        """None of what `source` has not measured. In a batch that was made smaller to fit, at most those of the usual one."""
+        cost = self._cost(kind, case)
+        return None if cost is None else cost.seconds / self.speed
 
-    def peak_bytes(self, name: str) -> int | None:
-        return self.costs[name].peak_bytes if name in self.costs else None
+    def peak_bytes(self, kind: str, case: Case) -> int | None:
+        cost = self._cost(kind, case)
+        return None if cost is None else cost.peak_bytes
+
+    def usual_seconds(self, kind: str) -> float:
+        """The median of those tests of a kind that are known, or of all."""
+        return self._usual.get(kind, statistics.median(cost.seconds for cost in self.costs.values())) / self.speed
+
+    @cached_property
+    def _usual(self) -> dict[str, float]:
+        kinds = {name.split(":")[0] for name in self.costs}
+        return {k: statistics.median(c.seconds for name, c in self.costs.items() if name.split(":")[0] == k) for k in kinds}
+
+    def _cost(self, kind: str, case: Case) -> Cost | None:
+        full = case.model_copy(update={"size": "full", "batch_size": None}) if case.size == "fit" else case
+        return self.costs.get(f"{kind}:{case.id}", self.costs.get(f"{kind}:{full.id}"))
+
+
+def estimates_here(folder: Path, device: torch.device) -> Estimates | None:
+    """Of this machine, from the accepted runs in `folder`. A GPU that has none is compared with others by one product that is
+    measured. Raises RunError."""
+    runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == device.type]
+    key, mode = probe(device).key, precisions["bf16-true"]
+    own = any(run.machine.hardware.key == key and _telling(run) for run in runs)
+    ceiling = None if own or mode.unsupported(device) else matmul_flops(mode(), device)
+    return estimates(runs, key, ceiling)
 
 
 def estimates(runs: Sequence[Run], key: str, ceiling: float | None) -> Estimates | None:
     """From the newest of `runs` that says what its results cost: of the hardware `key`, else of any other GPU, scaled. None
     where none does, or it cannot be scaled. ceiling: FLOP/s of a large product in BF16 on this GPU."""
-    telling = [run for run in runs if any(result.cost for result in run.results)]
+    telling = [run for run in runs if _telling(run)]
     own = [run for run in telling if run.machine.hardware.key == key]
     if own:
         source, speed = max(own, key=lambda run: run.datetime), 1.0
@@ -43,6 +76,10 @@ def ceiling_of(run: Run) -> float | None:
     """FLOP/s of a large product in BF16, as the run measured it."""
     found = list(_ceilings(run.results))
     return statistics.median(found) if found else None
+
+
+def _telling(run: Run) -> bool:
+    return any(result.cost for result in run.results)
 
 
 def _ceilings(results: Sequence[Result]) -> Iterator[float]:

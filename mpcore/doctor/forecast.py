@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import torch
 
 from mpcore import matrix
+from mpcore.doctor.choice import KINDS, Planned, chosen
 from mpcore.doctor.estimates import Estimates
 from mpcore.records import Case, Selection
 from mpcore.report.document import Document, Section, Table
 from mpcore.report.text import counted, measured_at, tally
 from mpcore.workloads import OwnStep, workloads
 
-TESTS = ("speed", "numerics", "work", "accuracy")
+LEFT_OUT = "left out: more than --mp-minutes allows"
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,19 @@ class Expected:
     peak_bytes: int | None = None
 
 
-def forecast(selection: Selection, device: torch.device, estimates: Estimates | None) -> list[Expected]:
-    """In the order in which they are run."""
-    return [_expected(case, reason, estimates) for case, reason in matrix.cases(selection, device)]
+def forecast(
+    selection: Selection, device: torch.device, estimates: Estimates | None, minutes: float | None = None
+) -> list[Expected]:
+    """In the order in which they are run. minutes: within which the cases of most worth are chosen, where it is known what they
+    take."""
+    cases = list(matrix.cases(selection, device))
+    if estimates is None:
+        return [Expected(case, reason) for case, reason in cases]
+    tests = {case: _tests(case, estimates) for case, reason in cases if reason is None}
+    if minutes is not None:
+        kept = chosen([test for own in tests.values() for test in own], estimates, minutes)
+        tests = {case: [test for test in own if test in kept] for case, own in tests.items()}
+    return [_expected(case, reason, tests.get(case, []), estimates) for case, reason in cases]
 
 
 def document(expected: Sequence[Expected], estimates: Estimates | None, spoilers: Sequence[str], title: str) -> Document:
@@ -65,12 +76,17 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     )
 
 
-def _expected(case: Case, reason: str | None, estimates: Estimates | None) -> Expected:
-    names = [f"{test}:{case.id}" for test in TESTS]
-    if reason is not None or estimates is None:
-        return Expected(case, reason)
-    seconds = [found for name in names if (found := estimates.seconds(name)) is not None]
-    peaks = [found for name in names if (found := estimates.peak_bytes(name)) is not None]
+def _tests(case: Case, estimates: Estimates) -> list[Planned]:
+    """Those that are known of it, or of what is not known all but a training."""
+    known = [Planned(kind, case) for kind in KINDS if estimates.seconds(kind, case) is not None]
+    return known or [Planned(kind, case) for kind in KINDS if kind != "accuracy"]
+
+
+def _expected(case: Case, reason: str | None, tests: Sequence[Planned], estimates: Estimates) -> Expected:
+    if reason is not None or not tests:
+        return Expected(case, reason or LEFT_OUT)
+    seconds = [found for test in tests if (found := estimates.seconds(*test)) is not None]
+    peaks = [found for test in tests if (found := estimates.peak_bytes(*test)) is not None]
     return Expected(case, None, sum(seconds) if seconds else None, max(peaks, default=None))
 
 

@@ -11,8 +11,8 @@ from mpcore.selection import ALL
 if TYPE_CHECKING:
     from mpcore.records import Run, Selection
 
-CHOSEN_BY_HAND = ("keyword", "deselect", "ignore", "ignore_glob", "lf")
-"""Options of pytest that choose tests by other names than ours: nothing is missed then."""
+CHOSEN_BY_HAND = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "mp_minutes")
+"""Options that choose tests by other names than ours, or by time: nothing is missed then."""
 
 
 def gone(

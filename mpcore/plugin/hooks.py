@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mpcore.plugin import alone, job_page, pytest_benchmark
+from mpcore.plugin import alone, job_page, minutes, pytest_benchmark
 from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
 from mpcore.plugin.options import add_options, given
 from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
@@ -52,9 +52,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         pytest_benchmark.mark(item, group_of(kind_of(item), case))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Other trainers are compared with on request: by a marker or a word with "parity" or "race" in it, or by the file. Ranks
-    are compared where a case has some."""
+    """Of what other options chose. Other trainers are compared with on request: by a marker or a word with "parity" or "race"
+    in it, or by the file. Ranks are compared where a case has some."""
     if REFUSED in config.stash:
         raise config.stash[REFUSED]
     files = [Path(argument.split("::")[0]).name for argument in config.args]
@@ -66,6 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+    if config.option.mp_minutes is not None and tests:
+        minutes.leave_out(config, session_of(config), items)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,6 +104,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
         f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
         *(f"mpcore: a margin is for {pattern!r}, and no case has such a name" for pattern in unused),
+        *([f"mpcore: {config.stash[minutes.CHOSEN]}"] if minutes.CHOSEN in config.stash else []),
     ]
 
 

@@ -25,6 +25,7 @@ class Options:
 
     accuracy: workloads that are trained to the end; () for those that do so by default. tolerance_points: accuracy that a mode
     may lose. target: half-width of an interval, as a share. seeds: trainings of a mode. These three are None for the default.
+    minutes: that the tests may take together, None for any.
     baselines: the folder of the accepted runs. base: the revision that a change is to go into, "" for none.
     """
 
@@ -37,6 +38,7 @@ class Options:
     policy: "Policy"
     baselines: Path
     strict: bool
+    minutes: float | None
     base: str = ""
 
 
@@ -74,6 +76,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     selection.add_margin_option(group.addoption)
     selection.add_compile_cache_option(group.addoption)
+    selection.add_minutes_option(group.addoption)
     group.addoption(
         "--mp-strict", action="store_true", help="what is undecided, changed, new or gone against accepted runs fails, too"
     )
@@ -106,6 +109,7 @@ def options_of(config: pytest.Config) -> Options:
             policy=load_policy(config.rootpath / "pyproject.toml", config.getoption("mp_margin")),
             baselines=_baselines(config),
             strict=config.option.mp_strict,
+            minutes=selection.minutes_of(config.option),
             base=config.getoption("mp_base") or "",
         )
     except (SelectionError, PolicyError) as error:

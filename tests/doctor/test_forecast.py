@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from mpcore.doctor.estimates import estimates
-from mpcore.doctor.forecast import document, forecast, in_all
+from mpcore.doctor.choice import Planned, chosen
+from mpcore.doctor.estimates import Estimates, estimates
+from mpcore.doctor.forecast import LEFT_OUT, document, forecast, in_all
 from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Result, Run, Selection, Speed
 from mpcore.report.render import render
 
@@ -13,15 +14,20 @@ GIB = 2**30
 BERT = Selection(workloads=("bert-imdb",), precisions=("fp32", "bf16-true"), size="tiny")
 
 
-def result(precision, seconds, ceiling=None, peak=30 * GIB):
-    case = Case(workload="bert-imdb", precision=precision, size="tiny")
+def case(precision, **fields):
+    return Case(**{"workload": "bert-imdb", "precision": precision, "size": "tiny"} | fields)
+
+
+def result(precision, seconds, ceiling=None, peak=30 * GIB, **fields):
     step = {
         "workload_version": 1, "device": "cuda", "batch_size": 32, "unit": "reviews", "blocks": Blocks(steps=1, seconds=(1.0,)),
         "eager": None, "references": {}, "pool_bytes": None, "peak_allocated_bytes": None, "peak_reserved_bytes": None,
         "loss_before": 1.0, "loss_after": 0.5, "loss_scale": None, "skipped_steps": 0, "flops_per_step": 1,
         "low_precision_flops_share": 0.0, "profile": None, "gpu": None, "dropped_blocks": 0, "ceiling_flops": ceiling,
     }  # fmt: skip
-    return Result(record=Speed(case=case, **step), cost=Cost(seconds=seconds, peak_bytes=peak) if seconds else None)
+    return Result(
+        record=Speed(case=case(precision, **fields), **step), cost=Cost(seconds=seconds, peak_bytes=peak) if seconds else None
+    )
 
 
 def run_on(name, day, *results):
@@ -41,15 +47,15 @@ def test_the_newest_run_of_the_same_hardware_tells():
     ]
     found = estimates(runs, "h100", None)
     assert (found.source.datetime[:10], found.speed) == ("2026-01-02", 1.0)
-    assert found.seconds("speed:bert-imdb-fp32-eager-tiny") == 60.0
-    assert found.seconds("speed:bert-imdb-tf32-eager-tiny") is None
+    assert found.seconds("speed", case("fp32")) == 60.0
+    assert found.seconds("speed", case("tf32")) is None
 
 
 def test_another_gpu_is_scaled_by_what_its_matrix_units_reach():
     runs = [run_on("H200", 3, result("fp32", 60.0), result("bf16-true", 30.0, ceiling=800e12))]
     found = estimates(runs, "t4", 400e12)
-    assert found.seconds("speed:bert-imdb-fp32-eager-tiny") == 120.0
-    assert found.peak_bytes("speed:bert-imdb-fp32-eager-tiny") == 30 * GIB
+    assert found.seconds("speed", case("fp32")) == 120.0
+    assert found.peak_bytes("speed", case("fp32")) == 30 * GIB
 
 
 @pytest.mark.parametrize("ceiling", [None, 400e12])
@@ -78,3 +84,54 @@ def test_what_is_not_run_says_why_and_what_would_spoil_figures_comes_first():
     assert lines[:4] == ["a machine", "", "would spoil figures:", "  the GPU is 90 % busy"]
     assert any(line.startswith("  tf32 needs an NVIDIA GPU") for line in lines)
     assert "1 case will run. No accepted run tells what they take" in text
+
+
+def test_a_batch_that_was_made_smaller_takes_at_most_what_the_usual_one_does():
+    found = estimates([run_on("H100", 1, result("fp32", 90.0, size="full"))], "h100", None)
+    assert found.seconds("speed", case("fp32", size="fit", batch_size=4)) == 90.0
+
+
+WORTH = {
+    "speed:bert-imdb-fp32-eager-tiny": 60.0,
+    "speed:bert-imdb-bf16-amp-eager-tiny": 30.0,
+    "speed:bert-imdb-bf16-true-eager-tiny": 10.0,
+    "numerics:bert-imdb-bf16-amp-eager-tiny": 20.0,
+    "accuracy:bert-imdb-fp32-eager-tiny": 600.0,
+}
+"""What each takes, in seconds."""
+
+
+def known():
+    costs = {name: Cost(seconds=seconds, peak_bytes=None) for name, seconds in WORTH.items()}
+    return Estimates(run_on("H100", 1), 1.0, costs)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "names"),
+    [
+        (0.5, ["speed of bf16-amp"]),
+        (1.5, ["speed of bf16-amp", "speed of fp32"]),
+        (2.0, ["speed of bf16-amp", "speed of fp32", "speed of bf16-true", "numerics of bf16-amp"]),
+        (99.0, ["speed of bf16-amp", "speed of fp32", "speed of bf16-true", "numerics of bf16-amp", "accuracy of fp32"]),
+    ],
+)
+def test_the_tests_of_most_worth_within_a_time_are_chosen(minutes, names):
+    tests = [Planned(name.split(":")[0], case(name.split("-eager")[0].split("imdb-")[1])) for name in reversed(WORTH)]
+    found = chosen(tests, known(), minutes)
+    assert [f"{test.kind} of {test.case.precision}" for test in found] == names
+    assert sum(found.values()) <= 60 * minutes
+
+
+def test_what_no_run_tells_counts_as_usual():
+    assert chosen([Planned("numerics", case("tf32"))], known(), 1.0) == {Planned("numerics", case("tf32")): 20.0}
+    assert chosen([Planned("race", case("tf32"))], known(), 1.0) == {Planned("race", case("tf32")): 30.0}
+
+
+def test_a_forecast_within_a_time_says_what_is_left_out():
+    selection = BERT.model_copy(update={"precisions": ("fp32", "bf16-amp", "bf16-true")})
+    found = forecast(selection, CPU, known(), 1.0)
+    assert [(e.case.precision, e.reason, e.seconds) for e in found] == [
+        ("fp32", LEFT_OUT, None),
+        ("bf16-amp", None, 50.0),
+        ("bf16-true", None, 10.0),
+    ]

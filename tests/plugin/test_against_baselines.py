@@ -287,3 +287,17 @@ def test_the_folder_of_one_machine_is_not_taken_for_that_of_all(run, pytester):
     result = run(*CASES, "-m", "numerics", "--mp-baselines", "baselines/some-gpu")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "some-gpu itself holds accepted runs, such as 0001_abc.json: expected the folder above it" in result.stderr.str()
+
+
+def test_tests_are_chosen_by_what_accepted_runs_say_they_take(run, accepted):
+    arguments = (*CASES, "-m", "numerics", "--mp-minutes")
+    refused = run(*arguments, "5")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: --mp-minutes 5: no accepted run tells what tests take here: *"])
+    accepted("-m", "numerics")
+    enough = run(*arguments, "60")
+    enough.stdout.fnmatch_lines(["mpcore: --mp-minutes 60: 2 of 2 tests, which take about * minutes; left out: nothing"])
+    assert enough.parseoutcomes()["passed"] == 2
+    strict = run(*arguments, "0.0001", "--mp-strict")
+    assert strict.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "gone" not in strict.stdout.str()

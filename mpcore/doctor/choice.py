@@ -1,0 +1,44 @@
+"""The tests of most worth within a time.
+
+Worth falls in steps: first the speed of each workload in FP32, TF32 and under autocast, which shows whether mixed precision is
+still faster; then its errors, then what it does, then whole trainings; each for those modes before others, and compiled cases
+last. Within a step the quickest come first, so that the most are measured.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mpcore.doctor.estimates import Estimates
+from mpcore.records import Case
+
+KINDS = ("speed", "numerics", "work", "accuracy")
+"""By falling worth."""
+FIRST = ("fp32", "tf32", "fp16-amp", "bf16-amp")
+
+
+class Planned(NamedTuple):
+    """A test of a case."""
+
+    kind: str
+    case: Case
+
+
+def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> dict[Planned, float]:
+    """With the seconds that each will take, together not above `minutes`. What no accepted run tells counts as usual."""
+    left, found = 60 * minutes, {}
+    seconds = {test: expected_seconds(test, estimates) for test in tests}
+    for test in sorted(seconds, key=lambda test: (_step(test), seconds[test])):
+        if seconds[test] <= left:
+            found[test] = seconds[test]
+            left -= seconds[test]
+    return found
+
+
+def expected_seconds(test: Planned, estimates: Estimates) -> float:
+    known = estimates.seconds(test.kind, test.case)
+    return estimates.usual_seconds(test.kind) if known is None else known
+
+
+def _step(test: Planned) -> int:
+    kind = KINDS.index(test.kind) if test.kind in KINDS else len(KINDS)
+    return kind + (test.case.precision not in FIRST) + 2 * (test.case.execution == "compile")
