@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mpcore.records import Selection
 
 ALL = "all"
+LABEL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COMPILE_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 """torch's variable. Graphs, their code and Triton's kernels are below it."""
 
@@ -89,6 +91,24 @@ def add_margin_option(add: Callable[..., object]) -> None:
         "of accuracy, errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, "
         "or all; may be repeated; before [tool.mpcore.margins] in pyproject.toml",
     )
+
+
+def add_label_option(add: Callable[..., object]) -> None:
+    """`--mp-label`, of a session and its forecast. `add` as above."""
+    add(
+        "--mp-label",
+        metavar="NAME",
+        help="what tells this machine from others with the same GPU, such as the cloud that it is of: runs of two labels are "
+        "never compared",
+    )
+
+
+def label_of(options: argparse.Namespace) -> str | None:
+    """None where it is not given. Raises SelectionError for one that cannot be a part of a folder's name."""
+    label: str | None = options.mp_label
+    if label is not None and not LABEL.fullmatch(label):
+        raise SelectionError(f"--mp-label {label!r}: expected lower-case letters, digits and hyphens, such as gcp-a3")
+    return label
 
 
 def add_minutes_option(add: Callable[..., object]) -> None:

@@ -15,6 +15,8 @@ from mpcore.selection import (
     SelectionError,
     add_compile_cache_option,
     add_options,
+    label_of,
+    minutes_of,
     selection_of,
     use_compile_cache,
 )
@@ -129,3 +131,16 @@ class TestCompileCache:
         (tmp_path / "file").touch()
         with pytest.raises(SelectionError, match="file': expected a folder, which need not be there yet"):
             self.use("--mp-compile-cache", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("label", ["GCP", "a/b", "", "-a", "a b"])
+def test_a_label_is_a_part_of_a_folder_s_name(label):
+    assert label_of(argparse.Namespace(mp_label="gcp-a3")) == "gcp-a3"
+    with pytest.raises(SelectionError, match="expected lower-case letters, digits and hyphens"):
+        label_of(argparse.Namespace(mp_label=label))
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
+def test_minutes_are_a_time(minutes):
+    with pytest.raises(SelectionError, match="expected a number of minutes above 0"):
+        minutes_of(argparse.Namespace(mp_minutes=minutes))

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 from mpcore.commands.arguments import Commands, add_baselines, baselines_of
 from mpcore.commands.output import show
 from mpcore.project import ProjectError
-from mpcore.selection import SelectionError, add_minutes_option, add_options, minutes_of, selection_of
+from mpcore.selection import (
+    SelectionError,
+    add_label_option,
+    add_minutes_option,
+    add_options,
+    label_of,
+    minutes_of,
+    selection_of,
+)
 
 if TYPE_CHECKING:
     import torch
+
+    from mpcore.records import Hardware
 
 
 def add(commands: Commands) -> None:
@@ -27,6 +37,7 @@ def add(commands: Commands) -> None:
     add_baselines(parser)
     add_options(parser.add_argument)
     add_minutes_option(parser.add_argument)
+    add_label_option(parser.add_argument)
     parser.set_defaults(run=run)
 
 
@@ -34,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints it. Raises ProjectError for a selection or a device that is not there, RunError for baselines that cannot be
     read."""
     from mpcore import matrix
+    from mpcore.device.machine import probe
     from mpcore.doctor.estimates import estimates_here
     from mpcore.doctor.forecast import document, forecast
     from mpcore.doctor.spoilers import spoilers
@@ -42,20 +54,18 @@ def run(options: argparse.Namespace) -> int:
     try:
         selection = selection_of(options)
         matrix.check(selection)
-        device, minutes = matrix.device_of(selection), minutes_of(options)
+        device, minutes, label = matrix.device_of(selection), minutes_of(options), label_of(options)
     except SelectionError as error:
         raise ProjectError(str(error)) from error
     found = list(spoilers(device, Path.cwd(), os.environ))
-    estimates = estimates_here(baselines_of(options), device)
-    show(document(forecast(selection, device, estimates, minutes), estimates, found, _title(device)))
+    hardware = probe(device, label)
+    estimates = estimates_here(baselines_of(options), hardware, device)
+    show(document(forecast(selection, device, estimates, minutes), estimates, found, _title(hardware, device)))
     if found:
         print(f"{counted(len(found), 'thing')} would spoil figures")
     return 1 if found else 0
 
 
-def _title(device: "torch.device") -> str:
-    from mpcore.device.machine import probe
-
-    hardware = probe(device)
+def _title(hardware: "Hardware", device: "torch.device") -> str:
     memory = f", {hardware.memory_bytes / 2**30:.0f} GiB" if hardware.memory_bytes else ""
     return f"{hardware.name} ({device}{memory}, {hardware.cores} CPU cores)"

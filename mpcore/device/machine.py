@@ -10,7 +10,7 @@ from pathlib import Path
 import pynvml
 import torch
 
-from mpcore.device.nvml import power_limits_and_mig
+from mpcore.device.nvml import settings_of
 from mpcore.records import Hardware
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
@@ -86,29 +86,27 @@ def in_data_centre(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) in WITH_HBM
 
 
-def probe(device: torch.device) -> Hardware:
-    """The record of this machine, as far as it tells: what a GPU alone has is None for a CPU."""
+def probe(device: torch.device, label: str | None = None) -> Hardware:
+    """The record of this machine, as far as it tells: what a GPU alone has is None for a CPU. label: what it is called."""
     cpu = _cpu_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device.type != "cuda":
         return Hardware(
             device="cpu", name=cpu, count=1, memory_bytes=None, power_limit_watts=None, mig=None, uuid=None,
-            capability=None, cpu=cpu, cores=cores,
+            capability=None, cpu=cpu, cores=cores, label=label,
         )  # fmt: skip
     properties = torch.cuda.get_device_properties(device)
-    watts, default_watts, mig = power_limits_and_mig(str(properties.uuid))
     return Hardware(
         device="cuda",
         name=properties.name,
         count=torch.cuda.device_count(),
         memory_bytes=properties.total_memory,
-        power_limit_watts=watts,
-        default_watts=default_watts,
-        mig=mig,
+        **settings_of(str(properties.uuid)),
         uuid=str(properties.uuid),
         capability=f"{properties.major}.{properties.minor}",
         cpu=cpu,
         cores=cores,
+        label=label,
     )
 
 

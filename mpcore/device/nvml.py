@@ -108,9 +108,10 @@ def handle(uuid: str) -> Any:
         return pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid}")
 
 
-def power_limits_and_mig(uuid: str) -> tuple[float | None, float | None, str | None]:
-    """Of a GPU: its power limit in watts, the usual one, and "on" or "off" for MIG; None each where NVML does not tell."""
-    watts = usual = mig = None
+def settings_of(uuid: str) -> dict[str, Any]:
+    """Of a GPU, by the field of `Hardware`: its power limit in watts and the usual one, "on" or "off" for MIG, and the clock
+    that it is told to keep to, in MHz, where that is not the usual one; None each where NVML does not tell."""
+    watts = usual = mig = locked = None
     with suppress(pynvml.NVMLError):
         gpu = handle(uuid)
         with suppress(pynvml.NVMLError):
@@ -119,4 +120,7 @@ def power_limits_and_mig(uuid: str) -> tuple[float | None, float | None, str | N
             usual = pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu) / 1000
         with suppress(pynvml.NVMLError):
             mig = "on" if pynvml.nvmlDeviceGetMigMode(gpu)[0] else "off"
-    return watts, usual, mig
+        with suppress(pynvml.NVMLError):
+            told = pynvml.nvmlDeviceGetApplicationsClock(gpu, pynvml.NVML_CLOCK_SM)
+            locked = told if told != pynvml.nvmlDeviceGetDefaultApplicationsClock(gpu, pynvml.NVML_CLOCK_SM) else None
+    return {"power_limit_watts": watts, "default_watts": usual, "mig": mig, "locked_mhz": locked}

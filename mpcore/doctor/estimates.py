@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 
-from mpcore.device.machine import probe
 from mpcore.measure.ceiling import matmul_flops
 from mpcore.precision import precisions
-from mpcore.records import Case, Cost, Result, Run, Speed
+from mpcore.records import Case, Cost, Hardware, Result, Run, Speed
 from mpcore.store import all_accepted
 
 
@@ -46,11 +45,11 @@ class Estimates:
         return self.costs.get(f"{kind}:{case.id}", self.costs.get(f"{kind}:{full.id}"))
 
 
-def estimates_here(folder: Path, device: torch.device) -> Estimates | None:
+def estimates_here(folder: Path, hardware: Hardware, device: torch.device) -> Estimates | None:
     """Of this machine, from the accepted runs in `folder`. A GPU that has none is compared with others by one product that is
     measured. Raises RunError."""
-    runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == device.type]
-    key, mode = probe(device).key, precisions["bf16-true"]
+    runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == hardware.device]
+    key, mode = hardware.key, precisions["bf16-true"]
     own = any(run.machine.hardware.key == key and _telling(run) for run in runs)
     ceiling = None if own or mode.unsupported(device) else matmul_flops(mode(), device)
     return estimates(runs, key, ceiling)

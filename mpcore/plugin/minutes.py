@@ -25,7 +25,7 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
     minutes = session.options.minutes
     assert minutes is not None
     try:
-        estimates = estimates_here(session.options.baselines, session.device)
+        estimates = estimates_here(session.options.baselines, session.machine.hardware, session.device)
     except RunError as error:
         raise pytest.UsageError(str(error)) from error
     if estimates is None:

@@ -25,7 +25,7 @@ class Options:
 
     accuracy: workloads that are trained to the end; () for those that do so by default. tolerance_points: accuracy that a mode
     may lose. target: half-width of an interval, as a share. seeds: trainings of a mode. These three are None for the default.
-    minutes: that the tests may take together, None for any.
+    minutes: that the tests may take together, None for any. label: of the machine.
     baselines: the folder of the accepted runs. base: the revision that a change is to go into, "" for none.
     """
 
@@ -39,6 +39,7 @@ class Options:
     baselines: Path
     strict: bool
     minutes: float | None
+    label: str | None
     base: str = ""
 
 
@@ -77,6 +78,7 @@ def add_options(parser: pytest.Parser) -> None:
     selection.add_margin_option(group.addoption)
     selection.add_compile_cache_option(group.addoption)
     selection.add_minutes_option(group.addoption)
+    selection.add_label_option(group.addoption)
     group.addoption(
         "--mp-strict", action="store_true", help="what is undecided, changed, new or gone against accepted runs fails, too"
     )
@@ -110,6 +112,7 @@ def options_of(config: pytest.Config) -> Options:
             baselines=_baselines(config),
             strict=config.option.mp_strict,
             minutes=selection.minutes_of(config.option),
+            label=selection.label_of(config.option),
             base=config.getoption("mp_base") or "",
         )
     except (SelectionError, PolicyError) as error:

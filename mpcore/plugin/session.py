@@ -121,7 +121,7 @@ class Session:
         from mpcore.records import Machine
 
         packages = packages_of(self.options.selection)
-        return Machine(hardware=probe(self.device), software=software(*packages))
+        return Machine(hardware=probe(self.device, self.options.label), software=software(*packages))
 
     @property
     def folder(self) -> str:

@@ -12,7 +12,8 @@ RESERVED = ("", "published")
 
 class Hardware(Record):
     """The machine. Memory and power of one device; None where it cannot be read. default_watts: the power limit that the
-    device is delivered with."""
+    device is delivered with. locked_mhz: the clock that it is told to keep to, where that is not the usual one. label: what
+    tells it from other machines of the same kind, as whoever measures calls it."""
 
     device: str
     name: str
@@ -25,6 +26,8 @@ class Hardware(Record):
     capability: str | None
     cpu: str
     cores: PositiveInt
+    locked_mhz: PositiveInt | None = None
+    label: str | None = None
 
     @model_validator(mode="after")
     def _can_be_a_folder(self) -> "Hardware":
@@ -35,15 +38,23 @@ class Hardware(Record):
     @property
     def key(self) -> str:
         """What makes two machines comparable, as the name of a folder: "nvidia-h200", "nvidia-h200-600w" where the power limit
-        is not the usual one, "intel-xeon-processor-2-cores". A GPU's name tells its memory, and under MIG its profile. How many
-        GPUs there are is not in it: how many a step is spread over, its case says."""
+        is not the usual one, "nvidia-h200-1200mhz" where its clock is locked, "intel-xeon-processor-2-cores"; with a label
+        "nvidia-h200-at-gcp". A GPU's name tells its memory, and under MIG its profile. How many GPUs there are is not in it:
+        how many a step is spread over, its case says."""
         name = re.sub(r"\W+", "-", re.sub(r"\((R|TM)\)", "", self.name, flags=re.IGNORECASE).lower()).strip("-")
+        at = f"-at-{self.label}" if self.label else ""
         if self.device == "cpu":
-            return f"{name}-{self.cores}-cores"
+            return f"{name}-{self.cores}-cores{at}"
         limit, usual = self.power_limit_watts, self.default_watts
-        watts = f"-{limit:.0f}w" if limit and usual and round(limit) != round(usual) else ""
+        watts = f"-{limit:.0f}w" if limit and usual and round(limit) != round(usual) and not self.portable else ""
+        clock = f"-{self.locked_mhz}mhz" if self.locked_mhz else ""
         mig = "-mig" if self.mig == "on" and "mig" not in name else ""
-        return name + mig + watts
+        return name + mig + watts + clock + at
+
+    @property
+    def portable(self) -> bool:
+        """Whether it is a laptop's GPU, whose power limit moves with what its CPU takes, and is no setting."""
+        return re.search(r"laptop|mobile|max-q", self.name, re.IGNORECASE) is not None
 
 
 class Machine(Record):

@@ -10,7 +10,7 @@ class Line:
     """batch: samples of a batch. value: None where it was measured and is no finite number. setting: what else it depends on,
     which is the version of the workload, how much is trained on, and from which weights. source: its file, or how many runs
     it is the median of; of what was published who says so, of what. highest: of the eager times of several runs, whose lowest
-    is the value."""
+    is the value. software: what computed it, by version; "" of what was published."""
 
     workload: str
     size: str
@@ -25,6 +25,7 @@ class Line:
     setting: str
     source: str
     highest: float | None = None
+    software: str = ""
 
     @property
     def case(self) -> Place:

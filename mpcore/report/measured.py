@@ -10,10 +10,13 @@ from mpcore.report.figure import EAGER, FIGURES, SCORE, Figure
 from mpcore.report.line import Line
 from mpcore.report.rows import Row, how, parity_rows, rows
 
+COMPUTES = ("torch", "cuda", "cudnn")
+"""Software whose versions decide which kernels a step has."""
+
 
 def measured(runs: Sequence[Run]) -> list[Line]:
     """Where there are several runs of one hardware, the median, and of eager times the range."""
-    found: dict[Line, list[tuple[float | None, str]]] = {}
+    found: dict[Line, list[tuple[float | None, Run]]] = {}
     for row in _rows(runs):
         for figure in FIGURES:
             value = row.get(figure.column)
@@ -27,7 +30,7 @@ def _rows(runs: Sequence[Run]) -> Iterator[Row]:
     for run in runs:
         versions = {result.record.case.workload: result.record.workload_version for result in run.results}
         for row in (*rows(run.results), *parity_rows(run.results)):
-            place = {"run": run.path, "hardware": run.machine.hardware.key, "version": versions[row["workload"]]}
+            place = {"run": run, "hardware": run.machine.hardware.key, "version": versions[row["workload"]]}
             yield {**row, **place}
 
 
@@ -50,9 +53,14 @@ def _place(row: Row, figure: Figure) -> Line:
     )
 
 
-def _filled(line: Line, found: Sequence[tuple[float | None, str]]) -> Line:
+def _filled(line: Line, found: Sequence[tuple[float | None, Run]]) -> Line:
     values = [value for value, _ in found if value is not None]
+    line = replace(line, software=" / ".join(dict.fromkeys(_software(run) for _, run in found)))
     if line.figure == EAGER.name and len(values) > 1:
         return replace(line, value=min(values), highest=max(values), source=f"range of {len(found)} runs")
-    source = found[0][1] if len(found) == 1 else f"median of {len(found)} runs"
+    source = found[0][1].path if len(found) == 1 else f"median of {len(found)} runs"
     return replace(line, value=statistics.median(values) if values else None, source=source)
+
+
+def _software(run: Run) -> str:
+    return ", ".join(f"{name} {run.machine.software[name]}" for name in COMPUTES if name in run.machine.software)

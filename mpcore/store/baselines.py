@@ -49,7 +49,7 @@ def comparable(a: Hardware, b: Hardware) -> str | None:
         return f"{a.key} is not {b.key}"
     if _differ(a.memory_bytes, b.memory_bytes, MEMORY_TOLERANCE):
         return f"{_figure(a.memory_bytes, 2**30, 'GiB')} of memory is not {_figure(b.memory_bytes, 2**30, 'GiB')}"
-    if _differ(a.power_limit_watts, b.power_limit_watts, POWER_TOLERANCE):
+    if not a.portable and _differ(a.power_limit_watts, b.power_limit_watts, POWER_TOLERANCE):
         return f"a power limit of {_figure(a.power_limit_watts, 1, 'W')} is not {_figure(b.power_limit_watts, 1, 'W')}"
     return None
 

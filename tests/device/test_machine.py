@@ -3,9 +3,11 @@
 import os
 import platform
 
+import pynvml
 import pytest
 import torch
 
+from mpcore.device import nvml
 from mpcore.device.machine import default_device, probe, refused, software, synchronise
 
 CPU = torch.device("cpu")
@@ -70,3 +72,11 @@ def test_a_gpu_tells_its_memory_and_capability():
     assert hardware.device == "cuda"
     assert hardware.memory_bytes > 2**30
     assert float(hardware.capability) >= 5
+
+
+def test_a_clock_that_is_locked_is_told_and_the_usual_one_is_none(monkeypatch):
+    for told, locked in ((1200, 1200), (1980, None)):
+        monkeypatch.setattr(nvml, "handle", lambda uuid: uuid)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetApplicationsClock", lambda gpu, kind, told=told: told)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetDefaultApplicationsClock", lambda gpu, kind: 1980)
+        assert nvml.settings_of("0")["locked_mhz"] == locked

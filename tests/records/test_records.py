@@ -640,3 +640,26 @@ def test_a_start_of_a_machine_is_a_gpu_and_a_day():
 def test_a_reason_is_needed():
     with pytest.raises(ValidationError, match="reason"):
         Accepted(reason="", datetime="x")
+
+
+def card(name="NVIDIA RTX 4090", **changes):
+    known = {"device": "cuda", "count": 1, "memory_bytes": 24 * 2**30, "mig": "off", "uuid": "0", "capability": "8.9"}
+    limits = {"power_limit_watts": 450.0, "default_watts": 450.0}
+    return Hardware(**known | limits | {"name": name, "cpu": "a cpu", "cores": 8} | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({}, "nvidia-rtx-4090"),
+        ({"count": 8}, "nvidia-rtx-4090"),
+        ({"power_limit_watts": 300.0}, "nvidia-rtx-4090-300w"),
+        ({"locked_mhz": 1200}, "nvidia-rtx-4090-1200mhz"),
+        ({"label": "gcp-a3"}, "nvidia-rtx-4090-at-gcp-a3"),
+        ({"power_limit_watts": 300.0, "locked_mhz": 1200, "label": "x"}, "nvidia-rtx-4090-300w-1200mhz-at-x"),
+        ({"name": "NVIDIA RTX 4090 Laptop GPU", "power_limit_watts": 97.3}, "nvidia-rtx-4090-laptop-gpu"),
+        ({"device": "cpu", "name": "Some CPU", "label": "x"}, "some-cpu-8-cores-at-x"),
+    ],
+)
+def test_a_key_tells_what_makes_two_machines_comparable(changes, key):
+    assert card(**changes).key == key

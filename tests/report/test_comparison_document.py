@@ -272,7 +272,7 @@ def test_what_only_one_has_or_cannot_be_compared_is_named(run):
 
 def test_a_file_of_two_runs_has_the_lines_of_both(run):
     found = lines(comparison_document([run, slower(run, 2, "fp16-amp")]))
-    names = "workload size execution batch precision hardware figure unit value published setting source highest"
+    names = "workload size execution batch precision hardware figure unit value published setting source highest software"
     assert list(found[0]) == names.split()
     steps = [x for x in found if (x["figure"], x["precision"]) == ("step time", "fp16-amp")]
     assert [(x["source"], float(x["value"]), x["unit"]) for x in steps] == [
@@ -328,3 +328,15 @@ def test_other_trainers_stand_across_hardware(run, trainers):
 def test_what_was_not_read_stands_at_the_end(run):
     document = comparison_document([run], unreadable=["cannot read x.json"])
     assert (document.sections[-1].title, document.sections[-1].sentences) == ("Not read", ["cannot read x.json"])
+
+
+def test_figures_that_other_software_computed_are_marked(run):
+    hardware = run.machine.hardware.model_copy(update={"name": "Other GPU"})
+    newer = run.machine.model_copy(update={"hardware": hardware, "software": {"torch": "2.13.0"}})
+    third = newer.model_copy(update={"hardware": hardware.model_copy(update={"name": "Third GPU"})})
+    others = [run.model_copy(update={"machine": machine, "path": f"{n}.json"}) for n, machine in enumerate((newer, third))]
+    document = comparison_document([run, *others])
+    (cells,) = [r for r in rows(section(document, "Throughput")) if (r["workload"], r["mode"]) == ("bert-imdb", "fp32")]
+    value = cells["some-gpu"]
+    assert (cells["other-gpu"], cells["third-gpu"]) == (f"{value} [a]", f"{value} [a]")
+    assert section(document, "Software").sentences == ["without a mark: torch 2.11.0", "[a]: torch 2.13.0"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mpcore.records import Hardware
 from mpcore.store import RunError, accepted, all_accepted, comparable
 
 
@@ -230,3 +231,11 @@ def test_where_all_of_them_are_must_be_a_folder(tmp_path):
     path.write_text("")
     with pytest.raises(RunError, match=f"cannot read {path}: Not a directory"):
         all_accepted(path)
+
+
+def test_a_laptop_s_power_limit_moves_and_is_no_setting():
+    known = {"device": "cuda", "count": 1, "memory_bytes": 8 * 2**30, "mig": None, "uuid": "0", "capability": "8.9", "cpu": "c"}
+    a, b = (Hardware(name="RTX 4070 Laptop GPU", power_limit_watts=watts, cores=8, **known) for watts in (80.0, 115.0))
+    assert comparable(a, b) is None
+    a, b = (each.model_copy(update={"name": "RTX 4070"}) for each in (a, b))
+    assert comparable(a, b) == "a power limit of 80 W is not 115 W"

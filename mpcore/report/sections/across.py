@@ -18,7 +18,7 @@ NOTE = (
 
 def across(lines: Sequence[Line]) -> list[Section]:
     """A section for each figure that any line has."""
-    marks = _marks(lines)
+    marks = {**_marks(lines), **_software_marks(lines)}
     return [_section(figure, of, marks) for figure in ACROSS if (of := [x for x in lines if x.figure == figure.name])]
 
 
@@ -41,10 +41,28 @@ def sources(lines: Sequence[Line]) -> list[Section]:
     return [Section("Published figures", sentences=[NOTE, *said])] if said else []
 
 
+def other_software(lines: Sequence[Line]) -> list[Section]:
+    """Which figures were computed by other software than the first ones; none where all are of the same."""
+    marks = _software_marks(lines)
+    said = [f"{mark or 'without a mark'}: {software or 'not known'}" for software, mark in marks.items()]
+    return [Section("Software", sentences=said)] if len(marks) > 1 else []
+
+
 def _marks(lines: Sequence[Line]) -> Mapping[str, str]:
     """By source, what stands beside its figures."""
     named = dict.fromkeys(line.source for line in lines if line.published)
     return {source: f"[{number}]" for number, source in enumerate(named, 1)}
+
+
+def _software_marks(lines: Sequence[Line]) -> Mapping[str, str]:
+    """By software, what stands beside the figures that it computed: nothing beside those of the first."""
+    named = dict.fromkeys(line.software for line in lines if not line.published)
+    return {software: f"[{letters(number)}]" if number else "" for number, software in enumerate(named)}
+
+
+def letters(number: int) -> str:
+    """a, b, ..., z, aa from 1 on."""
+    return "" if number == 0 else letters((number - 1) // 26) + chr(ord("a") + (number - 1) % 26)
 
 
 def _section(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> Section:
@@ -98,5 +116,6 @@ def _text(figure: Figure, line: Line) -> str:
 
 def _cell(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> str:
     values = [_text(figure, line) for line in lines]
-    marked = [f"{value} {marks.get(line.source, '')}".rstrip() for value, line in zip(values, lines, strict=True)]
+    named = [marks.get(line.source if line.published else line.software, "") for line in lines]
+    marked = [f"{value} {mark}".rstrip() for value, mark in zip(values, named, strict=True)]
     return ", ".join(marked) or "-"
