@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # private API
 
 from mpcore.precision.base import Inapplicable, Precision
-from mpcore.precision.casting import cast_inputs
+from mpcore.precision.casting import cast_inputs, hold_fp32, matching
 from mpcore.precision.scaled import Scaled
 from mpcore.records import Recipe
 
@@ -18,12 +18,16 @@ class ShardedMasters(Precision):
     low_precision_share = 0.9
 
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
-        norm = next((name for name, module in model.named_modules() if isinstance(module, _BatchNorm)), None)
-        if self.keep_fp32 or norm:
-            kept = norm or self.keep_fp32[0]
-            raise Inapplicable(f"fsdp casts all that it gathers, and {kept} is to stay in FP32 in {self.name}")
+        """What is kept in FP32 and has no weights, such as angles of positions, is kept as anywhere."""
+        held = matching(model, self.keep_fp32)
+        norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+        cast = next((name for name, module in (norms | held).items() if next(module.parameters(), None) is not None), None)
+        if cast is not None:
+            raise Inapplicable(f"fsdp casts all that it gathers, and {cast} is to stay in FP32 in {self.name}")
+        device = next(model.parameters()).device
         cast_inputs(model, self.dtype)
         super().prepare(model, recipe)
+        self.kept = hold_fp32(held, device.type, self.dtype)
 
 
 class ShardedFP16(Scaled, ShardedMasters):

@@ -6,6 +6,7 @@ from torch import nn
 
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.sharded import SHARDED, ShardedBF16
+from mpcore.records import Recipe
 from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatchNorm, strategies
 from mpcore.strategies.fsdp import blocks
 from mpcore.training.step import TrainStep
@@ -59,13 +60,25 @@ def test_manual_modes_are_what_fsdp_calls_mixed_precision(cpu):
         )
 
 
-@pytest.mark.parametrize(
-    ("options", "kept"), [({"keep_fp32": ("1",)}, "1 is to stay in FP32"), ({}, "2 is to stay in FP32 in bf16-manual")]
-)
-def test_what_fsdp_would_cast_and_must_not_is_told(options, kept):
-    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.BatchNorm1d(2)) if not options else nn.Linear(2, 2)
+@pytest.mark.parametrize(("patterns", "kept"), [(("1",), "1 is to stay in FP32"), ((), "2 is to stay in FP32 in bf16-manual")])
+def test_what_fsdp_would_cast_and_must_not_is_told(patterns, kept):
+    last = nn.BatchNorm1d(2) if not patterns else nn.ReLU()
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), last)
     with pytest.raises(Inapplicable, match=kept):
-        ShardedBF16(**options).prepare(model, None)
+        ShardedBF16(keep_fp32=patterns).prepare(model, None)
+
+
+def test_what_has_no_weights_is_kept_in_fp32_where_fsdp_casts_all_others():
+    """As the angles of rotary positions are."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1))
+    mode = ShardedBF16(keep_fp32=("1",))
+    mode.prepare(model, Recipe(epochs=1, batch_size=1, learning_rate=0.1))
+    seen = []
+    model[1].register_forward_hook(lambda _, given, found: seen.append((given[0].dtype, found.dtype)))
+    model[1](torch.ones(1, 2, dtype=torch.bfloat16))
+    assert [kept.name for kept in mode.kept] == ["1"]
+    assert seen == [(torch.bfloat16, torch.bfloat16)]
+    assert model[1].forward(torch.tensor([[300.5, 300.0]])).dtype == torch.bfloat16
 
 
 def test_synchronised_statistics_need_a_batch_norm(cpu):
