@@ -41,6 +41,7 @@ class Group:
         """Whether to the optimiser all are one weight, `whole`."""
         self.unreached: set[str] = set()
         """Those that no part of the last batch has reached."""
+        self._early: set[str] = set()
         self.whole, masters = flat(values, dtype)
         self.whole.grad, gradients = flat(values, dtype)
         self.masters = dict(zip(parameters, masters, strict=True))
@@ -52,19 +53,37 @@ class Group:
 
     @torch.no_grad()
     def gather(self, *, add: bool) -> None:
-        """Moves the parameters' gradients to the masters', to which they are added or in whose place they are put. A weight
-        that the loss does not reach has a gradient of zero, and is in `unreached` if no part of the batch reaches it."""
+        """Moves the parameters' gradients to the masters', to which they are added or in whose place they are put, but for
+        those of `gather_early`. A weight that the loss does not reach has a gradient of zero, and is in `unreached` if no part
+        of the batch reaches it."""
         assert self.whole.grad is not None
-        parameters = self.parameters.values()
-        gradients = [p.grad for p in parameters]
-        missing = {name for name, gradient in zip(self.parameters, gradients, strict=True) if gradient is None}
+        names = [name for name in self.parameters if name not in self._early]
+        missing = {name for name in names if self.parameters[name].grad is None}
         self.unreached = self.unreached & missing if add else missing
-        before = self.whole.grad.clone() if add else None
-        found = [_dense(p, g) if g is None or g.is_sparse else g for p, g in zip(parameters, gradients, strict=True)]
-        found = [as_real(gradient) for gradient in found] if self._some_complex else found
-        torch._foreach_copy_(list(self.gradients.values()), found)  # private API
+        before = self.whole.grad.clone() if add and not self._early else None
+        self._move(names, add=add and before is None)
         if before is not None:
             self.whole.grad.add_(before)
+        self._early.clear()
+
+    @torch.no_grad()
+    def gather_early(self, names: Sequence[str], *, add: bool) -> None:
+        """The same of some, whose gradients are there already, while the backward pass still runs."""
+        self._move(names, add=add)
+        self._early.update(names)
+
+    def _move(self, names: Sequence[str], *, add: bool) -> None:
+        parameters = [self.parameters[name] for name in names]
+        if not parameters:
+            return
+        found = [_dense(p, g) if (g := p.grad) is None or g.is_sparse else g for p in parameters]
+        found = [as_real(gradient) for gradient in found] if self._some_complex else found
+        places = [self.gradients[name] for name in names]
+        if add:
+            for place, gradient in zip(places, found, strict=True):
+                place.add_(gradient)
+        else:
+            torch._foreach_copy_(places, found)  # private API
         for p in parameters:
             p.grad = None
 
@@ -131,6 +150,8 @@ class FlatWeights(Precision):
     """A mode whose weights are in `groups`: one for each of the workload's parameter groups and each dtype."""
 
     groups: list[Group]
+    gathered = False
+    """Whether a part of the batch has left its gradients already, to which those of the next are added."""
 
     def flatten(self, model: nn.Module, stored: Callable[[nn.Parameter], tuple[torch.dtype, bool]]) -> None:
         """Makes `groups`. stored: in what dtype the optimiser updates a parameter, and whether there, or in a copy."""
@@ -145,7 +166,7 @@ class FlatWeights(Precision):
     def update_in_place_of(self, model: nn.Module, recipe: Recipe) -> None:
         """Called last by `prepare`."""
         self.model = model
-        self._gathered = False
+        self.gathered = False
         self.optimiser = self.make_optimiser(self.weights(), recipe)
         if self.own_optimiser is not None:
             for group in self.groups:
@@ -165,8 +186,8 @@ class FlatWeights(Precision):
     def backward(self, loss: Tensor) -> None:
         loss.backward()
         for group in self.groups:
-            group.gather(add=self._gathered)
-        self._gathered = True
+            group.gather(add=self.gathered)
+        self.gathered = True
 
     def update(self) -> None:
         self.clip()
@@ -175,7 +196,7 @@ class FlatWeights(Precision):
         self.step_optimiser()
         for group in self.groups:
             group.scatter()
-        self._gathered = False
+        self.gathered = False
 
     def clip(self) -> None:
         if self.max_norm is None:

@@ -53,7 +53,7 @@ class FullyShard(Strategy):
             )
         mesh = init_device_mesh(self.device.type, (agreement.ranks(),))
         dtype = precision.dtype if precision.name in SHARDED else None
-        reduced = None if precision.dtype == torch.float64 else torch.float32
+        reduced = self.reduced_in(precision)
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced)
         for block in blocks(whole.model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
@@ -61,6 +61,10 @@ class FullyShard(Strategy):
         self._whole = fully_shard(whole, mesh=mesh, mp_policy=labels_kept)
         if self.device.type == "cpu":
             self._whole.set_force_sum_reduction_for_comms(True)  # gloo has no mean, and returns the sum in its place
+
+    def reduced_in(self, precision: Precision) -> torch.dtype | None:
+        """The format that gradients are averaged in; None for their own."""
+        return None if precision.dtype == torch.float64 else torch.float32
 
     @property
     def reduced(self) -> tuple[str, int] | None:

@@ -3,16 +3,23 @@
 from pathlib import Path
 
 import pytest
+import torch
 from started import PLANTED, case, launcher
 
 from mpcore.gate.checks import checks
+from mpcore.precision import precisions
 from mpcore.records import Parallel
 
 FAULTY = str(Path(__file__).parent / "faulty.py")
 MODES = {
     "ddp": ("fp32", "bf16-amp", "fp16-amp", "bf16-manual", "fp16-manual", "bf16-true", "bf16-kahan", "bf16-sr"),
+    "ddp-overlap": ("bf16-manual", "fp16-manual", "bf16-sr"),
+    "ddp-16bit": ("bf16-manual", "fp16-manual", "bf16-amp", "fp16-amp"),
     "fsdp": ("fp32", "bf16-manual", "fp16-manual", "bf16-true"),
+    "fsdp-16bit": ("bf16-manual", "fp16-manual"),
 }
+IN_16_BITS = {("ddp", "bf16-true"), ("ddp", "bf16-kahan"), ("ddp", "bf16-sr"), ("ddp-overlap", "bf16-sr")}
+IN_16_BITS |= {(strategy, mode) for strategy in ("ddp-16bit", "fsdp-16bit") for mode in MODES[strategy]}
 FAULTS = {
     "drift": (
         "fp32",
@@ -43,13 +50,11 @@ def test_ranks_stay_together(found, strategy, mode):
     assert isinstance(record, Parallel), record
     assert [check.sentence for check in checks(record) if not check.passed] == []
     assert (record.planted is not None) == mode.startswith("fp16")
-    assert (record.again is not None) == (strategy == "fsdp")
+    assert (record.again is not None) == strategy.startswith("fsdp")
     assert record.joint_error < 1e-12
     (sent,) = [each for each in record.collectives if each.operation == record.reduction]
-    assert sent.dtype == (
-        "bfloat16" if (strategy, mode) in {("ddp", mode) for mode in ("bf16-true", "bf16-kahan", "bf16-sr")} else "float32"
-    )
-    assert (sent.calls, sent.bytes) == (1, sent.elements * (2 if sent.dtype == "bfloat16" else 4))
+    assert sent.dtype == str(precisions[mode].dtype if (strategy, mode) in IN_16_BITS else torch.float32).removeprefix("torch.")
+    assert (sent.calls, sent.bytes) == (1, sent.elements * (2 if (strategy, mode) in IN_16_BITS else 4))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -5,15 +5,17 @@ import torch
 from torch import nn
 
 from mpcore.precision import Inapplicable, precisions
+from mpcore.precision.flat import Group
 from mpcore.precision.sharded import SHARDED, ShardedBF16
 from mpcore.records import Recipe
-from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatchNorm, strategies
+from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatchNorm, overlapped, strategies
 from mpcore.strategies.fsdp import blocks
+from mpcore.strategies.overlapped import pieces
 from mpcore.training.step import TrainStep
 
 
 def test_the_registry_has_them():
-    assert strategies.names() == ["single", "ddp", "ddp-syncbn", "fsdp", "own"]
+    assert strategies.names() == ["single", "ddp", "ddp-syncbn", "fsdp", "ddp-overlap", "own", "ddp-16bit", "fsdp-16bit"]
 
 
 def test_on_one_gpu_nothing_is_wrapped(dots, cpu):
@@ -79,6 +81,52 @@ def test_what_has_no_weights_is_kept_in_fp32_where_fsdp_casts_all_others():
     assert [kept.name for kept in mode.kept] == ["1"]
     assert seen == [(torch.bfloat16, torch.bfloat16)]
     assert model[1].forward(torch.tensor([[300.5, 300.0]])).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("strategy", "mode", "why"),
+    [
+        ("ddp-overlap", "bf16-manual", None),
+        ("ddp-overlap", "bf16-amp", "ddp overlaps what bf16-amp sends already, in buckets"),
+        ("ddp-16bit", "fp16-amp", None),
+        ("ddp-16bit", "bf16-true", "ddp-16bit sends in 16 bits what has FP32 masters, and bf16-true has none"),
+        ("ddp-16bit", "fp32", "ddp-16bit sends in 16 bits what has FP32 masters, and fp32 has none"),
+        ("fsdp-16bit", "fp16-manual", None),
+        ("fsdp-16bit", "fp32", "fsdp-16bit sends in 16 bits what has FP32 masters, and fp32 has none"),
+    ],
+)
+def test_how_gradients_travel_is_for_modes_where_it_makes_a_difference(cpu, strategy, mode, why):
+    found = strategies[strategy].unsupported(precisions[mode], "AdamW", 2, cpu)
+    assert found is None if why is None else found.startswith(why)
+
+
+def test_pieces_are_all_of_the_flat_gradient_from_its_end(monkeypatch):
+    monkeypatch.setattr(overlapped, "PIECE_BYTES", 4 * 100)
+    group = Group(
+        {str(n): nn.Parameter(torch.ones(size)) for n, size in enumerate((70, 30, 10, 64))}, torch.float32, shared=False
+    )
+    found = pieces(group)
+    assert [piece.names for piece in found] == [("3", "2"), ("1", "0")]
+    assert [piece.gradient.numel() for piece in found] == [128, 192]
+    assert found[-1].gradient.storage_offset() == 0
+    assert sum(piece.gradient.numel() for piece in found) == group.whole.numel()
+
+
+@pytest.mark.parametrize("add", [False, True])
+def test_gradients_that_are_gathered_early_are_those_gathered_at_the_end(add):
+    def gathered(early):
+        weights = {name: nn.Parameter(torch.ones(3, dtype=torch.bfloat16)) for name in "abc"}
+        group = Group(weights, torch.float32, shared=False)
+        group.whole.grad.fill_(2.0)
+        for number, name in enumerate("ab"):
+            weights[name].grad = torch.full((3,), number + 1.0, dtype=torch.bfloat16)
+        if early:
+            group.gather_early(["b"], add=add)
+        group.gather(add=add)
+        return {name: value.tolist() for name, value in group.gradients.items()}, weights["b"].grad
+
+    assert gathered(early=True) == gathered(early=False)
+    assert gathered(early=True)[0]["b"] == [4.0 if add else 2.0] * 3
 
 
 def test_synchronised_statistics_need_a_batch_norm(cpu):

@@ -1,0 +1,108 @@
+"""`ddp-overlap`: as `ddp`, but the one flat tensor of gradients is averaged piece by piece while the backward pass runs.
+
+Weights get their gradients from the last layer to the first, and lie in the flat tensor from the first to the last. A piece is
+averaged once all its gradients are there, and after those that lie behind it, so that all ranks send in one order.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from mpcore.precision import Precision
+from mpcore.precision.flat import FlatWeights, Group
+from mpcore.strategies.base import LossModule, strategies
+from mpcore.strategies.ddp import DataParallel
+
+PIECE_BYTES = 32 * 2**20
+"""Of gradients that are averaged at once: enough for the full speed of links, little enough to begin early."""
+
+
+@dataclass
+class Piece:
+    """Of the flat gradients of a group: neighbours, and the part of the tensor that they lie in. left: names whose gradients
+    are not there yet."""
+
+    group: Group
+    names: Sequence[str]
+    gradient: Tensor
+    left: set[str] = field(default_factory=set)
+
+
+@strategies.register
+class Overlapped(DataParallel):
+    name = "ddp-overlap"
+
+    @classmethod
+    def unsupported(cls, mode: type[Precision], optimiser: str, gpus: int, device: torch.device) -> str | None:
+        if not issubclass(mode, FlatWeights):
+            return f"ddp overlaps what {mode.name} sends already, in buckets: expected --mp-strategy ddp"
+        return super().unsupported(mode, optimiser, gpus, device)
+
+    def wrap(self, whole: LossModule, precision: Precision) -> nn.Module:
+        self._pieces: list[Piece] = []
+        self._waiting: list[Piece] = []
+        self._sent: list[Any] = []
+        self._early = False
+        if isinstance(precision, FlatWeights):
+            self._flat = precision
+            self._pieces = [piece for group in reversed(precision.groups) for piece in pieces(group)]
+        for piece in self._pieces:
+            for name in piece.names:
+                piece.group.parameters[name].register_post_accumulate_grad_hook(self._hook(piece, name))
+        return super().wrap(whole, precision)
+
+    def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
+        return self._sending() if last and self._pieces else super().micro_batch(last=last)
+
+    def reduce(self) -> None:
+        """What some gradient was missing of is averaged now; then all of it is waited for."""
+        self._check_reached()
+        while self._waiting:
+            self._send(self._waiting.pop(0))
+        for work in self._sent:
+            work.wait()
+        self._sent.clear()
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        self._waiting = list(self._pieces)
+        for piece in self._pieces:
+            piece.left = set(piece.names)
+        self._early = True
+        yield
+        self._early = False
+
+    def _hook(self, piece: Piece, name: str) -> Any:
+        def arrived(_: Tensor) -> None:
+            if self._early:
+                piece.left.discard(name)
+                while self._waiting and not self._waiting[0].left:
+                    first = self._waiting.pop(0)
+                    first.group.gather_early(first.names, add=self._flat.gathered)
+                    self._send(first)
+
+        return arrived
+
+    def _send(self, piece: Piece) -> None:
+        self._sent.append(distributed.all_reduce(piece.gradient, distributed.ReduceOp.AVG, async_op=True))
+
+
+def pieces(group: Group) -> list[Piece]:
+    """From the last weight to the first; each, but perhaps the last of them, of at least `PIECE_BYTES`. Together they are all
+    of the flat tensor, what lies between the weights included."""
+    gradient = group.whole.grad
+    assert gradient is not None
+    found: list[Piece] = []
+    names: list[str] = []
+    end = gradient.numel()
+    for name in reversed(group.gradients):
+        names.append(name)
+        start = int(group.gradients[name].storage_offset())
+        if (end - start) * gradient.itemsize >= PIECE_BYTES or start == 0:
+            found.append(Piece(group, tuple(names), gradient[start:end]))
+            names, end = [], start
+    return found
