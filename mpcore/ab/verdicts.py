@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mpcore.errors import sentences
 from mpcore.gate.intervals import Interval, judged_pairs, odd_excess, odd_pairs
 from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, ODD_PAIR, PAIR_BLIND_PERCENT
 from mpcore.gate.margins import Margins
@@ -49,25 +50,25 @@ def time_regression(
     change, status = judged(pairs, confidence, margin)
     base, head = (f"{1000 * statistics.median(seconds):.4g} ms" for seconds in _seconds(pairs))
     sentence = (
-        f"{case.id}: a step takes {head} in head and {base} in base, {_percent(change)} in {len(pairs)} pairs; "
-        f"more than {margin:g} % is worse{_set_aside(pairs)}"
+        f"{case.id}: a step takes {head} in head and {base} in base, {_percent(change)} in {len(pairs)} pairs. "
+        f"More than {margin:g} % is worse{_set_aside(pairs)}"
     )
     if status == "worse":
         again, said = judged(confirmation, CONFIRMING_CONFIDENCE, margin) if len(confirmation) > 1 else (None, None)
         if again and said == "worse":
-            sentence += f"; {len(confirmation)} fresh pairs confirm it, {_percent(again)}"
+            sentence += f". {len(confirmation)} fresh pairs confirm it, {_percent(again)}"
             more = statistics.median(_seconds(pairs)[1]) - statistics.median(_seconds(pairs)[0])
-            sentence += f"; {explain_difference(*profiles, more=more)}" if profiles else ""
+            sentence = sentences(sentence, explain_difference(*profiles, more=more) if profiles else "")
         else:
             status = "undecided"
-            sentence += f"; {_unconfirmed(len(confirmation), again)}"
+            sentence = sentences(sentence, _unconfirmed(len(confirmation), again))
         change = again if again and status == "undecided" else change
     elif status == "undecided":
-        sentence += "; that does not decide it"
+        sentence += ". That does not decide it"
     if status == "undecided":
         bound = 100 * math.expm1(change.high)
         status = "blind" if bound > blind else status
-        sentence += f", {bound:.3g} % cannot be excluded" + (f", and {blind:g} % must be" if status == "blind" else "")
+        sentence += f". {bound:.3g} % cannot be excluded" + (f", and {blind:g} % must be" if status == "blind" else "")
     return Regression(
         kind=KIND,
         case=case.id,
@@ -86,8 +87,8 @@ def memory_regression(case: Case, base_bytes: int, head_bytes: int, margin: floa
     ratio = head_bytes / base_bytes
     more, mib = 100 * (ratio - 1), (head_bytes / 2**20, base_bytes / 2**20)
     sentence = (
-        f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {more:+.1f} %; "
-        f"more than {margin:g} % is worse"
+        f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {more:+.1f} %. "
+        f"More than {margin:g} % is worse"
     )
     return Regression(
         kind=KIND,
@@ -125,7 +126,7 @@ def _set_aside(pairs: Sequence[Pair]) -> str:
         return ""
     slower = (count + int(odd_excess(changes, odd))) // 2
     return (
-        f"; {count} of the pairs {'is' if count == 1 else 'are'} set aside, more than {100 * ODD_PAIR:g} % off from the "
+        f". {count} of the pairs {'is' if count == 1 else 'are'} set aside, more than {100 * ODD_PAIR:g} % off from the "
         f"others, with head slower in {slower} and faster in {count - slower}"
     )
 

@@ -10,7 +10,7 @@ from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions import regressions
 from mpcore.records import ALL_CASES, Calibration, Regression, Run, Work
 
-SAID = "; that is slow drift since the oldest accepted run"
+SAID = ". That is slow drift since the oldest accepted run"
 
 
 def drifted(run: Run, baselines: Sequence[Run], policy: Policy, fitted: Calibration | None = None) -> dict[str, Regression]:

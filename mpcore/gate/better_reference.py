@@ -26,7 +26,7 @@ def _excused(check: Check, record: object, oldest: object, kept: set[str]) -> Ch
         why = _more_accurate(record, oldest)
     if why is None:
         return check
-    return check.model_copy(update={"status": "expected_failure", "sentence": f"{check.sentence}; {why}: no fault of it"})
+    return check.model_copy(update={"status": "expected_failure", "sentence": f"{check.sentence}. No fault of it: {why}"})
 
 
 def _faster(check: Check, speed: Speed, oldest: Speed) -> str | None:

@@ -6,6 +6,7 @@ All that is required stands in the record. Records of the same run that were mea
 import math
 from collections.abc import Sequence
 
+from mpcore.errors import sentences
 from mpcore.gate.accuracy import saturation, tolerance_points
 from mpcore.gate.intervals import Interval, mean_interval, pooled_deviation, ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import (
@@ -120,7 +121,7 @@ def _compiled_before(speed: Speed, compilation: Compilation) -> Check:
     if not compilation.graphs:
         sentence = f"nothing of {mode} was compiled: expected a model that torch.compile makes a graph of"
     if late:
-        sentence += f", and again while it was timed, which makes its time false: {'; '.join(dict.fromkeys(late))}"
+        sentence += f". It was compiled again while it was timed, which makes its time false: {'; '.join(dict.fromkeys(late))}"
     return _check(speed, "compilation", _passed(compilation.graphs > 0 and not late), float(len(late)), 0.0, sentence)
 
 
@@ -133,8 +134,8 @@ def _faster(speed: Speed, mode: str) -> Check:
     status: CheckStatus = "passed" if ratio.low > 1 else "failed" if ratio.high < 1 else "inconclusive"
     sentence = f"{speed.case.precision} is {ratio.centre:.3g} times as fast as {mode} ({_between(ratio)})"
     if status != "passed":
-        whose = "the workload expects it" if mode != speed.requirements.base else "a variant has"
-        sentence += f"; {whose} to be faster; {bound(speed)}"
+        whose = "The workload expects it" if mode != speed.requirements.base else "A variant has"
+        sentence = sentences(f"{sentence}. {whose} to be faster", bound(speed))
     return _check(speed, metric, status, ratio.centre, 1.0, sentence)
 
 
@@ -170,12 +171,12 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
     sentence = (
         f"{metric} of {name} is {value}, {points:+.2f} {unit} from {reference.precision} over "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}; at most {tolerance:g} may be lost"
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}. At most {tolerance:g} may be lost"
     )
     if status == "expected_failure":
         sentence += ", and without FP32 masters it is known to lose some"
     if status == "passed" and (why := saturation(quality)):
-        status, sentence = "saturated", f"{sentence}; {why.partition(': ')[2]}"
+        status, sentence = "saturated", sentences(sentence, why.partition(": ")[2])
     return _check(quality, metric, status, points, -tolerance, sentence)
 
 
@@ -209,7 +210,7 @@ def _learnt(quality: Quality, dummy_score: float, tolerance: float) -> Check:
     unit = "% of it" if quality.lower_is_better else "points"
     sentence = (
         f"{quality.metric} of {quality.case.precision} is {above:+.2f} {unit} from what a prediction reaches that has learnt "
-        f"nothing ({dummy_score:.4g}); it must be more than {tolerance:g} better, or the comparison shows nothing"
+        f"nothing ({dummy_score:.4g}). It must be more than {tolerance:g} better, or the comparison shows nothing"
     )
     return _check(quality, "learning", _expected(quality, _passed(above > tolerance)), above, tolerance, sentence)
 
@@ -262,7 +263,7 @@ def _in_its_bits(numerics: Numerics, share: float, low: float, high: float) -> C
     reached, limit = low <= share <= high, low if share < low else high
     digits = next((n for n in range(6) if f"{100 * share:.{n}f}" != f"{100 * limit:.{n}f}"), 0) if not reached else 0
     asked = (
-        f", {100 * numerics.fp32_on_purpose:.0f} % of a forward pass are in FP32 on purpose" if numerics.fp32_on_purpose else ""
+        f". {100 * numerics.fp32_on_purpose:.0f} % of a forward pass are in FP32 on purpose" if numerics.fp32_on_purpose else ""
     )
     sentence = (
         f"{numerics.case.precision} does {100 * share:.{digits}f} % of its FLOPs in 16 bits, expected "
@@ -290,13 +291,13 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     name = numerics.case.precision
     sentence = f"the {what} of {worst.where} in {name} is {error:.3g} off from fp64, at most {limit:.2g} may be"
     if what == "gradient" and worst.base_error is not None:
-        sentence += f"; in {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
+        sentence += f". In {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
     if error == 1:
-        sentence += f": all of it is missing, {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
+        sentence += f". All of it is missing: {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
     others = [t.name for t, _, _ in wrong if t is not worst]
     if others:
         more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-        sentence += f"; too much is also that of {', '.join(others[:NAMED])}{more}"
+        sentence += f". Too much is also that of {', '.join(others[:NAMED])}{more}"
     return _check(numerics, f"worst tensor's {what}", _passed(not wrong), error, limit, sentence)
 
 
@@ -358,13 +359,13 @@ def _as_fast(record: Parity | Race, metric: str, ratio: Interval, who: tuple[str
     if record.device == "cpu" or ratio.centre >= at_least:
         status = "passed"
     ours, theirs = who
-    sentence = f"{ours} is {ratio.centre:.3g} times as fast as {theirs} ({_between(ratio)}); a GPU must reach {at_least:g}"
+    sentence = f"{ours} is {ratio.centre:.3g} times as fast as {theirs} ({_between(ratio)}). A GPU must reach {at_least:g}"
     return _check(record, metric, status, ratio.centre, at_least, sentence)
 
 
 def _scores_as_well(parity: Parity, tolerance: float) -> Check:
     points = round(100 * (parity.scores["ours"] - parity.scores["theirs"]), 9)
-    sentence = f"{parity.case.precision} scores {points:+.2f} points against {parity.trainer}; {tolerance:g} may be lost"
+    sentence = f"{parity.case.precision} scores {points:+.2f} points against {parity.trainer}. {tolerance:g} may be lost"
     return _check(parity, "score", _passed(points >= -tolerance), points, -tolerance, sentence)
 
 
@@ -386,7 +387,7 @@ def _drifted(drift: Drift, mode: str, share: float, shown: Sequence[Check]) -> C
     much = f"{100 * abs(share):.1f} % {direction}"
     sentence = f"a step of {mode} took {much} time at the end of the workload than at its beginning"
     if doubtful:
-        sentence += f", so that {', '.join(doubtful)} may not be faster"
+        sentence += f". So {', '.join(doubtful)} may not be faster"
     return _check(drift, "drift", _passed(not doubtful), 100 * share, limit, sentence)
 
 

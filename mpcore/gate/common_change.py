@@ -34,7 +34,7 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins, calibratio
         f"{bounds(change, margin)}"
     )
     if status in ("worse", "better"):
-        sentence += ": the machine, the driver, or a change to all"
+        sentence += ". It is the machine, the driver, or a change to all"
     if calibration is None:
         status, sentence = reported_only(status, sentence)
     return Regression(

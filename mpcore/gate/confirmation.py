@@ -27,7 +27,7 @@ def confirmed(first: Sequence[Regression], second: Sequence[Regression] | str) -
     """The first ones, in which `worse` stands only where a second measurement in a fresh process says so again. Where that
     could not be made, for the reason given, it stands, and so does the time to compile."""
     again = {} if isinstance(second, str) else {regression.metric: regression for regression in second}
-    unmeasured = f"; it could not be measured again: {second}" if isinstance(second, str) else None
+    unmeasured = f". It could not be measured again: {second}" if isinstance(second, str) else None
     return [
         _confirmed(found, again.get(found.metric), unmeasured)
         if found.status == "worse" and found.metric != COMPILE_TIME
@@ -62,9 +62,9 @@ def _confirmed(first: Regression, second: Regression | None, unmeasured: str | N
     if unmeasured is not None:
         return _said(first, "worse", unmeasured)
     if second is not None and second.status == "worse":
-        return _said(first, "worse", "; measured again in a fresh process, it is so again")
-    says = second.sentence if second else "nothing of it"
-    return _said(first, "undecided", f"; measured again in a fresh process, it is not so: {says}")
+        return _said(first, "worse", ". Measured again in a fresh process, it is so again")
+    says = f". {second.sentence}" if second else ""
+    return _said(first, "undecided", f". Measured again in a fresh process, it is not so{says}")
 
 
 def _caused(found: Regression, pairs: PairedConfirmation | str, margin: float) -> Regression:
@@ -72,18 +72,18 @@ def _caused(found: Regression, pairs: PairedConfirmation | str, margin: float) -
     version of the software may be, which is for a person to accept; a machine is nobody's regression. Pairs that differ too
     much to tell confirm nothing."""
     if isinstance(pairs, str):
-        return _said(found, "worse", f"; it was not measured beside the accepted commit: {pairs}")
+        return _said(found, "worse", f". It was not measured beside the accepted commit: {pairs}")
     change, status = _judged(pairs.pairs, margin)
     beside = (
-        f"; beside the accepted commit {pairs.commit[:8]} it takes {_between(change)} in {_count(pairs.pairs)} pairs of today"
+        f". Beside the accepted commit {pairs.commit[:8]} it takes {_between(change)} in {_count(pairs.pairs)} pairs of today"
     )
     if status == "worse":
-        return _in_target(_said(found, "worse", f"{beside}: the code"), pairs, margin)
+        return _in_target(_said(found, "worse", f"{beside}. It is the code"), pairs, margin)
     if status == "undecided":
-        return _said(found, "undecided", f"{beside}, which does not confirm that it is the code")
+        return _said(found, "undecided", f"{beside}. That does not confirm that it is the code")
     if pairs.other_software:
-        return _said(found, "worse", f"{beside}: not the code, but the machine or the software ({pairs.other_software})")
-    return _said(found, "undecided", f"{beside}: not the code; the software is the same, so that it is the machine")
+        return _said(found, "worse", f"{beside}. It is not the code, but the machine or the software ({pairs.other_software})")
+    return _said(found, "undecided", f"{beside}. It is not the code. The software is the same, so that it is the machine")
 
 
 def _in_target(found: Regression, pairs: PairedConfirmation, margin: float) -> Regression:
@@ -91,9 +91,9 @@ def _in_target(found: Regression, pairs: PairedConfirmation, margin: float) -> R
     if not pairs.target_pairs:
         return found
     change, status = _judged(pairs.target_pairs, margin)
-    beside = f"; beside {pairs.target}, which it is to go into, it takes {_between(change)}"
+    beside = f". Beside {pairs.target}, which it is to go into, it takes {_between(change)}"
     if status in ("same", "better"):
-        return _said(found, "undecided", f"{beside}: {pairs.target} itself has regressed, and not this change")
+        return _said(found, "undecided", f"{beside}. {pairs.target} itself has regressed, and not this change")
     return _said(found, "worse", beside)
 
 

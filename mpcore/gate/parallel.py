@@ -100,7 +100,7 @@ def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: i
 def _error(parallel: Parallel, how: str, error: float, limit: float, mode: str) -> Check:
     sentence = (
         f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {error:.3g} from that of one rank in FP64 with "
-        f"the batch of all {how}; {limit:.3g} is the most"
+        f"the batch of all {how}. {limit:.3g} is the most"
     )
     return _check(parallel, f"gradient in {mode} {how}", error <= limit, sentence, error, limit)
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from mpcore.errors import sentences
 from mpcore.gate.accuracy import saturation, tolerance_points
 from mpcore.gate.intervals import Deviation, Interval, change_since, judged_since, mean_interval, pooled_deviation
 from mpcore.gate.limits import (
@@ -96,7 +97,7 @@ def _unmatched(match: BaselineMatch) -> Regression:
     why = f"accepted runs have it otherwise ({match.other})" if match.other else "no accepted run has it"
     now, last = match.record, match.last
     counted = shown(last, now) if isinstance(now, Work) and isinstance(last, Work) else ""
-    sentence = "; ".join(filter(None, [f"{now.case.precision}: {why}", counted, f"{ACCEPT} makes it one"]))
+    sentence = sentences(f"{now.case.precision}: {why}", counted, f"`{ACCEPT}` makes it one")
     status: RegressionStatus = "incomparable" if match.other else "new"
     return _regression(now, now.kind, status, None, None, None, sentence)
 
@@ -127,7 +128,7 @@ def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calib
         sentence += _clock(accepted, speed)
     if status == "worse" and speed.profile and accepted[-1].profile:
         more = (now - statistics.geometric_mean(before)) / 1e3
-        sentence += f"; {explain_difference(accepted[-1].profile, speed.profile, more=more)}"
+        sentence = sentences(sentence, explain_difference(accepted[-1].profile, speed.profile, more=more))
     if calibration is None and speed.device != "cpu":
         status, sentence = reported_only(status, sentence)
     limit = statistics.geometric_mean(before) * math.exp(margin)
@@ -143,8 +144,8 @@ def _compile_time(speed: Speed, now: Compilation, accepted: list[Speed], margin:
     allowed = max(usual * margin / 100, COMPILE_TIME_NOISE_SECONDS)
     change = Interval(*[now.seconds - usual] * 3)
     sentence = (
-        f"{speed.case.precision} was compiled in {now.seconds:.1f} s, {now.warmth}, in {usual:.1f} s in {runs(len(before))}; "
-        f"{allowed:.1f} s more is the margin"
+        f"{speed.case.precision} was compiled in {now.seconds:.1f} s, {now.warmth}, in {usual:.1f} s in {runs(len(before))}. "
+        f"The margin is {allowed:.1f} s"
     )
     return [_regression(speed, COMPILE_TIME, change.judged(allowed), None, now.seconds, usual + allowed, sentence)]
 
@@ -156,14 +157,14 @@ def _clock(accepted: list[Speed], speed: Speed) -> str:
         return ""
     *before, now = clocks
     then = statistics.median(before)
-    return f"; the clock was {now:.0f} MHz, {then:.0f} in accepted runs" if abs(now - then) > CLOCK_STEP_MHZ else ""
+    return f". The clock was {now:.0f} MHz, {then:.0f} in accepted runs" if abs(now - then) > CLOCK_STEP_MHZ else ""
 
 
 def reported_only(status: RegressionStatus, sentence: str) -> tuple[RegressionStatus, str]:
     """Nothing is decided on a kind of GPU of which nobody knows how far its runs differ."""
     if status not in ("worse", "better"):
         return status, sentence
-    return "undecided", f"{sentence}; reported only: this kind of GPU is not calibrated yet, which `{CALIBRATE}` does"
+    return "undecided", f"{sentence}. Reported only: this kind of GPU is not calibrated yet, which `{CALIBRATE}` does"
 
 
 def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Regression:
@@ -175,7 +176,7 @@ def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> 
     where = "an eager step takes" if metric == "memory" else "the graph holds"
     sentence = (
         f"{where} {now / GIB:.3f} GiB in {speed.case.precision}, {percent(change.centre)} from the {before / GIB:.3f} of "
-        f"the last accepted run; {said} is the margin"
+        f"the last accepted run. The margin is {said}"
     )
     return _regression(speed, metric, status, change, now / GIB, (before + allowed) / GIB, sentence)
 
@@ -189,7 +190,7 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins, repeat
     unit = "% of it" if quality.lower_is_better else "points"
     name = f"{quality.metric} of {quality.case.precision}"
     if len(points) < LEAST_SEEDS:
-        sentence = f"{name} was measured from {len(points)} seeds that accepted runs have too; {LEAST_SEEDS} are needed"
+        sentence = f"{name} was measured from {len(points)} seeds that accepted runs have too. {LEAST_SEEDS} are needed"
         return _regression(quality, quality.metric, "undecided", None, None, None, sentence)
     if not all(map(math.isfinite, points)):
         return _diverged(quality, accepted[-1])
@@ -200,10 +201,10 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins, repeat
     status = lost.judged(margin)
     sentence = (
         f"{name} is {-lost.centre:+.2f} {unit} from {runs(len(accepted))}, over {len(points)} seeds "
-        f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}); {margin:g} may be lost"
+        f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}). {margin:g} may be lost"
     )
     if status == "same" and (why := saturation(quality)):
-        status, sentence = "saturated", f"{sentence}; {why.partition(': ')[2]}"
+        status, sentence = "saturated", sentences(sentence, why.partition(": ")[2])
     return _regression(quality, quality.metric, status, None, -lost.centre, -margin, sentence)
 
 
@@ -235,7 +236,7 @@ def _error(numerics: Numerics, metric: str, before: float, now: float | None, fa
     status: RegressionStatus = "worse" if now is None or now > limit else "better" if smaller and before > floor else "same"
     figure = "not finite" if now is None else f"{now:.2g}"
     allowed = f"{floor:g}" if limit == floor else f"{factor:g} times that"
-    sentence = f"{metric} of {numerics.case.precision} is {figure}, {before:.2g} in accepted runs; {allowed} may be"
+    sentence = f"{metric} of {numerics.case.precision} is {figure}, {before:.2g} in accepted runs. The limit is {allowed}"
     return _regression(numerics, metric, status, None, now, limit, sentence)
 
 
@@ -250,7 +251,7 @@ def runs(count: int) -> str:
 
 def bounds(change: Interval, margin: float, confidence: float = WORSE_CONFIDENCE) -> str:
     each = f"{100 * confidence:g} % each"
-    return f"between {percent(change.low)} and {percent(change.high)} ({each}); {100 * math.expm1(margin):.3g} % is the margin"
+    return f"between {percent(change.low)} and {percent(change.high)} ({each}). The margin is {100 * math.expm1(margin):.3g} %"
 
 
 def as_ratio(change: Interval | None) -> dict[str, Any]:

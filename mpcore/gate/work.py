@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from mpcore.errors import sentences
 from mpcore.gate.limits import LEAST_AGREEING_RUNS
 from mpcore.gate.matching import differing
 from mpcore.gate.operations import Difference, differences, explained, is_cast, is_product, listed
@@ -89,7 +90,7 @@ def _launches(step: Step, accepted: Sequence[Work]) -> list[Regression]:
     largest = sorted(judged.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
     said = listed([f"{name} {before:,} -> {after:,}" for name, (before, after) in largest])
     if chosen := len(differing) - len(judged):
-        said = "; ".join(filter(None, [said, f"kernels that cuDNN chooses differ, which is not judged ({chosen:,})"]))
+        said = sentences(said, f"kernels that cuDNN chooses differ, which is not judged ({chosen:,})")
     return [_regression(step, "launches", status, (sum(old.values()), sum(new.values())), "launches {}", "kernel", said)]
 
 
@@ -111,7 +112,7 @@ def _operations(step: Step) -> Regression:
 
 def _incomparable(step: Step) -> Regression:
     other = differing(step.before.terms, step.after.terms)
-    said = "; ".join(filter(None, [f"is not judged against {step.there}, which counted otherwise ({other})", shown(*step[:2])]))
+    said = sentences(f"is not judged against {step.there}, which counted otherwise ({other})", shown(*step[:2]))
     return Regression(
         kind=step.after.kind,
         case=step.after.case.id,

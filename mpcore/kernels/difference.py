@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mpcore.errors import sentences
 from mpcore.kernels.classify import Bits, classify
 from mpcore.kernels.names import short
 from mpcore.records import REST, Kernel, Profile
@@ -62,7 +63,7 @@ def explain_difference(before: Profile, after: Profile, most: int = 3, *, more: 
         parts.append(f"all else {_ms(left, '+')}")
     if more is not None and total < EXPLAINED * more:
         said = f"kernels explain {_ms(max(0.0, total))} of {_ms(more)}: the rest is launches, Python or waiting"
-        return f"{said}; {sentence}" + (f", {', '.join(parts)}" if parts else "")
+        sentence = sentences(said, sentence)
     return sentence + (f": {', '.join(parts)}" if parts else "")
 
 

@@ -36,15 +36,15 @@ def slower(repository):
 def test_where_the_accepted_commit_is_fast_today_it_is_the_code(repository, slower):
     found = verdict(slower)
     assert found.status == "worse"
-    assert f"a: slower; beside the accepted commit {slower[:8]} it takes +5.0 %" in found.sentence
-    assert found.sentence.endswith("in 4 pairs of today: the code")
+    assert f"a: slower. Beside the accepted commit {slower[:8]} it takes +5.0 %" in found.sentence
+    assert found.sentence.endswith("in 4 pairs of today. It is the code")
     assert not left_behind(repository)
 
 
 def test_where_the_accepted_commit_is_as_slow_today_it_is_the_machine(repository):
     found = verdict(git(repository, "rev-parse", "HEAD"))
     assert found.status == "undecided"
-    assert found.sentence.endswith("not the code; the software is the same, so that it is the machine")
+    assert found.sentence.endswith("It is not the code. The software is the same, so that it is the machine")
 
 
 def test_other_software_may_be_slower_and_fails_until_it_is_accepted(repository):
@@ -63,5 +63,5 @@ def test_what_its_target_has_already_is_no_fault_of_a_change(repository, slower)
 def test_a_clone_without_the_accepted_commit_says_so(repository):
     found = verdict("a" * 40)
     assert found.status == "worse"
-    assert "; it was not measured beside the accepted commit: " in found.sentence
+    assert ". It was not measured beside the accepted commit: " in found.sentence
     assert "is neither a folder nor a revision" in found.sentence

@@ -52,7 +52,7 @@ def test_what_is_worse_says_by_how_much_and_which_kernels_explain_it():
     assert regression.sentence.startswith("a-fp32-graph-full: a step takes 1.03 ms in head and 0.9998 ms in base, +3.0")
     assert "6 fresh pairs confirm it" in regression.sentence
     assert "matrix product" in regression.sentence
-    assert "more than 0.5 % is worse" in regression.sentence
+    assert "More than 0.5 % is worse" in regression.sentence
 
 
 def test_fewer_fresh_pairs_than_were_to_confirm_say_how_many_they_are():
@@ -60,7 +60,7 @@ def test_fewer_fresh_pairs_than_were_to_confirm_say_how_many_they_are():
     fresh = [Pair(base_seconds=b, head_seconds=3 - b, head_first=False) for b in (1.0, 2.0)]
     found = time_regression(Case(workload="a", precision="fp32", size="tiny"), pairs, fresh, 0.99, 1.0)
     assert found.status == "blind"
-    assert "; the 2 of 6 fresh pairs that were measured do not confirm it" in found.sentence
+    assert ". The 2 of 6 fresh pairs that were measured do not confirm it" in found.sentence
 
 
 def test_what_fresh_pairs_do_not_confirm_is_undecided():
@@ -68,7 +68,7 @@ def test_what_fresh_pairs_do_not_confirm_is_undecided():
     comparison, _ = compared(Script({"a": noisy(0.001, 0)}, {"a": noisy(0.00103, 1, then=0.001, after=6)}))
     regression, _ = only(comparison).regressions
     assert regression.status == "undecided"
-    assert "fresh pairs do not confirm it" in regression.sentence
+    assert "Fresh pairs do not confirm it" in regression.sentence
     assert exit_code(comparison) == 3
 
 

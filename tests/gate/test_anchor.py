@@ -34,7 +34,7 @@ def test_drift_does_not_pass_for_ever(share):
 def test_it_is_said_what_it_is():
     new = run(step(10.4, workload="w0"), datetime="2026-02-01")
     (regression,) = drifted(new, creeping(0.01, 3), Policy()).values()
-    assert regression.sentence.endswith("; that is slow drift since the oldest accepted run")
+    assert regression.sentence.endswith(". That is slow drift since the oldest accepted run")
     assert "+4.0 % from the accepted run" in regression.sentence
 
 

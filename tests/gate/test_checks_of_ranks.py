@@ -78,7 +78,7 @@ def test_what_is_right_passes_each_check():
             "goes through in parts averages 200 elements of gradients",
         ),
         ({"fp64_error": 0.5}, "gradient in FP64 in parts", "average in FP64 is 0.5 from that of one rank in FP64"),
-        ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece; 1e-09 is the most"),
+        ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece. 1e-09 is the most"),
         ({"mode_error": 0.5}, "gradient in fp32 in parts", "average in fp32 is 0.5 from that of one rank in FP64"),
         ({"mode_error": None}, None, ""),
     ],

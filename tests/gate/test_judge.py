@@ -95,7 +95,7 @@ def test_a_second_measurement_decides_and_is_kept():
     result = judge.judge(slow, confirmation=chance)
     assert (statuses(result)["step time"], result.confirmation, result.record) == ("undecided", chance, slow)
     failed = judge.judge(slow, confirmation="it finds no memory")
-    assert "it could not be measured again: it finds no memory" in failed.regressions[0].sentence
+    assert "It could not be measured again: it finds no memory" in failed.regressions[0].sentence
 
 
 def test_records_before_it_say_more_of_a_record():
@@ -162,7 +162,7 @@ def test_a_failure_that_stays_keeps_its_test_and_says_what_is_so_now():
     before = made(step(12.0))
     (failed,) = judge_run(before, ACCEPTED, loose(step_time=3)).failed
     assert failed.test == before.failed[0].test
-    assert "3 % is the margin" in failed.sentence
+    assert "The margin is 3 %" in failed.sentence
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_against_one_accepted_run_a_machine_must_be_surer_than_pairs():
     ("ratio", "software", "status", "said"),
     [
         (1.03, "", "worse", "the code"),
-        (1.0, "", "undecided", "the software is the same, so that it is the machine"),
+        (1.0, "", "undecided", "The software is the same, so that it is the machine"),
         (1.0, "torch 2.11 there, 2.13 here", "worse", "the machine or the software (torch 2.11 there, 2.13 here)"),
     ],
 )

@@ -49,8 +49,8 @@ def test_a_step_is_judged_by_a_prediction_interval_against_a_margin(milliseconds
 def test_the_sentence_says_by_how_much_and_what_the_margin_is():
     (regression,) = against(step(10.5), *THREE)
     assert regression.sentence == (
-        "bert-imdb: a step of fp16-amp takes 10.5 ms, +5.0 % from 3 accepted runs, between +4.4 % and +5.7 % (99 % each); "
-        "1.25 % is the margin"
+        "bert-imdb: a step of fp16-amp takes 10.5 ms, +5.0 % from 3 accepted runs, between +4.4 % and +5.7 % (99 % each). "
+        "The margin is 1.25 %"
     )
 
 
@@ -107,7 +107,7 @@ def test_rests_of_blocks_are_no_change_of_a_small_peak(more, status):
     old, new = (step(10.0, peak_allocated_bytes=int(mib * 2**20)) for mib in (100, 100 + more))
     regression = by_metric(against(new, old, old))["memory"]
     assert (regression.status, regression.limit) == (status, pytest.approx(108 / 1024))
-    assert regression.sentence.endswith("; 8 MiB is the margin")
+    assert regression.sentence.endswith(". The margin is 8 MiB")
 
 
 def test_a_margin_given_for_it_decides():
@@ -162,7 +162,7 @@ def test_what_rounding_makes_of_updates_is_chance():
     assert by_metric(against(one, other, margins=margins))["update error"].status == "same"
     regression = by_metric(against(other, one, margins=margins))["update error"]
     assert regression.status == "same"
-    assert regression.sentence.endswith("is 0.024, 0.0013 in accepted runs; 0.05 may be")
+    assert regression.sentence.endswith("is 0.024, 0.0013 in accepted runs. The limit is 0.05")
     assert by_metric(against(numerics(update_error=0.06), one, margins=margins))["update error"].status == "worse"
     assert by_metric(against(other, one, margins=Margins(updates=0.01)))["update error"].status == "worse"
 
@@ -193,7 +193,7 @@ def test_worse_stands_only_where_a_fresh_process_says_so_again():
     first = against(step(10.5), *THREE)
     (again,) = confirmed(first, against(step(10.4), *THREE))
     assert (again.status, again.passed) == ("worse", False)
-    assert again.sentence.endswith("measured again in a fresh process, it is so again")
+    assert again.sentence.endswith("Measured again in a fresh process, it is so again")
     (chance,) = confirmed(first, against(step(10.0), *THREE))
     assert (chance.status, chance.passed, chance.open) == ("undecided", True, True)
     assert "a step of fp16-amp takes 10 ms" in chance.sentence
@@ -202,7 +202,7 @@ def test_worse_stands_only_where_a_fresh_process_says_so_again():
 def test_worse_stands_where_it_cannot_be_measured_again():
     (regression,) = confirmed(against(step(10.5), *THREE), "it finds no memory")
     assert regression.status == "worse"
-    assert regression.sentence.endswith("it could not be measured again: it finds no memory")
+    assert regression.sentence.endswith("It could not be measured again: it finds no memory")
 
 
 def everything(factor, count=6, runs=3):
@@ -398,7 +398,7 @@ def test_times_are_compared_by_the_shortest_block():
 
 def test_a_clock_that_is_another_is_named():
     (regression,) = against(paced(11.0, mhz=(1800,)), *THREE)
-    assert regression.sentence.endswith("; the clock was 1800 MHz, 1980 in accepted runs")
+    assert regression.sentence.endswith(". The clock was 1800 MHz, 1980 in accepted runs")
     assert "MHz" not in against(step(11.0), *THREE)[0].sentence
 
 
@@ -406,9 +406,9 @@ def test_a_kind_of_gpu_that_is_not_calibrated_is_only_reported():
     match = match_baselines(step(20.0), [run(old) for old in THREE])
     (regression,) = regressions(match, Margins(), None)
     assert (regression.status, regression.passed) == ("undecided", True)
-    assert "reported only: this kind of GPU is not calibrated yet, which `python -m mpcore calibrate" in regression.sentence
+    assert "Reported only: this kind of GPU is not calibrated yet, which `python -m mpcore calibrate" in regression.sentence
     common = common_change(everything(1.5), Margins(), None)
-    assert (common.status, "reported only" in common.sentence) == ("undecided", True)
+    assert (common.status, "Reported only" in common.sentence) == ("undecided", True)
     slow, fast = (step(ms).model_copy(update={"device": "cpu"}) for ms in (100.0, 10.0))
     on_cpu = regressions(match_baselines(slow, [run(fast)]), Margins(step_time=20.0), None)
     assert on_cpu[0].status == "worse"  # with a margin that somebody has given
@@ -450,7 +450,7 @@ def test_a_machine_whose_clock_is_another_is_no_change_of_the_code(limits, mhz, 
     """What is slower for its power limit is slower for a reason; no step can change a clock otherwise."""
     (regression,) = against(paced(10.3, *limits, mhz=(mhz,)), step(10.0))
     assert regression.status == status
-    assert ("the clock was 1920 MHz, 1980 in accepted runs" in regression.sentence) == (mhz == 1920)
+    assert ("The clock was 1920 MHz, 1980 in accepted runs" in regression.sentence) == (mhz == 1920)
 
 
 def test_a_machine_whose_clock_is_another_is_not_a_change_to_all_either():

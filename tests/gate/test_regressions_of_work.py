@@ -256,7 +256,7 @@ def test_kernels_that_are_chosen_anew_are_judged_where_accepted_runs_agree(name)
 def test_beside_a_convolution_others_are_judged():
     before, after = kernels(**{CONVOLUTION: 1}), kernels(**{CONVOLUTION: 2, RELU: 5})
     assert launches(before, after).status == "worse"
-    assert "relu 4 -> 5; kernels that cuDNN chooses" in launches(before, after).sentence
+    assert "relu 4 -> 5. Kernels that cuDNN chooses" in launches(before, after).sentence
 
 
 def test_other_software_is_shown_and_not_judged():
@@ -264,7 +264,7 @@ def test_other_software_is_shown_and_not_judged():
     assert (regression.metric, regression.status, regression.passed) == ("work", "incomparable", True)
     assert regression.sentence == (
         "bert-imdb: a step of bf16-amp is not judged against base, which counted otherwise "
-        "(torch 2.11.0 there, 2.12.0 here); casts 4 -> 5"
+        "(torch 2.11.0 there, 2.12.0 here). Casts 4 -> 5"
     )
 
 
@@ -299,8 +299,8 @@ def test_what_was_counted_by_other_software_is_shown_beside_why_it_is_not_compar
     (regression,) = against(work(casts=5), work(software={"torch": "2.10.0"})).values()
     assert (regression.status, regression.metric) == ("incomparable", "work")
     assert regression.sentence == (
-        "bert-imdb: bf16-amp: accepted runs have it otherwise (torch 2.10.0 there, 2.11.0 here); casts 4 -> 5; "
-        "python -m mpcore accept FILE --reason TEXT makes it one"
+        "bert-imdb: bf16-amp: accepted runs have it otherwise (torch 2.10.0 there, 2.11.0 here). Casts 4 -> 5. "
+        "`python -m mpcore accept FILE --reason TEXT` makes it one"
     )
 
 

@@ -408,7 +408,7 @@ def test_a_step_that_was_empty_before_has_no_share():
 @pytest.mark.parametrize(
     ("more", "begins"),
     [
-        (0.080, "kernels explain 0.50 ms of 80.00 ms: the rest is launches, Python or waiting; a step takes 1.50 ms of device"),
+        (0.080, "kernels explain 0.50 ms of 80.00 ms: the rest is launches, Python or waiting. A step takes 1.50 ms of device"),
         (0.0006, "a step takes 1.50 ms of device time, 0.50 ms (50.0 %) more"),
         (None, "a step takes 1.50 ms of device time, 0.50 ms (50.0 %) more"),
     ],

@@ -60,7 +60,7 @@ def test_a_kernel_that_is_wrong_is_named_with_what_its_base_reaches(bench, monke
     failed = {check.metric: check.sentence for check in checks(bench.numerics(CASE)) if not check.passed}
     assert set(failed) == {"worst tensor's gradient"}
     assert "the gradient of 0." in failed["worst tensor's gradient"]
-    assert "in bf16-amp, its base, it is" in failed["worst tensor's gradient"]
+    assert "In bf16-amp, its base, it is" in failed["worst tensor's gradient"]
 
 
 def test_it_takes_turns_with_its_base(bench):

@@ -97,7 +97,7 @@ def test_a_regression_fails_as_often_as_it_is_measured(run, accepted, pytester, 
     for _ in range(2):
         result = run(*CASES, "-m", "numerics", "--benchmark-json", "worse.json")
         result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines(["*gradient error of bf16-amp is *, * in accepted runs; 1.5 times that may be"])
+        result.stdout.fnmatch_lines(["*gradient error of bf16-amp is *, * in accepted runs. The limit is 1.5 times that"])
         result.stdout.fnmatch_lines(["fp32 * ok * same", "bf16-amp * failed * worse", "against 1 accepted run of *, 1 worse"])
     saved = load(pytester.path / "worse.json")
     assert [(f.name, f.strict) for f in saved.failed] == [("numerics:ncf-movielens-bf16-amp-eager-tiny", False)]
@@ -155,7 +155,7 @@ def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted
     result = run(*CASES, "-m", "speed", "--mp-margin", "step-time=200")
     result.assert_outcomes(passed=2 - failed, failed=failed)
     assert asked == [(old.case, ("ncf-movielens",))]
-    said = "it is so again" if failed else "it is not so: ncf-movielens: a step of bf16-amp takes *"
+    said = "it is so again" if failed else "it is not so. ncf-movielens: a step of bf16-amp takes *"
     text = " ".join(result.stdout.str().split())
     assert said.rstrip("*") in text
 
@@ -184,8 +184,8 @@ def test_what_is_slower_beside_the_accepted_commit_too_is_the_code(run, pytester
     saved = load(pytester.path / "slow.json")
     (judged,) = (r for r in saved.results if r.record.case == old.case)
     assert (judged.pairs.commit, judged.pairs.target) == ("1a8eef83", "main")
-    assert "beside the accepted commit 1a8eef83 it takes" in judged.regressions[0].sentence
-    assert "beside main, which it is to go into, it takes" in judged.regressions[0].sentence
+    assert "Beside the accepted commit 1a8eef83 it takes" in judged.regressions[0].sentence
+    assert "Beside main, which it is to go into, it takes" in judged.regressions[0].sentence
 
 
 @pytest.mark.parametrize(

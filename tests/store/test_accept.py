@@ -429,7 +429,7 @@ def test_slow_drift_is_found_by_the_oldest(content, saved, folder, hardware):
     for second, error in enumerate((0.010, 0.0125, 0.0149), 1):
         accept([gradient(error, second)(content, saved)], folder)
     drifting = gradient(0.0155, 4)(content, saved)
-    assert "that is slow drift since the oldest accepted run" in refusal([drifting], folder)
+    assert "That is slow drift since the oldest accepted run" in refusal([drifting], folder)
     accept([drifting], folder, allow_failures=[CASE])
     accept([gradient(0.0160, 5)(content, saved)], folder)  # from there on it begins anew
     assert reset_in(folder, hardware)[3:] == [(f"numerics:{CASE}",), ()]
