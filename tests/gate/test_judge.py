@@ -306,4 +306,4 @@ def test_pairs_that_differ_too_much_confirm_nothing():
     judge, slow = Judge(ACCEPTED, DEFAULT), step(10.5)
     result = judge.judge(slow, confirmation=slow, pairs=pairs_of(1.03, slow.case.id, apart=0.05))
     assert statuses(result)["step time"] == "undecided"
-    assert result.regressions[0].sentence.endswith("which does not confirm that it is the code")
+    assert result.regressions[0].sentence.endswith("That does not confirm that it is the code")

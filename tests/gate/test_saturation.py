@@ -131,6 +131,6 @@ def test_a_proof_of_the_same_training_is_judged_by():
     result = Judge([run(record)], DEFAULT, proofs=proofs).judge(record)
     assert [judgement.status for judgement in result.judgements] == ["saturated", "saturated"]
     assert result.record.sensitivity == failed
-    assert "none of the planted faults costs one tolerance of 2 points" in result.checks[0].sentence
+    assert "None of the planted faults costs one tolerance of 2 points" in result.checks[0].sentence
     wider = trained(0.5, 0.5, 0.5, fp32=(0.5, 0.5, 0.5), requirements=Requirements(tolerance_points=3.0))
     assert Judge([run(wider)], DEFAULT, proofs=proofs).judge(wider).checks[0].status == "passed"
