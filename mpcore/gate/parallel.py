@@ -21,8 +21,10 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64")
     if parallel.joint_error is not None:
         yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
-    if parallel.mode_error is not None and parallel.requirements.gradient_error is not None:
+    if parallel.fp64_error is not None and parallel.requirements.gradient_error is not None:
         yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
+    if parallel.settling is not None and parallel.settling_alone is not None:
+        yield _overflow(parallel, parallel.settling, parallel.settling_alone)
 
 
 def slowest_rank(speed: Speed) -> Iterator[Check]:
@@ -97,12 +99,22 @@ def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: i
     return _check(parallel, metric, found == expected, sentence, found, expected)
 
 
-def _error(parallel: Parallel, how: str, error: float, limit: float, mode: str) -> Check:
+def _overflow(parallel: Parallel, skipped: int, alone: int) -> Check:
+    """A mean is no larger than the largest that it is made of: where it is not finite though all of these are, the sum was
+    not."""
+    sentence = f"{skipped} steps are skipped until the loss scale fits the averaged gradient, {alone} where each rank is alone"
+    if skipped > alone:
+        sentence += ". Gradients that are finite on each rank overflow as they are averaged"
+    return _check(parallel, "overflow between ranks", skipped <= alone, sentence, skipped, alone)
+
+
+def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode: str) -> Check:
+    figure = "not finite, or infinitely far" if error is None else f"{error:.3g}"
     sentence = (
-        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {error:.3g} from that of one rank in FP64 with "
+        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from that of one rank in FP64 with "
         f"the batch of all {how}. {limit:.3g} is the most"
     )
-    return _check(parallel, f"gradient in {mode} {how}", error <= limit, sentence, error, limit)
+    return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
 
 
 def _check(

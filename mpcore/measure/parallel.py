@@ -92,15 +92,24 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
 
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     """What a step of the mode sends and comes to, whose batch goes through in parts."""
-    step = _accumulating(setup, precisions[setup.case.precision], PARTS, strategies[setup.case.strategy](setup.device))
-    gradients, reduced = observe(step, part, updates=1).gradients, step.strategy.reduced
+    mode = precisions[setup.case.precision]
+    step = _accumulating(setup, mode, PARTS, strategies[setup.case.strategy](setup.device))
+    observed, reduced = observe(step, part, updates=1), step.strategy.reduced
     called = sent(step, part)
+    del step
     return {
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
-        "mode_error": relative_error(gradients, joint.gradients),
+        "mode_error": relative_error(observed.gradients, joint.gradients),
         "fp64_error": joint.fp64_error,
         "joint_error": joint.joint_error,
+        "settling": observed.skipped if mode.scales else None,
+        "settling_alone": _settling_alone(setup, mode, part) if mode.scales else None,
     }
+
+
+def _settling_alone(setup: Setup, mode: type[Precision], part: Batch) -> int:
+    """Steps that are skipped where each rank trains by itself, of the one that skips most."""
+    return int(agreement.largest(observe(_accumulating(setup, mode, PARTS), part, updates=1).skipped))
 
 
 def state_of(step: Step) -> RankState:

@@ -40,7 +40,9 @@ class Parallel(Measurement):
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
     that one averages whose batch goes through in parts. mode_error:
     relative error of the averaged gradient against FP64, of one rank with the batch of all in parts. fp64_error: the same of
-    ranks in FP64, and joint_error against the batch in one piece, None where in FP64 too parts are not the whole.
+    ranks in FP64, and joint_error against the batch in one piece, None where in FP64 too parts are not the whole. settling:
+    steps that are skipped until the loss scale fits what ranks average; settling_alone: the same of the rank that skips most,
+    where none averages; None each without a scale.
     """
 
     kind: Literal["parallel"] = "parallel"
@@ -58,3 +60,5 @@ class Parallel(Measurement):
     mode_error: Error = None
     fp64_error: Error = None
     joint_error: Error = None
+    settling: NonNegativeInt | None = None
+    settling_alone: NonNegativeInt | None = None

@@ -80,7 +80,14 @@ def test_what_is_right_passes_each_check():
         ({"fp64_error": 0.5}, "gradient in FP64 in parts", "average in FP64 is 0.5 from that of one rank in FP64"),
         ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece. 1e-09 is the most"),
         ({"mode_error": 0.5}, "gradient in fp32 in parts", "average in fp32 is 0.5 from that of one rank in FP64"),
-        ({"mode_error": None}, None, ""),
+        ({"mode_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
+        ({"mode_error": None, "fp64_error": None}, None, ""),
+        (
+            {"settling": 3, "settling_alone": 2},
+            "overflow between ranks",
+            "3 steps are skipped until the loss scale fits the averaged gradient, 2 where each rank is alone: gradients that",
+        ),
+        ({"settling": 2, "settling_alone": 2}, None, ""),
     ],
 )
 def test_each_fault_fails_its_check(changes, metric, said):

@@ -1,5 +1,7 @@
 """Steps of people that are distributed already: plain DDP, FSDP with a clipped norm, and one that forgets to reduce."""
 
+import time
+
 import torch
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
@@ -73,3 +75,21 @@ class Unreduced(Script):
 
     def spread(self, device):
         self.called = self.model
+
+
+@register
+class SlowRank(PlainDDP):
+    """The second rank computes longer, for which the other waits: their wall times are equal."""
+
+    name = "slow-rank"
+
+    def spread(self, device):
+        super().spread(device)
+        if distributed.get_rank() == 1:
+            self.model.register_forward_hook(busy)
+
+
+def busy(*_):
+    end = time.thread_time() + 0.01
+    while time.thread_time() < end:
+        pass

@@ -6,10 +6,11 @@ import pytest
 from started import launcher
 
 from mpcore.gate.checks import checks
+from mpcore.gate.limits import SLOWER_RANK_TIMES
 from mpcore.records import Case, Parallel, Speed
 
 SCRIPTS = str(Path(__file__).parent / "scripts.py")
-NAMES = ("plain-ddp", "plain-fsdp", "unreduced")
+NAMES = ("plain-ddp", "plain-fsdp", "unreduced", "slow-rank")
 
 
 def case(name):
@@ -57,3 +58,15 @@ def test_replicas_that_nobody_averages_are_told(found):
     record = found["unreduced"][1]
     assert [check.metric for check in checks(record) if not check.passed] == ["replicas"]
     assert record.collectives == ()
+
+
+def test_a_rank_that_computes_longer_is_named_though_all_take_as_long(found):
+    speed = found["slow-rank"][0]
+    assert speed.ranks[0].blocks.step_seconds == pytest.approx(speed.ranks[1].blocks.step_seconds, rel=0.3)
+    rank, times = speed.slowest_rank
+    assert rank == 1
+    assert times > SLOWER_RANK_TIMES
+    on_a_gpu = speed.model_copy(update={"device": "cuda"})
+    (wrong,) = [check for check in checks(on_a_gpu) if check.metric == "slowest rank"]
+    assert not wrong.passed
+    assert "rank 1 computes longest" in wrong.sentence

@@ -30,6 +30,7 @@ FAULTS = {
     "divisor": ("fp32", "gradient in FP64 in parts", "average in FP64 is 0.5 from that of one rank in FP64"),
     "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
     "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
+    "overflow": ("fp16-manual", "overflow between ranks", "finite on each rank overflow as they are averaged"),
     "apart": ("fp16-manual", "skipped steps", "where the loss of the last rank is infinite rank 0 did not skip it"),
 }
 
