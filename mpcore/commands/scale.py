@@ -5,6 +5,7 @@ import argparse
 import math
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from mpcore.selection import SelectionError, add_margin_option, add_options, sel
 if TYPE_CHECKING:
     import torch
 
-    from mpcore.parallel.scale import Scale
-    from mpcore.records import Selection
+    from mpcore.parallel.kept import Kept
+    from mpcore.parallel.plan import Order
 
 MINUTES = 10
 
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from mpcore.ab.signals import raising_exit
     from mpcore.matrix import check, device_of
     from mpcore.parallel.plan import completed, plan
+    from mpcore.parallel.scale import Scale
     from mpcore.runner import RunnerError
 
     try:
@@ -58,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
         check(selection)
         device = device_of(selection)
         selection = completed(selection, device)
+        kept = _kept(options, plan(selection, device), device)
         with raising_exit():
-            found = _scale(options, selection, device).measure(plan(selection, device))
+            found = Scale(selection, kept, 60.0 * options.minutes, options.launches, tell).measure()
     except (SelectionError, RunnerError) as error:
         tell(str(error))
         return 2
@@ -67,12 +70,12 @@ def run(options: argparse.Namespace) -> int:
     return 2 if not found.results else int(bool(found.failed) or not all(result.passed for result in found.results))
 
 
-def _scale(options: argparse.Namespace, selection: "Selection", device: "torch.device") -> "Scale":
+def _kept(options: argparse.Namespace, orders: "Sequence[Order]", device: "torch.device") -> "Kept":
     from pytest_benchmark.utils import get_commit_info
 
     from mpcore.device.machine import probe
     from mpcore.gate import Judge
-    from mpcore.parallel.scale import Scale
+    from mpcore.parallel.kept import Kept
     from mpcore.store import accepted, calibration
 
     if not options.json.absolute().parent.is_dir():
@@ -80,17 +83,7 @@ def _scale(options: argparse.Namespace, selection: "Selection", device: "torch.d
     folder, hardware = baselines_to_make(options), probe(device)
     judge = Judge(accepted(folder, hardware), policy_of(options), calibration(folder, hardware))
     command = shlex.join(["python", "-m", "mpcore", *sys.argv[1:]])
-    return Scale(
-        selection=selection,
-        device=device,
-        seconds=60.0 * options.minutes,
-        launches=options.launches,
-        command=command,
-        commit=get_commit_info()["id"],
-        judge=judge,
-        path=options.json,
-        tell=tell,
-    )
+    return Kept(orders, device, judge, command, get_commit_info()["id"], options.json)
 
 
 def _show(found: Run, path: Path) -> None:

@@ -60,6 +60,15 @@ class Crash(Planted):
 
 
 @register
+class Kill(Planted):
+    name = "kill"
+    together = True
+
+    def fault(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@register
 class Leave(Planted):
     name = "leave"
     together = True

@@ -56,7 +56,7 @@ def test_one_launch_measures_cases_and_those_that_fail_on_all_ranks(left):
         found = measured(ranks, "good", "both", "good")
         launch = ranks._process
         assert [type(each) for each in found] == [Timing, Failure, Timing]
-        assert found[1].sentence == ('both: loss() failed: both fail (planted.py, line 126: raise ValueError("both fail"))')
+        assert found[1].sentence == ('both: loss() failed: both fail (planted.py, line 135: raise ValueError("both fail"))')
         assert len(left()) == 3
         assert set(launch._lines.processes) == {0, 1}
     assert not left()
@@ -65,6 +65,7 @@ def test_one_launch_measures_cases_and_those_that_fail_on_all_ranks(left):
 
 FAULTS = {
     "crash": r"the process of rank 1 was ended by SIGSEGV: it was in fault \(planted.py, line \d+: os.kill",
+    "kill": r"the process of rank 1 was ended by SIGKILL$",
     "leave": r"the process of rank 1 ended with exit code 1: SystemExit: had enough \(planted.py, line \d+\)",
     "raise": r"rank 1: raise: loss\(\) failed: a b c \(planted.py, line \d+: raise ValueError",
     "memory": r"rank 1: no memory of 2 GiB",
@@ -74,14 +75,15 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_one_rank_is_that_of_its_case(left, fault):
+def test_a_fault_in_one_rank_is_that_of_its_case(left, fault, nth):
     with launcher(fault, seconds=5.0 if fault in ("hang", "stop") else 60.0) as ranks:
         (failure,) = measured(ranks, fault)
+        assert isinstance(failure, Failure)
         assert re.search(FAULTS[fault], failure.sentence)
         assert not left()
 
 
-def test_the_next_case_runs_in_a_new_launch(left):
+def test_the_next_case_runs_in_a_new_launch(left, nth):
     with launcher("crash", "good") as ranks:
         crash, good = measured(ranks, "crash", "good")
     assert isinstance(crash, Failure)
@@ -89,7 +91,7 @@ def test_the_next_case_runs_in_a_new_launch(left):
     assert not left()
 
 
-def test_a_torchrun_that_is_killed_takes_its_ranks_along(left):
+def test_a_torchrun_that_is_killed_takes_its_ranks_along(left, nth):
     with launcher("hang") as ranks:
         requests = ranks.measuring([case("hang")])
         launch = ranks._process
@@ -101,7 +103,7 @@ def test_a_torchrun_that_is_killed_takes_its_ranks_along(left):
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
-def test_a_parent_that_ends_leaves_nothing(left, end):
+def test_a_parent_that_ends_leaves_nothing(left, end, nth):
     command = [sys.executable, str(Path(__file__).with_name("started.py")), "good", "hang"]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert parent.stdout.readline() == "good timing\n"

@@ -10,6 +10,7 @@ from started import PLANTED
 
 from mpcore.__main__ import main
 from mpcore.gate import Judge, Policy
+from mpcore.parallel.kept import Kept
 from mpcore.parallel.plan import Order, completed, plan
 from mpcore.parallel.scale import Scale
 from mpcore.records import Blocks, Case, Failure, Selection, Speed, Timing
@@ -70,8 +71,8 @@ def scale(tmp_path, monkeypatch):
         monkeypatch.setattr(Scale, "_launcher", lambda self, gpus: contextlib.nullcontext(Ranks(dict(answers))))
         cases = [Case(workload=name, precision="fp32", size="tiny", strategy="ddp", gpus=2) for name in names]
         path = tmp_path / "run.json"
-        options = {"command": "scale", "commit": None, "judge": Judge([], Policy()), "path": path, "tell": lambda line: None}
-        measured = Scale(Selection(), CPU, seconds, launches, **options).measure([Order(case, "speed") for case in cases])
+        kept = Kept([Order(case, "speed") for case in cases], CPU, Judge([], Policy()), "scale", None, path)
+        measured = Scale(Selection(), kept, seconds, launches, lambda line: None).measure()
         assert load(path).model_copy(update={"path": ""}) == measured
         return measured
 
