@@ -1,6 +1,7 @@
 """Base against head, by time in pairs of fresh processes, or by work. Without torch, which only those processes import."""
 
 from mpcore.ab.beside import BesidePairs, measure_beside
+from mpcore.ab.build import prepare
 from mpcore.ab.compare import compare
 from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
 from mpcore.ab.trees import in_each_tree
@@ -16,5 +17,6 @@ __all__ = [
     "compare_work",
     "in_each_tree",
     "measure_beside",
+    "prepare",
     "repository",
 ]

@@ -33,7 +33,7 @@ def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None
 
 def unchanged(base: Revision, head: Revision) -> bool:
     """Whether neither has loaded, nor may load, anything that the other has otherwise. False where one does not say."""
-    if base.loaded is None or head.loaded is None or base.slowdown != head.slowdown:
+    if base.loaded is None or head.loaded is None or (base.slowdown, base.command) != (head.slowdown, head.command):
         return False
     return base.machine.software == head.machine.software and code_of(base.loaded) == code_of(head.loaded)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,14 +26,20 @@ class RevisionError(ValueError):
 
 @dataclass(frozen=True)
 class Checkout:
-    """A tree on disk, run by a Python. commit: None for a folder, or a working tree with changes. slowdown: how many times
-    longer each step is made to take."""
+    """A tree on disk, run by a Python. commit: None for a folder, or a working tree with changes. command: what comes before
+    that Python, as a container's does, with {tree} for the tree. slowdown: how many times longer each step is made to take."""
 
     name: str
     tree: Path
     python: str = sys.executable
     commit: str | None = None
     slowdown: float = 1.0
+    command: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> list[str]:
+        """The command of this tree."""
+        return [word.replace("{tree}", str(self.tree)) for word in self.command]
 
     def revision(self, machine: Machine, loaded: Loaded | None = None) -> Revision:
         """What is recorded of it. machine, loaded: as its process found them."""
@@ -41,6 +48,7 @@ class Checkout:
             commit=self.commit,
             python=self.python,
             slowdown=self.slowdown,
+            command=self.command,
             machine=machine,
             loaded=loaded,
         )
@@ -48,17 +56,23 @@ class Checkout:
 
 @contextmanager
 def checkouts(
-    base: str | None, head: str | None, base_python: str | None, head_python: str | None
+    base: str | None,
+    head: str | None,
+    base_python: str | None,
+    head_python: str | None,
+    commands: tuple[str | None, str | None] = (None, None),
 ) -> Iterator[tuple[Checkout, Checkout]]:
     """Base and head, each a revision or a folder. Without head it is the working tree; without base it is head's own tree, in
-    another Python. What was made for them is gone afterwards. Raises RevisionError."""
-    if base is None and base_python is None and head_python is None:
-        raise RevisionError("nothing to compare with: expected BASE, or a Python of its own for base or head")
-    pythons = [_python(given) for given in (base_python, head_python)]
+    another Python or under another command. What was made for them is gone afterwards. commands: for the shell, that come
+    before the Python of each. Raises RevisionError."""
+    if base is None and not any((base_python, head_python, *commands)):
+        raise RevisionError("nothing to compare with: expected BASE, or a Python or command of its own for base or head")
+    before = [tuple(shlex.split(command or "")) for command in commands]
+    pythons = [_python(given, command) for given, command in zip((base_python, head_python), before, strict=True)]
     with ExitStack() as stack:
         second = stack.enter_context(_checkout(head))
         first = second if base in (None, head) else stack.enter_context(_checkout(base))
-        yield replace(first, python=pythons[0]), replace(second, python=pythons[1])
+        yield replace(first, python=pythons[0], command=before[0]), replace(second, python=pythons[1], command=before[1])
 
 
 def repository() -> Path:
@@ -67,8 +81,11 @@ def repository() -> Path:
     return Path(found.stdout.strip()) if found.returncode == 0 else Path.cwd()
 
 
-def _python(given: str | None) -> str:
-    """As an absolute path, but for its links: a virtual environment is known by where its Python lies."""
+def _python(given: str | None, command: tuple[str, ...]) -> str:
+    """As an absolute path, but for its links: a virtual environment is known by where its Python lies. Under a command it may
+    lie in a container, and is taken as it is given."""
+    if command:
+        return given or "python"
     found = shutil.which(given) if given is not None else sys.executable
     if found is None:
         raise RevisionError(f"no Python {given!r}: expected the path of one, such as .venv/bin/python")

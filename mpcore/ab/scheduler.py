@@ -41,7 +41,7 @@ Start = Callable[[Checkout, Selection], Process]
 
 def start(checkout: Checkout, selection: Selection) -> Runner:
     """A fresh process for `checkout`."""
-    return Runner(checkout.tree, selection, checkout.python)
+    return Runner(checkout.tree, selection, checkout.python, prefix=checkout.prefix)
 
 
 @dataclass(frozen=True)

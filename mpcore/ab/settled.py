@@ -45,13 +45,14 @@ def settled(
     candidates = [case for case in cases if case.execution in ("eager", "graph") and not case.spread]
     if not candidates or any(KIND not in listing.kinds or "loaded" not in listing.kinds for listing in listings):
         return []
-    if sides[0].slowdown != sides[1].slowdown:
+    base, head = sides
+    if (base.slowdown, base.command) != (head.slowdown, head.command):
         return []
     try:
-        base, head = count(sides, selection, candidates, listings[1].machine.hardware.device, progress)
+        before, after = count(sides, selection, candidates, listings[1].machine.hardware.device, progress)
     except RunnerError:  # which the pairs will say
         return []
-    return [case for case in candidates if _same(base[case], head[case])]
+    return [case for case in candidates if _same(before[case], after[case])]
 
 
 def _same(base: Measured, head: Measured) -> bool:

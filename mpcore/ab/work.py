@@ -43,7 +43,7 @@ Start = Callable[[Checkout, Selection], Process]
 
 def start(checkout: Checkout, selection: Selection) -> Runner:
     """A fresh process for `checkout`."""
-    return Runner(checkout.tree, selection, checkout.python, environment=ONE_THREAD)
+    return Runner(checkout.tree, selection, checkout.python, prefix=checkout.prefix, environment=ONE_THREAD)
 
 
 def all_work(selection: Selection) -> Selection:

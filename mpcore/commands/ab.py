@@ -7,6 +7,7 @@ of its signal.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from mpcore.commands.arguments import Commands, policy_of
@@ -36,8 +37,7 @@ def add(commands: Commands) -> None:
         "is the working tree as it is, uncommitted changes included. With a Python of its own for either side BASE may be left "
         "out: then the same tree runs in two environments. A file of --mp-load, or of pytest's option mp_load, that lies in "
         "the tree is each side's own. Of the margins, pair-time, pair-memory and pair-blind count here. With --work-only "
-        "nothing is timed: "
-        "what a step does is counted and has to be the same, on a CPU too, in a minute."
+        "nothing is timed: what a step does is counted and has to be the same, on a CPU too, in a minute."
     )
     codes = (
         "exit code: 0 same, better, or work that is changed in no known direction, which is shown; 1 worse (whatever else "
@@ -49,6 +49,10 @@ def add(commands: Commands) -> None:
     for side in ("base", "head"):
         runs = f"what runs {side} (default: the Python that runs this)"
         parser.add_argument(f"--{side}-python", metavar="PYTHON", help=runs)
+        under = f"what comes before the Python of {side}, such as 'docker run -i ... IMAGE' or 'srun ...'; {{tree}} is its tree"
+        parser.add_argument(f"--{side}-command", metavar="PREFIX", help=under)
+    built = "a line of the shell that builds a side: it is run in the tree of each"
+    parser.add_argument("--prepare", metavar="CMD", help=built)
     parser.add_argument(
         "--work-only",
         action="store_true",
@@ -104,7 +108,7 @@ def bisect_code(comparison: Comparison) -> int:
 
 
 def _compared(options: argparse.Namespace) -> Comparison:
-    from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, in_each_tree, repository
+    from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, in_each_tree, prepare, repository
 
     use_compile_cache(options)
     policy = policy_of(options)
@@ -115,7 +119,10 @@ def _compared(options: argparse.Namespace) -> Comparison:
             raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")
         if path is not None and path.is_dir():
             raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
-    with checkouts(options.base, options.head, options.base_python, options.head_python) as (base, head):
+    commands = options.base_command, options.head_command
+    with checkouts(options.base, options.head, options.base_python, options.head_python, commands) as (base, head):
+        if options.prepare:
+            prepare(options.prepare, (base, head))
         placed = (
             earlier.selection if earlier else in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
         )
@@ -154,6 +161,7 @@ def _interrupted(options: argparse.Namespace) -> Comparison:
             raise SelectionError(f"{named}: {name} ({revision.name}) is no commit, and may be another one by now")
     options.base, options.head = earlier.base.commit, earlier.head.commit
     options.base_python, options.head_python = earlier.base.python, earlier.head.python
+    options.base_command, options.head_command = (shlex.join(of.command) or None for of in (earlier.base, earlier.head))
     options.json = options.json or path
     return earlier
 

@@ -14,12 +14,14 @@ from mpcore.records.selection import Selection
 
 class Revision(Record):
     """One of two that are compared: a tree, run by a Python. commit: None for a folder, or a working tree with changes.
-    slowdown: how many times longer each of its steps was made to take. loaded: its code, None of one too old to say."""
+    slowdown: how many times longer each of its steps was made to take. command: what came before the Python, as a container's
+    does. loaded: its code, None of one too old to say."""
 
     name: str
     commit: str | None
     python: str
     slowdown: Number = 1.0
+    command: tuple[str, ...] = ()
     machine: Machine
     loaded: Loaded | None = None
 

@@ -30,8 +30,9 @@ class Timeouts:
 class Runner:
     """A fresh process for one tree, started at once, and killed with all that it has started once it is closed.
 
-    python: what runs it, the one of this process unless given. path: where it finds modules first, the tree and its `src`
-    unless given. environment: variables of its own, where this process has none of that name.
+    python: what runs it, the one of this process unless given. prefix: a command that runs that, as in a container. path: where
+    it finds modules first, the tree and its `src` unless given. environment: variables of its own, where this process has none
+    of that name.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Runner:
         selection: Selection,
         python: str | None = None,
         *,
+        prefix: Sequence[str] = (),
         path: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         timeouts: Timeouts = Timeouts(),
@@ -47,6 +49,7 @@ class Runner:
         self.tree = tree
         self._selection = selection
         self.python = python or sys.executable
+        self._prefix = list(prefix)
         self._path = [str(p) for p in (tree, tree / "src") if p.is_dir()] if path is None else list(path)
         self._environment = dict(environment or {}) | os.environ
         self._timeouts = timeouts
@@ -120,7 +123,7 @@ class Runner:
 
     def open(self, environment: dict[str, str]) -> Child:
         """A new process, with the modules of the tree. environment: its variables."""
-        return Process([self.python, "-m", "mpcore.runner"], self.tree, environment)
+        return Process([*self._prefix, self.python, "-m", "mpcore.runner"], self.tree, environment)
 
     def _start(self) -> Child:
         inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]

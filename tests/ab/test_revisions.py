@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from repositories import git, left_behind
+from test_ab_command import ab
 
 from mpcore.ab import RevisionError, checkouts
 
@@ -70,7 +71,10 @@ def test_folders_are_compared_where_there_is_no_git(tmp_path, monkeypatch):
             ("main", None, "nowhere/python", None),
             "no Python 'nowhere/python': expected the path of one, such as .venv/bin/python",
         ),
-        ((None, None, None, None), "nothing to compare with: expected BASE, or a Python of its own for base or head"),
+        (
+            (None, None, None, None),
+            "nothing to compare with: expected BASE, or a Python or command of its own for base or head",
+        ),
     ],
 )
 def test_a_side_that_cannot_be_had_is_named(repository, arguments, sentence):
@@ -88,3 +92,26 @@ def test_what_a_killed_process_left_is_removed(repository, tmp_path):
     with checkouts("main", None, None, None):
         assert not (tmp_path / f"mpcore-ab-{gone.pid}-x").exists()
         assert (tmp_path / f"mpcore-ab-{os.getpid()}-x" / "tree").is_dir()  # of a comparison that is still running
+
+
+def test_a_command_runs_before_the_python_of_a_side(repository):
+    """The Python of a container may not be here."""
+    with checkouts("main", None, None, "nowhere/python", (None, "env A='b c' --chdir={tree}")) as (base, head):
+        assert (base.prefix, base.python) == ([], sys.executable)
+        assert (head.prefix, head.python) == (["env", "A=b c", f"--chdir={repository}"], "nowhere/python")
+
+
+def test_a_side_is_run_under_its_command(repository):
+    done = ab("main", "--base-command", "env MARK=1", "--head-command", "env MARK=2", "--head-python", sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert "env MARK=2" in done.stdout
+
+
+def test_what_builds_a_side_runs_in_each_tree(repository):
+    done = ab("main", "--prepare", "pwd > built; test -f .git || exit 0; echo no compiler >&2; exit 3")
+    assert done.returncode == 2
+    assert "ended with exit code 3 in base" in done.stderr
+    assert done.stderr.rstrip().endswith("no compiler")
+    assert not (repository / "built").exists()
+    assert ab("main", "--prepare", "pwd > built").returncode == 0
+    assert (repository / "built").read_text().strip() == str(repository)

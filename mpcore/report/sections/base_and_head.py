@@ -73,7 +73,7 @@ def _per_cent(ratio: float | None) -> str:
 def _revision(revision: Revision) -> str:
     commit = f" at {revision.commit[:12]}" if revision.commit else ""
     slowdown = f", steps made {revision.slowdown:g} times as long" if revision.slowdown != 1 else ""
-    return f"{revision.name}{commit}, {revision.python}{slowdown}"
+    return f"{revision.name}{commit}, {' '.join((*revision.command, revision.python))}{slowdown}"
 
 
 def _told(comparison: Comparison) -> list[str]:
