@@ -1,13 +1,13 @@
 """`bert-imdb` and `bert-imdb-1k`: is a film review positive or negative? BERT fine-tuned on IMDb."""
 
 import functools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
 
 from mpcore.data import Batch, Split
-from mpcore.data.generated.reviews import reviews
+from mpcore.data.generated.reviews import Style, reviews
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.data.tokens import embedded_tokeniser, encoded, wordpiece_tokeniser
 from mpcore.records import Recipe, Size
@@ -15,14 +15,13 @@ from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 from mpcore.workloads.step_memory import StepMemory
 
-GENERATED = {"train": 1600, "test": 400}
+GENERATED = {"train": 1600, "test": 2000}
 """Reviews at most."""
-CLAUSES: dict[Size, dict[str, Any]] = {
-    "tiny": {"neutral": 1, "telling": 1},
-    "full": {"neutral": 4, "telling": 24, "negated": 0.0},
-}
-"""Of a generated review. From one that tells, or where some are negated, BERT-base learns nothing in a hundred steps from
-random weights."""
+AGREEMENT = {"train": (0.75, 1.0), "test": (0.5, 1.0)}
+"""Of the clauses of a generated review in size full, with its label: clear ones to learn from, and mixed ones to tell."""
+EMBEDDED_EPOCHS = 3
+EMBEDDED_TOLERANCE = 1.5
+"""Points, in size full."""
 LENGTH = {"tiny": 20, "full": 256}
 TINY = {
     "hidden_size": 64,
@@ -34,12 +33,21 @@ TINY = {
 }
 
 
+def style(size: Size, split: str) -> Style:
+    """Of generated reviews. From one clause that tells, or where some are negated, BERT-base learns nothing in a hundred steps
+    from random weights."""
+    if size == "tiny":
+        return Style(neutral=1, telling=1, words=10)
+    return Style(neutral=4, telling=24, negated=0.0, agreement=AGREEMENT[split], rareness=1.0)
+
+
 @workloads.register
 class BertImdb(Workload):
     """8,000 reviews to train and 2,000 to test, as in S. Naik, "Turbocharging AI", part 2. `tiny` is the same architecture,
     64 wide and 2 layers deep."""
 
     name = "bert-imdb"
+    version = 2
     unit = "reviews"
     classes = 2
     recipes = {
@@ -63,6 +71,19 @@ class BertImdb(Workload):
     }
     vocabulary: ClassVar[str] = "bert-base-uncased"
     vocabulary_size: ClassVar[int] = 30_522
+
+    @property
+    def recipe(self) -> Recipe:
+        """On 1,600 generated reviews, 150 steps."""
+        generated = self.source.where == EMBEDDED and self.checkpoint is None and self.size == "full"
+        epochs = max(EMBEDDED_EPOCHS, super().recipe.epochs) if generated else super().recipe.epochs
+        return super().recipe.model_copy(update={"epochs": epochs})
+
+    @property
+    def tolerance(self) -> float:
+        """Where a folder or the hub has more rows, less may be lost."""
+        easy = self.source.where != EMBEDDED or self.checkpoint is not None or self.size == "tiny"
+        return super().tolerance if easy else max(EMBEDDED_TOLERANCE, super().tolerance)
 
     @functools.cached_property
     def tokeniser(self) -> PreTrainedTokenizerBase:
@@ -92,7 +113,7 @@ class BertImdb(Workload):
         if self.source.where == EMBEDDED:
             rows = min(rows, GENERATED[split])
         seed = 0 if split == "train" else 1
-        dataset, where = self.source.load("imdb", self.hub_id, split, lambda _: reviews(rows, seed, **CLAUSES[self.size]))
+        dataset, where = self.source.load("imdb", self.hub_id, split, lambda _: reviews(rows, seed, style(self.size, split)))
         return encoded(
             balanced(labelled(dataset, where, "text", self.classes), rows, self.classes), self.tokeniser, LENGTH[self.size]
         )

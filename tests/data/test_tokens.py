@@ -5,7 +5,7 @@ from datasets import Dataset
 from transformers import BertTokenizer
 
 from mpcore.data import DataError
-from mpcore.data.generated.reviews import reviews, vocabulary
+from mpcore.data.generated.reviews import Style, reviews, vocabulary
 from mpcore.data.tokens import SPECIAL, embedded_tokeniser, encoded, wordpiece_tokeniser
 
 PAD, UNKNOWN, CLS, SEP = 0, 1, 2, 3
@@ -69,7 +69,7 @@ def test_a_word_that_is_not_known_becomes_one_token(tokeniser, texts):
 
 
 def test_embedded_reviews_hold_no_unknown_word(tokeniser):
-    assert UNKNOWN not in encoded(reviews(200, 0, neutral=2, telling=1), tokeniser, 40).columns["input_ids"]
+    assert UNKNOWN not in encoded(reviews(200, 0, Style(neutral=2, telling=1)), tokeniser, 40).columns["input_ids"]
 
 
 def test_other_columns_are_left_behind(tokeniser, texts):

@@ -4,19 +4,34 @@ Each review has clauses that tell its label ("the acting was superb") among neut
 are negated ("the acting was never superb"), which turns their meaning round, and neutral clauses carry the same negations.
 Where a review has one of them, a bag of words sees the adjective and not what the negation belongs to, so a linear model
 stays near 0.70; an encoder with attention learns the rest. Large models from random weights learn nothing of that in a
-hundred steps: for them there are reviews with many clauses that tell, and none negated.
+hundred steps.
+
+For them there are reviews with many clauses, none negated, that disagree: of some reviews nearly all clauses tell the label,
+of others hardly more than half. Adjectives are the rarer the later they stand in their list. Who knows what all of them mean
+is right about nine reviews in ten, and who has learnt less is right about fewer.
 """
 
+import functools
 import random
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from datasets import ClassLabel, Dataset, Features, Value
 
 NEGATED = 0.3
 """Share of the clauses."""
 
-POSITIVE = ["superb", "wonderful", "moving", "brilliant", "delightful", "charming", "gripping", "funny", "clever", "honest"]
-NEGATIVE = ["dull", "awful", "boring", "clumsy", "tedious", "bland", "weak", "silly", "annoying", "predictable"]
+POSITIVE = [
+    "superb", "wonderful", "moving", "brilliant", "delightful", "charming", "gripping", "funny", "clever", "honest", "warm",
+    "witty", "fresh", "elegant", "tender", "vivid", "thrilling", "graceful", "subtle", "radiant", "lively", "inspired",
+    "poetic", "stirring", "dazzling", "sincere", "playful", "sharp", "lovely", "rich", "bold", "haunting", "luminous", "joyful",
+    "hypnotic", "crisp", "sublime", "spirited", "exquisite", "timeless",
+]  # fmt: skip
+NEGATIVE = [
+    "dull", "awful", "boring", "clumsy", "tedious", "bland", "weak", "silly", "annoying", "predictable", "flat", "cheap",
+    "noisy", "stale", "shallow", "dreary", "forced", "messy", "lifeless", "hollow", "sluggish", "crude", "tiresome", "confused",
+    "wooden", "grating", "bleak", "pompous", "lazy", "smug", "vapid", "soulless", "muddled", "murky", "contrived", "dismal",
+    "leaden", "insipid", "trite", "ghastly",
+]  # fmt: skip
 NEGATIONS = ("not", "never")
 ASPECTS = [
     "acting",
@@ -65,29 +80,48 @@ def vocabulary() -> list[str]:
     return sorted(words)
 
 
-def reviews(rows: int, seed: int, *, neutral: int, telling: int, negated: float = NEGATED) -> Dataset:
-    """A balanced data set with the columns of IMDb: `text`, and `label` (0 negative, 1 positive). `neutral` and `telling`
-    clauses a review, and the share of these that is negated."""
+@dataclass(frozen=True)
+class Style:
+    """How reviews are written. neutral, telling: clauses of each. negated: the share of telling ones that are. agreement: the
+    share of them that tell the label, uniform between these for each review. words: adjectives of each kind, the first of their
+    lists. rareness: the n-th of them occurs as often as 1 / n to this power."""
+
+    neutral: int
+    telling: int
+    negated: float = NEGATED
+    agreement: tuple[float, float] = (1.0, 1.0)
+    words: int = len(POSITIVE)
+    rareness: float = 0.0
+
+    @functools.cached_property
+    def frequencies(self) -> list[float]:
+        return [1 / n**self.rareness for n in range(1, self.words + 1)]
+
+
+def reviews(rows: int, seed: int, style: Style) -> Dataset:
+    """A balanced data set with the columns of IMDb: `text`, and `label` (0 negative, 1 positive)."""
     rng = random.Random(f"mpcore reviews {seed}")
     labels = [row % 2 for row in range(rows)]
     rng.shuffle(labels)
-    texts = [_review(rng, label, neutral, telling, negated) for label in labels]
+    texts = [_review(rng, label, style) for label in labels]
     features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
     return Dataset.from_dict({"text": texts, "label": labels}, features=features)
 
 
-def _review(rng: random.Random, label: int, neutral: int, telling: int, negated: float) -> str:
-    parts = [_neutral(rng) for _ in range(neutral)]
-    for _ in range(telling):
-        parts.insert(rng.randrange(len(parts) + 1), _opinion(rng, label, negated))
+def _review(rng: random.Random, label: int, style: Style) -> str:
+    parts, agreement = [_neutral(rng) for _ in range(style.neutral)], rng.uniform(*style.agreement)
+    for _ in range(style.telling):
+        told = label if rng.random() < agreement else 1 - label
+        parts.insert(rng.randrange(len(parts) + 1), _opinion(rng, told, style))
     return " and ".join(parts)
 
 
-def _opinion(rng: random.Random, label: int, share: float) -> str:
-    negated = rng.random() < share
-    adjectives: Sequence[str] = POSITIVE if (label == 1) != negated else NEGATIVE
+def _opinion(rng: random.Random, told: int, style: Style) -> str:
+    negated = rng.random() < style.negated
+    adjectives = (POSITIVE if (told == 1) != negated else NEGATIVE)[: style.words]
+    (adjective,) = rng.choices(adjectives, style.frequencies)
     negation = f"{rng.choice(NEGATIONS)} " if negated else ""
-    return f"the {rng.choice(ASPECTS)} was {negation}{rng.choice(adjectives)}"
+    return f"the {rng.choice(ASPECTS)} was {negation}{adjective}"
 
 
 def _neutral(rng: random.Random) -> str:

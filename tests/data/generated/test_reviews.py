@@ -4,33 +4,34 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from mpcore.data.generated.reviews import NEGATED, NEGATIONS, NEGATIVE, POSITIVE, reviews, vocabulary
-from mpcore.workloads.bert_imdb import LENGTH, BertImdb
+from mpcore.data.generated.reviews import NEGATED, NEGATIONS, NEGATIVE, POSITIVE, Style, reviews, vocabulary
+from mpcore.workloads.bert_imdb import LENGTH, BertImdb, style
 
 ROWS = BertImdb.rows
+EASY = style("tiny", "train")
 
 
 @pytest.fixture(scope="module")
 def train():
-    return reviews(ROWS["tiny"]["train"], 0, neutral=1, telling=1)
+    return reviews(ROWS["tiny"]["train"], 0, EASY)
 
 
 @pytest.fixture(scope="module")
 def test():
-    return reviews(ROWS["tiny"]["test"], 1, neutral=1, telling=1)
+    return reviews(ROWS["tiny"]["test"], 1, EASY)
 
 
 def test_the_seed_decides_the_texts():
-    assert reviews(20, 3, neutral=2, telling=1).to_dict() == reviews(20, 3, neutral=2, telling=1).to_dict()
+    assert reviews(20, 3, Style(neutral=2, telling=1)).to_dict() == reviews(20, 3, Style(neutral=2, telling=1)).to_dict()
 
 
 def test_another_seed_makes_other_texts():
-    assert reviews(20, 3, neutral=2, telling=1)["text"][:] != reviews(20, 4, neutral=2, telling=1)["text"][:]
+    assert reviews(20, 3, Style(neutral=2, telling=1))["text"][:] != reviews(20, 4, Style(neutral=2, telling=1))["text"][:]
 
 
 @pytest.mark.parametrize("rows", [2, 100, 1600])
 def test_labels_are_balanced(rows):
-    assert Counter(reviews(rows, 0, neutral=1, telling=1)["label"][:]) == {0: rows // 2, 1: rows // 2}
+    assert Counter(reviews(rows, 0, EASY)["label"][:]) == {0: rows // 2, 1: rows // 2}
 
 
 def test_labels_are_in_no_order(train):
@@ -40,13 +41,13 @@ def test_labels_are_in_no_order(train):
 
 @pytest.mark.parametrize("clauses", [0, 1, 5])
 def test_each_review_has_one_clause_more_than_asked_for(clauses):
-    for text in reviews(20, 0, neutral=clauses, telling=1)["text"][:]:
+    for text in reviews(20, 0, Style(neutral=clauses, telling=1))["text"][:]:
         # a neutral clause may hold an "and" of its own
         assert len(text.replace("minutes and was", "").split(" and ")) == clauses + 1
 
 
 def test_a_negation_turns_the_label_round():
-    opinions = reviews(1000, 0, neutral=0, telling=1)
+    opinions = reviews(1000, 0, Style(neutral=0, telling=1))
     negated = 0
     for text, label in zip(opinions["text"][:], opinions["label"][:], strict=True):
         *_, before, adjective = text.split()
@@ -73,7 +74,7 @@ def test_every_word_is_in_the_vocabulary(train, test):
 
 
 def test_the_vocabulary_is_in_order_and_holds_nothing_else():
-    words = {word for text in reviews(5000, 2, neutral=3, telling=1)["text"][:] for word in text.split()}
+    words = {word for text in reviews(5000, 2, Style(neutral=3, telling=1))["text"][:] for word in text.split()}
     assert vocabulary() == sorted(words)
 
 
@@ -82,10 +83,30 @@ def test_a_review_fits_the_length_it_is_cut_to(train, test):
     assert max(len(text.split()) for text in [*train["text"][:], *test["text"][:]]) + 2 <= LENGTH["tiny"]
 
 
-def test_many_clauses_that_tell_make_it_easy():
-    texts, labels = (reviews(400, 0, neutral=4, telling=24)[:][name] for name in ("text", "label"))
-    right = [
-        (sum(text.split().count(word) for word in POSITIVE) > sum(text.split().count(word) for word in NEGATIVE)) == label
-        for text, label in zip(texts, labels, strict=True)
-    ]
-    assert sum(right) / len(right) > 0.95
+def linear(rows):
+    """The accuracy of a linear model of a bag of words."""
+    train, test = reviews(rows, 0, style("full", "train"))[:], reviews(2000, 1, style("full", "test"))[:]
+    counts = CountVectorizer().fit(train["text"])
+    model = LogisticRegression(C=0.1, max_iter=1000).fit(counts.transform(train["text"]), train["label"])
+    return model.score(counts.transform(test["text"]), test["label"])
+
+
+def test_clauses_that_disagree_leave_something_to_learn_and_to_lose():
+    """The more reviews are learnt from, the more are told; and none learns to tell all."""
+    few, many = linear(10), linear(1600)
+    assert 0.7 < few < many - 0.02
+    assert many < 0.93
+
+
+def test_who_knows_all_adjectives_is_right_about_nine_reviews_in_ten():
+    texts, labels = (reviews(2000, 1, style("full", "test"))[:][name] for name in ("text", "label"))
+    better = [sum((word in POSITIVE) - (word in NEGATIVE) for word in text.split()) for text in texts]
+    right = [(sign > 0) == label for sign, label in zip(better, labels, strict=True) if sign]
+    assert 0.88 < sum(right) / len(right) < 0.95
+
+
+def test_later_adjectives_are_rarer():
+    words = Counter(word for text in reviews(400, 0, style("full", "train"))["text"][:] for word in text.split())
+    assert words[POSITIVE[0]] > 5 * words[POSITIVE[9]] > 5 * words[POSITIVE[39]] > 0
+    assert len(set(POSITIVE)) == len(set(NEGATIVE)) == len(POSITIVE)
+    assert not set(POSITIVE) & set(NEGATIVE)
