@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         device, minutes, label = matrix.device_of(selection), minutes_of(options), label_of(options)
     except SelectionError as error:
         raise ProjectError(str(error)) from error
-    found = list(spoilers(device, Path.cwd(), os.environ))
+    found = list(spoilers(device, Path.cwd(), os.environ, load=True))
     hardware = probe(device, label)
     estimates = estimates_here(baselines_of(options), hardware, device)
     show(document(forecast(selection, device, estimates, minutes), estimates, found, _title(hardware, device)))

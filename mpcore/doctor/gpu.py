@@ -1,12 +1,15 @@
 """What of a GPU's state would spoil figures, as NVML tells it."""
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pynvml
 import torch
 
 from mpcore.device.nvml import SLOWDOWNS, NvmlSampler, handle
+from mpcore.device.occupancy import OWN_BYTES, processes_on
 
 NEAR_SLOWDOWN = 5
 """Degrees Celsius below those at which the GPU slows itself down."""
@@ -14,114 +17,176 @@ IDLE_MEMORY_SHARE = 0.02
 """Of its memory, what a driver keeps while nobody is there."""
 IDLE_UTILISATION = 5
 """Per cent."""
-MIB = 2**20
+STEADY = 0.05
+"""Share that a clock may move by under load, or stay below its highest without a reason."""
+LOADS, PRODUCTS, SIDE = 8, 10, 4096
+"""Readings under load, products before each, and the side of their matrices: a tenth of a second or so."""
 
 
-def gpu_spoilers(device: torch.device) -> Iterator[str]:
-    """A sentence for each. What NVML does not tell is one, too: it cannot be excluded."""
+@dataclass(frozen=True)
+class Look:
+    """what: is looked for, to end the sentence "NVML does not tell ...". find: of NVML's handle, the sentence that says what is
+    wrong, or None. Raises NVMLError where it is not told. rare: whether many GPUs do not tell it, which is no fault."""
+
+    what: str
+    find: Callable[[Any], str | None]
+    rare: bool = False
+
+
+def gpu_spoilers(device: torch.device, *, load: bool) -> Iterator[str]:
+    """A sentence for each. What NVML does not tell is one, too: it cannot be excluded. load: whether the GPU may be given
+    something to do, to see its clock under load."""
     occupied = torch.zeros(1, device=device)  # so that this process is one of those on the GPU
     sampler = NvmlSampler(device)
     if sampler.reason is not None:
         yield f"{sampler.reason}: clocks, power, temperature and other processes are not known"
         return
-    sampler.sample(), sampler.summary()
+    sampler.sample()
     yield from (f"NVML does not tell the GPU's {field}: {why}" for field, why in sampler.untold.items())
     gpu = handle(str(torch.cuda.get_device_properties(device).uuid))
     for look in LOOKS:
         try:
-            found = look(gpu)
+            found = look.find(gpu)
         except pynvml.NVMLError as error:
-            found = f"NVML does not tell {(look.__doc__ or '').rstrip('.')}: {error}" if look not in OPTIONAL else None
+            found = None if look.rare else f"NVML does not tell {look.what}: {error}"
         if found:
             yield found
+    yield from _lowered_memory(device)
+    if load:
+        yield from _clocks_under_load(device, sampler, gpu)
     del occupied
 
 
-def _processes(gpu: Any) -> str | None:
-    """which processes compute on the GPU."""
-    others = max(0, len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)) - 1)
-    return f"other processes are on the GPU ({others}): figures are those of all" if others else None
+def _computing(gpu: Any) -> str | None:
+    """In a container this process has another number, and nobody can say which of those that are listed it is."""
+    found = [process for process in processes_on(gpu).values() if not process.draws]
+    others = [process for process in found if process.number != os.getpid()]
+    if len(others) < len(found):
+        return f"other processes are on the GPU: {', '.join(map(str, others))}" if others else None
+    if len(found) < 2:
+        return None
+    count = len(found) - 1
+    return f"other processes are on the GPU ({count}): NVML does not say which, as in a container"
 
 
-def _graphics(gpu: Any) -> str | None:
-    """which processes draw with the GPU."""
-    others = len(pynvml.nvmlDeviceGetGraphicsRunningProcesses(gpu))
-    return f"processes draw with the GPU ({others}), as those of a desktop do" if others else None
+def _drawing(gpu: Any) -> str | None:
+    found = [process for process in processes_on(gpu).values() if process.draws and process.number != os.getpid()]
+    return f"processes draw with the GPU, as those of a desktop do: {', '.join(map(str, found))}" if found else None
 
 
 def _display(gpu: Any) -> str | None:
-    """whether a display hangs on the GPU."""
     return "a display is active on the GPU" if pynvml.nvmlDeviceGetDisplayActive(gpu) else None
 
 
 def _memory(gpu: Any) -> str | None:
-    """how much of its memory is taken."""
     memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
-    taken = memory.used - 1024 * MIB  # this process has a context of its own
+    taken = memory.used - OWN_BYTES
     share = IDLE_MEMORY_SHARE * memory.total
     return f"{taken / 2**30:.1f} GiB of the GPU's memory are taken before anything is measured" if taken > share else None
 
 
 def _utilisation(gpu: Any) -> str | None:
-    """how busy the GPU is."""
     busy = pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu
     return f"the GPU is {busy} % busy, though nothing is measured" if busy > IDLE_UTILISATION else None
 
 
 def _mig(gpu: Any) -> str | None:
-    """whether it is divided by MIG."""
     on = pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
     return "MIG is on: what other parts of the GPU do may slow this one down" if on else None
 
 
 def _persistence(gpu: Any) -> str | None:
-    """whether its driver stays loaded."""
     off = pynvml.nvmlDeviceGetPersistenceMode(gpu) == pynvml.NVML_FEATURE_DISABLED
     return "persistence mode is off: the GPU starts anew for each process (nvidia-smi -pm 1)" if off else None
 
 
 def _compute_mode(gpu: Any) -> str | None:
-    """its compute mode."""
-    mode = pynvml.nvmlDeviceGetComputeMode(gpu)
-    if mode == pynvml.NVML_COMPUTEMODE_DEFAULT:
+    if pynvml.nvmlDeviceGetComputeMode(gpu) == pynvml.NVML_COMPUTEMODE_DEFAULT:
         return None
     return "the compute mode admits one process: what is measured again in a fresh one cannot be (nvidia-smi -c 0)"
 
 
 def _power(gpu: Any) -> str | None:
-    """its power limit."""
-    now, usual = (
-        ask(gpu) / 1000 for ask in (pynvml.nvmlDeviceGetEnforcedPowerLimit, pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
-    )
+    asked = (pynvml.nvmlDeviceGetEnforcedPowerLimit, pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
+    now, usual = (ask(gpu) / 1000 for ask in asked)
     if round(now) == round(usual):
         return None
     return f"the power limit is {now:.0f} W and not the usual {usual:.0f} W: its runs are compared with their like only"
 
 
-def _clocks(gpu: Any) -> str | None:
-    """its applications clock."""
+def _locked_clock(gpu: Any) -> str | None:
     now = pynvml.nvmlDeviceGetApplicationsClock(gpu, pynvml.NVML_CLOCK_SM)
     usual = pynvml.nvmlDeviceGetDefaultApplicationsClock(gpu, pynvml.NVML_CLOCK_SM)
-    return f"the applications clock is {now} MHz and not the usual {usual} MHz (nvidia-smi -rac)" if now != usual else None
+    if now == usual:
+        return None
+    return (
+        f"the applications clock is {now} MHz and not the usual {usual} MHz: its runs are compared with their like only "
+        "(nvidia-smi -rac)"
+    )
 
 
 def _slowdown(gpu: Any) -> str | None:
-    """what holds its clock back."""
     reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)
     found = [name for bit, name in SLOWDOWNS.items() if reasons & bit]
     return f"the GPU is held back: {', '.join(found)}" if found else None
 
 
 def _temperature(gpu: Any) -> str | None:
-    """at how many degrees it slows down."""
     now = pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)
     limit = pynvml.nvmlDeviceGetTemperatureThreshold(gpu, pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN)
     return f"the GPU has {now} degrees, and slows down at {limit}" if now > limit - NEAR_SLOWDOWN else None
 
 
-LOOKS: tuple[Callable[[Any], str | None], ...] = (
-    _processes, _graphics, _display, _memory, _utilisation, _mig, _persistence, _compute_mode, _power, _clocks, _slowdown,
-    _temperature,
-)  # fmt: skip
-OPTIONAL = (_graphics, _display, _mig, _clocks, _utilisation, _processes, _slowdown)
-"""What no data-centre GPU, or no other, has to tell; and what the sampler has asked already."""
+LOOKS = (
+    Look("which processes compute on the GPU", _computing, rare=True),  # the sampler has asked already, and said so
+    Look("which processes draw with the GPU", _drawing, rare=True),
+    Look("whether a display hangs on the GPU", _display, rare=True),
+    Look("how much of its memory is taken", _memory),
+    Look("how busy the GPU is", _utilisation, rare=True),  # a part of one under MIG does not
+    Look("whether it is divided by MIG", _mig, rare=True),
+    Look("whether its driver stays loaded", _persistence),
+    Look("its compute mode", _compute_mode),
+    Look("its power limit", _power),
+    Look("its applications clock", _locked_clock, rare=True),
+    Look("what holds its clock back", _slowdown, rare=True),  # as the first
+    Look("at how many degrees it slows down", _temperature),
+)
+
+
+def _lowered_memory(device: torch.device) -> Iterator[str]:
+    share = torch.cuda.get_per_process_memory_fraction(device)
+    if share < 1:
+        yield f"this process may use {100 * share:.0f} % of the GPU's memory only (set_per_process_memory_fraction)"
+
+
+def _clocks_under_load(device: torch.device, sampler: NvmlSampler, gpu: Any) -> Iterator[str]:
+    """A clock that moves, and one that stays low though NVML names no reason."""
+    clocks, limits = _loaded(device, sampler)
+    if not clocks or limits is None:
+        return
+    low, high = min(clocks), max(clocks)
+    if low < (1 - STEADY) * high:
+        yield f"the GPU's clock moves under load, from {low} to {high} MHz" + (f" ({', '.join(limits)})" if limits else "")
+        return
+    try:
+        highest = pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM)
+    except pynvml.NVMLError:
+        return
+    if high < (1 - STEADY) * highest and not limits:
+        yield (
+            f"the GPU's clock stays at {high} of {highest} MHz, and NVML does not say why: nvidia-smi -lgc may have locked it; "
+            "--mp-label keeps its runs apart"
+        )
+
+
+def _loaded(device: torch.device, sampler: NvmlSampler) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
+    """Clocks in MHz while it multiplies, but for the first, which may be on its way up; and what holds them back."""
+    a = torch.randn(SIDE, SIDE, device=device, dtype=torch.float16)
+    sampler.clear()
+    for _ in range(LOADS + 1):
+        for _ in range(PRODUCTS):
+            torch.mm(a, a)
+        sampler.sample()
+    torch.cuda.synchronize(device)
+    state = sampler.summary()
+    return (state.sm_mhz[1:], state.limits) if state else ((), None)

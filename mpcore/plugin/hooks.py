@@ -104,6 +104,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
         f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
         *(f"mpcore: a margin is for {pattern!r}, and no case has such a name" for pattern in unused),
+        *(f"mpcore: {line}" for line in session.forewarned()),
         *([f"mpcore: {config.stash[minutes.CHOSEN]}"] if minutes.CHOSEN in config.stash else []),
     ]
 

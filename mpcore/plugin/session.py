@@ -6,6 +6,7 @@ page of the job are made from it.
 
 import contextlib
 import gc
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,6 +110,18 @@ class Session:
         gc.collect()  # the collector runs between cases, and would look through all that is imported each time
         gc.freeze()
         self._closing.callback(gc.unfreeze)
+
+    def forewarned(self) -> list[str]:
+        """What `doctor` has to say, in short: what would spoil figures, and how long it will take, where accepted runs of this
+        machine tell. Of several GPUs each rank would have its own to say."""
+        from mpcore.doctor.estimates import estimates
+        from mpcore.doctor.spoilers import short, spoilers
+
+        alone = max(self.options.selection.gpus, default=1) == 1
+        found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ)) if alone else []
+        told = estimates(self.judge.baselines, self.machine.hardware.key, None)
+        seconds = [told.seconds(test.kind, test.case) or 0.0 for test in self.tests.values()] if told else []
+        return [*short(found), *([f"about {sum(seconds) / 60:.0f} minutes, as accepted runs tell"] if any(seconds) else [])]
 
     def close(self) -> None:
         """Puts the settings of the process back."""

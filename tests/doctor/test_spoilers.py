@@ -8,6 +8,12 @@ import pytest
 import torch
 
 from mpcore.doctor import gpu, host
+from mpcore.doctor.spoilers import short
+
+
+def listed(*numbers):
+    return [SimpleNamespace(pid=number, usedGpuMemory=None) for number in numbers]
+
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 QUIET = {
@@ -31,6 +37,8 @@ QUIET = {
     "nvmlDeviceGetPowerManagementDefaultLimit": 700_000,
     "nvmlDeviceGetApplicationsClock": 1980,
     "nvmlDeviceGetDefaultApplicationsClock": 1980,
+    "nvmlDeviceGetMaxClockInfo": 1980,
+    "nvmlSystemGetProcessName": "/usr/bin/program",
 }
 """What an idle GPU says, that nothing is wrong with."""
 
@@ -38,7 +46,7 @@ QUIET = {
 @pytest.fixture
 def told(monkeypatch):
     """What NVML answers, by the name of the question; an exception is raised."""
-    answers = dict(QUIET)
+    answers = QUIET | {"share": 1.0, "load": ((1965, 1980), ("power cap",))}
 
     def asking(name):
         def answer(*_):
@@ -51,24 +59,35 @@ def told(monkeypatch):
     for name in QUIET:
         monkeypatch.setattr(pynvml, name, asking(name))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="0123"))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: answers["share"])
     monkeypatch.setattr(torch, "zeros", lambda *_, device: None)
+    monkeypatch.setattr(gpu, "_loaded", lambda device, sampler: answers["load"])
     return answers
 
 
 def test_nothing_is_found_where_nothing_is_wrong(told):
-    assert list(gpu.gpu_spoilers(GPU)) == []
+    assert list(gpu.gpu_spoilers(GPU, load=True)) == []
 
 
 @pytest.mark.parametrize(
     ("question", "answer", "sentence"),
     [
-        ("nvmlDeviceGetComputeRunningProcesses", [SimpleNamespace(pid=1)] * 3, "other processes are on the GPU (2)"),
+        (
+            "nvmlDeviceGetComputeRunningProcesses",
+            listed(1, 2, 3),
+            "other processes are on the GPU (2): NVML does not say",
+        ),
+        ("nvmlDeviceGetComputeRunningProcesses", listed(os.getpid(), 7), "other processes are on the GPU: program (7)"),
         ("nvmlDeviceGetComputeRunningProcesses", [], "NVML does not tell the GPU's processes on it: it lists none"),
-        ("nvmlDeviceGetGraphicsRunningProcesses", [1, 2], "processes draw with the GPU (2)"),
+        (
+            "nvmlDeviceGetGraphicsRunningProcesses",
+            listed(7, 8),
+            "processes draw with the GPU, as those of a desktop do",
+        ),
         ("nvmlDeviceGetDisplayActive", 1, "a display is active on the GPU"),
         (
             "nvmlDeviceGetMemoryInfo",
-            SimpleNamespace(used=11 * 2**30, total=80 * 2**30),
+            SimpleNamespace(used=12 * 2**30, total=80 * 2**30),
             "10.0 GiB of the GPU's memory are taken",
         ),
         ("nvmlDeviceGetUtilizationRates", SimpleNamespace(gpu=90), "the GPU is 90 % busy"),
@@ -86,19 +105,29 @@ def test_nothing_is_found_where_nothing_is_wrong(told):
             pynvml.NVMLError(3),
             "NVML does not tell whether its driver stays loaded: Not Supported",
         ),
+        ("share", 0.2, "this process may use 20 % of the GPU's memory only"),
+        ("load", ((1300, 1980), ()), "the GPU's clock moves under load, from 1300 to 1980 MHz"),
+        ("load", ((1300, 1980), ("power cap",)), "the GPU's clock moves under load, from 1300 to 1980 MHz (power cap)"),
+        ("load", ((1200, 1200), ()), "the GPU's clock stays at 1200 of 1980 MHz, and NVML does not say why"),
+        ("nvmlDeviceGetClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's clock: Not Supported"),
+        ("nvmlDeviceGetCurrentClocksEventReasons", pynvml.NVMLError(3), "NVML does not tell the GPU's limits of its clock"),
+        ("nvmlDeviceGetTemperatureThreshold", pynvml.NVMLError(3), "NVML does not tell at how many degrees it slows down"),
+        ("nvmlDeviceGetMemoryInfo", pynvml.NVMLError(3), "NVML does not tell how much of its memory is taken"),
+        ("nvmlDeviceGetComputeMode", pynvml.NVMLError(3), "NVML does not tell its compute mode"),
+        ("nvmlDeviceGetEnforcedPowerLimit", pynvml.NVMLError(3), "NVML does not tell its power limit"),
         ("nvmlInit", pynvml.NVMLError(9), "NVML does not answer: Driver Not Loaded: clocks, power, temperature"),
     ],
 )
 def test_what_is_wrong_with_a_gpu_is_named(told, question, answer, sentence):
     told[question] = answer
-    (found,) = gpu.gpu_spoilers(GPU)
+    (found,) = gpu.gpu_spoilers(GPU, load=True)
     assert found.startswith(sentence)
 
 
 @pytest.mark.parametrize("question", ["nvmlDeviceGetMigMode", "nvmlDeviceGetDisplayActive", "nvmlDeviceGetApplicationsClock"])
 def test_what_many_gpus_do_not_have_is_no_fault(told, question):
     told[question] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-    assert list(gpu.gpu_spoilers(GPU)) == []
+    assert list(gpu.gpu_spoilers(GPU, load=True)) == []
 
 
 @pytest.fixture
@@ -156,3 +185,17 @@ def test_a_gpu_that_torch_does_not_see_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (found,) = host._hidden_gpu(CPU)
     assert found.startswith("NVML sees 1 GPU, and torch none: torch ")
+
+
+def test_the_start_of_a_session_says_it_in_one_line():
+    assert short([]) == []
+    assert short(["a"]) == ["would spoil figures: a"]
+    assert short(["a", "b", "c"]) == ["would spoil figures: a, and 2 things more (python -m mpcore doctor)"]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_real_gpu_is_looked_at_in_every_respect():
+    assert all(isinstance(sentence, str) for sentence in gpu.gpu_spoilers(GPU, load=True))
+    clocks, _ = gpu._loaded(GPU, gpu.NvmlSampler(GPU))
+    assert len(clocks) in (0, gpu.LOADS)
