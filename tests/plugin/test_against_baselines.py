@@ -73,7 +73,7 @@ def test_without_an_accepted_run_all_is_new(run):
     result.stdout.fnmatch_lines(["new: nothing is compared, baselines/* holds no accepted run"])
     strict = run(*CASES, "-m", "numerics", "--mp-strict")
     strict.assert_outcomes(failed=2)
-    said = "*ncf-movielens: fp32: no accepted run has it; python -m mpcore accept * (new, which fails with --mp-strict)"
+    said = "*ncf-movielens: fp32: no accepted run has it. `python -m mpcore accept * (new, which fails with --mp-strict)"
     strict.stdout.fnmatch_lines([said])
 
 
