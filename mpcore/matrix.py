@@ -122,7 +122,8 @@ def _not_spread(case: Case, entry: Any, device: "torch.device") -> str | None:
 
     from mpcore.workloads import OwnStep
 
-    if device.type == "cuda" and case.gpus > torch.cuda.device_count():
+    started = int(os.environ.get("WORLD_SIZE", "0"))  # by torchrun, perhaps on several hosts
+    if device.type == "cuda" and case.gpus > max(started, torch.cuda.device_count()):
         return f"{case.gpus} GPUs are wanted, and this machine has {torch.cuda.device_count()}"
     if issubclass(entry, OwnStep):
         return None

@@ -3,6 +3,7 @@ common."""
 
 import argparse
 import math
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ def add(commands: Commands) -> None:
         "of the same run; what the time is spent on, the slowest rank, and what ranks have in common. Without options: large "
         "workloads, ddp and fsdp, as graphs and launched by Python, on 1, 2, 4 and so on of the GPUs that are there. On a CPU "
         "as many processes at the tiny size, as a test of the code. What the time was too short for is not measured, and said. "
-        "What is left of it goes into fresh launches of one case: how far they differ is what two runs may differ by."
+        "Under torchrun, on one host or several, on its ranks alone. What is left of the time goes into fresh "
+        "launches of one case: how far they differ is what two runs may differ by."
     )
     codes = "exit code: 0 all that was measured passed, 1 something failed, 2 a usage error or nothing was measured, 4 a file"
     parser = commands.add_parser("scale", help=what, description=description, epilog=codes)
@@ -49,25 +51,57 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints tables of what was measured, and tells on standard error how far it is. Raises RunError for a file that cannot be
     written."""
+    from mpcore.runner import RunnerError
+
+    try:
+        started = os.environ.get("WORLD_SIZE")
+        found = _on_these_ranks(options, started) if started else _launched(options)
+    except (SelectionError, RunnerError) as error:
+        tell(str(error))
+        return 2
+    if found is None:
+        return 0
+    _show(found, options.json)
+    return 2 if not found.results else int(bool(found.failed) or not all(result.passed for result in found.results))
+
+
+def _launched(options: argparse.Namespace) -> Run:
     from mpcore.ab.signals import raising_exit
     from mpcore.matrix import check, device_of
     from mpcore.parallel.plan import completed, plan
     from mpcore.parallel.scale import Scale
-    from mpcore.runner import RunnerError
 
-    try:
-        selection = selection_of(options)
-        check(selection)
-        device = device_of(selection)
-        selection = completed(selection, device)
-        kept = _kept(options, plan(selection, device), device)
-        with raising_exit():
-            found = Scale(selection, kept, 60.0 * options.minutes, options.launches, tell).measure()
-    except (SelectionError, RunnerError) as error:
-        tell(str(error))
-        return 2
-    _show(found, options.json)
-    return 2 if not found.results else int(bool(found.failed) or not all(result.passed for result in found.results))
+    selection = selection_of(options)
+    check(selection)
+    device = device_of(selection)
+    selection = completed(selection, device)
+    kept = _kept(options, plan(selection, device), device)
+    with raising_exit():
+        return Scale(selection, kept, 60.0 * options.minutes, options.launches, tell).measure()
+
+
+def _on_these_ranks(options: argparse.Namespace, ranks: str) -> Run | None:
+    """On those that torchrun has started, of whom this is one; what came of it is known to rank 0."""
+    from mpcore.matrix import check
+    from mpcore.parallel.plan import completed, plan
+    from mpcore.parallel.standing import StandingOrders
+    from mpcore.parallel.worker import device_of_rank, serve
+
+    if options.mp_gpus is not None:
+        raise SelectionError(f"--mp-gpus {options.mp_gpus!r}: torchrun has started {ranks}: expected no --mp-gpus")
+    options.mp_gpus = ranks
+    selection = selection_of(options)
+    check(selection)
+    device = device_of_rank(selection.device or "")
+    selection = completed(selection, device)
+    orders = [order for order in plan(selection, device) if order.case.gpus == int(ranks)]
+    kept = _kept(options, orders, device) if os.environ["RANK"] == "0" else None
+    serve(StandingOrders(selection, orders, 60.0 * options.minutes, kept, _tell_of_rank), selection.device or "")
+    return kept.run if kept else None
+
+
+def _tell_of_rank(line: str) -> None:
+    tell(f"rank {os.environ['RANK']}: {line}")
 
 
 def _kept(options: argparse.Namespace, orders: "Sequence[Order]", device: "torch.device") -> "Kept":

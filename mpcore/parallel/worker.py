@@ -10,10 +10,10 @@ import os
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mpcore.parallel.line import Line
-from mpcore.records import Failure, Ready, Request, Response, Selection
+from mpcore.records import Failure, Ready, Record, Request, Response, Selection
 from mpcore.selection import SelectionError
 
 if TYPE_CHECKING:
@@ -23,21 +23,32 @@ GRACE_SECONDS = 5.0
 """In which the others fail, too, if they do."""
 
 
+class Orders(Protocol):
+    """Where orders come from and responses go: a line, or what stands in its place."""
+
+    def order(self) -> str: ...
+
+    def say(self, record: Record) -> None: ...
+
+    def fault(self, sentence: str) -> None: ...
+
+
 def main(device: str) -> None:
     """Serves requests until there are no more. device: "cpu" or "cuda", "" for cuda where there is one."""
     line = Line(int(os.environ["RANK"]))
     try:
-        _serve(line, device)
+        serve(line, device)
     except BaseException:
         traceback.print_exc()  # of which whoever waits for a response reads the end
         _exit()
 
 
-def _serve(line: Line, name: str) -> None:
+def serve(line: Orders, name: str) -> None:
+    """On each rank, until there are no more orders. name: of the device, as that of `main`."""
     from mpcore.device import agreement  # imports torch: not before the line is there
     from mpcore.runner.responses import Responder
 
-    device = _device_of_rank(name)
+    device = device_of_rank(name)
     with agreement.process_group(device):
         selection = Selection.model_validate_json(_passed_on(line))
         try:
@@ -52,7 +63,8 @@ def _serve(line: Line, name: str) -> None:
         gc.collect()  # with all its graphs, for which the group would wait
 
 
-def _device_of_rank(name: str) -> "torch.device":
+def device_of_rank(name: str) -> "torch.device":
+    """Its own, which becomes the current one."""
     import torch
 
     from mpcore.device.agreement import local_rank
@@ -65,14 +77,14 @@ def _device_of_rank(name: str) -> "torch.device":
     return torch.device("cuda", local_rank())
 
 
-def _passed_on(line: Line) -> str:
+def _passed_on(line: Orders) -> str:
     """The next order, which rank 0 is given; "" after the last."""
     from mpcore.device import agreement
 
     return agreement.broadcast(line.order() if agreement.rank() == 0 else "")
 
 
-def _respond(line: Line, response: Response) -> None:
+def _respond(line: Orders, response: Response) -> None:
     """Once all ranks have come here. One that has failed where others have not is the response."""
     from mpcore.device import agreement
 

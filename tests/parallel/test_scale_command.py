@@ -2,12 +2,17 @@
 
 import contextlib
 import math
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from started import PLANTED
 
+import mpcore
 from mpcore.__main__ import main
 from mpcore.gate import Judge, Policy
 from mpcore.parallel.kept import Kept
@@ -119,3 +124,17 @@ def test_the_command_measures_saves_and_shows(tmp_path, monkeypatch, capsys):
     assert "weak %" in shown
     assert "strong %" in shown
     assert main(["scale", *options, "--json", "nowhere/run.json"]) == 2
+
+
+def test_under_torchrun_it_measures_on_the_ranks_that_there_are(tmp_path):
+    options = ["--mp-load", PLANTED, "--mp-workload", "good", "--mp-device", "cpu", "--mp-strategy", "ddp"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mpcore", "scale"]
+    environment = os.environ | {"PYTHONPATH": str(Path(mpcore.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    names = [result.record.name for result in load(tmp_path / "scaling.json").results]
+    assert names == [f"{kind}:good-fp32-eager-tiny{batch}-ddp2" for kind, batch in SPREAD]
+    assert done.stdout.count("Several GPUs: good") == 1
+
+
+SPREAD = [("speed", ""), ("parallel", ""), ("speed", "-b8")]

@@ -1,0 +1,47 @@
+"""Orders for ranks that torchrun or SLURM has started, on one host or on several: nobody gives any there, and they follow from
+what all ranks were started with."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from mpcore.parallel.kept import Kept
+from mpcore.parallel.plan import Order
+from mpcore.records import Failure, Parallel, Record, Request, Selection, Speed
+
+
+class StandingOrders:
+    """In the place of a rank's line. Rank 0 takes orders from it until the time is up, and keeps what came of them.
+
+    seconds: in which the last is begun. kept: of rank 0; None on the others. tell: is told of each.
+    """
+
+    def __init__(
+        self, selection: Selection, orders: Sequence[Order], seconds: float, kept: Kept | None, tell: Callable[[str], None]
+    ) -> None:
+        self._open = [order for order in orders if not order.reason]
+        self._end = time.monotonic() + seconds
+        self._kept = kept
+        self._tell = tell
+        self._lines = self._all(selection)
+
+    def order(self) -> str:
+        """The next, "" after the last."""
+        return next(self._lines, "")
+
+    def say(self, record: Record) -> None:
+        """A response of all ranks."""
+        if self._kept is not None and isinstance(record, Speed | Parallel | Failure):
+            order = self._open.pop(0)
+            self._kept.keep(order, record)
+            self._tell(f"{order.name}: {record.sentence if isinstance(record, Failure) else 'measured'}")
+
+    def fault(self, sentence: str) -> None:
+        """What has failed in this rank."""
+        self._tell(sentence)
+
+    def _all(self, selection: Selection) -> Iterator[str]:
+        yield selection.model_dump_json()
+        for order in [*self._open]:
+            if time.monotonic() >= self._end:
+                return
+            yield Request(case=order.case, kind=order.kind).model_dump_json()
