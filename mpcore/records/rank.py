@@ -9,9 +9,9 @@ from mpcore.records.measurement import Blocks
 class RankTime(Record):
     """Where a rank is during one step, in seconds.
 
-    compute: in which kernels run that compute; on a CPU the time that it gave the rank. communication: in which
-    those of collectives run, waits for slower ranks included. exposed: in which they run and nothing is computed. None each on
-    a CPU, where nobody tells.
+    compute: in which kernels run that compute; on a CPU the time that it gave the rank. communication: in which those of
+    collectives run, waits for slower ranks included. exposed: in which they run and nothing is computed. None each on a CPU,
+    where nobody tells.
     """
 
     compute: NonNegativeFloat
