@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpcore.ab.signals import put_off
-from mpcore.records import Loaded, Machine, Revision
+from mpcore.records import WORKING_TREE, Loaded, Machine, Revision
 
-WORKING_TREE = "the working tree"
 OURS = re.compile(r"mpcore-ab-(\d+)-")
 """The folder of a worktree, with the process that made it."""
 

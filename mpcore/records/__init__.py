@@ -13,7 +13,7 @@ from mpcore.records.calibration import Calibration
 from mpcore.records.case import OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
 from mpcore.records.collective import Collective
-from mpcore.records.comparison import Comparison, Pair, PairedCase, Revision
+from mpcore.records.comparison import WORKING_TREE, Comparison, Pair, PairedCase, Revision
 from mpcore.records.compilation import Compilation, Compiled
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
@@ -46,6 +46,7 @@ __all__ = [
     "LAYOUT",
     "OWN_TRAINER",
     "REST",
+    "WORKING_TREE",
     "Accepted",
     "AccuracyProof",
     "AnyRecord",

@@ -11,6 +11,9 @@ from mpcore.records.machine import Machine
 from mpcore.records.regression import Regression, RegressionStatus
 from mpcore.records.selection import Selection
 
+WORKING_TREE = "the working tree"
+"""What a head is called that is no commit and no folder."""
+
 
 class Revision(Record):
     """One of two that are compared: a tree, run by a Python. commit: None for a folder, or a working tree with changes.

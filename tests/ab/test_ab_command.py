@@ -58,7 +58,10 @@ class TestTheCommand:
         assert statuses(comparison) == {"a": ["same", "same"], "b": ["worse", "same"]}
         assert "6 fresh pairs confirm it" in comparison.cases[1].regressions[0].sentence
         assert "| b-fp32-graph-full |" in (repository / "out.md").read_text()
-        assert "b-fp32-graph-full" in done.stdout
+        first = git(repository, "rev-parse", "HEAD")[:12]
+        again = f"python -m mpcore ab {first} --mp-workload b --mp-precision fp32 --mp-execution graph"
+        assert done.stdout.rstrip().endswith(again)
+        assert ab(*again.split()[4:]).returncode == 1
         assert "mpcore: pair 6 of 6, about 0 min" in done.stderr
         assert left_behind(repository) == []
 

@@ -202,6 +202,12 @@ class TestTheCommand:
         comparison = Comparison.model_validate_json((repository / "out.json").read_text())
         assert statuses(comparison)["b"].count("worse") == 2
         assert "1 of 2 cases do exactly the same" in done.stdout
+        assert (
+            done.stdout.rstrip()
+            .splitlines()[-1]
+            .lstrip()
+            .startswith(f"python -m mpcore ab {base} --work-only --mp-workload b ")
+        )
         assert "1 of 2 cases do exactly the same" in (repository / "out.md").read_text()
         assert "| b-fp32-graph-full" in (repository / "out.md").read_text()
         assert "mpcore: 2 cases are counted in base and head" in done.stderr

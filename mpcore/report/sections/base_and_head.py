@@ -2,11 +2,13 @@
 their work."""
 
 import math
+import shlex
 import statistics
 
-from mpcore.records import Comparison, PairedCase, Regression, Revision
+from mpcore.records import WORKING_TREE, Comparison, PairedCase, Regression, Revision
 from mpcore.report.document import Section, Table
 from mpcore.report.sections.changed_work import changed_work
+from mpcore.report.sections.next_steps import options_of
 from mpcore.report.text import counted, software_changes
 
 HEADINGS = ("case", "base ms", "head ms", "change %", "mem. %", "status")
@@ -23,7 +25,27 @@ def base_and_head(comparison: Comparison) -> list[Section]:
         open_ = sum(case.open for case in comparison.cases)
         sides.append(f"interrupted, with {open_} of {counted(len(comparison.cases), 'case')} still to be measured")
     found = [Section(sentences=sides), *SECTIONS[comparison.by](comparison)]
+    found += reproduced(comparison)
     return [section for section in found if section.lead or section.tables or section.sentences]
+
+
+def reproduced(comparison: Comparison) -> list[Section]:
+    """The command that measures what is worse, or failed, once more; nothing where nothing is."""
+    red = [case.case for case in comparison.cases if any(r.status == "worse" for r in case.regressions)]
+    if not red:
+        return []
+    base, head = comparison.base, comparison.head
+    line = ["python -m mpcore ab", shlex.quote(_named(base)), *([shlex.quote(_named(head))] if _named(head) else [])]
+    line += ["--work-only"] if comparison.by == "work" else []
+    for side, of, other in (("base", base, head), ("head", head, base)):
+        line += [f"--{side}-python {shlex.quote(of.python)}"] if of.python != other.python or of.command else []
+        line += [f"--{side}-command {shlex.quote(shlex.join(of.command))}"] if of.command else []
+    return [Section(lead="Once more:", commands=[" ".join([*line, *options_of(red, comparison.selection)])])]
+
+
+def _named(revision: Revision) -> str:
+    """As it can be typed, wherever a branch is by then; "" for a working tree with changes, which needs no name."""
+    return (revision.commit or "")[:12] or ("" if revision.name == WORKING_TREE else revision.name)
 
 
 def _code(comparison: Comparison) -> list[Section]:
