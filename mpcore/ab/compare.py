@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from mpcore.ab.code import check_code, unchanged, unchanged_comparison
+from mpcore.ab.figures import Measure, figures, measure
 from mpcore.ab.listings import matched
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import Scheduler, Start, start
@@ -18,7 +19,8 @@ from mpcore.ab.settled import Count, MachineCheck, count_work, settled
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_ERROR_RATE, PAIR_LOOKS
 from mpcore.gate.margins import Policy
-from mpcore.records import Comparison, PairedCase, Selection
+from mpcore.records import ALL_CASES, Case, Comparison, PairedCase, Regression, Selection
+from mpcore.runner import RunnerError
 
 Progress = Callable[[str], None]
 UNFINISHED = 3
@@ -39,10 +41,13 @@ def compare(
     save: Callable[[Comparison], None] = lambda comparison: None,
     time_all: bool = True,
     count: Count = count_work,
+    accuracy: bool = False,
+    measure: Measure = measure,
 ) -> Comparison:
     """Base against head on this machine's device. policy: what may get worse. looks: after how many pairs they are judged.
     earlier: an interrupted comparison of the same two, that goes on. save: is called with what there is after each pair.
-    time_all: also what cannot differ. count: counts the work of cases on both sides.
+    time_all: also what cannot differ. count, measure: count the work of cases on both sides, and measure all
+    that is judged besides time. accuracy: is judged, too.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
     them lists no cases, SelectionError where neither has what is selected, and where one of two trees has no code of its own,
@@ -62,11 +67,14 @@ def compare(
         needless = [] if time_all else settled((base, head), listings, selection, asked, progress, count)
         check = MachineCheck.among(needless, policy)
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
+        others: dict[Case, list[Regression]] = {}
+        failed: dict[str, str] = {}  # by others than the pairs
         confidence = 1 - PAIR_ERROR_RATE / len(looks)
 
         def so_far(interrupted: int | None) -> Comparison:
             measured = {test.case: _record(test, confidence, looks, interrupted) for test in tests if not test.out}
             measured |= {case: check.record(case) for case in needless}
+            measured = {case: _with(of, others.get(case, [])) for case, of in measured.items()}
             return Comparison(
                 base=before,
                 head=after,
@@ -77,7 +85,9 @@ def compare(
                     *(of for case in found.common if (of := kept.get(case) or measured.get(case))),
                     *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in found.new),
                 ),
-                failures=found.failures | {test.case.id: why for test in tests if (why := test.failure or test.unreliable)},
+                failures=found.failures
+                | failed
+                | {test.case.id: why for test in tests if (why := test.failure or test.unreliable)},
                 skipped=found.skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
                 interrupted=interrupted,
             )
@@ -95,11 +105,21 @@ def compare(
                     test.again()
                 _measure(scheduler, blind, looks, confidence, progress, keep)
                 _confirm(scheduler, blind, confidence, progress, keep)
+            if not time_all:
+                timed = [test.case for test in tests if not test.out]
+                scheduler.rest()
+                others, failed = figures((base, head), selection, timed, policy, progress, accuracy=accuracy, measure=measure)
+        except RunnerError as error:  # what was timed is kept
+            failed = {ALL_CASES: str(error)}
         except KeyboardInterrupt:
             return so_far(128 + signal.SIGINT)
         except SystemExit as ended:
             return so_far(ended.code if isinstance(ended.code, int) else UNFINISHED)
         return so_far(None)
+
+
+def _with(case: PairedCase, others: Sequence[Regression]) -> PairedCase:
+    return case.model_copy(update={"regressions": (*case.regressions, *others)})
 
 
 def _record(test: SequentialTest, confidence: float, looks: Sequence[int], interrupted: int | None) -> PairedCase:

@@ -69,6 +69,10 @@ class Scheduler:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """Ends the processes that got ready: the device is another's."""
         while self._waiting:
             self._waiting.popleft()[1].close()
 

@@ -59,7 +59,11 @@ def add(commands: Commands) -> None:
         help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options of all "
         "workloads, synthetic ones too, in all modes, also those on request, in size tiny, on the CPU",
     )
-    parser.add_argument("--time-all", action="store_true", help="time also what cannot differ, as to see how far times do")
+    trained = "train, too: head must not lose more than the tolerance, seed by seed"
+    parser.add_argument("--accuracy", action="store_true", help=trained)
+    parser.add_argument(
+        "--time-all", action="store_true", help="time everything, also what cannot differ, and judge time alone"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too, after each pair")
     resume = "go on with an interrupted comparison of two commits, from the file that --json wrote"
     parser.add_argument("--resume", type=Path, metavar="FILE", help=resume)
@@ -139,6 +143,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
             earlier=earlier,
             save=lambda c: _keep(c, options.json),
             time_all=options.time_all,
+            accuracy=options.accuracy,
         )
 
 

@@ -9,19 +9,21 @@ from mpcore.records.case import Case
 from mpcore.records.loaded import Loaded
 from mpcore.records.machine import Machine
 from mpcore.records.measurement import Blocks, Measurement
+from mpcore.records.numerics import Numerics
 from mpcore.records.parallel import Parallel
 from mpcore.records.profile import Profile
+from mpcore.records.quality import Quality
 from mpcore.records.speed import Speed
 from mpcore.records.work import Work
 
-RequestKind = Literal["timing", "speed", "work", "speedup", "parallel", "loaded"]
+RequestKind = Literal["timing", "speed", "work", "speedup", "parallel", "loaded", "numerics", "accuracy"]
 
 
 class Request(Record):
     """What a process is to do: to measure a `Timing` of a case, a `Speed`, its `Work`, or a `Speed` with the references that a
-    session times it against (speedup), or what ranks have in common (parallel); or, with no case, to list those of its
-    selection, or the code that it has loaded (loaded). slowdown: how many times longer a step is made to take, by a wait on
-    the device."""
+    session times it against (speedup), its `Numerics`, its trainings (accuracy), or what ranks have in common (parallel); or,
+    with no case, to list those of its selection, or the code that it has loaded (loaded). slowdown: how many times longer a
+    step is made to take, by a wait on the device."""
 
     case: Case | None = None
     kind: RequestKind = "timing"
@@ -89,4 +91,6 @@ class Fault(Record):
 
 KINDS: tuple[str, ...] = get_args(RequestKind)
 """What a process of this version understands."""
-Response = Annotated[Ready | Listing | Loaded | Timing | Speed | Work | Parallel | Failure, Field(discriminator="kind")]
+Response = Annotated[
+    Ready | Listing | Loaded | Timing | Speed | Work | Numerics | Quality | Parallel | Failure, Field(discriminator="kind")
+]

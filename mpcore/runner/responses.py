@@ -60,6 +60,10 @@ class Responder:
                 return self._bench.parallel(case)
             if request.kind == "work":
                 return self._bench.work(case).model_copy(update={"code": code_of_case(case, Path.cwd().resolve())})
+            if request.kind == "numerics":
+                return self._bench.numerics(case)
+            if request.kind == "accuracy":
+                return self._bench.accuracy(case)
             return self._bench.time(case, profile=request.profile, slowdown=request.slowdown)
         except Inapplicable as error:
             return Failure(case=case, sentence=str(error), skipped=True)

@@ -7,7 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mpcore.records import Case, Failure, Listing, Loaded, Parallel, Ready, Request, Response, Selection, Speed, Timing, Work
+from mpcore.records import (
+    Case,
+    Failure,
+    Listing,
+    Loaded,
+    Numerics,
+    Parallel,
+    Quality,
+    Ready,
+    Request,
+    Response,
+    Selection,
+    Speed,
+    Timing,
+    Work,
+)
 from mpcore.records.protocol import RequestKind
 from mpcore.runner.process import Child, Hung, Process, RunnerError
 
@@ -16,7 +31,7 @@ READY_SECONDS = 600.0
 CASE_SECONDS = 900.0
 """For a case: compilation is the slowest."""
 
-Measured = Timing | Speed | Work | Parallel | Failure
+Measured = Timing | Speed | Work | Numerics | Quality | Parallel | Failure
 
 
 @dataclass(frozen=True)

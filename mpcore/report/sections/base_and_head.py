@@ -71,8 +71,9 @@ def _untimed(comparison: Comparison) -> list[str]:
 
 
 def _row(case: PairedCase) -> list[str]:
-    time, *memory = case.regressions
-    statuses = ", ".join([time.status, *(f"{r.metric} {r.status}" for r in memory if r.status != "same")])
+    time, *others = case.regressions
+    statuses = ", ".join([time.status, *(f"{r.metric} {r.status}" for r in others if r.status != "same")])
+    memory = [r for r in others if r.metric == "graph memory"]
     if not case.pairs:
         return [case.case.id, "-", "-", "-", "-", statuses]
     seconds = ([pair.base_seconds for pair in case.pairs], [pair.head_seconds for pair in case.pairs])

@@ -1,0 +1,102 @@
+"""All that is judged besides time: memory of an eager step, numerics, compilation, work, and accuracy on request. By the gate's
+own functions, with base in the place of an accepted run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+
+from mpcore.ab.revisions import Checkout
+from mpcore.ab.work import ONE_THREAD
+from mpcore.gate.checks import checks
+from mpcore.gate.margins import Policy
+from mpcore.gate.matching import BaselineMatch, differing
+from mpcore.gate.regressions import regressions
+from mpcore.gate.work import work_regressions
+from mpcore.records import Case, Failure, Numerics, Quality, Regression, RegressionStatus, Selection, Speed, Work
+from mpcore.records.protocol import RequestKind
+from mpcore.runner import Measured, Runner
+
+FIGURES: tuple[RequestKind, ...] = ("speed", "numerics", "work")
+IN_PAIRS = ("step time", "graph memory")
+"""Metrics that pairs have judged."""
+BASE = (("the last accepted run", "base"), ("the accepted run", "base"), ("accepted runs", "base"))
+"""What the gate calls that which it compares with."""
+Judged = Speed | Numerics | Quality
+Progress = Callable[[str], None]
+Records = Mapping[tuple[RequestKind, Case], Measured]
+Measure = Callable[[Checkout, Selection, Sequence[Case], Sequence[RequestKind]], Records]
+
+
+def measure(side: Checkout, selection: Selection, cases: Sequence[Case], kinds: Sequence[RequestKind]) -> Records:
+    """In one fresh process. What its commit is too old to measure is left out. Raises RunnerError."""
+    found: dict[tuple[RequestKind, Case], Measured] = {}
+    runner = Runner(side.tree, selection, side.python, prefix=side.prefix, environment=ONE_THREAD)
+    with closing(runner):
+        known = runner.listing().kinds
+        for kind in kinds:
+            if kind in known:
+                found |= {(kind, case): record for case, record in runner.measuring(cases, kind=kind)}
+    return found
+
+
+def figures(
+    sides: tuple[Checkout, Checkout],
+    selection: Selection,
+    cases: Sequence[Case],
+    policy: Policy,
+    progress: Progress,
+    *,
+    accuracy: bool,
+    measure: Measure = measure,
+) -> tuple[dict[Case, list[Regression]], dict[str, str]]:
+    """By case, a regression of each figure; and by case, what failed in head alone. accuracy: trains, too."""
+    if not cases:
+        return {}, {}
+    kinds = (*FIGURES, "accuracy") if accuracy else FIGURES
+    progress(f"memory, numerics{', accuracy' if accuracy else ''} and work of {len(cases)} cases in base and head")
+    base, head = (measure(side, selection, cases, kinds) for side in sides)
+    found: dict[Case, list[Regression]] = {case: [] for case in cases}
+    failures: dict[str, str] = {}
+    for (kind, case), after in head.items():
+        before = base.get((kind, case))
+        if isinstance(after, Failure) and before is not None and not isinstance(before, Failure):
+            failures[case.id] = f"head: {kind}: {after.sentence}"
+        elif before is not None:
+            found[case] += judged(before, after, policy)
+    return found, failures
+
+
+def judged(base: Measured, head: Measured, policy: Policy) -> list[Regression]:
+    """A regression of each figure of two records of one case; none where they cannot be compared, or failed."""
+    if isinstance(head, Work) and isinstance(base, Work):
+        return list(work_regressions(base, head))
+    if not (isinstance(base, Judged) and isinstance(head, Judged)) or base.kind != head.kind:
+        return []
+    if differing(base.terms, head.terms):
+        return []
+    found = regressions(BaselineMatch(head, {0: base}, base), policy.margins(head.case.id), None)
+    compared = [_against_base(of) for of in found if of.metric not in IN_PAIRS]
+    if isinstance(base, Numerics) and isinstance(head, Numerics):
+        compared += _lost(base, head, policy)
+    return compared
+
+
+def _lost(base: Numerics, head: Numerics, policy: Policy) -> list[Regression]:
+    """What must be reached, tensors of their own included, and is in base alone."""
+    caps = policy.caps(head.case.id)
+    capped = [one.model_copy(update={"requirements": caps.over(one.requirements)}) for one in (base, head)]
+    before, after = ({check.metric: check for check in checks(one)} for one in capped)
+    found = []
+    for metric, check in after.items():
+        was = before.get(metric)
+        status: RegressionStatus = "worse" if not check.passed and was is not None and was.passed else "same"
+        said = f"{check.sentence}; in base it passes" if status == "worse" else check.sentence
+        fields = check.model_dump(include={"kind", "case", "value", "limit"})
+        found.append(Regression(**fields, metric=f"{metric} limit", status=status, sentence=said))
+    return found
+
+
+def _against_base(regression: Regression) -> Regression:
+    sentence = regression.sentence
+    for accepted, base in BASE:
+        sentence = sentence.replace(accepted, base)
+    return regression.model_copy(update={"sentence": sentence})

@@ -1,0 +1,97 @@
+"""All that `ab` judges besides time, by the gate's own functions."""
+
+import made
+import pytest
+import stub
+from scripted import DEFAULTS, Script, compared
+
+from mpcore.ab import Checkout
+from mpcore.ab.figures import judged, measure
+from mpcore.commands.ab import exit_code
+from mpcore.gate import Policy
+from mpcore.records import Compilation, Failure, Requirements, Selection
+from mpcore.runner import RunnerError
+
+GIB = 2**30
+
+
+def found(base, head, policy=DEFAULTS):
+    return {regression.metric: regression for regression in judged(base, head, policy)}
+
+
+def compilation(seconds):
+    return Compilation(graphs=1, seconds=seconds, warm=False)
+
+
+def trained(*accuracies):
+    return made.quality("fp16-amp", *accuracies, requirements=Requirements(tolerance_points=1.0))
+
+
+@pytest.mark.parametrize(
+    ("metric", "base", "head"),
+    [
+        ("memory", made.speed(peak_allocated_bytes=4 * GIB), made.speed(peak_allocated_bytes=5 * GIB)),
+        ("compile time", made.speed(compilation=compilation(20.0)), made.speed(compilation=compilation(40.0))),
+        ("gradient error", made.numerics(gradient_error=0.01), made.numerics(gradient_error=0.02)),
+        ("accuracy", trained(0.9, 0.9, 0.9), trained(0.8, 0.8, 0.81)),
+    ],
+)
+def test_each_figure_is_judged_against_base(metric, base, head):
+    assert found(base, base)[metric].status in ("same", "saturated")
+    worse = found(base, head)[metric]
+    assert worse.status == "worse"
+    assert "base" in worse.sentence
+    assert "accepted" not in worse.sentence
+
+
+def test_margins_of_the_project_count():
+    heads = made.speed(peak_allocated_bytes=4 * GIB), made.speed(peak_allocated_bytes=5 * GIB)
+    assert found(*heads, Policy([("*", {"memory": 50.0})]))["memory"].status == "same"
+
+
+def test_what_is_out_of_its_limit_in_head_alone_is_worse():
+    good, bad = (made.numerics(loss_error=e, requirements=Requirements(loss_error=0.01)) for e in (0.0, 1.0))
+    lost = found(good, bad)["loss error limit"]
+    assert (lost.status, lost.sentence.endswith("; in base it passes")) == ("worse", True)
+    assert found(bad, bad)["loss error limit"].status == "same"
+
+
+def asked(measure):
+    script = Script({"a": 0.001}, {"a": 0.001})
+    return compared(script, time_all=False, measure=measure)[0]
+
+
+def test_they_stand_beside_the_time_of_their_case():
+    def counts(side, selection, cases, kinds):
+        return {("work", case): stub.work("a", 2 if side.name != "main" else 1) for case in cases}
+
+    comparison = asked(counts)
+    (case,) = comparison.cases
+    statuses = {regression.metric: regression.status for regression in case.regressions}
+    assert (statuses["step time"], statuses["casts"], exit_code(comparison)) == ("same", "worse", 1)
+
+
+def test_what_fails_in_head_alone_is_a_failure():
+    def fails(side, selection, cases, kinds):
+        work = stub.work("a") if side.name == "main" else Failure(case=cases[0], sentence="no memory")
+        return {("work", cases[0]): work}
+
+    assert asked(fails).failures == {"a-fp32-graph-full": "head: work: no memory"}
+
+
+def test_a_process_that_does_not_begin_keeps_what_was_timed():
+    def dies(*_):
+        raise RunnerError("its process was ended by SIGKILL")
+
+    comparison = asked(dies)
+    assert len(comparison.cases[0].pairs) == 6
+    assert exit_code(comparison) == 2
+
+
+def test_in_a_process_as_it_is():
+    from test_ab_command import ROOT
+
+    selection = Selection(workloads=("resnet18-mnist",), precisions=("bf16-amp",), device="cpu", size="tiny")
+    case = stub.case("resnet18-mnist").model_copy(update={"precision": "bf16-amp", "execution": "eager", "size": "tiny"})
+    measured = measure(Checkout("head", ROOT), selection, [case], ["numerics"])
+    assert measured["numerics", case].kind == "numerics"
