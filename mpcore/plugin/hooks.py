@@ -154,9 +154,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         session.skipped[item.nodeid] = reason.removeprefix("Skipped: ")
     elif report.failed:
-        report.sections.append((alone.TITLE, alone.command(item, case, session)))
+        command = alone.command(item, case, session)
+        report.sections.append((alone.TITLE, command))
         error = call.excinfo.value if call.excinfo else None
-        session.failed(item.nodeid, _sentence(report, call), error.result if isinstance(error, JudgedFailure) else None)
+        result = error.result if isinstance(error, JudgedFailure) else None
+        session.failed(item.nodeid, _sentence(report, call), result, command)
         _stop_without_a_device(item, session)
     if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)

@@ -201,15 +201,15 @@ class Session:
         if said := [why_failed(j) for j in (*failing, *strict)]:
             raise JudgedFailure(result, said)
 
-    def failed(self, test: str, sentence: str, result: "Result | None") -> None:
-        """Keeps why a test failed. result: what the gate said of it, where that is why. A drift stands under a name of its own,
-        beside the test of the case that it was measured after."""
+    def failed(self, test: str, sentence: str, result: "Result | None", command: str = "") -> None:
+        """Keeps why a test failed. result: what the gate said of it, where that is why. command: what runs it again. A drift
+        stands under a name of its own, beside the test of the case that it was measured after."""
         from mpcore.records import Drift, FailedTest
 
         name = result.record.name if result else self.tests[test].name
         key = name if result and isinstance(result.record, Drift) else test
         strict = result is not None and result.passed
-        self.failures[key] = FailedTest(test=key, name=name, sentence=sentence, strict=strict)
+        self.failures[key] = FailedTest(test=key, name=name, sentence=sentence, strict=strict, command=command)
 
     def had_memory(self, test: str) -> bool:
         """Whether the last accepted run measured what this test does, on a machine like this."""
@@ -279,11 +279,15 @@ class Session:
     def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
         """All that fails the session: tests, all cases together, and, strictly, what is gone."""
         from mpcore.records import ALL_CASES, FailedTest
+        from mpcore.report.sections.next_steps import ab_command
         from mpcore.report.summary import GONE, why_failed, why_gone
 
         failed = [*self.failures.values()]
         if common and (not common.passed or (self.options.strict and common.open)):
-            failed.append(FailedTest(test=ALL_CASES, sentence=why_failed(common), strict=common.passed))
+            graphs = [r.record.case for r in self.results.values() if r.record.kind == "speed" and r.record.case.captured]
+            command = ab_command(graphs, self.judge.baselines, self.options.selection)
+            sentence = why_failed(common)
+            failed.append(FailedTest(test=ALL_CASES, sentence=sentence, strict=common.passed, command=command))
         if self.options.strict:
             failed += [FailedTest(test=GONE, sentence=why_gone(name), strict=True) for name in self._gone()]
         return failed

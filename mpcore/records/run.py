@@ -38,12 +38,14 @@ class Accepted(Record):
 
 class FailedTest(Record):
     """A test that failed, by its node id, and why. name: that of the record that it measures, "" for a test without cases.
-    strict: whether it failed for --mp-strict alone, which says nothing of what was measured."""
+    strict: whether it failed for --mp-strict alone, which says nothing of what was measured. command: what runs it again,
+    alone, "" where nobody knows."""
 
     test: str
     name: str = ""
     sentence: str
     strict: bool = False
+    command: str = ""
 
     @property
     def kind(self) -> str:

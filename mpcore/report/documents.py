@@ -25,6 +25,8 @@ from mpcore.report.sections.scaling import scaling
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, provenance, short_test
 
+COMMANDS = 5
+"""That run a failed test again: more of them would hide the rest."""
 OTHERS = "Against other trainers"
 BESIDE = "Steps beside those of other trainers"
 
@@ -60,7 +62,7 @@ def job_document(summary: SessionSummary) -> Document:
     """A session for the page of a pull request or of a job: whether it passed, why, and the tables folded."""
     run, software = summary.run, software_since(summary)
     sections = [
-        *_failed("Failures", summary.failures),
+        *_failed("Failures", summary.failures, run),
         *(_capitalised(section) for section in changed(summary)),
         *([Section(lead=f"Software: {software}")] if software else []),
         *known(run.results, folded=True),
@@ -80,7 +82,7 @@ def run_document(run: Run) -> Document:
     others = [*scaling(run.results), *races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
     sections = [
         _made(run),
-        *_failed("Failures", failed),
+        *_failed("Failures", failed, run),
         *ceilings(run.results),
         *details(run),
         *others,
@@ -137,8 +139,11 @@ def kernels_document(runs: Sequence[Run], count: int) -> Document:
     return Document("", longest_kernels(runs, count))
 
 
-def _failed(title: str, sentences: Sequence[str]) -> list[Section]:
-    return [Section(title, sentences=sentences)] if sentences else []
+def _failed(title: str, sentences: Sequence[str], run: Run | None = None) -> list[Section]:
+    """With what runs the first tests of the run again, alone: in a terminal each has said so already."""
+    failed = run.failed if run else ()
+    commands = list(dict.fromkeys(test.command for test in failed if test.command))[:COMMANDS]
+    return [Section(title, sentences=sentences, commands=commands)] if sentences else []
 
 
 def _made(run: Run) -> Section:

@@ -35,6 +35,14 @@ def test_what_failed_and_why(summary, results):
     document = job_document(summary(results, failed))
     assert document.title == "2 of 8 cases failed"
     assert section(document, "Failures").sentences == [results[-1].checks[0].sentence, "why"]
+    assert section(document, "Failures").commands == []
+
+
+def test_what_failed_ends_with_the_commands_that_run_it_again(summary, many):
+    failed = [test.model_copy(update={"command": f"pytest {test.test}"}) for test in failures(9)]
+    document = job_document(summary(many(9), failed))
+    assert section(document, "Failures").commands == [test.command for test in failed[:5]]
+    assert "pytest test_speed.py::test_speed[0]" in render(document, "markdown")
 
 
 def test_a_session_that_fails_though_no_case_did(summary, many, compared):

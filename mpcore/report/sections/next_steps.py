@@ -2,9 +2,10 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import PurePath
 
-from mpcore.records import OWN_TRAINER, Case, Selection, Speed
+from mpcore.records import OWN_TRAINER, Case, Run, Selection, Speed
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 
@@ -31,9 +32,14 @@ def _commands(summary: SessionSummary) -> list[str]:
         if _acceptable(summary):
             found.append(f"python -m mpcore accept {file} --reason TEXT")
     if cases := _doubtful(summary):
-        base = next((run.commit[:12] for run in summary.accepted[-1:] if run.commit), "BASE")
-        found.append(" ".join(["python -m mpcore ab", base, *options_of(cases, summary.selection)]))
+        found.append(ab_command(cases, summary.accepted, summary.selection))
     return found
+
+
+def ab_command(cases: Sequence[Case], accepted: Sequence[Run], selection: Selection) -> str:
+    """What measures cases in pairs with the last accepted commit."""
+    base = next((run.commit[:12] for run in accepted[-1:] if run.commit), "BASE")
+    return " ".join(["python -m mpcore ab", base, *options_of(list(cases), selection)])
 
 
 def _typed(path: str) -> str:
