@@ -1,4 +1,5 @@
 # make bench   a virtual environment, the package in it, and the suite
+# make bench VENV=DIR   the suite in an environment that is there: nothing in it is installed or replaced
 # make test    the same for the tests, with what they and the linters need
 # make docs    what is generated in README.md and docs/, from the committed runs
 # ARGS adds options: make bench ARGS="--mp-workload bert-imdb --benchmark-autosave"
@@ -7,11 +8,12 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 INSTALLED = $(VENV)/.installed
+THERE = $(if $(filter-out file,$(origin VENV)),$(wildcard $(VENV)/bin/python))
 DEVELOPER = $(VENV)/.developer
 
 .PHONY: bench test lint docs clean
 
-bench: $(INSTALLED)
+bench: $(if $(THERE),,$(INSTALLED))
 	$(VENV)/bin/python -m pytest benchmarks/ $(ARGS)
 
 test: $(DEVELOPER)
@@ -30,9 +32,9 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[modes]'
+	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[workloads,modes]'
 	touch $@
 
 $(DEVELOPER): $(INSTALLED)
-	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev,parity,modes,plots]'
+	$(VENV)/bin/python -m pip install -c constraints.txt --editable '.[dev,workloads,parity,modes,plots]'
 	touch $@

@@ -46,10 +46,12 @@ def resolve(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
 
 
 def check(selection: Selection) -> None:
-    """Loads the files of the selection; then all its names must be registered. Raises SelectionError."""
+    """Loads the files of the selection; then all its names must be registered, and something be. Raises SelectionError."""
     _, unknown = resolve(selection)
     if unknown:
         raise SelectionError(next(iter(unknown.values())))
+    if not (registry := _registries()["workloads"]).names():
+        raise SelectionError(f"there is no workload: {registry.planned[0]}; or bring your own with --mp-load")
 
 
 def cases(

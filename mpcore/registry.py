@@ -23,7 +23,7 @@ class Registry(Generic[B]):
     """Subclasses of `base` by their `name` attribute, in the order in which they were registered.
 
     noun: what one of them is called. mistake: what is wrong with a class beyond a missing name, method or attribute. expected:
-    what a class may be, where that is more than `base`. planned: what is not there yet, by the name that people will look for.
+    what a class may be, where that is more than `base`. planned: why something is not there that people look for, by its name.
     """
 
     def __init__(
@@ -79,8 +79,17 @@ class Registry(Generic[B]):
         for name in names:
             if name not in self._classes:
                 if name in self._planned:
-                    raise UnknownName(f"{name} is not there yet: {self._planned[name]}")
+                    raise UnknownName(self._planned[name])
                 raise UnknownName(f"unknown {self.noun} {name!r}; known are {', '.join(self._classes)}")
+
+    def plan(self, name: str, why: str) -> None:
+        """Says why nothing is registered under `name`."""
+        self._planned[name] = why
+
+    @property
+    def planned(self) -> list[str]:
+        """Why what people look for is not there."""
+        return list(self._planned.values())
 
     def names(self) -> list[str]:
         return list(self._classes)

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -74,3 +75,23 @@ def test_the_page_of_the_wheel_has_its_files(installed, tmp_path):
     command = [sys.executable, "-m", "mpcore", "report", str(saved), "-o", "page.html"]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)}, check=True, capture_output=True)
     assert "plotly" in (tmp_path / "page.html").read_text()
+
+
+def test_a_build_of_torch_that_is_there_is_not_replaced():
+    """Nightlies and vendors' builds are pre-releases, which only a bound with one in it admits."""
+    (torch,) = (Requirement(text) for text in SETTINGS["project"]["dependencies"] if text.startswith("torch"))
+    for version in ("2.11.0a0+0e54b8f3", "2.12.0.dev20260401+cu130", "2.13.0"):
+        assert torch.specifier.contains(version)
+    assert not torch.specifier.contains("2.10.0")
+
+
+@pytest.mark.parametrize(("arguments", "installs"), [((), True), (("VENV={there}",), False), (("VENV=nowhere",), True)])
+def test_make_bench_installs_nothing_into_an_environment_that_is_there(tmp_path, arguments, installs):
+    there = tmp_path / "bin" / "python"
+    there.parent.mkdir()
+    there.touch()
+    given = [argument.format(there=tmp_path) for argument in arguments]
+    command = ["make", "--dry-run", "--always-make", "bench", *given]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ("pip install" in said) is installs
+    assert "-m pytest benchmarks/" in said

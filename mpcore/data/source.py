@@ -5,10 +5,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset, Image, load_dataset
 from pyarrow import parquet
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 EMBEDDED, HUB = "embedded", "hub"
 
@@ -42,9 +44,9 @@ class Source:
         name: str,
         hub_id: str,
         split: str,
-        embedded: Callable[[str], Dataset] | None = None,
+        embedded: "Callable[[str], Dataset] | None" = None,
         files: Sequence[str] = (),
-    ) -> tuple[Dataset, str]:
+    ) -> "tuple[Dataset, str]":
         """The split of the set called `name` and, for messages, where it came from. Raises DataError.
 
         hub_id: "owner/set", or "owner/set/subset". files: what the split may be called in a folder, in order of preference,
@@ -70,11 +72,13 @@ def resolved(where: str) -> str:
     return str(path.resolve()) if path.is_dir() else where
 
 
-def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset:
+def labelled(dataset: "Dataset", where: str, column: str, classes: int) -> "Dataset":
     """`dataset` unchanged, once it is seen to have samples, `column`, and labels from 0 to `classes` - 1.
 
     Raises DataError with `where`, which names the file, in its message.
     """
+    from datasets import Image  # of the extra `workloads`, as below
+
     if not len(dataset):
         raise DataError(f"{where} is empty: expected at least one row")
     for wanted in (column, "label"):
@@ -92,7 +96,7 @@ def labelled(dataset: Dataset, where: str, column: str, classes: int) -> Dataset
     return dataset
 
 
-def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
+def balanced(dataset: "Dataset", rows: int, classes: int) -> "Dataset":
     """At most `rows` samples, as many of each class, chosen and shuffled by a fixed seed; all where there are no more."""
     if len(dataset) <= rows:
         return dataset
@@ -106,14 +110,18 @@ def balanced(dataset: Dataset, rows: int, classes: int) -> Dataset:
 
 
 @functools.cache
-def _from_parquet(path: Path) -> Dataset:
+def _from_parquet(path: Path) -> "Dataset":
+    from datasets import Dataset
+
     if _readable(lambda: parquet.read_metadata(path), str(path)).num_rows == 0:
         raise DataError(f"{path} is empty: expected at least one row")
     return _readable(lambda: _with_images(Dataset.from_parquet(str(path))), str(path))
 
 
-def _with_images(dataset: Dataset) -> Dataset:
+def _with_images(dataset: "Dataset") -> "Dataset":
     """Others than `datasets` write an image as the bytes and the path that it is made of, and nothing that says so."""
+    from datasets import Image
+
     for name, kind in dataset.features.items():
         if isinstance(kind, dict) and kind.keys() == {"bytes", "path"}:
             dataset = dataset.cast_column(name, Image())
@@ -121,19 +129,22 @@ def _with_images(dataset: Dataset) -> Dataset:
 
 
 @functools.cache
-def _from_text(path: Path) -> Dataset:
+def _from_text(path: Path) -> "Dataset":
+
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: expected text")
     return _readable(lambda: Dataset.from_text(str(path), keep_linebreaks=True), str(path))
 
 
 @functools.cache
-def _from_hub(hub_id: str, split: str) -> Dataset:
+def _from_hub(hub_id: str, split: str) -> "Dataset":
+    from datasets import load_dataset
+
     owner, name, *subset = hub_id.split("/")
     return _readable(lambda: load_dataset(f"{owner}/{name}", *subset, split=split), f"the hub's {hub_id} {split}")
 
 
-def _readable(load: Callable[[], Any], where: str) -> Dataset:
+def _readable(load: Callable[[], Any], where: str) -> "Dataset":
     try:
         return load()
     except Exception as error:  # pyarrow, datasets and the hub's client have no common base for "cannot be read"

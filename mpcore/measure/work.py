@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -118,7 +119,9 @@ def _launches(profile: Profile | None) -> dict[str, int] | None:
 
 def _software(device: torch.device) -> dict[str, str]:
     """Versions of what decides which operations and kernels a step has."""
-    versions = {"torch": torch.__version__, "transformers": metadata.version("transformers")}
+    versions: dict[str, str] = {"torch": torch.__version__}
+    with suppress(metadata.PackageNotFoundError):
+        versions["transformers"] = metadata.version("transformers")
     if device.type == "cuda":
         versions |= {"cuda": torch.version.cuda or "none", "cudnn": str(torch.backends.cudnn.version())}
     return versions

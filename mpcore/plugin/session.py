@@ -8,6 +8,7 @@ import contextlib
 import gc
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -307,6 +308,11 @@ class Session:
 @contextlib.contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Of libraries, which would write into pytest's lines."""
+    if not (
+        sys.modules.get("datasets") and sys.modules.get("transformers")
+    ):  # without the workloads that come along nobody needs it
+        yield
+        return
     import datasets
     from transformers.utils import logging as transformers_logging
 

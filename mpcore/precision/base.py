@@ -353,5 +353,6 @@ def _has_fp32_weight(values: Any) -> bool:
     return any(isinstance(x, nn.Parameter) and x.dtype == torch.float32 for x in tree_leaves(values))
 
 
-MX = "formats with a scale for each block (MX, NVFP4) need compute capability 10.0; expected fp8 or fp8-rowwise"
-precisions = Registry("precision", Precision, planned=dict.fromkeys(("mxfp8", "mxfp6", "mxfp4", "nvfp4"), MX))
+MX = "is not there yet: formats with a scale for each block need compute capability 10.0; expected fp8 or fp8-rowwise"
+MX_NAMES = ("mxfp8", "mxfp6", "mxfp4", "nvfp4")
+precisions = Registry("precision", Precision, planned={name: f"{name} {MX}" for name in MX_NAMES})

@@ -1,41 +1,45 @@
-"""The workloads, one a file; importing this package registers them all."""
+"""The workloads, one a file; importing this package registers all whose packages are installed."""
 
-from mpcore.workloads import (
-    bert_imdb,
-    gpt2_text,
-    llama_text,
-    ncf_movielens,
-    resnet18_mnist,
-    resnet50,
-    shapes,
-    unet_membrane,
-    vit_l_cifar10,
-)
-from mpcore.workloads.attention import UNMASKED
+import importlib
+from typing import Any
+
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checked import WorkloadError
 from mpcore.workloads.entry import Entry
-from mpcore.workloads.gpt2_text import linear
 from mpcore.workloads.groups import Group
 from mpcore.workloads.own_step import OwnStep
 
-__all__ = [
-    "UNMASKED",
-    "Entry",
-    "Group",
-    "OwnStep",
-    "Workload",
-    "WorkloadError",
-    "bert_imdb",
-    "cross_entropy",
-    "gpt2_text",
-    "linear",
-    "llama_text",
-    "ncf_movielens",
-    "resnet18_mnist",
-    "resnet50",
-    "shapes",
-    "unet_membrane",
-    "vit_l_cifar10",
-    "workloads",
-]
+__all__ = ["UNMASKED", "Entry", "Group", "OwnStep", "Workload", "WorkloadError", "cross_entropy", "linear", "workloads"]
+
+COME_ALONG = {
+    "bert_imdb": ("bert-imdb", "bert-imdb-1k"),
+    "gpt2_text": ("gpt2-text",),
+    "llama_text": ("llama-text",),
+    "ncf_movielens": ("ncf-movielens",),
+    "resnet18_mnist": ("resnet18-mnist",),
+    "resnet50": ("resnet50",),
+    "shapes": ("bert-s128", "bert-s512", "gpt2-s1024", "llama-block"),
+    "unet_membrane": ("unet-membrane",),
+    "vit_l_cifar10": ("vit-l-cifar10",),
+}
+"""The names that a file registers."""
+EXTRA = ("transformers", "datasets", "tokenizers")
+"""Packages of the extra `workloads`. Whoever brings a training of their own needs none of them."""
+_LATER = {"UNMASKED": "mpcore.workloads.attention", "linear": "mpcore.workloads.gpt2_text"}
+
+for _file, _names in COME_ALONG.items():
+    try:
+        importlib.import_module(f"{__name__}.{_file}")
+    except ModuleNotFoundError as _error:
+        _package = (_error.name or "").partition(".")[0]
+        if _package not in EXTRA:
+            raise
+        for _name in _names:
+            workloads.plan(_name, f"{_name} needs {_package}, which is not installed: pip install 'mpcore[workloads]'")
+
+
+def __getattr__(name: str) -> Any:
+    """What needs the extra, and is taken from here."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -110,7 +110,7 @@ def test_a_truncated_file_is_named(folder):
 
 def test_the_hub_is_asked_for_the_split(monkeypatch):
     asked = {}
-    monkeypatch.setattr("mpcore.data.source.load_dataset", lambda name, **options: asked.update({name: options}) or texts("a"))
+    monkeypatch.setattr("datasets.load_dataset", lambda name, **options: asked.update({name: options}) or texts("a"))
     dataset, where = Source("hub").load("imdb", "somebody/asked", "test", never)
     assert asked == {"somebody/asked": {"split": "test"}}
     assert (len(dataset), where) == (1, "somebody/asked test")
@@ -120,7 +120,7 @@ def test_a_hub_out_of_reach_is_one_sentence_with_the_id(monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("no route to host,\n  after 5 attempts " + "and more " * 100)
 
-    monkeypatch.setattr("mpcore.data.source.load_dataset", unreachable)
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
     message = refusal(Source("hub").load, "imdb", "somebody/unreachable", "train", never)
     assert "cannot read the hub's somebody/unreachable train: no route to host, after 5 attempts" in message
     assert len(message) < 400

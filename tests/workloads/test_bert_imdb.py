@@ -18,7 +18,7 @@ from mpcore.workloads.resnet18_mnist import ResNet18Mnist
 def _cache(tmp_path_factory, monkeypatch):
     """What `datasets` makes of a file goes with the test, and nothing asks the hub."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-    monkeypatch.setattr("mpcore.data.source.load_dataset", None)
+    monkeypatch.setattr("datasets.load_dataset", None)
 
 
 @pytest.fixture(scope="module")

@@ -201,7 +201,7 @@ def test_a_folder_without_ratings_is_refused_with_the_file_that_is_missing(tmp_p
 def test_the_hub_is_asked_for_its_training_split(monkeypatch):
     asked = []
     hub = ratings(30, 200, 10).rename_columns({"user_id": "userId", "item_id": "movieId"})
-    monkeypatch.setattr("mpcore.data.source.load_dataset", lambda *name, split: asked.append((*name, split)) or hub)
+    monkeypatch.setattr("datasets.load_dataset", lambda *name, split: asked.append((*name, split)) or hub)
     split = NcfMovieLens("tiny", Source("hub")).data("test")
     interactions_of.cache_clear()
     assert asked == [("AiresPucrs/movielens-user-ratings", "train")]
