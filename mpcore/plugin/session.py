@@ -308,9 +308,8 @@ class Session:
 @contextlib.contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Of libraries, which would write into pytest's lines."""
-    if not (
-        sys.modules.get("datasets") and sys.modules.get("transformers")
-    ):  # without the workloads that come along nobody needs it
+    libraries = ("datasets", "transformers")
+    if not all(sys.modules.get(name) for name in libraries):  # which only the workloads that come along need
         yield
         return
     import datasets
