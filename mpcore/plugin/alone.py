@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from mpcore.records import Case
 
 TITLE = "to run it alone"
-JUDGED_BY = ("accuracy", "seeds", "checkpoint", "tolerance", "precision-target", "baselines", "base", "margin", "strict")
+JUDGED_BY = (
+    "accuracy",
+    "seeds",
+    "checkpoint",
+    "tolerance",
+    "precision-target",
+    "baselines",
+    "base",
+    "margin",
+    "strict",
+    "label",
+)
 """Options, beside those that select, that decide what is measured or what fails."""
 
 

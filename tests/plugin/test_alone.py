@@ -21,13 +21,25 @@ def test_a_failure_of_an_own_step_ends_with_the_command_that_runs_it_alone(tmp_p
     script = tmp_path / "my step.py"
     script.write_text(broken)
     done = run(
-        "benchmarks", "-m", "work", "--mp-load", script, "--mp-workload", "letters", "--mp-device", "cpu", "--mp-seeds", "2"
+        "benchmarks",
+        "-m",
+        "work",
+        "--mp-load",
+        script,
+        "--mp-workload",
+        "letters",
+        "--mp-device",
+        "cpu",
+        "--mp-seeds",
+        "2",
+        "--mp-label",
+        "here",
     )
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     sentence = "letters: what build('bf16-amp') made computes its products in float32: expected some in bfloat16"
     told = re.search(r"to run it alone -+\n(pytest .*)\n", done.stdout)[1]
     assert "test_work[letters-bf16-amp-eager-tiny]" in told
-    assert told.endswith("--mp-seeds 2")
+    assert told.endswith("--mp-seeds 2 --mp-label here")
     again = run(*shlex.split(told)[1:])
     assert "= 1 failed, 1 warning in" in again.stdout
     assert sentence in again.stdout
