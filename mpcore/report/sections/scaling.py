@@ -9,13 +9,26 @@ from mpcore.report.scaling import Scaled, launch_spread, pair_deviation, scaled
 
 GIB, GB, MS = 2**30, 1e9, 1e3
 LEGEND = (
-    "weak, strong: throughput as a share of so many times that of one GPU, with the batch of each or with that of all. "
+    "eager: the same step launched by Python. weak, strong: throughput as a share of so many times that of one GPU, with the "
+    "batch of each or with that of all. "
     "compute: on the rank that computes longest. exposed: in which collectives run and nothing computes, on the rank that "
     "waits least. rest: of the step. bus GB/s: what each link carries a second while collectives run. slowest: the rank that "
     'computes longest, and how many times as long as the median. GiB: on the rank that needs most. "-": not measured.'
 )
 HEADINGS = (
-    *("mode", "as", "GPUs", "batch of each", "step ms", "{unit}/s", "weak %", "strong %", "compute ms", "exposed ms"),
+    *(
+        "mode",
+        "as",
+        "GPUs",
+        "batch of each",
+        "step ms",
+        "eager ms",
+        "{unit}/s",
+        "weak %",
+        "strong %",
+        "compute ms",
+        "exposed ms",
+    ),
     *("rest ms", "bus GB/s", "slowest", "GiB"),
 )
 
@@ -36,7 +49,7 @@ def _workload(name: str, found: Sequence[Scaled], title: str, folded: bool) -> S
     ordered = sorted(found, key=lambda each: _place(each.speed))
     headings = [heading.format(unit=found[0].speed.unit) for heading in HEADINGS]
     spare = ["slowest", "bus GB/s", "rest ms", "batch of each"]
-    table = Table(headings, [_row(each) for each in ordered], "ll" + "r" * 10 + "lr", spare)
+    table = Table(headings, [_row(each) for each in ordered], "ll" + "r" * 11 + "lr", spare)
     said = [sentence for each in ordered for sentence in _launches(each.speed)]
     ranks = Section("Rank by rank", tables=[_ranks([each.speed for each in ordered])], folded=True)
     return Section(f"{title}: {name}", tables=[table], sentences=said, sections=[ranks], folded=folded)
@@ -58,6 +71,7 @@ def _row(each: Scaled) -> list[str]:
         str(speed.case.gpus),
         str(speed.batch_size),
         f"{MS * speed.blocks.step_seconds:.3f}",
+        _of(speed.eager.step_seconds if speed.eager else None, MS, "{:.1f}"),
         f"{speed.units_per_second:,.0f}",
         written(weak, "{:.1f}"),
         written(strong, "{:.1f}"),
