@@ -85,7 +85,7 @@ def test_what_is_right_passes_each_check():
         (
             {"settling": 3, "settling_alone": 2},
             "overflow between ranks",
-            "3 steps are skipped until the loss scale fits the averaged gradient, 2 where each rank is alone: gradients that",
+            "3 steps are skipped until the loss scale fits the averaged gradient, 2 where each rank is alone. Gradients that",
         ),
         ({"settling": 2, "settling_alone": 2}, None, ""),
     ],
