@@ -1,6 +1,7 @@
 """Why a step launches a kernel, and what would remove it, by the kernel's family."""
 
 REASONS = {
+    "between ranks": "gradients are averaged, and shards of weights gathered; what runs beside other kernels costs nothing",
     "matrix product": "the model's own arithmetic",
     "convolution": "the model's own arithmetic",
     "attention": "the model's own arithmetic, in one kernel each way",
