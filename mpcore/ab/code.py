@@ -13,6 +13,8 @@ from mpcore.selection import SelectionError
 SOURCES = {".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp", ".hip", ".pyx", ".pxd", ".rs"}
 """What shared objects are built from."""
 SAME = "nothing that was imported differs"
+KIND = "code"
+"""Of a regression of a case that was not timed."""
 
 
 def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None, Loaded | None]) -> None:
@@ -38,9 +40,23 @@ def unchanged(base: Revision, head: Revision) -> bool:
     return base.machine.software == head.machine.software and code_of(base.loaded) == code_of(head.loaded)
 
 
+def other_wheels(base: Revision, head: Revision) -> bool:
+    """Whether what is installed differs, or whatever else the hash of a case does not cover. True where one does not say."""
+    if base.loaded is None or head.loaded is None or base.machine.software != head.machine.software:
+        return True
+    before, after = ((of.wheels, of.kernels, _settings(of)) for of in (base.loaded, head.loaded))
+    return before != after
+
+
 def code_of(loaded: Loaded) -> tuple[set[tuple[str, str]], dict[str, str]]:
     """Paths with hashes of all that was loaded or may be, and the wheels."""
     return {(file.path, file.sha256) for file in (*loaded.files, *loaded.reachable)}, loaded.wheels
+
+
+def _settings(loaded: Loaded) -> set[tuple[str, str]]:
+    """What is read and not imported, by path and hash."""
+    files = (*loaded.files, *loaded.reachable)
+    return {(file.path, file.sha256) for file in files if Path(file.path).suffix != ".py"}
 
 
 def unchanged_comparison(base: Revision, head: Revision, selection: Selection, cases: Sequence[Case]) -> Comparison:
@@ -62,7 +78,7 @@ def unchanged_comparison(base: Revision, head: Revision, selection: Selection, c
 def unmeasured(case: Case, said: str) -> Regression:
     """Of a case that need not be timed."""
     sentence = f"{case.id}: {said}"
-    return Regression(kind="code", case=case.id, metric="code", status="same", value=None, limit=None, sentence=sentence)
+    return Regression(kind=KIND, case=case.id, metric="code", status="same", value=None, limit=None, sentence=sentence)
 
 
 def _places(checkout: Checkout, loaded: Loaded | None) -> Iterator[tuple[Path, LoadedFile]]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from mpcore.ab.code import check_code, unchanged, unchanged_comparison
+from mpcore.ab.code import KIND, check_code, other_wheels, unchanged, unchanged_comparison
 from mpcore.ab.figures import Measure, figures, measure
 from mpcore.ab.listings import matched
 from mpcore.ab.revisions import Checkout
@@ -64,7 +64,8 @@ def compare(
             return unchanged_comparison(before, after, selection, found.common)
         kept = {case: had[case] for case in found.common if case in had and not had[case].open}
         asked = [case for case in found.common if case not in kept]
-        needless = [] if time_all else settled((base, head), listings, selection, asked, progress, count)
+        alike = not time_all and not other_wheels(before, after)
+        needless = settled((base, head), listings, selection, asked, progress, count) if alike else []
         check = MachineCheck.among(needless, policy)
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
         others: dict[Case, list[Regression]] = {}
@@ -74,7 +75,7 @@ def compare(
         def so_far(interrupted: int | None) -> Comparison:
             measured = {test.case: _record(test, confidence, looks, interrupted) for test in tests if not test.out}
             measured |= {case: check.record(case) for case in needless}
-            measured = {case: _with(of, others.get(case, [])) for case, of in measured.items()}
+            measured = {case: _with(of, others.get(case, [])) for case, of in (kept | measured).items()}
             return Comparison(
                 base=before,
                 head=after,
@@ -82,7 +83,7 @@ def compare(
                 seed=seed,
                 datetime=datetime.now(UTC).isoformat(timespec="seconds"),
                 cases=(
-                    *(of for case in found.common if (of := kept.get(case) or measured.get(case))),
+                    *(measured[case] for case in found.common if case in measured),
                     *(PairedCase(case=case, pairs=(), regressions=(only_in_head(case),)) for case in found.new),
                 ),
                 failures=found.failures
@@ -106,11 +107,15 @@ def compare(
                 _measure(scheduler, blind, looks, confidence, progress, keep)
                 _confirm(scheduler, blind, confidence, progress, keep)
             if not time_all:
-                timed = [test.case for test in tests if not test.out]
+                timed = [case for case, of in kept.items() if of.pairs and of.regressions[0].kind != KIND]
+                timed += [test.case for test in tests if not test.out]
                 scheduler.rest()
-                others, failed = figures((base, head), selection, timed, policy, progress, accuracy=accuracy, measure=measure)
-        except RunnerError as error:  # what was timed is kept
-            failed = {ALL_CASES: str(error)}
+                try:
+                    others, failed = figures(
+                        (base, head), selection, timed, policy, progress, accuracy=accuracy, measure=measure
+                    )
+                except RunnerError as error:  # what was timed is kept
+                    failed = {ALL_CASES: str(error)}
         except KeyboardInterrupt:
             return so_far(128 + signal.SIGINT)
         except SystemExit as ended:

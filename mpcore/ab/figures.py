@@ -81,14 +81,14 @@ def judged(base: Measured, head: Measured, policy: Policy) -> list[Regression]:
 
 
 def _lost(base: Numerics, head: Numerics, policy: Policy) -> list[Regression]:
-    """What must be reached, tensors of their own included, and is in base alone."""
+    """What must be reached, tensors of their own included, and is in base alone. What is not finite is a check only there."""
     caps = policy.caps(head.case.id)
     capped = [one.model_copy(update={"requirements": caps.over(one.requirements)}) for one in (base, head)]
     before, after = ({check.metric: check for check in checks(one)} for one in capped)
     found = []
     for metric, check in after.items():
         was = before.get(metric)
-        status: RegressionStatus = "worse" if not check.passed and was is not None and was.passed else "same"
+        status: RegressionStatus = "worse" if not check.passed and (was is None or was.passed) else "same"
         said = f"{check.sentence}; in base it passes" if status == "worse" else check.sentence
         fields = check.model_dump(include={"kind", "case", "value", "limit"})
         found.append(Regression(**fields, metric=f"{metric} limit", status=status, sentence=said))

@@ -68,6 +68,8 @@ class SequentialTest:
         """Whether nothing more is to be measured of it, fresh pairs that confirm it included."""
         if self.out or not self.decided(confidence, looks):
             return self.out
+        if self.blind(confidence) and not self.retried:
+            return False
         confirmed = len(self.confirmation) + self.unconfirmed >= CONFIRMING_PAIRS
         return confirmed or self.status(confidence) != "worse"
 

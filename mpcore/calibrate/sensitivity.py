@@ -8,6 +8,7 @@ from mpcore.gate.checks import checks
 from mpcore.gate.limits import LEAST_SEEDS
 from mpcore.measure import CASE_ERRORS, Bench, one_sentence
 from mpcore.measure.planted import FAULTS, SKIPPED, Fault
+from mpcore.precision import Inapplicable
 from mpcore.records import AccuracyProof, Case, GradientProof, Quality, Result, Scores, Sensitivities, Sensitivity
 from mpcore.report.document import Section, Table
 from mpcore.training.loop import Diverged
@@ -35,7 +36,7 @@ def prove(
         progress(f"{case.id}: trainings")
         try:
             proof, table = prove_accuracy(bench, case, progress)
-        except CASE_ERRORS as error:
+        except (*CASE_ERRORS, Inapplicable) as error:
             yield Section(sentences=[f"{case.id}: {one_sentence(error)}"])
             continue
         keep(Sensitivities(hardware=hardware, accuracy=(proof,)))
@@ -45,10 +46,10 @@ def prove(
         progress(f"{case.id}: gradients")
         try:
             found.append(bench.found_gradients(case))
-        except CASE_ERRORS as error:
+        except (*CASE_ERRORS, Inapplicable) as error:
             failed.append(f"{case.id}: {one_sentence(error)}")
-    if found:
-        keep(Sensitivities(hardware=hardware, numerics=tuple(found)))
+        else:
+            keep(Sensitivities(hardware=hardware, numerics=(found[-1],)))
     yield _gradients_section(found, failed)
 
 

@@ -191,4 +191,11 @@ def _show(comparison: Comparison, options: argparse.Namespace) -> None:
     show(document)
     commits = comparison.base.commit and comparison.head.commit  # a working tree may be another one by then
     if comparison.interrupted is not None and options.json is not None and commits:
-        tell(f"it goes on with: python -m mpcore ab --resume {options.json}")
+        tell(f"it goes on with: {shlex.join(['python', '-m', 'mpcore', 'ab', '--resume', str(options.json), *_kept(options)])}")
+
+
+def _kept(options: argparse.Namespace) -> list[str]:
+    """Options that the file does not hold."""
+    flags = [flag for flag, given in (("--accuracy", options.accuracy), ("--time-all", options.time_all)) if given]
+    flags += [f"--mp-margin={margin}" for margin in options.mp_margin or ()]
+    return flags if options.prepare is None else ["--prepare", options.prepare, *flags]

@@ -9,7 +9,7 @@ from mpcore.commands.arguments import Commands, baselines_of, baselines_to_make,
 from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.records import Selection
-from mpcore.selection import SelectionError, add_options, selection_of
+from mpcore.selection import SelectionError, add_label_option, add_options, label_of, selection_of
 
 if TYPE_CHECKING:
     from mpcore.report.document import Section
@@ -46,6 +46,7 @@ def add(commands: Commands) -> None:
         "--write keeps it in the folder of --baselines"
     )
     planting.add_argument("--sensitivity", action="store_true", help=faults)
+    add_label_option(planting.add_argument)
     parser.set_defaults(run=run)
 
 
@@ -133,7 +134,7 @@ def _proved(options: argparse.Namespace, selection: Selection) -> "Iterator[Sect
     options.baselines = None if options.baselines == OWN else options.baselines
     folder = baselines_to_make(options)
     check(selection)
-    device = device_of(selection)
+    device, label = device_of(selection), label_of(options)
     bench = Bench(device, source_of(selection), seeds=range(SEEDS))
     eager = selection.model_copy(update={"executions": ("eager",)})  # a graph has no steps to skip
     runnable = [case for case, reason in cases(eager, device) if reason is None]
@@ -146,7 +147,7 @@ def _proved(options: argparse.Namespace, selection: Selection) -> "Iterator[Sect
         if options.write:
             tell(f"written: {add_sensitivities(folder, found)}")
 
-    return prove(bench, runnable, probe(device).key, keep, tell, selection.workloads)
+    return prove(bench, runnable, probe(device, label).key, keep, tell, selection.workloads)
 
 
 def _slowdown(text: str) -> float:

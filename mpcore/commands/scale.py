@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mpcore.commands.arguments import Commands, baselines_to_make, policy_of, positive
 from mpcore.commands.output import show, tell
 from mpcore.records import Run
-from mpcore.selection import SelectionError, add_margin_option, add_options, selection_of
+from mpcore.selection import SelectionError, add_label_option, add_margin_option, add_options, label_of, selection_of
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ def add(commands: Commands) -> None:
     saved = "where the run is saved, after each case (default: scaling.json)"
     parser.add_argument("--json", type=Path, default=Path("scaling.json"), metavar="FILE", help=saved)
     add_margin_option(parser.add_argument)
+    add_label_option(parser.add_argument)
     add_options(parser.add_argument)
     parser.set_defaults(run=run, baselines=None)
 
@@ -95,9 +96,10 @@ def _on_these_ranks(options: argparse.Namespace, ranks: str) -> Run | None:
     device = device_of_rank(selection.device or "")
     selection = completed(selection, device)
     orders = [order for order in plan(selection, device) if order.case.gpus == int(ranks)]
-    kept = _kept(options, orders, device) if os.environ["RANK"] == "0" else None
-    serve(StandingOrders(selection, orders, 60.0 * options.minutes, kept, _tell_of_rank), selection.device or "")
-    return kept.run if kept else None
+    kept = _kept(options, orders, device)  # on all ranks: where one cannot go on, none waits for it
+    mine = kept if os.environ["RANK"] == "0" else None
+    serve(StandingOrders(selection, orders, 60.0 * options.minutes, mine, _tell_of_rank), selection.device or "")
+    return mine.run if mine else None
 
 
 def _tell_of_rank(line: str) -> None:
@@ -114,10 +116,10 @@ def _kept(options: argparse.Namespace, orders: "Sequence[Order]", device: "torch
 
     if not options.json.absolute().parent.is_dir():
         raise SelectionError(f"--json {str(options.json)!r}: expected a file in a folder that is there")
-    folder, hardware = baselines_to_make(options), probe(device)
+    folder, hardware = baselines_to_make(options), probe(device, label_of(options))
     judge = Judge(accepted(folder, hardware), policy_of(options), calibration(folder, hardware))
     command = shlex.join(["python", "-m", "mpcore", *sys.argv[1:]])
-    return Kept(orders, device, judge, command, get_commit_info()["id"], options.json)
+    return Kept(orders, hardware, judge, command, get_commit_info()["id"], options.json)
 
 
 def _show(found: Run, path: Path) -> None:

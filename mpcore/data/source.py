@@ -130,6 +130,7 @@ def _with_images(dataset: "Dataset") -> "Dataset":
 
 @functools.cache
 def _from_text(path: Path) -> "Dataset":
+    from datasets import Dataset
 
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: expected text")

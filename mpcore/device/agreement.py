@@ -16,6 +16,8 @@ from torch import distributed
 T = TypeVar("T")
 FOR_EVER = timedelta(days=30)
 """Who started the ranks has the deadlines."""
+ANOTHER_RANK = "another rank"
+"""What a rank says that fails for what has failed elsewhere: whose own sentence tells more."""
 _group: Any = None
 _arrivals: Any = None
 """A group for nothing else: who waits there stands in no collective."""

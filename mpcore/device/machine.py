@@ -76,7 +76,7 @@ def fast_in_fp64(device: torch.device) -> bool:
 def memory_class(gpu: torch.device) -> int:
     """The largest of `MEMORY_CLASSES` that it can be one of: equal for equal GPUs, whatever driver they have. For a process
     that may use a part of the memory only the GPU is that small."""
-    _, total = torch.cuda.mem_get_info(gpu)
+    total = torch.cuda.get_device_properties(gpu).total_memory
     gib = total * torch.cuda.get_per_process_memory_fraction(gpu) / 2**30
     return max((size for size in MEMORY_CLASSES if OF_CLASS * size <= gib), default=MEMORY_CLASSES[0])
 

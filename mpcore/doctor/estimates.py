@@ -45,13 +45,13 @@ class Estimates:
         return self.costs.get(f"{kind}:{case.id}", self.costs.get(f"{kind}:{full.id}"))
 
 
-def estimates_here(folder: Path, hardware: Hardware, device: torch.device) -> Estimates | None:
+def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None) -> Estimates | None:
     """Of this machine, from the accepted runs in `folder`. A GPU that has none is compared with others by one product that is
-    measured. Raises RunError."""
+    measured. device: None in a process that must leave the GPUs to others. Raises RunError."""
     runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == hardware.device]
     key, mode = hardware.key, precisions["bf16-true"]
     own = any(run.machine.hardware.key == key and _telling(run) for run in runs)
-    ceiling = None if own or mode.unsupported(device) else matmul_flops(mode(), device)
+    ceiling = None if own or device is None or mode.unsupported(device) else matmul_flops(mode(), device)
     return estimates(runs, key, ceiling)
 
 

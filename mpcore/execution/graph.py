@@ -115,7 +115,7 @@ class Graph(Eager):
         if failed is not None:
             raise failed
         if others_fail or captured is None:
-            raise CaptureError("another rank could not capture the step as a CUDA graph")
+            raise CaptureError(f"{agreement.ANOTHER_RANK} could not capture the step as a CUDA graph")
         return captured
 
     def _launch(self, batch: Any) -> Tensor:

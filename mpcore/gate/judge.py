@@ -62,7 +62,7 @@ class Judge:
         capped = record.model_copy(update={"requirements": caps.over(record.requirements)})
         match, found = match_baselines(record, self.baselines), self._regressions(record, before)
         if confirmation is not None:
-            lone = len(match.accepted) == 1 and not isinstance(pairs, PairedConfirmation)
+            lone = len(match.accepted) == 1 and isinstance(pairs, str)
             sure = ONE_RUN_CONFIDENCE if lone else WORSE_CONFIDENCE
             again = confirmation if isinstance(confirmation, str) else self._regressions(confirmation, before, sure)
             found = confirmed(found, again)

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
-from mpcore.device.machine import probe, software
+from mpcore.device.machine import software
 from mpcore.gate import Judge
 from mpcore.parallel.plan import Order
-from mpcore.records import FailedTest, Failure, Machine, Parallel, Result, Run, SkippedTest, Speed
+from mpcore.records import FailedTest, Failure, Hardware, Machine, Parallel, Result, Run, SkippedTest, Speed
 from mpcore.runner.runner import Measured
 from mpcore.store import write
 from mpcore.store.files import text_of
@@ -25,7 +23,7 @@ class Kept:
     """
 
     orders: Sequence[Order]
-    device: torch.device
+    hardware: Hardware
     judge: Judge
     command: str
     commit: str | None
@@ -74,4 +72,4 @@ class Kept:
 
     @functools.cached_property
     def _machine(self) -> Machine:
-        return Machine(hardware=probe(self.device), software=software())
+        return Machine(hardware=self.hardware, software=software())

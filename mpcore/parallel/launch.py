@@ -61,7 +61,7 @@ class Launch:
         self._folder = Path(tempfile.mkdtemp(prefix="mpcore-"))
         self._first: tuple[int, str | None] | None = None
         self._waiting = 0
-        self._broken = False
+        self._broken: str | None = None
         self._lines = Lines(self._folder / "line")
         self._errors = (self._folder / "torchrun").open("wb+")
         command = [python, *_torchrun(ranks, self._folder), "-m", "mpcore.parallel.worker", device]
@@ -86,7 +86,10 @@ class Launch:
         self._lines.send(record.model_dump_json(exclude_defaults=True))
 
     def receive(self, seconds: float, purpose: str) -> Response:
-        """The next response. Raises RunnerError where none comes within so many seconds, and where a rank ends before it."""
+        """The next response. Raises RunnerError where none comes within so many seconds, and where a rank ends before it or has
+        ended."""
+        if self._broken is not None:
+            raise RunnerError(self._broken)
         end = time.monotonic() + seconds
         while True:
             try:
@@ -104,7 +107,7 @@ class Launch:
 
     def close(self) -> None:
         """Ends the ranks with all that they have started: in order, where they wait for orders."""
-        if not self._broken and self._waiting == 0:
+        if self._broken is None and self._waiting == 0:
             self._lines.send("")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._agent.wait(GRACE_SECONDS)
@@ -118,7 +121,7 @@ class Launch:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _error(self, sentence: str) -> RunnerError:
-        self._broken = True
+        self._broken = sentence
         return RunnerError(sentence)
 
     def _wait(self) -> None:

@@ -62,15 +62,15 @@ def _on(gpus: int, selection: Selection, device: torch.device, *, exact: bool) -
     yield from (Order(case, "speed", reason) for case, reason in found)
     if gpus > 1:
         yield from (Order(case, "parallel", reason) for case, reason in found if exact)
-        yield from _strong(found)
+        yield from _strong(found) if not selection.batch_sizes else ()
 
 
 def _strong(found: Sequence[tuple[Case, str | None]]) -> Iterator[Order]:
     """The batch of one GPU shared by all, where it can be: an own step makes its batches itself."""
     for case, reason in found:
         entry = workloads[case.workload]
-        if not issubclass(entry, Workload) or case.batch_size is not None:
+        if not issubclass(entry, Workload):
             continue
-        whole = entry.recipes[case.size].batch_size
+        whole = case.batch_size or entry.recipes[case.size].batch_size
         if whole % case.gpus == 0:
             yield Order(case.model_copy(update={"batch_size": whole // case.gpus}), "speed", reason)

@@ -74,6 +74,7 @@ class Scale:
                 again = ranks.measure([first.case], seconds=self._end - begin)[first.case]
             self._longest["launch"] = max(time.monotonic() - begin, self._longest.get("launch", 0.0))
             if not isinstance(again, Timing):
+                self.tell(f"a fresh launch of {first.name}: {_said(again)}")
                 return
             first = first.model_copy(update={"launches": (*first.launches, again.blocks)})
             self.kept.results[place] = self.kept.results[place].model_copy(update={"record": first})

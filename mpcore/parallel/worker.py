@@ -35,16 +35,20 @@ class Orders(Protocol):
 
 def main(device: str) -> None:
     """Serves requests until there are no more. device: "cpu" or "cuda", "" for cuda where there is one."""
-    line = Line(int(os.environ["RANK"]))
+    serve(Line(int(os.environ["RANK"])), device)
+
+
+def serve(line: Orders, name: str) -> None:
+    """On each rank, until there are no more orders. name: of the device, as that of `main`. What is not foreseen ends the rank
+    at once: in order it would wait for the others, and they for it."""
     try:
-        serve(line, device)
+        _serve(line, name)
     except BaseException:
         traceback.print_exc()  # of which whoever waits for a response reads the end
         _exit()
 
 
-def serve(line: Orders, name: str) -> None:
-    """On each rank, until there are no more orders. name: of the device, as that of `main`."""
+def _serve(line: Orders, name: str) -> None:
     from mpcore.device import agreement  # imports torch: not before the line is there
     from mpcore.runner.responses import Responder
 
@@ -101,7 +105,11 @@ def _respond(line: Orders, response: Response) -> None:
 
 
 def _together(failures: dict[int, Failure]) -> Failure:
-    rank, failure = next(iter(failures.items()))
+    """The first that is no skip and no echo of another rank's."""
+    from mpcore.device.agreement import ANOTHER_RANK
+
+    echo = {rank for rank, failure in failures.items() if ANOTHER_RANK in failure.sentence}
+    rank, failure = min(failures.items(), key=lambda each: (each[0] in echo, each[1].skipped, each[0]))
     return failure if rank == 0 else failure.model_copy(update={"sentence": f"rank {rank}: {failure.sentence}"})
 
 

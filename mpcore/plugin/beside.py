@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mpcore.gate.margins import Margins
     from mpcore.plugin.options import Options
     from mpcore.records import PairedConfirmation, Run, Speed
 
@@ -12,7 +13,7 @@ TESTS = ("pytest", "pytest-benchmark")
 
 
 def beside(
-    accepted: "Run | None", speeds: "Sequence[Speed]", options: "Options", software: dict[str, str]
+    accepted: "Run | None", speeds: "Sequence[Speed]", options: "Options", margins: "Margins", software: dict[str, str]
 ) -> "PairedConfirmation | str":
     """Or the sentence that says why they were not measured so. The memory of the GPU should be free. software: of today."""
     from mpcore.ab import measure_beside
@@ -25,7 +26,7 @@ def beside(
     pairs = measure_beside(accepted.commit, cases, selection)
     if isinstance(pairs, str):
         return pairs
-    target, margins = options.base, options.policy.margins(cases[0].id)
+    target = options.base
     asked = target and is_slower(pairs, speeds[0], margins)
     target_pairs = measure_beside(target, cases, selection) if asked else {}
     return PairedConfirmation(

@@ -40,6 +40,8 @@ def gone(
     for record in (result.record for result in accepted[-1].results):
         case = record.case
         names = (case.workload, case.precision, case.trainer, case.execution, case.batch_size, case.gpus)
+        if case.gpus > 1 and selection.strategies and case.strategy not in selection.strategies:
+            continue
         looked_for = all(name in some or not some or ALL in some for name, some in zip(names, chosen, strict=True))
         why = here.get(record.name, "there is no such test")
         if looked_for and record.kind in kinds and case.size in sizes and why is not None:

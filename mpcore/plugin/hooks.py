@@ -104,7 +104,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
         f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
         *(f"mpcore: a margin is for {pattern!r}, and no case has such a name" for pattern in unused),
-        *(f"mpcore: {line}" for line in session.forewarned()),
+        *(f"mpcore: {line}" for line in ([] if config.option.collectonly else session.forewarned())),
         *([f"mpcore: {config.stash[minutes.CHOSEN]}"] if minutes.CHOSEN in config.stash else []),
     ]
 
@@ -116,7 +116,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     case = case_of(item)
     if case is None:
         return (yield)
-    from mpcore.measure import CASE_ERRORS, TooLarge, failure_of
+    from mpcore.measure import CASE_ERRORS, CaseFailed, TooLarge, failure_of
     from mpcore.precision import Inapplicable
     from mpcore.records import Failure
 
@@ -125,10 +125,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     except Inapplicable as reason:
         failure = Failure(case=case, sentence=str(reason), skipped=True, large=isinstance(reason, TooLarge))
+    except CaseFailed as error:  # another process has looked at its memory
+        failure = Failure(case=case, sentence=str(error))
     except CASE_ERRORS as error:
         failure = failure_of(case, error, session.device)
     if failure.large and session.had_memory(item.nodeid):
-        pytest.fail(f"{case.id}: {failure.sentence}; the last accepted run had memory for it", pytrace=False)
+        pytest.fail(f"{case.id}: {failure.sentence}; an accepted run had memory for it", pytrace=False)
     if failure.skipped:
         pytest.skip(f"{case.id if failure.large else case.subject}: {failure.sentence}")
     pytest.fail(f"{case.id}: {failure.sentence}", pytrace=False)
@@ -223,8 +225,10 @@ def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict
 def _stop_without_a_device(item: pytest.Item, session: Session) -> None:
     """Or each case that follows would fail for what happened in this one."""
     from mpcore.device.machine import lost
+    from mpcore.measure import Bench
 
-    if not session.lost and lost(session.device):
+    in_this_process = isinstance(session.bench, Bench)
+    if in_this_process and not session.lost and lost(session.device):
         session.lost = True
         item.session.shouldstop = f"the GPU is lost to this process since {item.name} failed"
 

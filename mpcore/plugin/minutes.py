@@ -20,12 +20,14 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
     takes."""
     from mpcore.doctor.choice import Planned, chosen
     from mpcore.doctor.estimates import estimates_here
+    from mpcore.measure import Bench
     from mpcore.store import RunError
 
     minutes = session.options.minutes
     assert minutes is not None
     try:
-        estimates = estimates_here(session.options.baselines, session.machine.hardware, session.device)
+        device = session.device if isinstance(session.bench, Bench) else None
+        estimates = estimates_here(session.options.baselines, session.machine.hardware, device)
     except RunError as error:
         raise pytest.UsageError(str(error)) from error
     if estimates is None:

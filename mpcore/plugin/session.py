@@ -157,7 +157,7 @@ class Session:
             again = self._confirmation(record.case)
             result = self.judge.judge(record, before, again)
             if needs_pairs(result) and isinstance(record, Speed):
-                result = self.judge.judge(record, before, again, self._beside([record]))
+                result = self.judge.judge(record, before, again, self._beside([record], record.case.id))
         self.results[test] = result.model_copy(update={"cost": cost})
         return self.results[test]
 
@@ -167,13 +167,14 @@ class Session:
 
         return self.bench.confirm(case) if isinstance(self.bench, LaunchedBench) else confirm(case, self.options.selection)
 
-    def _beside(self, speeds: "Sequence[Speed]") -> "PairedConfirmation | str":
-        """Cases that have their last accepted run in common, beside its commit."""
+    def _beside(self, speeds: "Sequence[Speed]", name: str) -> "PairedConfirmation | str":
+        """Cases that have their last accepted run in common, beside its commit. name: whose margins they are judged by."""
         from mpcore.parallel.bench import LaunchedBench
 
         if isinstance(self.bench, LaunchedBench):
             return "pairs are measured of sessions on one GPU"
-        return beside(self.judge.accepted_run(speeds[0]), speeds, self.options, self.machine.software)
+        accepted, margins = self.judge.accepted_run(speeds[0]), self.options.policy.margins(name)
+        return beside(accepted, speeds, self.options, margins, self.machine.software)
 
     def measure_drift(self, case: "Case") -> None:
         """After the last case of a workload. Raises JudgedFailure where the drift is so large that what was shown to be faster
@@ -213,8 +214,8 @@ class Session:
         self.failures[key] = FailedTest(test=key, name=name, sentence=sentence, strict=strict, command=command)
 
     def had_memory(self, test: str) -> bool:
-        """Whether the last accepted run measured what this test does, on a machine like this."""
-        return any(result.record.name == self.tests[test].name for run in self.judge.baselines[-1:] for result in run.results)
+        """Whether an accepted run measured what this test does, on a machine like this."""
+        return any(result.record.name == self.tests[test].name for run in self.judge.baselines for result in run.results)
 
     @property
     def missed(self) -> set[str]:
@@ -246,10 +247,20 @@ class Session:
         common = self.judge.common(results)
         if common is None or common.status != "worse":
             return common, None
+        try:
+            pairs = self._common_pairs(results)
+        except KeyboardInterrupt:  # what was measured is not saved yet
+            pairs = "that was interrupted"
+        return self.judge.common(results, pairs), pairs
+
+    def _common_pairs(self, results: "Sequence[Result]") -> "PairedConfirmation | str":
+        from mpcore.records import ALL_CASES
+
+        if self.lost or self.missed:
+            return "the session ended before its last test"
         self.bench.release()
         quickest = self.judge.quickest(results)
-        pairs = self._beside(quickest) if quickest else "the last accepted run has none of these cases"
-        return self.judge.common(results, pairs), pairs
+        return self._beside(quickest, ALL_CASES) if quickest else "the last accepted run has none of these cases"
 
     @cached_property
     def summary(self) -> "SessionSummary":

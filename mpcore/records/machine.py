@@ -54,7 +54,8 @@ class Hardware(Record):
     @property
     def portable(self) -> bool:
         """Whether it is a laptop's GPU, whose power limit moves with what its CPU takes, and is no setting."""
-        return re.search(r"laptop|mobile|max-q", self.name, re.IGNORECASE) is not None
+        name = self.name.lower()
+        return "workstation" not in name and re.search(r"laptop|mobile|max-q", name) is not None
 
 
 class Machine(Record):

@@ -4,6 +4,8 @@ Weights get their gradients from the last layer to the first, and lie in the fla
 averaged once all its gradients are there, and after those that lie behind it, so that all ranks send in one order.
 """
 
+import functools
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -50,22 +52,34 @@ class Overlapped(DataParallel):
         if isinstance(precision, FlatWeights):
             self._flat = precision
             self._pieces = [piece for group in reversed(precision.groups) for piece in pieces(group)]
-        for piece in self._pieces:
+        for number, piece in enumerate(self._pieces):
             for name in piece.names:
-                piece.group.parameters[name].register_post_accumulate_grad_hook(self._hook(piece, name))
+                hook = functools.partial(_arrived, weakref.ref(self), number, name)
+                piece.group.parameters[name].register_post_accumulate_grad_hook(hook)
         return super().wrap(whole, precision)
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         return self._sending() if last and self._pieces else super().micro_batch(last=last)
 
     def reduce(self) -> None:
-        """What some gradient was missing of is averaged now; then all of it is waited for."""
-        self._check_reached()
+        """What some gradient was missing of is averaged now; then all of it is waited for. What ranks do not agree on is found
+        after that: until then each sends as many pieces as the others."""
         while self._waiting:
             self._send(self._waiting.pop(0))
         for work in self._sent:
             work.wait()
         self._sent.clear()
+        self._check_reached()
+
+    def arrived(self, number: int, name: str) -> None:
+        """The gradient of a weight of a piece is there."""
+        if not self._early:
+            return
+        self._pieces[number].left.discard(name)
+        while self._waiting and not self._waiting[0].left:
+            first = self._waiting.pop(0)
+            first.group.gather_early(first.names, add=self._flat.gathered)
+            self._send(first)
 
     @contextmanager
     def _sending(self) -> Iterator[None]:
@@ -76,19 +90,14 @@ class Overlapped(DataParallel):
         yield
         self._early = False
 
-    def _hook(self, piece: Piece, name: str) -> Any:
-        def arrived(_: Tensor) -> None:
-            if self._early:
-                piece.left.discard(name)
-                while self._waiting and not self._waiting[0].left:
-                    first = self._waiting.pop(0)
-                    first.group.gather_early(first.names, add=self._flat.gathered)
-                    self._send(first)
-
-        return arrived
-
     def _send(self, piece: Piece) -> None:
         self._sent.append(distributed.all_reduce(piece.gradient, distributed.ReduceOp.AVG, async_op=True))
+
+
+def _arrived(strategy: "weakref.ref[Overlapped]", number: int, name: str, _: Tensor) -> None:
+    """A hook that holds no strategy: torch keeps it where the collector does not look, and its step would live for ever."""
+    if (alive := strategy()) is not None:
+        alive.arrived(number, name)
 
 
 def pieces(group: Group) -> list[Piece]:

@@ -10,7 +10,7 @@ from test_ab_command import ROOT
 from mpcore.ab import Checkout
 from mpcore.ab.settled import settled
 from mpcore.commands.ab import exit_code
-from mpcore.records import Case, Loaded, Selection
+from mpcore.records import Case, Loaded, LoadedFile, Selection
 from mpcore.records.protocol import KINDS
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
@@ -18,7 +18,12 @@ from mpcore.report.render import render
 NAMES = [f"w{number}" for number in range(8)]
 
 
-def counted(changed, seconds=0.001, **head):
+MODULE = LoadedFile(path="module.py", sha256="2")
+OTHERS = {"files": (MODULE,)}
+"""What head has loaded, and base has not."""
+
+
+def counted(changed, seconds=0.001, loaded=OTHERS, **head):
     """Of eight cases of which `changed` have other counts in head, or whatever `head` has of a work."""
 
     def count(sides, selection, cases, device, progress):
@@ -28,7 +33,7 @@ def counted(changed, seconds=0.001, **head):
 
     script = Script(dict.fromkeys(NAMES, 0.001), dict.fromkeys(NAMES, seconds))
     script.listings = dict.fromkeys(("base", "head"), stub.listing(*NAMES, kinds=KINDS))
-    script.loaded = {"base": Loaded(files=()), "head": Loaded(files=(), wheels={"x": "1"})}
+    script.loaded = {"base": Loaded(files=()), "head": Loaded(**{"files": ()} | loaded)}
     return compared(script, time_all=False, count=count, measure=lambda *asked: {})[0], script
 
 
@@ -49,6 +54,15 @@ def test_what_is_the_same_is_not_timed_and_six_cases_try_the_machine():
 @pytest.mark.parametrize("head", [{"code": "2"}, {"code": None}, {"graph_signature": "other"}, {"casts": 2}])
 def test_code_graph_and_work_must_all_be_the_same(head):
     comparison, _ = counted(set(NAMES), **head)
+    assert all(len(case.pairs) == 6 for case in comparison.cases)
+
+
+@pytest.mark.parametrize(
+    "loaded",
+    [{"wheels": {"torchao": "0.15"}}, {"files": (LoadedFile(path="tiles.json", sha256="2"),)}],
+)
+def test_what_no_hash_of_a_case_covers_must_be_the_same(loaded):
+    comparison, _ = counted((), loaded=loaded)
     assert all(len(case.pairs) == 6 for case in comparison.cases)
 
 

@@ -14,6 +14,7 @@ from started import PLANTED
 
 import mpcore
 from mpcore.__main__ import main
+from mpcore.device.machine import probe
 from mpcore.gate import Judge, Policy
 from mpcore.parallel.kept import Kept
 from mpcore.parallel.plan import Order, completed, plan
@@ -76,7 +77,7 @@ def scale(tmp_path, monkeypatch):
         monkeypatch.setattr(Scale, "_launcher", lambda self, gpus: contextlib.nullcontext(Ranks(dict(answers))))
         cases = [Case(workload=name, precision="fp32", size="tiny", strategy="ddp", gpus=2) for name in names]
         path = tmp_path / "run.json"
-        kept = Kept([Order(case, "speed") for case in cases], CPU, Judge([], Policy()), "scale", None, path)
+        kept = Kept([Order(case, "speed") for case in cases], probe(CPU), Judge([], Policy()), "scale", None, path)
         measured = Scale(Selection(), kept, seconds, launches, lambda line: None).measure()
         assert load(path).model_copy(update={"path": ""}) == measured
         return measured

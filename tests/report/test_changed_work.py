@@ -33,7 +33,8 @@ def more_casts(name, more=3):
 
 
 def told(document):
-    return document.sections[-1].sentences
+    """The last sentences before the command, if there is one, that counts once more."""
+    return [section for section in document.sections if not section.commands][-1].sentences
 
 
 def one(status, sentence):

@@ -86,12 +86,16 @@ def test_base_and_head_are_told_with_what_differs(comparison):
 def test_a_sentence_is_said_of_all_that_is_not_the_same(comparison):
     same = (regression("step time", "same"),)
     document = pairs_document(comparison({"a": SLOWER, "b": same}, failures={"c": "no memory"}, skipped={"d": "no fp8"}))
-    assert document.sections[-1].sentences == [
+    told, once_more = document.sections[-2:]
+    assert told.sentences == [
         "worse: step time is worse",
         "better: graph memory is better",
         "failed: c: no memory",
         "not run: d: no fp8",
     ]
+    (command,) = once_more.commands
+    assert command.startswith("python -m mpcore ab aaaaaaaaaaaa ")
+    assert command.endswith("--mp-workload a --mp-precision fp32 --mp-execution graph")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,8 @@ def test_pairs_that_are_not_whole_are_counted(comparison, lost, said):
 
 def test_it_fits_a_terminal_and_is_whole_in_markdown(comparison):
     document = pairs_document(comparison({"a": SLOWER, LONG: SLOWER}))
-    assert max(map(len, render(document, "terminal").splitlines())) <= 100
+    lines = render(document, "terminal").splitlines()
+    assert max(len(line) for line in lines if "python -m mpcore" not in line) <= 100  # a command is copied whole
     text = render(document, "markdown")
     assert text.startswith("## Base against head\n")
     assert f"| {LONG}-fp32-graph-full" in text
