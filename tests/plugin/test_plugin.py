@@ -356,7 +356,7 @@ def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, 
     assert (pytester.path / "out.md").read_text().startswith(f"## {headline}\n")
     name = "drift:ncf-movielens-fp32-eager-tiny"
     assert [(f.test, f.name, f.strict) for f in load(pytester.path / "run.json").failed] == [(name, name, False)] * failed
-    said = "ncf-movielens: a step of fp32 took 60.0 % less time at the end of the workload than at its beginning, so that *"
+    said = "ncf-movielens: a step of fp32 took 60.0 % less time at the end of the workload than at its beginning. So *"
     result.stdout.fnmatch_lines(
         [said] if failed else ["ncf-movielens (eager): from its beginning to its end fp32 took -6.00 %"]
     )
