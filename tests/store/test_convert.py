@@ -51,7 +51,7 @@ def test_an_accepted_run_is_loaded_after_conversion(path):
     old, run = original(path), run_of(path)
     assert (run.datetime, run.commit, run.layout) == (old["datetime"], old["commit_info"]["id"], "4.0")
     machine = old["machine_info"]["mpcore"]
-    since = {name: None for name in ("label", "locked_mhz")}  # which nobody asked a machine for then
+    since = dict.fromkeys(("label", "locked_mhz"))  # which nobody asked a machine for then
     assert run.machine.model_dump(mode="json") == machine | {"hardware": machine["hardware"] | since}
     assert [r.record.case.id for r in measured(path)] == [b["fullname"][:-1].split("[")[1] for b in old["benchmarks"]]
     assert {"overruled": run.accepted.allowed_failures, "anew": run.accepted.reset} == {
