@@ -182,3 +182,25 @@ class TestTheCommand:
         content |= {"interrupted": 130, "head": content["head"] | {"commit": None}}
         (repository / "out.json").write_text(json.dumps(content))
         assert "head (HEAD) is no commit, and may be another one by now" in ab("--resume", "out.json").stderr
+
+
+def test_other_figures_that_an_interruption_has_lost_are_measured_when_it_goes_on():
+    """By then all pairs are decided, and nothing of time is left to measure."""
+    asked = []
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    def measure(side, selection, cases, kinds):
+        asked.append([case.workload for case in cases])
+        return {}
+
+    script = Script({"a": noisy(0.001, 0)}, {"a": noisy(0.001, 1)})
+    found, _ = compared(script, time_all=False, measure=stopped)
+    assert found.interrupted == 130
+    assert [case.open for case in found.cases] == [False]
+    pairs = len(script.pairs)
+    again, _ = compared(script, time_all=False, measure=measure, earlier=found)
+    assert again.interrupted is None
+    assert len(script.pairs) == pairs
+    assert asked == [["a"], ["a"]]
