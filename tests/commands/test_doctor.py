@@ -3,13 +3,14 @@
 import pytest
 
 from mpcore.__main__ import main
+from mpcore.doctor import spoilers  # before pytester, which unloads what it sees loaded first
 
 
 @pytest.fixture
 def found(monkeypatch):
     """What would spoil figures."""
     sentences = []
-    monkeypatch.setattr("mpcore.doctor.spoilers.host_spoilers", lambda *_: sentences)
+    monkeypatch.setattr(spoilers, "host_spoilers", lambda *_: sentences)
     return sentences
 
 
