@@ -27,8 +27,8 @@ def measure_beside(
     progress: Callable[[str], None] = lambda line: None,
     start: Start = start,
 ) -> BesidePairs | str:
-    """So many pairs of each case, in which base is `revision` and head the working tree; or the sentence that says why there
-    are none, such as a clone without that revision. The memory of the GPU should be free."""
+    """So many pairs of each case, in which base is `revision` and head the working tree. Where there are none, as in a clone
+    without that revision, the sentence that says why. The memory of the GPU should be free."""
     try:
         with checkouts(revision, None, None, None) as (base, head):
             placed = in_each_tree(narrowed(selection, cases), (), [head.tree, base.tree, repository()])

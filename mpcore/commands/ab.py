@@ -1,9 +1,14 @@
 """Base against head, in pairs of fresh processes on this machine, or by work alone.
 
-Exit codes: 1 where anything is worse, whatever else happened; else 2 where something failed or nothing was compared; else 4
-where a case is blind, which this machine cannot measure well enough; else 3 where anything is undecided; else 0, also where
-work is changed in a direction that is neither better nor worse. An error of usage is 2, and an interruption 128 and the number
-of its signal.
+Exit codes. The first that holds counts:
+
+1. Anything is worse.
+2. Something failed, nothing was compared, or an option cannot be used.
+4. A case is blind: this machine cannot measure it well enough.
+3. Anything is undecided.
+0. All else. Work that is changed in no direction that is better or worse is no fault.
+
+An interruption gives 128 and the number of its signal.
 """
 
 import argparse

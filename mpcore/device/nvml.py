@@ -109,8 +109,8 @@ def handle(uuid: str) -> Any:
 
 
 def settings_of(uuid: str) -> dict[str, Any]:
-    """Of a GPU, by the field of `Hardware`: its power limit in watts and the usual one, "on" or "off" for MIG, and the clock
-    that it is told to keep to, in MHz, where that is not the usual one; None each where NVML does not tell."""
+    """Of a GPU, by the field of `Hardware`; None for each that NVML does not tell. Its power limit and the usual one are in
+    watts, and MIG is "on" or "off". The clock that it is told to keep to, in MHz, is None where it is the usual one."""
     watts = usual = mig = locked = None
     with suppress(pynvml.NVMLError):
         gpu = handle(uuid)

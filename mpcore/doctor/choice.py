@@ -1,8 +1,8 @@
 """The tests of most worth within a time.
 
-Worth falls in steps: first the speed of each workload in FP32, TF32 and under autocast, which shows whether mixed precision is
-still faster; then its errors, then what it does, then whole trainings; each for those modes before others, and compiled cases
-last. Within a step the quickest come first, so that the most are measured.
+First comes the speed of each workload in FP32, TF32 and under autocast, which shows whether mixed precision is still faster.
+Then come its errors, then what it does, then whole trainings. Those modes come before others, and compiled cases last. Where
+two are worth the same, the quicker comes first, so that the most are measured.
 """
 
 from collections.abc import Iterable

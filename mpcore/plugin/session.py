@@ -146,7 +146,7 @@ class Session:
 
     def judge_record(self, test: str, record: "AnyRecord", cost: "Cost | None" = None) -> "Result":
         """What the gate says of what a test measured at this cost. A time or a memory that is worse is measured again, in a
-        fresh process that has the GPU for itself; a time that is worse again, beside the accepted commit."""
+        fresh process that has the GPU for itself. A time that is worse again is measured beside the accepted commit."""
         from mpcore.gate import needs_confirmation, needs_pairs
         from mpcore.records import Speed
 

@@ -20,10 +20,13 @@ RequestKind = Literal["timing", "speed", "work", "speedup", "parallel", "loaded"
 
 
 class Request(Record):
-    """What a process is to do: to measure a `Timing` of a case, a `Speed`, its `Work`, or a `Speed` with the references that a
-    session times it against (speedup), its `Numerics`, its trainings (accuracy), or what ranks have in common (parallel); or,
-    with no case, to list those of its selection, or the code that it has loaded (loaded). slowdown: how many times longer a
-    step is made to take, by a wait on the device."""
+    """What a process is to do.
+
+    It measures a `Timing` of a case, a `Speed`, its `Work`, its `Numerics`, its trainings (accuracy), or what ranks have in
+    common (parallel). speedup is a `Speed` with the references that a session times it against. Without a case it lists those
+    of its selection, or the code that it has loaded. slowdown: how many times longer a step is made to take, by a wait on the
+    device.
+    """
 
     case: Case | None = None
     kind: RequestKind = "timing"

@@ -2,13 +2,12 @@
 
 Each review has clauses that tell its label ("the acting was superb") among neutral ones. Three of ten such clauses
 are negated ("the acting was never superb"), which turns their meaning round, and neutral clauses carry the same negations.
-Where a review has one of them, a bag of words sees the adjective and not what the negation belongs to, so a linear model
-stays near 0.70; an encoder with attention learns the rest. Large models from random weights learn nothing of that in a
-hundred steps.
+A bag of words sees the adjective there, and not what the negation belongs to. So a linear model stays near 0.70, and an
+encoder with attention learns the rest. Large models from random weights learn nothing of that in a hundred steps.
 
-For them there are reviews with many clauses, none negated, that disagree: of some reviews nearly all clauses tell the label,
-of others hardly more than half. Adjectives are the rarer the later they stand in their list. Who knows what all of them mean
-is right about nine reviews in ten, and who has learnt less is right about fewer.
+For them there are reviews with many clauses that disagree, and no negation. In some reviews nearly all clauses tell the label,
+in others hardly more than half. The later an adjective stands in its list, the rarer it is. Who knows them all is right about
+nine reviews in ten, and who has learnt less is right about fewer.
 """
 
 import functools

@@ -1,0 +1,99 @@
+"""Pairs of fresh processes until each case is decided, or the last look is taken.
+
+Looking after every pair would turn one false alarm in a hundred into four, so the pairs are judged twice, and the looks share
+the one in a hundred. A case that is decided drops out. One that is worse is measured in fresh pairs, which must say so again.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mpcore.ab.scheduler import Scheduler
+from mpcore.ab.sequential_test import SequentialTest
+from mpcore.ab.settled import MachineCheck
+from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_ERROR_RATE
+from mpcore.records import PairedCase
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PairedTests:
+    """The tests of all cases that are timed. check: of the machine, measured beside them in the first pairs. looks: after how
+    many pairs they are judged. progress: is told how far it is."""
+
+    scheduler: Scheduler
+    tests: Sequence[SequentialTest]
+    check: MachineCheck
+    looks: Sequence[int]
+    progress: Progress
+
+    @property
+    def confidence(self) -> float:
+        """Of one look."""
+        return 1 - PAIR_ERROR_RATE / len(self.looks)
+
+    def measure(self, keep: Callable[[], None]) -> None:
+        """Once more in fresh pairs those that are blind. keep: is called after each pair."""
+        self._decide(self.tests, keep)
+        self._confirm(self.tests, keep)
+        blind = [test for test in self.tests if test.blind(self.confidence)]
+        if not blind:
+            return
+        self.progress(f"too much cannot be excluded, and fresh pairs are measured: {_names(blind)}")
+        for test in blind:
+            test.again()
+        self._decide(blind, keep)
+        self._confirm(blind, keep)
+
+    def record(self, test: SequentialTest, interrupted: int | None) -> PairedCase:
+        """interrupted: the exit code of a comparison that was ended before its end."""
+        if interrupted is None:
+            return test.paired_case(self.confidence)
+        return test.interrupted_case(self.confidence, self.looks)
+
+    def _decide(self, tests: Sequence[SequentialTest], keep: Callable[[], None]) -> None:
+        done = min((test.count for test in tests), default=0)
+        for look in self.looks:
+            running = [test for test in tests if not test.decided(self.confidence, self.looks)]
+            if not running:
+                break
+            for _ in self._timed(range(done, look)):
+                result = self.scheduler.pair([*(test.case for test in running), *self.check.asked])
+                for test in running:
+                    test.add(result, self.looks[0])
+                self.check.add(result)
+                keep()
+                running = [test for test in running if not test.out]
+                if not running:
+                    break
+            done = max(done, look)
+        for _ in self._timed(range(self.check.left)):
+            self.check.add(self.scheduler.pair(self.check.cases))
+            keep()
+
+    def _confirm(self, tests: Sequence[SequentialTest], keep: Callable[[], None]) -> None:
+        """Those that are worse, with profiles, that say why."""
+        worse = [test for test in tests if not test.out and test.status(self.confidence) == "worse"]
+        if not worse:
+            return
+        self.progress(f"worse, and to be confirmed by {CONFIRMING_PAIRS} fresh pairs: {_names(worse)}")
+        for _ in self._timed(range(CONFIRMING_PAIRS)):
+            result = self.scheduler.pair([test.case for test in worse], profile=True)
+            for test in worse:
+                test.confirm(result)
+            keep()
+
+    def _timed(self, numbers: range) -> Iterator[int]:
+        """Tells before each pair how long they will all take, once it is known of one."""
+        left = ""
+        for number in numbers:
+            self.progress(f"pair {number + 1} of {numbers.stop}{left}")
+            begin = time.monotonic()
+            yield number
+            seconds = round((time.monotonic() - begin) * (numbers.stop - number - 1))
+            left = f", about {seconds // 60} min {seconds % 60:02d} s left"
+
+
+def _names(tests: Sequence[SequentialTest]) -> str:
+    return ", ".join(test.case.id for test in tests)
