@@ -20,7 +20,7 @@ import pytest
 from mpcore.plugin import pytest_benchmark
 from mpcore.plugin.beside import beside
 from mpcore.plugin.gone import gone
-from mpcore.plugin.options import Options, options_of
+from mpcore.plugin.options import Options, options_of, trained
 from mpcore.plugin.progress import ProgressLines
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ class Session:
         alone = max(self.options.selection.gpus, default=1) == 1
         found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ)) if alone else []
         told = estimates(self.judge.baselines, self.machine.hardware.key, None)
-        seconds = [told.seconds(test.kind, test.case) or 0.0 for test in self.tests.values()] if told else []
+        run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
+        seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []
         return [*short(found), *([f"about {sum(seconds) / 60:.0f} minutes, as accepted runs tell"] if any(seconds) else [])]
 
     def close(self) -> None:
