@@ -1,5 +1,7 @@
 """Which modes, batches and yardsticks a card gets, by its compute capability and its memory. No GPU is needed."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -30,7 +32,7 @@ def card(monkeypatch):
         total = round(gib * 2**30)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Some Card")
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (total, total))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device=None: SimpleNamespace(total_memory=total))
         monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device=None: share)
 
     return card
