@@ -146,7 +146,7 @@ def test_a_result_that_fails_is_a_failure(content, saved, folder, failing):
     assert len(contents(folder)) == 1
 
 
-@pytest.mark.parametrize("name", [CASE, f"numerics:{CASE}", TEST])
+@pytest.mark.parametrize("name", [CASE, f"numerics:{CASE}", TEST], ids=["case", "numerics", "test"])
 def test_a_failure_is_allowed_by_its_name(run, folder, hardware, name):
     accept([run(failed=[TEST])], folder, "a reason", allow_failures=[name])
     (baseline,) = accepted(folder, hardware)
@@ -180,7 +180,7 @@ def test_a_test_of_no_case_is_allowed_by_its_node_id(run, folder):
     assert len(contents(folder)) == 1
 
 
-@pytest.mark.parametrize(("failed", "listed"), [((), "nothing"), ((TEST,), CASE)])
+@pytest.mark.parametrize(("failed", "listed"), [((), "nothing"), ((TEST,), CASE)], ids=["nothing", "case"])
 def test_a_name_of_nothing_that_failed_is_refused(run, folder, failed, listed):
     message = refusal([run(failed=failed)], folder, allow_failures=["bert-imbd"])
     assert message == f"nothing that failed is called 'bert-imbd'; what failed: {listed}"
@@ -216,7 +216,7 @@ def reset_in(folder, hardware):
     return [r.accepted.reset for r in accepted(folder, hardware)]
 
 
-@pytest.mark.parametrize("pattern", [CASE, f"numerics:{CASE}", "bert-*", "*"])
+@pytest.mark.parametrize("pattern", [CASE, f"numerics:{CASE}", "bert-*", "*"], ids=["case", "numerics", "model", "all"])
 def test_a_case_is_reset_by_its_name(run, folder, hardware, pattern):
     accept([run(1)], folder, "a reason")
     accept([run(2), run(3)], folder, "a reason", reset=[pattern])
