@@ -51,7 +51,7 @@ def check(selection: Selection) -> None:
     if unknown:
         raise SelectionError(next(iter(unknown.values())))
     if not (registry := _registries()["workloads"]).names():
-        raise SelectionError(f"there is no workload: {registry.planned[0]}; or bring your own with --mp-load")
+        raise SelectionError(f"there is no workload: {next(iter(registry.planned.values()))}; or bring your own with --mp-load")
 
 
 def cases(

@@ -87,9 +87,9 @@ class Registry(Generic[B]):
         self._planned[name] = why
 
     @property
-    def planned(self) -> list[str]:
-        """Why what people look for is not there."""
-        return list(self._planned.values())
+    def planned(self) -> Mapping[str, str]:
+        """Names that people look for, each with why nothing is registered under it."""
+        return self._planned
 
     def names(self) -> list[str]:
         return list(self._classes)

@@ -17,8 +17,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-def run(folder, *arguments):
-    suite = ROOT / "benchmarks" / "test_numerics.py"
+def run(folder, *arguments, suite=ROOT / "benchmarks" / "test_numerics.py"):
     command = [sys.executable, "-c", WITHOUT, "-q", "-p", "no:cacheprovider", "-p", "mpcore.plugin", "--noconftest", suite]
     done = subprocess.run([*command, "--mp-device", "cpu", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
@@ -28,6 +27,14 @@ def test_a_training_of_one_s_own_needs_none_of_them(tmp_path):
     code, said = run(tmp_path, "--mp-load", ROOT / "examples" / "my_model.py", "--mp-precision", "fp32,bf16-amp")
     assert code == 0, said
     assert "2 passed" in said
+
+
+def test_the_whole_suite_is_collected_for_it(tmp_path):
+    arguments = ("--mp-load", ROOT / "examples" / "my_model.py", "--collect-only", "--mp-precision", "fp32")
+    code, said = run(tmp_path, *arguments, suite=ROOT / "benchmarks")
+    assert code == 0, said
+    assert "test_numerics[stripes-fp32-" in said
+    assert "bert-imdb" not in said
 
 
 @pytest.mark.parametrize(
