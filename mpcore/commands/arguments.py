@@ -13,9 +13,10 @@ Commands = Any
 """What add_subparsers of argparse returns, a class that has no public name."""
 
 
-def add_runs(parser: argparse.ArgumentParser) -> None:
-    """RUN ..., as `options.runs`."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a file that --benchmark-autosave wrote")
+def add_runs(parser: argparse.ArgumentParser, folders: bool = False) -> None:
+    """RUN ..., as `options.runs`. folders: for a command that reads all runs of a folder, too."""
+    what = f"a file that --benchmark-autosave wrote{', or a folder of them' if folders else ''}"
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=what)
 
 
 def add_baselines(parser: argparse.ArgumentParser) -> None:

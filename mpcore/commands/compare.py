@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         f"table for each figure, with the hardware across. {UNREADABLE}"
     )
     parser = commands.add_parser("compare", help=what, description=description)
-    files = "a file that --benchmark-autosave wrote, or published figures"
+    files = "a file that --benchmark-autosave wrote, published figures, or a folder of them"
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=files)
     output = "write it there, in place of text: markdown (.md), one figure a line (.csv) or a page (.html)"
     parser.add_argument("-o", "--output", type=_file, metavar="FILE", help=output)

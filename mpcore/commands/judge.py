@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     description = f"{what[0].upper()}{what[1:]}. A run is not compared with itself. {UNREADABLE}"
     codes = "exit code: 0 all passed, 1 something failed or was never measured, 4 a file or an option cannot be used"
     parser = commands.add_parser("judge", help=what, description=description, epilog=codes)
-    add_runs(parser)
+    add_runs(parser, folders=True)
     add_baselines(parser)
     add_margin_option(parser.add_argument)
     parser.set_defaults(run=run)

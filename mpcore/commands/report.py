@@ -11,7 +11,7 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     what = "saved runs as a page with plots, or as markdown"
     parser = commands.add_parser("report", help=what, description=f"{what[0].upper()}{what[1:]}. {UNREADABLE}")
-    add_runs(parser)
+    add_runs(parser, folders=True)
     parser.add_argument("-o", "--output", type=_page, metavar="FILE.html", help="write the page there, in place of markdown")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrices and pictures there, too")
     parser.set_defaults(run=run)

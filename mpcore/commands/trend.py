@@ -37,21 +37,20 @@ def run(options: argparse.Namespace) -> int:
     cannot be written."""
     from mpcore.report.render import render
     from mpcore.store import load, write
-    from mpcore.trend import append, changes, histories, read_figures, series_of
+    from mpcore.trend import append, changes, read_figures, series_of
     from mpcore.trend.document import trend_document
     from mpcore.trend.figures import USUAL
 
     saved, unreadable = read_all(options.append, load)
     for path in append(options.folders[0], saved):
         tell(f"added: {path}")
-    folders, missing = read_all(options.folders, histories)
-    found, bad = read_all([file for files in folders for file in files], read_figures)
+    found, bad = read_all(options.folders, read_figures)
     series = series_of(found, _known(options.figure, found) if options.figure else USUAL)
     document = trend_document(found, series, changes(series))
     show(document)
     if options.output:
         write({options.output: render(document, "markdown")})
-    return 4 if unreadable or missing or bad else 0
+    return 4 if unreadable or bad else 0
 
 
 def _known(names: Sequence[str], runs: "Sequence[RunFigures]") -> Sequence[str]:

@@ -8,6 +8,7 @@ from mpcore.store.calibrations import CALIBRATION, calibration, write_calibratio
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, first_error, load, load_either, load_published, read_bytes, to_run
+from mpcore.store.folder import files_in
 from mpcore.store.sensitivities import SENSITIVITY, add_sensitivities, sensitivities
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "comparable",
     "convert_file",
     "converted",
+    "files_in",
     "first_error",
     "load",
     "load_either",

@@ -3,6 +3,6 @@ Without torch."""
 
 from mpcore.trend.figures import figures_of
 from mpcore.trend.series import Change, Series, changes, series_of
-from mpcore.trend.store import append, histories, read_figures
+from mpcore.trend.store import append, read_figures
 
-__all__ = ["Change", "Series", "append", "changes", "figures_of", "histories", "read_figures", "series_of"]
+__all__ = ["Change", "Series", "append", "changes", "figures_of", "read_figures", "series_of"]

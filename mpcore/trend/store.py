@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mpcore.records import Run, RunFigures
-from mpcore.store import CALIBRATION, KEY, SENSITIVITY, RunError, first_error, load, read_bytes, write
+from mpcore.store import KEY, RunError, first_error, load, read_bytes, write
 from mpcore.trend.figures import figures_of
 
 
@@ -22,17 +22,6 @@ def append(folder: Path, runs: Iterable[Run]) -> list[Path]:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
     write(new)
     return list(new)
-
-
-def histories(folder: Path) -> list[Path]:
-    """The files of a folder and of all folders in it, or the file that it is. Raises RunError where there is none."""
-    if not folder.exists():
-        raise RunError(f"cannot read {folder}: No such file or directory")
-    found = sorted(folder.rglob("*.json")) if folder.is_dir() else [folder]
-    files = [path for path in found if not path.name.startswith(".") and path.name not in (CALIBRATION, SENSITIVITY)]
-    if not files:
-        raise RunError(f"{folder} holds no run: expected a folder that python -m mpcore trend --append made, or saved runs")
-    return files
 
 
 def read_figures(path: Path) -> RunFigures:

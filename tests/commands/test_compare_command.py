@@ -52,6 +52,16 @@ def test_two_machines_are_across(changed, capsys):
     assert "nvidia-h200  nvidia-h100" in capsys.readouterr().out
 
 
+def test_a_folder_is_the_runs_in_it_and_what_is_calibrated_is_none(changed, tmp_path, capsys):
+    for name, hardware in (("a.json", "NVIDIA H200"), ("b.json", "NVIDIA H100")):
+        (tmp_path / hardware[7:]).mkdir()
+        changed(name, hardware).rename(tmp_path / hardware[7:] / name)
+    (tmp_path / "H200" / "calibration.json").write_text("{}")
+    assert compare(tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert ("nvidia-h200  nvidia-h100" in out or "nvidia-h100  nvidia-h200" in out, err) == (True, "")
+
+
 def test_what_a_shell_makes_of_the_folder_of_baselines_is_compared(changed, capsys):
     assert compare(DEFAULT, changed(), *PUBLISHED) == 0
     out = capsys.readouterr().out
@@ -119,9 +129,12 @@ def test_a_layout_that_cannot_be_read_is_named(tmp_path, capsys):
     assert f"{path}: layout '3.0'" in capsys.readouterr().err
 
 
-def test_a_folder_is_one_sentence(tmp_path, capsys):
+def test_a_folder_without_runs_is_one_sentence(tmp_path, capsys):
     assert compare(tmp_path) == 4
-    assert capsys.readouterr().err == f"mpcore: cannot read {tmp_path}: Is a directory\n"
+    assert (
+        capsys.readouterr().err
+        == f"mpcore: {tmp_path} holds no run: expected a folder with the files that --benchmark-autosave wrote\n"
+    )
 
 
 def test_of_nothing_nothing_is_written(tmp_path, capsys):

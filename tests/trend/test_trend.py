@@ -11,8 +11,8 @@ import pytest
 
 from mpcore.__main__ import main
 from mpcore.records import Accepted, Blocks, Case, CaseFigures, Hardware, Machine, Result, Run, RunFigures, Speed
-from mpcore.store import RunError
-from mpcore.trend import append, changes, figures_of, histories, read_figures, series_of
+from mpcore.store import RunError, files_in
+from mpcore.trend import append, changes, figures_of, read_figures, series_of
 from mpcore.trend.figures import USUAL
 
 FIRST = datetime(2026, 1, 1, 3, 17, tzinfo=UTC)
@@ -143,8 +143,8 @@ def test_nights_are_appended_and_none_twice(tmp_path, capsys):
         "20260101000000_abcdef01.json",
         "20260102000000_abcdef01.json",
     ]
-    assert len(histories(folder)) == 2
-    assert read_figures(histories(folder)[0]) == figures_of(saved(1))
+    first, _ = files_in(folder)
+    assert read_figures(first) == figures_of(saved(1))
     assert append(folder, [saved(1)]) == []
 
 
@@ -174,7 +174,7 @@ def test_a_file_of_something_else_is_named_and_the_others_are_used(tmp_path, cap
 def test_a_folder_without_runs_is_said(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match="holds no run"):
-        histories(tmp_path / "empty")
+        files_in(tmp_path / "empty")
     assert main(["trend", str(tmp_path / "nowhere")]) == 4
     assert "nowhere: No such file or directory" in capsys.readouterr().err
 
