@@ -128,7 +128,7 @@ def _trained(bench: Bench, cases: Sequence[Case], named: Sequence[str]) -> list[
         kind = workloads[case.workload]
         asked = case.workload in named or not kind.long_training
         if asked and not issubclass(kind, OwnStep) and not kind.synthetic:
-            required = bench.setup(case).requirements
+            required = bench.setups.of(case).requirements
             if required.low_precision and not required.loses_updates and required.tolerance_points:
                 found.setdefault(case.workload, case)
     return list(found.values())

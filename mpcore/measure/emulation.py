@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.timing import block_seconds
 from mpcore.training.base import Step
 
@@ -15,6 +16,16 @@ EMULATED = 2.5
 TRIALS, TRIAL_SECONDS = 3, 0.25
 """Of steps in turns, of which the fastest count: beside other processes threads that wait for each other make one step take a
 hundred times longer, and the next not."""
+
+
+def emulation_of(setup: TimingSetup, reference: Setup) -> str | None:
+    """Why a case is too slow on this CPU for more than single steps, or None. reference: the same case in FP32."""
+    step = setup.build()
+    times = slowdown_of(step, reference.build(), setup.batches_of(step)[0])
+    if times < EMULATED:
+        return None
+    name = f"{setup.case.precision} in {setup.case.subject}"
+    return f"this CPU emulates {name}: a step takes {times:.0f} times that of fp32; single steps run"
 
 
 def slowdown_of(step: Step, reference: Step, batch: Any) -> float:

@@ -17,6 +17,7 @@ import torch
 
 from mpcore.device import agreement
 from mpcore.device.compilations import Compilations
+from mpcore.device.dispatch import Dispatch
 from mpcore.device.hashes import hash_of
 from mpcore.device.network import network
 from mpcore.device.profiler import profiled_rank
@@ -26,11 +27,9 @@ from mpcore.measure.memory import free_everything, free_memory, occupied_memory,
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import check_format, dispatched, work_of
-from mpcore.records import Blocks, Rank, RankTime, Reference, Speed, Work
+from mpcore.records import Blocks, Compilation, Rank, RankTime, Reference, Speed, Work
 from mpcore.training.base import Step
 
-BATCHES = 2
-"""Batches that the steps take turns on: few enough to be learned in the learning steps."""
 EAGER_BLOCKS = 3
 EAGER_SECONDS = 0.05
 """Of a block of eager steps beside a graph."""
@@ -45,60 +44,48 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     format.
     """
     free_everything()
-    device = setup.device
-    occupied = occupied_memory(device)
+    occupied = occupied_memory(setup.device)
     step = setup.build()
-    step.set_rate(0.0)
-    batches = setup.batches_of(step)
     with Compilations() as compilations:
-        counted = dispatched(step, batches[0])
-        check_format(setup, counted)
-        called = sent(step, batches[0]) if setup.case.spread else ()
-        peaks = peak_memory(step, batches, occupied)
-        learned = _learn(step, batches, launches=not setup.case.captured or device.type != "cuda")
-    scale = step.scale_state()
+        counted, peak, prepared = _prepare(setup, step, occupied)
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
-    found, dropped = _time(setup, own, together)
-    blocks, while_timed = own.blocks, own.compiled
+    timed, found = _time(setup, own, together)
     compiled = compilations.seen if setup.compiles else None
-    if found and device.type == "cuda":  # what the GPU said was of all that took turns
-        interleave([setup.timed(step)], math.inf, setup.sampler)
-    gpu = setup.sampler.summary()
-    remark = step.remark
-    pool_bytes = step.pool_bytes
-    profile, where = profiled_rank(partial(step, batches[0]), device)
-    spread = _spread(setup, own, where, peaks[0]) if setup.case.spread else {}
-    work = work_of(setup, step, counted, profile if device.type == "cuda" else None, compiled)
-    for name, alone in references.items():
-        if alone is not None:
-            found[name] = _apart(setup, own, name, alone)
+    known = prepared | timed | _seen_while_timed(compiled, own)
+    profiled, work = _profile(setup, own, counted, compiled, peak)
+    found |= {name: _apart(setup, own, name, alone) for name, alone in references.items() if alone is not None}
     del step, own  # makes room for those that had none beside it
-    for name in together:
-        if name not in found and (reference := _afterwards(setup, name)):
-            found[name] = reference
-    speed = Speed(
-        **setup.fields,
-        remark=remark,
-        blocks=blocks,
-        references={name: found[name] for name in references if name in found},
-        pool_bytes=pool_bytes,
-        loss_scale=scale.loss_scale,
-        skipped_steps=scale.skipped_steps,
-        ceiling_flops=ceiling,
-        profile=profile,
-        gpu=gpu,
-        dropped_blocks=dropped,
-        compilation=compiled and compiled.model_copy(update={"while_timed": tuple(while_timed)}),
-        flops_per_step=sum(counted.flops.values()),
-        low_precision_flops_share=counted.low_precision_share,
-        peak_allocated_bytes=_most(peaks[0]),
-        peak_reserved_bytes=_most(peaks[1]),
-        **learned,
-        collectives=called,
-        **spread,
+    later = {name: _afterwards(setup, name) for name in together if name not in found}
+    found |= {name: reference for name, reference in later.items() if reference is not None}
+    found = {name: found[name] for name in references if name in found}
+    return Speed(**setup.fields, **known, **profiled, references=found, ceiling_flops=ceiling), work
+
+
+def _prepare(setup: TimingSetup, step: Step, occupied: tuple[int, int]) -> tuple[Dispatch, int | None, dict[str, Any]]:
+    """What is known before any block is timed: what the step dispatches, its peak on this rank, and fields of a `Speed`."""
+    step.set_rate(0.0)
+    batches = setup.batches_of(step)
+    counted = dispatched(step, batches[0])
+    check_format(setup, counted)
+    called = sent(step, batches[0]) if setup.case.spread else ()
+    allocated, reserved = peak_memory(step, batches, occupied)
+    learned = _learn(step, batches, launches=not setup.case.captured or setup.device.type != "cuda")
+    scale = step.scale_state()
+    return (
+        counted,
+        allocated,
+        {
+            "flops_per_step": sum(counted.flops.values()),
+            "low_precision_flops_share": counted.low_precision_share,
+            "collectives": called,
+            "peak_allocated_bytes": _most(allocated),
+            "peak_reserved_bytes": _most(reserved),
+            "loss_scale": scale.loss_scale,
+            "skipped_steps": scale.skipped_steps,
+            **learned,
+        },
     )
-    return speed, work
 
 
 def _learn(step: Step, batches: Sequence[Any], *, launches: bool) -> dict[str, Any]:
@@ -119,13 +106,30 @@ def _eager_blocks(step: Step, batches: Sequence[Any]) -> Blocks:
     return Blocks(steps=steps, seconds=tuple(block_seconds(step.launch, batch, steps, step.device) for batch in turns))
 
 
-def _time(setup: TimingSetup, own: TimedStep, together: Sequence[str]) -> tuple[dict[str, Reference], int]:
-    """The case in turns with the references `together`, or alone where there are none or no memory for them."""
+def _time(setup: TimingSetup, own: TimedStep, together: Sequence[str]) -> tuple[dict[str, Any], dict[str, Reference]]:
+    """Fields of a `Speed`; and references, of the case in turns with those `together`, if there is memory for them."""
     turns = setup.time_beside(own, together) if together else None
-    if turns is not None:
-        return turns
-    free_memory()
-    return {}, setup.time_alone(own)
+    if turns is None:
+        free_memory()
+    found, dropped = turns or ({}, setup.time_alone(own))
+    timed = {"blocks": own.blocks, "dropped_blocks": dropped}
+    if found and setup.device.type == "cuda":  # what the GPU said was of all that took turns
+        interleave([setup.timed(own.step)], math.inf, setup.sampler)
+    return timed | {"gpu": setup.sampler.summary(), "remark": own.step.remark, "pool_bytes": own.step.pool_bytes}, found
+
+
+def _seen_while_timed(compiled: Compilation | None, own: TimedStep) -> dict[str, Any]:
+    return {"compilation": compiled and compiled.model_copy(update={"while_timed": tuple(own.compiled)})}
+
+
+def _profile(
+    setup: TimingSetup, own: TimedStep, counted: Dispatch, compiled: Compilation | None, peak: int | None
+) -> tuple[dict[str, Any], Work]:
+    """Fields of a `Speed`; and what a step does, its kernels among it."""
+    profile, where = profiled_rank(partial(own.step, own.batches[0]), setup.device)
+    spread = _spread(setup, own, where, peak) if setup.case.spread else {}
+    on_gpu = setup.device.type == "cuda"
+    return {"profile": profile, **spread}, work_of(setup, own.step, counted, profile if on_gpu else None, compiled)
 
 
 def _most(peak: int | None) -> int | None:

@@ -355,7 +355,8 @@ def session_of(config: pytest.Config) -> Session:
 
     from mpcore import matrix
     from mpcore.measure import Bench
-    from mpcore.measure.bench import SEEDS, TARGET
+    from mpcore.measure.bench import SEEDS
+    from mpcore.measure.setups import TARGET
     from mpcore.parallel.bench import LaunchedBench
     from mpcore.registry import UnknownName
     from mpcore.selection import ALL, SelectionError

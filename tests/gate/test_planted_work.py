@@ -306,7 +306,7 @@ class Counted:
 
     def work(self, fault):
         case = Case(workload=fault.workload, precision=fault.precision, size="tiny")
-        return measure_work(self.bench.timing_setup(case))
+        return measure_work(self.bench.setups.timing(case))
 
     def before(self, fault):
         if fault.step not in self._before:

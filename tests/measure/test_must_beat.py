@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from mpcore.measure import Bench
 from mpcore.measure.requirements import must_beat
+from mpcore.measure.setups import Setups
+from mpcore.measure.speeds import Speeds
 from mpcore.precision import precisions
 from mpcore.records import Case
 from mpcore.workloads import workloads
@@ -30,10 +31,10 @@ def test_those_that_come_along_claim_tf32_too():
 
 
 def test_for_a_compiled_case_no_reference_is_compiled_that_was_not_asked_for():
-    bench, asked = Bench(torch.device("cpu")), []
+    speeds, asked = Speeds(Setups(torch.device("cpu"))), []
     case = Case(workload="resnet18-mnist", precision="bf16-amp", execution="compile", size="tiny")
     for known in ([], ["fp32"]):
-        bench._speeds = {case.in_precision(name): None for name in known}
-        asked.append(bench._references(case))
+        speeds._speeds = {case.in_precision(name): None for name in known}
+        asked.append(speeds.references_of(case))
     assert asked == [[], ["fp32"]]
-    assert bench._references(case.model_copy(update={"execution": "eager"})) == ["fp32"]
+    assert speeds.references_of(case.model_copy(update={"execution": "eager"})) == ["fp32"]

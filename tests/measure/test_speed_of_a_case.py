@@ -199,7 +199,7 @@ def test_a_captured_reference_that_fails_is_tried_once_and_its_own_case_still_fa
         return TrainStep(setup.workload, precisions[setup.case.precision](), cpu)
 
     monkeypatch.setattr(TimingSetup, "build", build)
-    monkeypatch.setattr(bench, "_captured", lambda _: True)
+    monkeypatch.setattr(bench.setups, "captured", lambda _: True)
     case = Case(workload="resnet18-mnist", precision="bf16-amp", size="tiny")
     assert bench.speed(case).references == {}
     assert bench.speed(case).missing == {"fp32": "the step cannot be captured"}

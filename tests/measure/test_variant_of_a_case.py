@@ -85,7 +85,7 @@ def test_its_accuracy_is_that_of_its_base(bench):
 )
 def test_it_must_beat_its_base_on_a_gpu(bench, size, device, names):
     case = CASE.model_copy(update={"size": size})
-    workload = bench.workload(CASE)
+    workload = bench.setups.workload(CASE)
     assert must_beat(case, precisions[CASE.precision], workload, torch.device(device)) == names
 
 

@@ -77,7 +77,7 @@ def test_a_yardstick_that_needs_more_memory_than_there_is_is_fp32_too(monkeypatc
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
 
     alone = Occupancy(limit=16 * 2**30, own=8 * 2**30, free=2**30, others=0, processes=())
-    monkeypatch.setattr("mpcore.measure.bench.FP64", WithoutMemory)
+    monkeypatch.setattr("mpcore.measure.yardsticks.FP64", WithoutMemory)
     monkeypatch.setattr("mpcore.measure.errors.occupancy", lambda device: alone)
     numerics = Bench(cpu).numerics(Case(workload="bert-imdb", precision="bf16-amp", size="tiny"))
     assert numerics.reference == "fp32"

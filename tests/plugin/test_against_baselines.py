@@ -140,7 +140,7 @@ def test_a_margin_that_is_for_no_case_is_named(run, pytester):
 
 @pytest.mark.parametrize(("again", "failed"), [(30.0, 1), (1.0, 0)])
 def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted, monkeypatch, again, failed):
-    monkeypatch.setattr(Bench, "_emulated", lambda self, case: None)
+    monkeypatch.setattr(Bench, "emulated", lambda self, case: None)
     monkeypatch.setattr(Bench, "speed", taking(0.01))
     path = accepted("-m", "speed")
     (old,) = (r.record for r in load(path).results if r.record.case.precision == "bf16-amp")
@@ -161,7 +161,7 @@ def test_a_time_that_is_worse_is_measured_again_in_a_fresh_process(run, accepted
 
 
 def test_what_is_slower_beside_the_accepted_commit_too_is_the_code(run, pytester, accepted, monkeypatch):
-    monkeypatch.setattr(Bench, "_emulated", lambda self, case: None)
+    monkeypatch.setattr(Bench, "emulated", lambda self, case: None)
     monkeypatch.setattr(Bench, "speed", taking(0.01))
     path = accepted("-m", "speed")
     (old,) = (r.record for r in load(path).results if r.record.case.precision == "bf16-amp")

@@ -293,7 +293,7 @@ def test_the_first_case_that_loses_the_gpu_ends_the_session(run, pytester):
 
 def drifting(share):
     """In place of Bench.drift."""
-    return lambda self, case: Drift(**self.setup(case.in_precision("fp32")).fields, shares={"fp32": share})
+    return lambda self, case: Drift(**self.setups.of(case.in_precision("fp32")).fields, shares={"fp32": share})
 
 
 def test_the_drift_of_the_references_is_a_record_of_its_workload(run, pytester, monkeypatch):
@@ -312,8 +312,9 @@ def test_references_of_captured_steps_are_measured_once_and_again_at_the_end(run
     pytester.makeconftest("""
         pytest_plugins = ["mpcore.plugin"]
         from mpcore.measure import Bench
-        import mpcore.measure.bench as bench
-        Bench._captured = lambda self, case: True
+        import mpcore.measure.speeds as bench
+        from mpcore.measure.setups import Setups
+        Setups.captured = lambda self, case: True
         measure, measured = bench.measure_speed, []
         def counting(setup, references, ceiling):
             measured.append(setup.case.precision)

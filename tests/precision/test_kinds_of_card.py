@@ -9,6 +9,8 @@ from mpcore.device.machine import MEMORY_CLASSES, fast_in_fp64, memory_class
 from mpcore.matrix import cases, device_of, possible
 from mpcore.measure import Bench
 from mpcore.measure.requirements import must_beat
+from mpcore.measure.setups import Setups
+from mpcore.measure.yardsticks import Yardsticks
 from mpcore.precision import precisions
 from mpcore.records import Case, Selection
 from mpcore.registry import UnknownName
@@ -51,9 +53,9 @@ def test_a_card_has_the_modes_that_its_generation_can_compute(card, capability):
 )
 def test_fewer_samples_are_computed_in_fp64_where_that_is_slow(card, capability, fast):
     card(capability)
-    bench = Bench(torch.device("cpu"))
-    bench.device = GPU
-    rows = [bench._numerics_rows(Case(workload=w, precision="fp32", size="fit")) for w in ("bert-imdb", "unet-membrane")]
+    setups = Setups(torch.device("cpu"))
+    setups.device = GPU
+    rows = [Yardsticks(setups).rows(Case(workload=w, precision="fp32", size="fit")) for w in ("bert-imdb", "unet-membrane")]
     assert fast_in_fp64(GPU) is fast
     assert rows == ([32, 1] if fast else [8, 1])
 

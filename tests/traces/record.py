@@ -24,7 +24,6 @@ def measure(path: Path, cases: list[str]) -> None:
     from mpcore.device.allocator import keep_large_blocks_whole
     from mpcore.device.machine import probe, software
     from mpcore.measure import Bench
-    from mpcore.measure.speed import measure_speed
     from mpcore.records import Case
 
     keep_large_blocks_whole()
@@ -35,7 +34,7 @@ def measure(path: Path, cases: list[str]) -> None:
         for name in cases:
             workload, precision = name.split("/")
             case = Case(workload=workload, precision=precision, execution="graph", size="full")
-            speed = measure_speed(bench.timing_setup(case), {}, None)
+            speed = bench.speed_alone(case)
             traces[name] = [seconds / speed.blocks.steps for seconds in speed.blocks.seconds]
         hardware = probe(bench.device)
         line = {"gpu": hardware.name, "uuid": hardware.uuid, "software": software(), "step_seconds": traces}

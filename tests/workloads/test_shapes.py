@@ -26,7 +26,7 @@ def test_data_are_made_once_for_all_devices_and_for_trainings(monkeypatch):
     bench, case = Bench(torch.device("cpu")), Case(workload="bert-s128", precision="fp32", size="tiny")
     for device in ("cpu", "meta"):
         for pretrained in (False, True):
-            bench.workload(case, pretrained=pretrained).split("train", torch.device(device))
+            bench.setups.workload(case, pretrained=pretrained).split("train", torch.device(device))
     assert made == ["train"]
 
 

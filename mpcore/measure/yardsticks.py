@@ -1,0 +1,92 @@
+"""The errors of one session's cases, against yardsticks that are kept for as long as the next case needs the same."""
+
+import torch
+
+from mpcore.device.machine import fast_in_fp64
+from mpcore.execution import Eager
+from mpcore.measure.errors import CaseFailed, failure_of
+from mpcore.measure.memory import free_memory
+from mpcore.measure.numerics import measure_numerics
+from mpcore.measure.setups import Setups
+from mpcore.measure.wrong_gradients import found_gradients
+from mpcore.measure.yardstick import Yardstick
+from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
+from mpcore.precision.pure import FP64
+from mpcore.records import OWN_TRAINER, Case, GradientProof, Numerics
+from mpcore.training.step import TrainStep
+from mpcore.workloads.checked import WorkloadError
+
+SLOW_FP64 = 4
+"""How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
+
+
+class Yardsticks:
+    """Of the cases that `setups` are made of: one yardstick at a time, and what was measured last of each case."""
+
+    def __init__(self, setups: Setups) -> None:
+        self._setups = setups
+        self._measured: dict[Case, Numerics] = {}
+        self._kept: tuple[tuple[str, float | None], Yardstick] | None = None
+
+    def numerics(self, case: Case) -> Numerics:
+        """Measured anew. A variant is held against its base, too."""
+        base = self._base_numerics(case)
+        yardstick = self._yardstick(case)
+        free_memory()
+        batch = self._setups.batch(case, slice(self.rows(case)))
+        self._measured[case] = measure_numerics(self._setups.of(case), batch, yardstick, base)
+        return self._measured[case]
+
+    def found_gradients(self, case: Case) -> GradientProof:
+        """Of how many tensors a wrong gradient is found. Raises Inapplicable where FP64 cannot run, and no tensor is judged."""
+        numerics, rows = self.numerics(case), self.rows(case)
+        if not numerics.tensors:
+            raise Inapplicable(f"no tensor of {case.workload} is judged in {case.precision}")
+        batches = self._setups.batch(case, slice(rows)), self._setups.batch(case, slice(rows, 2 * rows))
+        return found_gradients(self._setups.of(case), numerics, *batches, self._yardstick(case))
+
+    def forget(self) -> None:
+        """Gives up the yardstick, which holds a model and its gradients."""
+        self._kept = None
+
+    def rows(self, case: Case) -> int:
+        """Of the batch that is computed in FP64, too: fewer where that is slow."""
+        rows = self._setups.workload(case).numerics_rows[case.model_size]
+        return rows if case.model_size == "tiny" or fast_in_fp64(self._setups.device) else max(1, rows // SLOW_FP64)
+
+    def _base_numerics(self, case: Case) -> Numerics | None:
+        """What was measured of the base last, or is now; None where the mode is no variant."""
+        base = self._setups.base(case)
+        return None if base is None else self._measured.get(case.in_precision(base)) or self.numerics(case.in_precision(base))
+
+    def _yardstick(self, case: Case) -> Yardstick:
+        """The one that is kept, or a new one in its place."""
+        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
+        truth = {"precision": FP64.name, "trainer": OWN_TRAINER, "execution": Eager.name}
+        key = case.model_copy(update=truth).id, clipped
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None
+            free_memory()
+            self._kept = key, self._new_yardstick(case, clipped)
+        return self._kept[1]
+
+    def _new_yardstick(self, case: Case, clipped: float | None) -> Yardstick:
+        """In FP64; where that cannot run, or needs more memory than there is, in FP32. Raises Inapplicable for FP32 itself
+        then."""
+        batch = self._setups.batch(case, slice(self.rows(case)))
+
+        def step(mode: type[Precision]) -> TrainStep:
+            device = self._setups.device
+            return TrainStep(self._setups.workload(case), mode(max_norm=clipped), device, seed=case.seed, dropout=False)
+
+        try:
+            return Yardstick(step(FP64), batch)
+        except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+            found = failure_of(case, error, self._setups.device)
+            if isinstance(error, torch.cuda.OutOfMemoryError) and not found.large:
+                raise CaseFailed(found.sentence) from None
+            failure = found.sentence
+        yardstick = Yardstick(step(precisions["fp32"]), batch, failure)
+        if case.precision == "fp32" and case.trainer == OWN_TRAINER:
+            raise Inapplicable(f"{case.workload} has no other yardstick than fp32, for FP64 cannot run it ({failure})")
+        return yardstick
