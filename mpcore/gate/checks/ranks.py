@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from mpcore.gate.checks.check import new_check, passed
 from mpcore.gate.limits import FP64_PARTS_ERROR, SLOWER_RANK_TIMES
-from mpcore.records import Check, CheckStatus, Parallel, RankState, Speed
+from mpcore.records import Check, Parallel, RankState, Speed
 
 
 def parallel_checks(parallel: Parallel) -> Iterator[Check]:
@@ -34,16 +35,7 @@ def slowest_rank(speed: Speed) -> Iterator[Check]:
         return
     rank, times = speed.slowest_rank
     sentence = f"rank {rank} computes longest, {times:.3f} times as long as the median of ranks; {SLOWER_RANK_TIMES:g} may be"
-    status: CheckStatus = "passed" if times <= SLOWER_RANK_TIMES else "failed"
-    yield Check(
-        kind=speed.kind,
-        case=speed.case.id,
-        metric="slowest rank",
-        status=status,
-        value=times,
-        limit=SLOWER_RANK_TIMES,
-        sentence=f"{speed.case.subject}: {sentence}",
-    )
+    yield new_check(speed, "slowest rank", passed(times <= SLOWER_RANK_TIMES), times, SLOWER_RANK_TIMES, sentence)
 
 
 def _replicas(parallel: Parallel) -> Check:
@@ -120,12 +112,4 @@ def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode
 def _check(
     parallel: Parallel, metric: str, reached: bool, sentence: str, value: float | None = None, limit: float | None = None
 ) -> Check:
-    return Check(
-        kind=parallel.kind,
-        case=parallel.case.id,
-        metric=metric,
-        status="passed" if reached else "failed",
-        value=value,
-        limit=limit,
-        sentence=f"{parallel.case.subject}: {sentence}",
-    )
+    return new_check(parallel, metric, passed(reached), value, limit, sentence)

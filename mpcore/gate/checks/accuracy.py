@@ -1,0 +1,105 @@
+"""What trainings must show: that no more than the tolerance is lost, and that anything was learnt."""
+
+import math
+from collections.abc import Sequence
+
+from mpcore.errors import sentences
+from mpcore.gate.accuracy import saturation, tolerance_points
+from mpcore.gate.checks.check import new_check, passed
+from mpcore.gate.intervals import Interval, mean_interval, pooled_deviation
+from mpcore.gate.limits import LEAST_SEEDS, NON_INFERIORITY_CONFIDENCE
+from mpcore.records import Check, CheckStatus, Quality, Scores
+
+
+def accuracy_checks(quality: Quality, before: Sequence[Quality]) -> list[Check]:
+    """That no more than the tolerance is lost must be shown, and the training must be as much better than a prediction that
+    has learnt nothing."""
+    required = quality.requirements
+    if required.negative_control:
+        return [_negative_control(quality)]
+    if required.tolerance_points is None:
+        return []
+    tolerance = tolerance_points(quality, required.tolerance_points)
+    lost = _accuracy(quality, before, tolerance)
+    if quality.dummy_score is None:
+        return [lost]
+    return [lost, _learnt(quality, quality.dummy_score, tolerance)]
+
+
+def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> Check:
+    """A one-sided non-inferiority test over seeds, which are paired: same seed, same order of the data."""
+    reference, metric, name = quality.reference, quality.metric, quality.case.precision
+    if reference is None:
+        sentence = f"{metric} of {name} has no reference, and so it is not known what is lost"
+        return new_check(quality, metric, "inconclusive", None, -tolerance, sentence)
+    gains = [round(points, 9) for points in quality.gains([reference])]  # so that exactly the tolerance is within it
+    interval = None
+    if len(gains) >= LEAST_SEEDS:
+        deviation = pooled_deviation([gains, *_other_gains(quality, reference, before)])
+        interval = mean_interval(gains, deviation, NON_INFERIORITY_CONFIDENCE)
+    points = round(quality.points_above(reference.mean), 9)
+    status = _expected(quality, _not_inferior(points, interval, tolerance))
+    mean, seeds = quality.mean(metric), len(quality.trainings)
+    value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
+    sentence = (
+        f"{metric} of {name} is {value}, {points:+.2f} {unit} from {reference.precision} over "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}. At most {tolerance:g} may be lost"
+    )
+    if status == "expected_failure":
+        sentence += ", and without FP32 masters it is known to lose some"
+    if status == "passed" and (why := saturation(quality)):
+        status, sentence = "saturated", sentences(sentence, why.partition(": ")[2])
+    return new_check(quality, metric, status, points, -tolerance, sentence)
+
+
+def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality]) -> list[list[float]]:
+    """Those of 16-bit modes of the same workload. None for FP32, which does not differ from itself."""
+    if quality.case.precision == reference.precision:
+        return []
+    case = quality.case.in_precision("")
+    same = [q for q in before if q.case.in_precision("") == case and q.requirements.low_precision]
+    gains = [q.gains([q.reference]) for q in same if q.reference]
+    return [points for points in gains if all(map(math.isfinite, points))]
+
+
+def _not_inferior(points: float, interval: Interval | None, tolerance: float) -> CheckStatus:
+    """`inconclusive` where more may be lost than was seen."""
+    if interval is None:
+        return passed(points >= -tolerance)
+    if interval.low >= -tolerance:
+        return "passed"
+    return "failed" if points < -tolerance else "inconclusive"
+
+
+def _lowest(interval: Interval | None) -> str:
+    if interval is None:
+        return f", too few for a test, which takes {LEAST_SEEDS}"
+    return f" ({100 * NON_INFERIORITY_CONFIDENCE:.0f} % bound {interval.low:+.2f})"
+
+
+def _learnt(quality: Quality, dummy_score: float, tolerance: float) -> Check:
+    above = quality.points_above(dummy_score)
+    unit = "% of it" if quality.lower_is_better else "points"
+    sentence = (
+        f"{quality.metric} of {quality.case.precision} is {above:+.2f} {unit} from what a prediction reaches that has learnt "
+        f"nothing ({dummy_score:.4g}). It must be more than {tolerance:g} better, or the comparison shows nothing"
+    )
+    return new_check(quality, "learning", _expected(quality, passed(above > tolerance)), above, tolerance, sentence)
+
+
+def _negative_control(quality: Quality) -> Check:
+    diverged = [t.diverged for t in quality.trainings if t.diverged]
+    points = quality.points
+    name = f"negative control: {quality.case.precision}"
+    if diverged:
+        first = diverged[0]
+        times = f"{len(diverged)} of {len(quality.trainings)} trainings"
+        sentence = f"{name} diverged in {times}, first at step {first.step}: {first.reason}"
+    else:
+        sentence = f"{name} did not diverge here" + ("" if points is None else f" ({points:+.2f} points)")
+    return new_check(quality, quality.metric, "passed", points, None, sentence)
+
+
+def _expected(quality: Quality, status: CheckStatus) -> CheckStatus:
+    """Where a mode is known to lose small updates, that it loses accuracy is no fault."""
+    return "expected_failure" if quality.requirements.loses_updates and status != "passed" else status
