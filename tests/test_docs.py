@@ -1,13 +1,14 @@
 """README.md and docs/: what is generated is not stale, commands can be run, links lead somewhere, sentences can be read."""
 
 import functools
-import importlib.util
 import itertools
 import re
 import shlex
 from pathlib import Path
 
+import generate
 import pytest
+from generator.picture import PICTURE, pictured
 from PIL import Image
 
 from mpcore.__main__ import parser
@@ -19,21 +20,12 @@ README_WORDS = range(700, 901)
 MOST_WORDS_TO_EXPLAIN = 900
 
 
-@functools.cache
-def generator():
-    """docs/generate.py, which is no package."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def shown(path):
     return str(path.relative_to(ROOT))
 
 
-PAGES = generator().pages()
-FILES = generator().files()
+PAGES = generate.pages()
+FILES = generate.files()
 ALL = [*PAGES, *(path for path in FILES if path.suffix == ".md" and path.is_file())]
 STALE = "python docs/generate.py makes it again"
 
@@ -51,9 +43,9 @@ def test_a_generated_file_is_what_the_committed_runs_say(path):
     assert content is None or path.read_text() == content, STALE
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if generator().blocks_in(path)], ids=shown)
+@pytest.mark.parametrize("path", [path for path in PAGES if generate.blocks_in(path)], ids=shown)
 def test_the_generated_parts_of_a_page_are_what_the_code_says(path):
-    assert path.read_text() == generator().filled(path), STALE
+    assert path.read_text() == generate.filled(path), STALE
 
 
 def test_nobody_writes_among_the_results():
@@ -62,8 +54,8 @@ def test_nobody_writes_among_the_results():
 
 def test_the_picture_shows_the_newest_run():
     """It has its figures with it."""
-    with Image.open(generator().PICTURE) as picture:
-        assert picture.text["Description"] == generator().pictured(), STALE
+    with Image.open(PICTURE) as picture:
+        assert picture.text["Description"] == pictured(), STALE
 
 
 # Links

@@ -1,0 +1,1 @@
+"""What docs/generate.py writes, one file a kind of page."""

@@ -1,0 +1,44 @@
+"""How small a slowdown each gate finds, and how often it stops what is no slower."""
+
+import itertools
+import statistics
+from functools import cache
+
+from generator.markdown import page, table
+from generator.terminal import printed
+from mpcore.gate import limits
+
+SUITES = 300
+"""Simulated suites in the tables of calibration: seconds, and the shares of slowdowns do not hang on them."""
+
+
+@cache
+def calibrated() -> str:
+    return printed("calibrate", "--suites", str(SUITES))
+
+
+def cells(title: str) -> list[list[str]]:
+    """The rows of a table of calibration, without its headings."""
+    lines = calibrated().partition(title)[2].strip().splitlines()
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[lines.index("") + 1 :] if "" in lines[:2] else lines)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in list(rows)[2:]]
+
+
+def gates() -> str:
+    """What judges a change, and how small a one it finds 95 times in 100, by simulation."""
+    pairs = statistics.median(float(row[-1]) for row in cells("ab finds 95 times in 100, in per cent:") if "odd" not in row[0])
+    runs = max(float(row[3]) for row in cells("accepted runs 95 times in 100, in per cent:") if "steady" in row[0])
+    shown = [
+        ("`ab main --work-only`", "operations, casts, FLOPs, saved bytes, synchronisations", "one", "a minute", "any CPU"),
+        ("`ab main`", "time and memory of a step", f"{pairs:.1f} % of a time", "half a minute a case", "one GPU"),
+        ("accepted runs", "time, memory, errors, accuracy, counts", f"{runs:.1f} % of a time", "ten minutes", "one GPU"),
+        ("`trend`", "all figures of many nights", f"{100 * limits.TREND_LEAST_CHANGE:g} %, lasting", "seconds", "any CPU"),
+    ]
+    return table(("gate", "judges", "finds from", "takes", "runs on"), shown)
+
+
+def calibration() -> str:
+    sentence = (
+        "How often the gate stops what is no slower, and how small a slowdown it finds, by simulation with recorded noise."
+    )
+    return page("Calibration", sentence, f"python -m mpcore calibrate --suites {SUITES}", calibrated())

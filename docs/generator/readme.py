@@ -1,0 +1,64 @@
+"""What the README shows of the product."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from generator.markdown import table
+from generator.runs import ROOT, SESSION, accepted, newest
+from generator.scripts import script
+from generator.terminal import printed, text
+from mpcore.records.case import CAPTURED
+from mpcore.report.rows import rows
+
+VERDICT = ROOT / "baselines" / "nvidia-h200" / "0003_8cc0f144.json"
+"""A run with a regression that was measured: an allocator's setting made U-Net slower in FP32."""
+
+
+def verdict() -> str:
+    """The end of a session that failed: a saved run, judged against those that had been accepted before it."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder) / VERDICT.parent.name
+        before.mkdir()
+        for path in accepted(VERDICT.parent.name):
+            if path < VERDICT:
+                shutil.copy(path, before)
+        lines = printed("judge", VERDICT.relative_to(ROOT), "--baselines", folder, code=1)
+    return text(lines[lines.index("failed:") :])
+
+
+def session() -> str:
+    """The tables of a session on a CPU, as it ends."""
+    lines = printed("judge", SESSION.relative_to(ROOT)).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("bert-imdb"))
+    return text("\n".join(lines[start : start + 12]))
+
+
+def compared() -> str:
+    """The first rows of a table across hardware."""
+    lines = printed("compare", *(path.relative_to(ROOT) for path in accepted())).splitlines()
+    start = lines.index("Speed-up over fp32, times")
+    return text("\n".join(lines[start : start + 10]))
+
+
+def on_a_gpu() -> str:
+    """Steps of BERT-base in the newest accepted run, as graphs and compiled."""
+    run = newest()
+    usual = [row for row in rows(run.results) if row["workload"] == "bert-imdb" and row["step_ms"] and not row["batch"]]
+    ms = {(row["precision"], row["execution"]): f"{row['step_ms']:.2f}" for row in usual}
+    shown = [
+        (
+            row["precision"],
+            *(ms.get((row["precision"], execution), "-") for execution in CAPTURED),
+            *(f"{row[name]:.2f}" if row[name] else "-" for name in ("over_fp32", "over_tf32")),
+        )
+        for row in usual
+        if row["execution"] == "graph"
+    ]
+    said = f'`bert-imdb` on {run.machine.hardware.name}, a graph\'s speed-ups over FP32 and TF32; "-" was not measured.'
+    return f"{table(('mode', 'graph ms', 'compile ms', 'x fp32', 'x tf32'), shown, 'lrrrr')}\n\n{said}"
+
+
+def listing() -> str:
+    """The map of the package, from its floors."""
+    return f"```\n{script('architecture.py').listing()}\n```"

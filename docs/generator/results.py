@@ -1,0 +1,127 @@
+"""The pages of results: a heading, one sentence, a command and tables, from committed runs."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from generator.calibration import calibration
+from generator.markdown import markdown, page, table
+from generator.runs import DOCS, ROOT, accepted, articles, newest, newest_of_each, run_of
+from generator.scripts import script
+from generator.terminal import printed
+from mpcore.commands.theory import theory
+from mpcore.report.document import Section
+from mpcore.report.documents import kernels_document, published_document, races_document, run_document
+from mpcore.report.render import render
+from mpcore.store import load_published
+
+
+def results() -> dict[str, Callable[[], str | None]]:
+    """By the name of the page."""
+    made: dict[str, Callable[[], str | None]] = {
+        "across-hardware": across_hardware,
+        "published": beside_published,
+        "trainers": beside_trainers,
+        "kernels": longest_kernels,
+        "calibration": calibration,
+        "small-numbers": small_numbers,
+        "planted-faults": planted_faults,
+    }
+    for hardware, path in newest_of_each().items():
+        made[hardware] = lambda path=path, hardware=hardware: of_one_run(path, f"The newest accepted run on {hardware}")
+    for path in articles():
+        made[path.stem] = lambda path=path: of_one_run(path, f"The run {path.stem}")
+    return made
+
+
+def listed() -> str:
+    """The pages of results, by name."""
+    found = sorted(path for path in (DOCS / "results").glob("*.md") if path.name != "README.md")
+    lines = [f"- [{path.read_text().splitlines()[0].removeprefix('# ')}]({path.name})" for path in found]
+    made = "`python docs/generate.py` makes all pages here from committed runs."
+    return "\n".join(["# Results", "", made, "", *lines, ""])
+
+
+def of_one_run(path: Path, title: str) -> str:
+    run = run_of(path)
+    made, *rest = run_document(run).sections
+    measured = f"Measured by `{run.command}`." if run.command else "Its command was not kept."
+    return page(title, f"{made.lead}\n\n{measured}", f"python -m mpcore report {run.path}", markdown(*only_tables(rest)))
+
+
+def only_tables(sections: Iterable[Section]) -> Iterator[Section]:
+    """A heading, a sentence and tables. Lists of figures, which have no table, stay; what a report says of its tables goes."""
+    for section in sections:
+        lead = re.split(r"(?<=[.;]) ", section.lead)[0].rstrip(";.")
+        yield replace(
+            section,
+            lead=f"{lead}." if lead else "",
+            sentences=() if section.tables else section.sentences,
+            sections=list(only_tables(section.sections)),
+            commands=(),
+            folded=False,
+        )
+
+
+def across_hardware() -> str:
+    paths = [path.relative_to(ROOT) for path in accepted()]
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "across.md"
+        printed("compare", *paths, "-o", written)
+        lines = written.read_text().partition("\n\n")[2]
+    sentence = "Of several runs of one hardware the figures are the median, and eager times the range."
+    return page("Across hardware", sentence, "python -m mpcore compare baselines/*/*.json", re.sub(r"(?m)^- .*\n\n", "", lines))
+
+
+def beside_published() -> str:
+    paths = [*articles(), *newest_of_each().values()]
+    document = published_document([run_of(path) for path in paths], load_published(ROOT / "published"))
+    sentence = "`x` is how many times as fast as the modes under `over`: steps where they were timed, else trainings."
+    command = f"python -m mpcore published {' '.join(str(path.relative_to(ROOT)) for path in paths)}"
+    return page("Beside published figures", sentence, command, render(document, "markdown"))
+
+
+def longest_kernels() -> str:
+    path = newest().path
+    sentence = "The five longest kernels of each workload's fastest step whose updates are kept, each with a reason."
+    shown = render(kernels_document([newest()], 5), "markdown")
+    return page("Kernels", sentence, f"python -m mpcore kernels {path}", shown)
+
+
+def small_numbers() -> str:
+    sentence = "What becomes of small updates and gradients in each mode, computed on a CPU."
+    return page("Small numbers", sentence, "python -m mpcore theory", render(theory(torch.device("cpu")), "markdown"))
+
+
+def planted_faults() -> str:
+    faults = script("gate/test_planted_work.py").FAULTS
+    rows = [
+        (name, fault.workload, f"`{fault.precision}`", "yes" if fault.cpu else "no", f"`{escaped(fault.says)}`")
+        for name, fault in faults.items()
+    ]
+    sentence = "Faults that are planted in a step, and the pattern that the gate's sentence must fit. A GPU sees all of them."
+    shown = table(("fault", "workload", "mode", "seen on a CPU", "what is said"), rows)
+    return page("Planted faults", sentence, "pytest tests/gate/test_planted_work.py", shown)
+
+
+def escaped(pattern: str) -> str:
+    """As it is read, with what would end a cell escaped."""
+    return pattern.replace("\\", "").replace("|", "\\|")
+
+
+def beside_trainers() -> str | None:
+    """None where no committed run holds a race."""
+    for hardware in sorted(newest_of_each()):
+        runs = [run_of(path) for path in (*accepted(hardware), *articles())]
+        ours = [run for run in runs if run.machine.hardware.key == hardware]
+        raced = [run for run in ours if any(result.record.kind == "race" for result in run.results)]
+        document = races_document(raced) or (run_document(raced[-1]) if raced else None)
+        if document:
+            sentence = "Steps of mpcore beside those of other trainers, in milliseconds."
+            command = f"python -m mpcore report {' '.join(run.path for run in raced)}"
+            return page("Beside other trainers", sentence, command, markdown(*only_tables(document.sections)))
+    return None

@@ -1,0 +1,39 @@
+"""The committed runs that all figures come from: those of baselines/ and docs/runs/."""
+
+from functools import cache
+from pathlib import Path
+
+from mpcore.records import Run
+from mpcore.store import load
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
+SESSION = DOCS / "runs" / "cpu.json"
+"""What the quickstart shows: a session without a GPU."""
+
+
+def accepted(hardware: str = "*") -> list[Path]:
+    """All of them, the newest of each kind of GPU last."""
+    return sorted((ROOT / "baselines").glob(f"{hardware}/[0-9]*.json"))
+
+
+def newest_of_each() -> dict[str, Path]:
+    """The newest accepted run, by the folder of its hardware."""
+    return {path.parent.name: path for path in accepted()}
+
+
+def articles() -> list[Path]:
+    """Runs on the data of papers and articles."""
+    return sorted(path for path in (DOCS / "runs").glob("*.json") if path != SESSION)
+
+
+@cache
+def run_of(path: Path) -> Run:
+    """Named as a reader in the project's root would."""
+    return load(path.relative_to(ROOT))
+
+
+def newest() -> Run:
+    """The last accepted run on one GPU."""
+    alone = [run for path in newest_of_each().values() if (run := run_of(path)).machine.hardware.count == 1]
+    return max(alone, key=lambda run: run.datetime)
