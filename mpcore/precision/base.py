@@ -7,7 +7,6 @@ device tensors until somebody reads `state()`.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -15,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.device.machine import name_and_capability
-from mpcore.errors import Sentence, reraised_as
+from mpcore.errors import reraised_as
 from mpcore.execution.eager import Eager
 from mpcore.precision.casting import Kept
+from mpcore.precision.errors import Inapplicable, PrecisionError
 from mpcore.precision.optimisers import (
     EAGER,
     OwnOptimiser,
@@ -31,30 +31,11 @@ from mpcore.precision.optimisers import (
     sparse_weights,
     without_fused,
 )
-from mpcore.precision.scale import Skip
+from mpcore.precision.rates import Rates
+from mpcore.precision.scale import ScaleState, Skip, scale_state
 from mpcore.precision.tf32 import tf32_switches
 from mpcore.records import Recipe
 from mpcore.registry import Registry
-
-
-@dataclass(frozen=True)
-class ScaleState:
-    """`loss_scale` is None in modes that do not scale."""
-
-    loss_scale: float | None
-    skipped_steps: int
-
-
-MOMENTS = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
-"""What torch's optimisers call what they remember of gradients; a state may hold more, such as masters."""
-
-
-class PrecisionError(Sentence):
-    """A mode whose methods fail: one sentence that names the mode and the method."""
-
-
-class Inapplicable(ValueError):
-    """A mode that has nothing to do in a model, or no way to train it: one sentence."""
 
 
 class Precision:
@@ -104,7 +85,7 @@ class Precision:
     """Called by `prepare` once the model is cast, and before the optimiser is given its weights."""
     made: torch.optim.Optimizer | None = None
     """The optimiser that `make_optimiser` has returned. A mode that builds one of its own does without it."""
-    _factors: Sequence[float] | None = None
+    _rates: Rates | None = None
     _skip: Skip | None = None
     _layouts = 0
 
@@ -268,19 +249,9 @@ class Precision:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Times the factor of each parameter group: its rate over the recipe's, as the optimiser was built."""
-        if self._factors is None:
-            self._factors = [self._factor(group["lr"]) for group in self.optimiser.param_groups]
-        for group, factor in zip(self.optimiser.param_groups, self._factors, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(learning_rate * factor)  # in place, where a captured step reads it
-            else:
-                group["lr"] = learning_rate * factor
-
-    def _factor(self, rate: float | Tensor) -> float:
-        """Waits for the device."""
-        if isinstance(rate, Tensor):  # of two rates that were rounded alike
-            return rate.item() / torch.tensor(self.recipe.learning_rate, dtype=rate.dtype).item()
-        return rate / self.recipe.learning_rate
+        if self._rates is None:
+            self._rates = Rates(self.optimiser, self.recipe.learning_rate)
+        self._rates.set(learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of what a step changes beside the model: masters, what the optimiser remembers, and its options, the loss
@@ -309,13 +280,6 @@ class Precision:
         own = {id(p) for p in self.model.parameters()}
         return {name: w for name, w in self.weights().items() if id(w) not in own}
 
-    def forget(self) -> None:
-        """What the optimiser remembers of its steps becomes what it was before the first. In place, as above."""
-        for remembered in self.optimiser.state.values():
-            for name in MOMENTS & remembered.keys():
-                if isinstance(value := remembered[name], Tensor):
-                    value.zero_()
-
     @property
     def layout(self) -> Hashable:
         """What a captured step hangs on beside its batch: which tensors the optimiser updates. None where it cannot be captured
@@ -325,9 +289,9 @@ class Precision:
     @property
     def remark(self) -> str | None:
         """What is to be known of how the model was taken over, for the report: here of groups that no other mode has."""
-        if self.made is self.optimiser or self._factors is None or set(self._factors) == {1.0}:
+        if self.made is self.optimiser or self._rates is None or set(self._rates.factors) == {1.0}:
             return None
-        rates = ", ".join(f"{factor:g}" for factor in self._factors)
+        rates = ", ".join(f"{factor:g}" for factor in self._rates.factors)
         return (
             f"its own optimiser has groups at {rates} times the recipe's rate, and what it is compared with has none: "
             "expected groups() in the workload, which all modes honour"
@@ -345,8 +309,7 @@ class Precision:
 
     def state(self) -> ScaleState:
         """Waits for the device."""
-        scale, skipped = self.loss_scale, self.skipped
-        return ScaleState(None if scale is None else scale.item(), 0 if skipped is None else int(skipped.item()))
+        return scale_state(self.loss_scale, self.skipped)
 
 
 def _has_fp32_weight(values: Any) -> bool:

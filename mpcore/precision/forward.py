@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mpcore.precision.base import Inapplicable, Precision, precisions
+from mpcore.precision.base import Precision, precisions
 from mpcore.precision.casting import matching
+from mpcore.precision.errors import Inapplicable
 from mpcore.records import Recipe
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from mpcore.device.machine import name_and_capability
-from mpcore.precision.base import Inapplicable, precisions
+from mpcore.precision.base import precisions
 from mpcore.precision.casting import matching
+from mpcore.precision.errors import Inapplicable
 from mpcore.precision.variant import Variant
 
 MULTIPLE = 16

@@ -31,6 +31,8 @@ given the weights tensor by tensor: it may look at rows and columns, or at a ten
 DENSE_ONLY = *(kind for kind in ELEMENTWISE if kind is not torch.optim.SGD), torch.optim.Adafactor
 """Of torch's, those without an update for sparse gradients."""
 EAGER = "expected --mp-execution eager"
+MOMENTS = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
+"""What torch's optimisers call what they remember of gradients; a state may hold more, such as masters."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,14 @@ def load(optimiser: Optimizer, state: dict[str, Any]) -> bool:
         for p, values in zip(group["params"], states, strict=True):
             in_place &= _fill(optimiser.state[p], values)
     return in_place
+
+
+def forget(optimiser: Optimizer) -> None:
+    """What it remembers of its steps becomes what it was before the first. In place, for captured steps."""
+    for remembered in optimiser.state.values():
+        for name in MOMENTS & remembered.keys():
+            if isinstance(value := remembered[name], Tensor):
+                value.zero_()
 
 
 def _copied(values: Mapping[str, Any]) -> dict[str, Any]:

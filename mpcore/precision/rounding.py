@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpcore.precision.base import Inapplicable, precisions
+from mpcore.precision.base import precisions
+from mpcore.precision.errors import Inapplicable
 from mpcore.precision.flat import FlatWeights
 from mpcore.precision.optimisers import ParameterGroup
 from mpcore.precision.pure import cast_wholly

@@ -1,6 +1,7 @@
 """A dynamic loss scale that never leaves the device, and steps that are skipped there."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,6 +37,19 @@ class LossScale:
         self.skipped.add_(self.found_inf)
         torch._amp_update_scale_(self.scale, self.good_steps, self.found_inf, GROWTH, BACKOFF, GROWTH_INTERVAL)  # private API
         self.scale.clamp_(min=MINIMUM)
+
+
+@dataclass(frozen=True)
+class ScaleState:
+    """`loss_scale` is None in modes that do not scale."""
+
+    loss_scale: float | None
+    skipped_steps: int
+
+
+def scale_state(loss_scale: Tensor | None, skipped: Tensor | None) -> ScaleState:
+    """As the host knows it. loss_scale, skipped: 0-dim tensors, None where there is none. Waits for the device."""
+    return ScaleState(None if loss_scale is None else loss_scale.item(), 0 if skipped is None else int(skipped.item()))
 
 
 class Skip:

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # private API
 
-from mpcore.precision.base import Inapplicable, Precision
+from mpcore.precision.base import Precision
 from mpcore.precision.casting import cast_inputs, hold_fp32, matching
+from mpcore.precision.errors import Inapplicable
 from mpcore.precision.scaled import Scaled
 from mpcore.records import Recipe
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from mpcore.gate.limits import VARIANT_ERROR_FACTOR
-from mpcore.precision.base import Inapplicable, Precision, PrecisionError, precisions
+from mpcore.precision.base import Precision, precisions
+from mpcore.precision.errors import Inapplicable, PrecisionError
 
 Attributes = dict[tuple[Any, str], Any]
 """By what has an attribute, and its name."""

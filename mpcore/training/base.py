@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution import Eager
-from mpcore.precision.base import MOMENTS, Inapplicable, ScaleState
+from mpcore.precision import Inapplicable, ScaleState, optimisers
+from mpcore.precision.scale import scale_state
 from mpcore.workloads.schedule import warm_up_and_down
 
 Capability = Literal["rate", "optimisers", "model", "weights", "prediction"]
@@ -90,8 +91,7 @@ class Step:
 
     def scale_state(self) -> ScaleState:
         """Waits for the device."""
-        scale, skipped = self.loss_scale, self.skipped
-        return ScaleState(None if scale is None else scale.item(), 0 if skipped is None else int(skipped.item()))
+        return scale_state(self.loss_scale, self.skipped)
 
     def put_back(self) -> None:
         """Weights, and what else a step moves at rate 0, become what they were at the first call. Called before each block that
@@ -113,10 +113,7 @@ class Step:
     def forget(self) -> None:
         """What the optimisers remember of their steps becomes what it was before the first. In place, for captured steps."""
         for optimiser in self.optimisers:
-            for remembered in optimiser.state.values():
-                for name in MOMENTS & remembered.keys():
-                    if isinstance(value := remembered[name], Tensor):
-                        value.zero_()
+            optimisers.forget(optimiser)
 
     def train_mode(self) -> None:
         """Puts the model into the mode that it is trained in, if there is a model."""

@@ -16,7 +16,6 @@ from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError
 from mpcore.precision import Inapplicable, Precision, PrecisionError
-from mpcore.precision.base import ScaleState
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
 from mpcore.strategies import LossModule, Strategy
@@ -145,9 +144,6 @@ class TrainStep(WorkloadStep):
     def set_rate(self, share: float) -> None:
         self.precision.set_learning_rate(self.workload.recipe.learning_rate * share)
 
-    def forget(self) -> None:
-        self.precision.forget()
-
     def weights(self) -> Mapping[str, Tensor]:
         return self.precision.weights()
 
@@ -169,9 +165,6 @@ class TrainStep(WorkloadStep):
     @property
     def skipped(self) -> Tensor | None:
         return self.precision.skipped
-
-    def scale_state(self) -> ScaleState:
-        return self.precision.state()
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of all that decides how the training goes on: weights and buffers, masters, what the optimiser remembers, the

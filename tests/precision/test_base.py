@@ -6,6 +6,7 @@ from torch import nn
 
 from mpcore.precision.base import Precision, precisions
 from mpcore.precision.native import FP32, TF32
+from mpcore.precision.optimisers import forget
 from mpcore.records import Recipe
 from mpcore.training.step import TrainStep
 
@@ -61,7 +62,7 @@ def test_what_forgot_its_steps_at_rate_zero_learns_as_if_there_had_been_none(dot
     stepped.precision.set_learning_rate(0.0)
     for _ in range(10):
         stepped(batch)
-    stepped.precision.forget()
+    forget(stepped.precision.optimiser)
     for step in (fresh, stepped):
         step.precision.set_learning_rate(0.01)
     expected = [fresh(batch).item() for _ in range(5)]

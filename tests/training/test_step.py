@@ -76,7 +76,7 @@ def test_what_an_optimiser_keeps_beside_moments_is_not_forgotten(dots, cpu):
     step(dots.split("train", cpu).rows(slice(8)))
     state = next(iter(step.precision.optimiser.state.values()))
     state["master"] = torch.ones(3)
-    step.precision.forget()
+    step.forget()
     assert [float(state[name].abs().sum()) for name in ("step", "exp_avg", "exp_avg_sq", "master")] == [0, 0, 0, 3]
 
 
