@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from mpcore.plugin import alone, job_page, minutes, pytest_benchmark
+from mpcore.plugin.case_test import CaseTest
 from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
+from mpcore.plugin.failures import JudgedFailure, sentence_of
 from mpcore.plugin.options import add_options, given
-from mpcore.plugin.session import FAILURE_CHARACTERS, SESSION, CaseTest, JudgedFailure, Session, session_of, shortened
+from mpcore.plugin.outcome import outcome_of
+from mpcore.plugin.session import SESSION, Session, session_of
 from mpcore.plugin.writable import UNWRITTEN, ShownWhateverHappens
 
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile|inductor|reduce-overhead)-(tiny|full|fit)\b.*\]$")
@@ -160,7 +163,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.sections.append((alone.TITLE, command))
         error = call.excinfo.value if call.excinfo else None
         result = error.result if isinstance(error, JudgedFailure) else None
-        session.failed(item.nodeid, _sentence(report, call), result, command)
+        session.failed(item.nodeid, sentence_of(report, call), result, command)
         _stop_without_a_device(item, session)
     if report.when == "call" and not report.skipped:
         session.ran.add(item.nodeid)
@@ -175,13 +178,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus == pytest.ExitCode.OK:
         if not current.ran:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-        if current.run.failed:
+        if outcome_of(session.config).run.failed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if job_page.wanted(session.config):
         from mpcore.report.documents import job_document
         from mpcore.report.render import render
 
-        job_page.write(session.config, render(job_document(current.summary), "markdown"))
+        job_page.write(session.config, render(job_document(outcome_of(session.config).summary), "markdown"))
 
 
 @pytest.hookimpl(trylast=True)
@@ -193,13 +196,15 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     from mpcore.report.render import render
 
     terminalreporter.section("mixed precision")
-    terminalreporter.write_line(render(session_document(current.summary), "terminal", colour=terminalreporter.hasmarkup))
+    terminalreporter.write_line(
+        render(session_document(outcome_of(config).summary), "terminal", colour=terminalreporter.hasmarkup)
+    )
     if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
     if UNWRITTEN in config.stash:
         terminalreporter.write_line(f"mpcore: {config.stash[UNWRITTEN]}", red=True)
     if current.missed:
-        terminalreporter.write_line(f"mpcore: {current.summary.headline}", red=True)
+        terminalreporter.write_line(f"mpcore: {outcome_of(config).summary.headline}", red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -215,7 +220,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     if SESSION in config.stash and config.stash[SESSION].tests:
-        pytest_benchmark.store(output_json, config.stash[SESSION].run)
+        pytest_benchmark.store(output_json, outcome_of(config).run)
 
 
 def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
@@ -238,13 +243,3 @@ def _finished(config: pytest.Config, exitstatus: int) -> Session | None:
     current = config.stash.get(SESSION, None)
     refused = exitstatus == pytest.ExitCode.USAGE_ERROR
     return None if current is None or not current.tests or refused else current
-
-
-def _sentence(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    """Why a test failed: what it says itself, or what was raised and where."""
-    from mpcore.errors import cause
-
-    error = call.excinfo.value if call.excinfo else None
-    if error is None or isinstance(error, pytest.fail.Exception):
-        return shortened([str(error or report.longreprtext)])
-    return f"{report.nodeid.split('::')[-1]}: {' '.join(cause(error).split())}"[:FAILURE_CHARACTERS]

@@ -1,31 +1,30 @@
 """What one pytest session knows: what it is asked for, what it measures with, and what came of each test.
 
-Options -> Bench -> record -> Judge -> Result -> Run. The run is built once, after the last test; the file, the terminal and the
-page of the job are made from it.
+Options -> Bench -> record -> Judge -> Result -> Run. The run is built once, after the last test, by `Outcome`; the file, the
+terminal and the page of the job are made from it.
 """
 
 import contextlib
 import gc
 import os
-import shlex
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mpcore.plugin import pytest_benchmark
-from mpcore.plugin.beside import beside
-from mpcore.plugin.gone import gone
+from mpcore.plugin.beside import beside as measured_beside
+from mpcore.plugin.case_test import CaseTest
+from mpcore.plugin.failures import JudgedFailure
 from mpcore.plugin.options import Options, options_of, trained
 from mpcore.plugin.progress import ProgressLines
+from mpcore.plugin.quiet import no_progress_bars
 
 if TYPE_CHECKING:
     import torch
 
+    from mpcore.data import Source
     from mpcore.gate import Judge
     from mpcore.measure import Bench
     from mpcore.parallel.bench import LaunchedBench
@@ -36,42 +35,10 @@ if TYPE_CHECKING:
         FailedTest,
         Machine,
         PairedConfirmation,
-        Regression,
         Result,
-        Run,
         Size,
-        SkippedTest,
         Speed,
     )
-    from mpcore.report.summary import SessionSummary
-
-FAILURE_CHARACTERS = 2000
-"""Of a failure that are kept."""
-
-
-@dataclass(frozen=True)
-class CaseTest:
-    """A test of a case.
-
-    trainer: the title of the other trainer that it measures, "" where there is none.
-    """
-
-    kind: str
-    case: "Case"
-    trainer: str = ""
-
-    @property
-    def name(self) -> str:
-        """As that of its record."""
-        return ":".join(filter(None, [self.kind, self.case.id, self.trainer]))
-
-
-class JudgedFailure(pytest.fail.Exception):  # type: ignore[name-defined]
-    """A test fails for what the gate says of what it measured."""
-
-    def __init__(self, result: "Result", sentences: Sequence[str]) -> None:
-        super().__init__("\n".join(sentences), pytrace=False)
-        self.result = result
 
 
 @dataclass
@@ -100,7 +67,7 @@ class Session:
         from mpcore.workloads import WorkloadError
 
         self._closing.enter_context(large_blocks_whole())
-        self._closing.enter_context(_no_progress_bars())
+        self._closing.enter_context(no_progress_bars())
         self._closing.callback(lambda: None if self.lost else self.bench.release())
         try:
             self.bench.check([test.case for test in tests.values()])
@@ -158,7 +125,7 @@ class Session:
             again = self._confirmation(record.case)
             result = self.judge.judge(record, before, again)
             if needs_pairs(result) and isinstance(record, Speed):
-                result = self.judge.judge(record, before, again, self._beside([record], record.case.id))
+                result = self.judge.judge(record, before, again, self.beside([record], record.case.id))
         self.results[test] = result.model_copy(update={"cost": cost})
         return self.results[test]
 
@@ -168,14 +135,14 @@ class Session:
 
         return self.bench.confirm(case) if isinstance(self.bench, LaunchedBench) else confirm(case, self.options.selection)
 
-    def _beside(self, speeds: "Sequence[Speed]", name: str) -> "PairedConfirmation | str":
+    def beside(self, speeds: "Sequence[Speed]", name: str) -> "PairedConfirmation | str":
         """Cases that have their last accepted run in common, beside its commit. name: whose margins they are judged by."""
         from mpcore.parallel.bench import LaunchedBench
 
         if isinstance(self.bench, LaunchedBench):
             return "pairs are measured of sessions on one GPU"
         accepted, margins = self.judge.accepted_run(speeds[0]), self.options.policy.margins(name)
-        return beside(accepted, speeds, self.options, margins, self.machine.software)
+        return measured_beside(accepted, speeds, self.options, margins, self.machine.software)
 
     def measure_drift(self, case: "Case") -> None:
         """After the last case of a workload. Raises JudgedFailure where the drift is so large that what was shown to be faster
@@ -223,63 +190,6 @@ class Session:
         """Tests that were to run, and were not reached."""
         return self.tests.keys() - self.ran - self.failures.keys() - self.skipped.keys()
 
-    @cached_property
-    def run(self) -> "Run":
-        """All that came of the session. To be asked for after the last test."""
-        from mpcore.records import Run
-
-        common, pairs = self._common()
-        return Run(
-            command=shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
-            datetime=datetime.now(UTC).isoformat(),
-            commit=pytest_benchmark.commit_of(self.config),
-            machine=self.machine,
-            results=tuple(self.results.values()),
-            failed=tuple(self._failed_tests(common)),
-            skipped=tuple(self._skipped_tests()),
-            missed=len(self.missed),
-            common=common,
-            common_pairs=pairs,
-        )
-
-    def _common(self) -> "tuple[Regression | None, PairedConfirmation | str | None]":
-        """What all cases share; where it is worse, the quickest of them are measured beside the accepted commit."""
-        results = list(self.results.values())
-        common = self.judge.common(results)
-        if common is None or common.status != "worse":
-            return common, None
-        try:
-            pairs = self._common_pairs(results)
-        except KeyboardInterrupt:  # what was measured is not saved yet
-            pairs = "that was interrupted"
-        return self.judge.common(results, pairs), pairs
-
-    def _common_pairs(self, results: "Sequence[Result]") -> "PairedConfirmation | str":
-        from mpcore.records import ALL_CASES
-
-        if self.lost or self.missed:
-            return "the session ended before its last test"
-        self.bench.release()
-        quickest = self.judge.quickest(results)
-        return self._beside(quickest, ALL_CASES) if quickest else "the last accepted run has none of these cases"
-
-    @cached_property
-    def summary(self) -> "SessionSummary":
-        """To be asked for once the run is saved."""
-        from mpcore.report.summary import SessionSummary
-
-        return SessionSummary(
-            run=self.run,
-            selection=self.options.selection,
-            ran=len(self.ran | (self.failures.keys() & self.tests.keys())),
-            missed=len(self.missed),
-            saved=tuple(pytest_benchmark.saved_files(self.config)),
-            accepted=self.judge.baselines,
-            folder=self.folder,
-            gone=tuple(self._gone()),
-            strict=self.options.strict,
-        )
-
     def _new_judge(self) -> "Judge":
         """Raises RunError."""
         from mpcore.gate import Judge
@@ -289,75 +199,19 @@ class Session:
         proofs = sensitivities(folder, hardware.key).accuracy
         return Judge(accepted(folder, hardware), self.options.policy, calibration(folder, hardware), proofs)
 
-    def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
-        """All that fails the session: tests, all cases together, and, strictly, what is gone."""
-        from mpcore.records import ALL_CASES, FailedTest
-        from mpcore.report.sections.next_steps import ab_command
-        from mpcore.report.summary import GONE, why_failed, why_gone
-
-        failed = [*self.failures.values()]
-        if common and (not common.passed or (self.options.strict and common.open)):
-            graphs = [r.record.case for r in self.results.values() if r.record.kind == "speed" and r.record.case.captured]
-            command = ab_command(graphs, self.judge.baselines, self.options.selection)
-            sentence = why_failed(common)
-            failed.append(FailedTest(test=ALL_CASES, sentence=sentence, strict=common.passed, command=command))
-        if self.options.strict:
-            failed += [FailedTest(test=GONE, sentence=why_gone(name), strict=True) for name in self._gone()]
-        return failed
-
-    def _skipped_tests(self) -> "Iterator[SkippedTest]":
-        from mpcore.records import SkippedTest
-
-        for test, reason in self.skipped.items():
-            yield SkippedTest(test=test, name=self.tests[test].name if test in self.tests else "", reason=reason)
-
-    def _gone(self) -> list[str]:
-        here = {test.name: self.skipped.get(node) for node, test in self.tests.items()}
-        kinds, sizes = {test.kind for test in self.tests.values()}, {test.case.size for test in self.tests.values()}
-        return gone(self.config, self.options.selection, self.judge.baselines, here, kinds, sizes)
-
-
-@contextlib.contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Of libraries, which would write into pytest's lines."""
-    libraries = ("datasets", "transformers")
-    if not all(sys.modules.get(name) for name in libraries):  # which only the workloads that come along need
-        yield
-        return
-    import datasets
-    from transformers.utils import logging as transformers_logging
-
-    shown = not datasets.are_progress_bars_disabled(), transformers_logging.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown[0]:
-            datasets.enable_progress_bars()
-        if shown[1]:
-            transformers_logging.enable_progress_bar()
-
-
-def shortened(sentences: Sequence[str]) -> str:
-    """On one line, the end of it where it is too long."""
-    return " ".join(" ".join(sentences).split())[-FAILURE_CHARACTERS:]
-
 
 SESSION = pytest.StashKey[Session]()
 
 
 def session_of(config: pytest.Config) -> Session:
     """The session's, made at the first call. Raises UsageError for an option that names what is not there."""
-    if SESSION in config.stash:
-        return config.stash[SESSION]
-    import torch
+    if SESSION not in config.stash:
+        config.stash[SESSION] = _new_session(config)
+    return config.stash[SESSION]
 
+
+def _new_session(config: pytest.Config) -> Session:
     from mpcore import matrix
-    from mpcore.measure import Bench
-    from mpcore.measure.bench import SEEDS
-    from mpcore.measure.setups import TARGET
-    from mpcore.parallel.bench import LaunchedBench
     from mpcore.registry import UnknownName
     from mpcore.selection import ALL, SelectionError
     from mpcore.workloads import workloads
@@ -370,6 +224,20 @@ def session_of(config: pytest.Config) -> Session:
         source, device = matrix.source_of(options.selection), matrix.device_of(options.selection)
     except (UnknownName, SelectionError) as error:
         raise pytest.UsageError(str(error)) from error
+    bench = _new_bench(options, source, device, ProgressLines(config))
+    size = matrix.size_of(options.selection, device)
+    return Session(config=config, options=options, device=device, size=size, bench=bench)
+
+
+def _new_bench(options: Options, source: "Source", device: "torch.device", progress: ProgressLines) -> "Bench | LaunchedBench":
+    """One in this process, or one that launches ranks, whose own process touches no GPU."""
+    import torch
+
+    from mpcore.measure import Bench
+    from mpcore.measure.bench import SEEDS
+    from mpcore.measure.setups import TARGET
+    from mpcore.parallel.bench import LaunchedBench
+
     several = any(gpus > 1 for gpus in options.selection.gpus)
     if several and options.target is not None:
         raise pytest.UsageError("--mp-precision-target is for sessions on one GPU: expected no --mp-gpus beside it")
@@ -380,9 +248,6 @@ def session_of(config: pytest.Config) -> Session:
         tolerance_points=options.tolerance_points,
         target=options.target or TARGET,
         seeds=range(options.seeds or SEEDS),
-        progress=ProgressLines(config),
+        progress=progress,
     )
-    bench = LaunchedBench(options.selection, device, local) if several else local
-    size = matrix.size_of(options.selection, device)
-    config.stash[SESSION] = Session(config=config, options=options, device=device, size=size, bench=bench)
-    return config.stash[SESSION]
+    return LaunchedBench(options.selection, device, local) if several else local
