@@ -87,7 +87,10 @@ def dynamo():
     assert callable(utils.clear_compilation_metrics)
     assert callable(utils.set_compilation_metrics_limit)
     assert utils.counters["inductor"]["fxgraph_cache_none"] == 0
-    return config.recompile_limit and config.fail_on_recompile_limit_hit is not None
+    return config.recompile_limit and None not in (
+        config.fail_on_recompile_limit_hit,
+        config.use_recursive_dict_tags_for_guards,
+    )
 
 
 SCALER = torch.amp.GradScaler("cpu")

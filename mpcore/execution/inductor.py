@@ -59,6 +59,7 @@ class Inductor(Eager):
         _alive.add(model)
         dynamo.recompile_limit = max(dynamo.recompile_limit, VERSIONS)
         dynamo.fail_on_recompile_limit_hit = True
+        dynamo.use_recursive_dict_tags_for_guards = False  # or torch 2.11 dies where Python frees a model (pytorch#181873)
         _compile(model, dynamic=False, mode=cls.mode)
 
     def __call__(self, batch: Any) -> Tensor:

@@ -6,6 +6,7 @@ from weakref import WeakSet
 import pytest
 import torch
 from torch import nn
+from torch._dynamo import config
 
 from mpcore.device.compilations import Compilations
 from mpcore.execution import Compile, Inductor, inductor
@@ -118,3 +119,11 @@ def test_a_model_of_a_class_of_torch_is_compiled_too():
     with Compilations() as compilations:
         torch.testing.assert_close(model(x), expected)
     assert compilations.seen.counts == Compiled(graphs=1)
+
+
+@needs_compiler
+def test_no_guard_watches_the_dictionaries_of_a_model():
+    """By default those of torch 2.11 do, and its process dies when Python frees a model."""
+    with config.patch(use_recursive_dict_tags_for_guards=True):
+        Inductor.prepare(Stack())
+        assert not config.use_recursive_dict_tags_for_guards
