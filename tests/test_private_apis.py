@@ -105,6 +105,8 @@ APIS = {
     "_sequence_nr": lambda: torch.ones(1, requires_grad=True).sum().grad_fn._sequence_nr,
     "_current_autograd_node": lambda: torch._C._current_autograd_node,
     "_current_graph_task_id": lambda: torch._C._current_graph_task_id() == -1,
+    "_cuda_clearCublasWorkspaces": lambda: NO_GPU or torch._C._cuda_clearCublasWorkspaces,
+    "_cuda_beginAllocateCurrentStreamToPool": lambda: NO_GPU or torch._C._cuda_beginAllocateCurrentStreamToPool,
     "_cuda_endAllocateToPool": lambda: NO_GPU or torch._C._cuda_endAllocateToPool,
     "_cuda_releasePool": lambda: NO_GPU or torch._C._cuda_releasePool,
     "_accelerator_setAllocatorSettings": lambda: torch._C._accelerator_setAllocatorSettings,

@@ -21,6 +21,7 @@ from mpcore.device.allocator import large_blocks_split
 from mpcore.device.graph_contents import GraphContents, contents_of
 from mpcore.errors import cause, root_cause
 from mpcore.execution.eager import Eager, Function, executions
+from mpcore.execution.workspaces import renew_workspaces
 
 WARM_UP = 3
 """Calls with batches of one shape before it is captured: cuDNN has chosen its algorithms then, cuBLAS has its workspace."""
@@ -152,6 +153,7 @@ class _Captured:
         self._input = mapped(batch, Tensor.clone)
         self._loaded: list[tuple[Tensor, int]] = []
         current = torch.cuda.current_stream(stream.device)
+        renew_workspaces(stream)
         try:
             options: dict[str, Any] = {"pool": self.pool, "stream": stream, "capture_error_mode": _errors_of()}
             with _without_collector(), large_blocks_split(), torch.cuda.graph(self._graph, **options):

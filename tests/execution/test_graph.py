@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mpcore.execution.graph import WARM_UP, CaptureError, Graph
+from mpcore.execution.workspaces import workspace_pool
 from mpcore.precision.autocast import FP16Autocast
 from mpcore.precision.master import FP16MasterWeights
 from mpcore.precision.native import FP32
@@ -148,3 +149,27 @@ class TestGraph:
             torch.cuda.empty_cache()
             reserved.append(torch.cuda.memory_reserved())
         assert reserved[0] == reserved[1] == reserved[2]
+
+    def test_what_cublas_computes_in_stays_though_torch_gives_it_back(self, gpu):
+        """As it does where it records graphs of its own. Products of few rows and columns are summed up in it."""
+        weight = torch.randn(2**16, 64, device=gpu, requires_grad=True)
+
+        def train(batch):
+            weight.grad = None
+            loss = (batch["x"] @ weight).square().sum()
+            loss.backward()
+            return loss.detach().clone()
+
+        graph, batch = graph_of(train, gpu), {"x": torch.randn(64, 2**16, device=gpu)}
+        before = [graph(batch).item() for _ in range(WARM_UP + 2)][-1]
+        held = _bytes_of(workspace_pool(torch.cuda.current_device()))
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+        assert _bytes_of(workspace_pool(torch.cuda.current_device())) == held > 0
+        others = [torch.ones(2**25, device=gpu, dtype=torch.uint8) for _ in range(8)]
+        assert graph(batch).item() == pytest.approx(before, rel=1e-5)
+        assert all(other.all() for other in others)
+
+
+def _bytes_of(pool):
+    return sum(s["total_size"] for s in torch.cuda.memory_snapshot() if tuple(s["segment_pool_id"]) == pool)
