@@ -77,8 +77,13 @@ def memory_class(gpu: torch.device) -> int:
     """The largest of `MEMORY_CLASSES` that it can be one of: equal for equal GPUs, whatever driver they have. For a process
     that may use a part of the memory only the GPU is that small."""
     total = torch.cuda.get_device_properties(gpu).total_memory
-    gib = total * torch.cuda.get_per_process_memory_fraction(gpu) / 2**30
+    gib = total * memory_share(gpu) / 2**30
     return max((size for size in MEMORY_CLASSES if OF_CLASS * size <= gib), default=MEMORY_CLASSES[0])
+
+
+def memory_share(gpu: torch.device) -> float:
+    """The share of its memory that this process may use. torch wants a number here, where `cuda` alone has none."""
+    return torch.cuda.get_per_process_memory_fraction(gpu.index)
 
 
 def in_data_centre(device: torch.device) -> bool:

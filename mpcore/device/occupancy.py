@@ -11,6 +11,7 @@ from typing import Any
 import pynvml
 import torch
 
+from mpcore.device.machine import memory_share
 from mpcore.device.nvml import handle
 
 OWN_BYTES = 2 * 2**30
@@ -59,8 +60,7 @@ def occupancy(device: torch.device) -> Occupancy | None:
     others, known = _others(device)
     if known:  # a process of which NVML does not tell how much it holds may hold all that is left
         beside = sum(beside if process.held is None else process.held for process in others)
-    share = torch.cuda.get_per_process_memory_fraction(device)
-    return Occupancy(limit=int(total * share), own=own, free=free, others=beside, processes=others)
+    return Occupancy(limit=int(total * memory_share(device)), own=own, free=free, others=beside, processes=others)
 
 
 def asked_bytes(sentence: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pynvml
 import torch
 
+from mpcore.device.machine import memory_share
 from mpcore.device.nvml import SLOWDOWNS, NvmlSampler, handle
 from mpcore.device.occupancy import OWN_BYTES, processes_on
 
@@ -154,7 +155,7 @@ LOOKS = (
 
 
 def _lowered_memory(device: torch.device) -> Iterator[str]:
-    share = torch.cuda.get_per_process_memory_fraction(device)
+    share = memory_share(device)
     if share < 1:
         yield f"this process may use {100 * share:.0f} % of the GPU's memory only (set_per_process_memory_fraction)"
 

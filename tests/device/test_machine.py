@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mpcore.device import nvml
-from mpcore.device.machine import default_device, probe, refused, software, synchronise
+from mpcore.device.machine import default_device, memory_share, probe, refused, software, synchronise
 
 CPU = torch.device("cpu")
 
@@ -80,3 +80,12 @@ def test_a_clock_that_is_locked_is_told_and_the_usual_one_is_none(monkeypatch):
         monkeypatch.setattr(pynvml, "nvmlDeviceGetApplicationsClock", lambda gpu, kind, told=told: told)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetDefaultApplicationsClock", lambda gpu, kind: 1980)
         assert nvml.settings_of("0")["locked_mhz"] == locked
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_the_usual_gpu_has_no_number_and_yet_a_share_of_its_memory(monkeypatch, name):
+    """torch's own function runs, but for what a GPU answers."""
+    monkeypatch.setattr("torch.cuda.memory._lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch._C, "_cuda_getMemoryFraction", {0: 0.5, 1: 0.25}.get, raising=False)
+    assert memory_share(torch.device(name)) == (0.25 if name == "cuda:1" else 0.5)

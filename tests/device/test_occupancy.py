@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mpcore.device import occupancy as module
+from mpcore.device.machine import memory_share
 from mpcore.device.occupancy import GpuProcess, Occupancy, asked_bytes, occupancy, processes_on
 
 GIB = 2**30
@@ -82,7 +83,7 @@ def test_a_cpu_counts_no_memory():
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_case_that_is_too_large_for_a_share_of_the_gpu_is_so_by_itself():
-    before = torch.cuda.get_per_process_memory_fraction(GPU)
+    before = memory_share(GPU)
     torch.cuda.set_per_process_memory_fraction(2 * GIB / torch.cuda.mem_get_info()[1])
     try:
         with pytest.raises(torch.cuda.OutOfMemoryError) as raised:
