@@ -1,6 +1,7 @@
 """What of a GPU's state would spoil figures, as NVML tells it."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,10 @@ IDLE_UTILISATION = 5
 """Per cent."""
 STEADY = 0.05
 """Share that a clock may move by under load, or stay below its highest without a reason."""
+RISE_SECONDS = 0.3
+"""Of load before the first reading: a GPU that was idle takes a while to reach its clock."""
 LOADS, PRODUCTS, SIDE = 8, 10, 4096
-"""Readings under load, products before each, and the side of their matrices: a tenth of a second or so."""
+"""Readings under load, products before each, and the side of their matrices."""
 
 
 @dataclass(frozen=True)
@@ -181,13 +184,22 @@ def _clocks_under_load(device: torch.device, sampler: NvmlSampler, gpu: Any) -> 
 
 
 def _loaded(device: torch.device, sampler: NvmlSampler) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
-    """Clocks in MHz while it multiplies, but for the first, which may be on its way up; and what holds them back."""
+    """Clocks in MHz while it multiplies, and what holds them back."""
     a = torch.randn(SIDE, SIDE, device=device, dtype=torch.float16)
+    end = time.perf_counter() + RISE_SECONDS
+    while time.perf_counter() < end:
+        _multiply(a)
+        torch.cuda.synchronize(device)
     sampler.clear()
-    for _ in range(LOADS + 1):
-        for _ in range(PRODUCTS):
-            torch.mm(a, a)
+    for _ in range(LOADS):
+        _multiply(a)
         sampler.sample()
     torch.cuda.synchronize(device)
     state = sampler.summary()
-    return (state.sm_mhz[1:], state.limits) if state else ((), None)
+    return (state.sm_mhz, state.limits) if state else ((), None)
+
+
+def _multiply(a: torch.Tensor) -> None:
+    """Launches some products, which are not waited for."""
+    for _ in range(PRODUCTS):
+        torch.mm(a, a)
