@@ -18,6 +18,8 @@ FOR_EVER = timedelta(days=30)
 """Who started the ranks has the deadlines."""
 ANOTHER_RANK = "another rank"
 """What a rank says that fails for what has failed elsewhere: whose own sentence tells more."""
+OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")
+"""Variables by which libraries find out that they are on several ranks."""
 _group: Any = None
 _arrivals: Any = None
 """A group for nothing else: who waits there stands in no collective."""
@@ -37,6 +39,16 @@ def process_group(device: torch.device) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within it nothing in the environment tells a library that torchrun has started this process, perhaps beside others."""
+    hidden = {name: os.environ.pop(name) for name in OF_TORCHRUN if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
 def ranks() -> int:
     """How many ranks a step is spread over."""
     return 1 if _group is None else distributed.get_world_size(_group)
@@ -49,6 +61,11 @@ def rank() -> int:
 def local_rank() -> int:
     """Of those on this host, which one this is: that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_ranks() -> int:
+    """How many there are on this host."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def gathered(value: T) -> list[T]:

@@ -59,6 +59,7 @@ def _not_spread(case: Case, device: "torch.device") -> str | None:
         return None
     known = registries()
     if case.trainer != OWN_TRAINER:
-        return f"{known['trainers'][case.trainer].called()} does not say how its step is spread over GPUs"
+        found: str | None = known["trainers"][case.trainer].not_spread(case.strategy)
+        return found
     optimiser = known["workloads"][case.workload].recipes[case.model_size].optimiser
     return known["strategies"][case.strategy].unsupported(known["precisions"][case.precision], optimiser, case.gpus, device)

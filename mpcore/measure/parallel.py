@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils._pytree import tree_leaves  # private API
+from torch.utils.hooks import RemovableHandle
 
 from mpcore.data import Batch
 from mpcore.device import agreement
@@ -26,9 +27,11 @@ from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.precision import Precision, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import Parallel, RankState
+from mpcore.records import OWN_TRAINER, Parallel, RankState
 from mpcore.strategies import Strategy, strategies
+from mpcore.trainers import trainers
 from mpcore.training.base import Step
+from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.step import TrainStep
 
 STEPS = 20
@@ -41,18 +44,22 @@ NEVER_CLIPPED = 1e30
 
 @dataclass(frozen=True)
 class Joint:
-    """Gradients of one rank with the batch of all, in FP64, in parts; and the errors of FP64 ranks."""
+    """Gradients of one rank with the batch of all, in FP64, in parts; and the errors of FP64 ranks, None each where another
+    trainer spreads the step, which has no FP64."""
 
     gradients: dict[str, Tensor]
-    fp64_error: float
-    joint_error: float | None
+    fp64_error: float | None = None
+    joint_error: float | None = None
 
 
 def measure_joint(setup: Setup, rows: Batch) -> Joint:
     """rows: of all ranks."""
     count = agreement.ranks()
+    parts = _gradients(setup, PARTS * count, rows)
+    if setup.case.trainer != OWN_TRAINER:
+        return Joint(parts)
     spread = _gradients(setup, PARTS, own_part(rows), strategies[setup.case.strategy](setup.device))
-    parts, whole = _gradients(setup, PARTS * count, rows), _gradients(setup, 1, rows)
+    whole = _gradients(setup, 1, rows)
     same = relative_error(parts, whole) < FP64_PARTS_ERROR
     return Joint(parts, relative_error(spread, parts), relative_error(spread, whole) if same else None)
 
@@ -70,7 +77,7 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
     strategy = own.strategy if own else None
     states = agreement.gathered(state_of(step))
     called, reduced = sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
-    planted = _planted(own, setup.batches_of(step)[0]) if own and own.loss_scale is not None else None
+    planted = _planted(step, setup.batches_of(step)[0]) if step.loss_scale is not None else None
     sharded = agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step)))
     del step, own
     again = agreement.gathered(state_of(_trained(setup))) if sharded else None
@@ -93,13 +100,17 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     """What a step of the mode sends and comes to, whose batch goes through in parts."""
     mode = precisions[setup.case.precision]
-    step = _accumulating(setup, mode, PARTS, strategies[setup.case.strategy](setup.device))
-    observed, reduced = observe(step, part, updates=1), step.strategy.reduced
+    step = _in_parts(setup, mode)
+    observed = observe(step, part, updates=1)
+    reduced = step.strategy.reduced if isinstance(step, TrainStep) else None
     called = sent(step, part)
     del step
+    error = relative_error(observed.gradients, joint.gradients)
+    if setup.case.trainer != OWN_TRAINER:
+        return {"accumulated": sum(each.elements for each in called), "mode_error": error}
     return {
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
-        "mode_error": relative_error(observed.gradients, joint.gradients),
+        "mode_error": error,
         "fp64_error": joint.fp64_error,
         "joint_error": joint.joint_error,
         "settling": observed.skipped if mode.scales else None,
@@ -146,13 +157,32 @@ def _trained(setup: TimingSetup) -> Step:
     return step
 
 
-def _planted(step: TrainStep, batch: Batch) -> tuple[RankState, ...]:
+def _planted(step: Step, batch: Batch) -> tuple[RankState, ...]:
     """After an eager step in which the loss of the last rank is infinite, and so are its gradients."""
     last = agreement.rank() == agreement.ranks() - 1
-    hook = step.loss_module.register_forward_hook(lambda _, __, loss: loss * math.inf if last else loss)
+    hooks = _infinite(step) if last else []
     step.launch(batch)
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     return tuple(agreement.gathered(state_of(step)))
+
+
+def _infinite(step: Step) -> list[RemovableHandle]:
+    """Where its loss is not to be seen the gradients are made so, before anybody averages them."""
+    if isinstance(step, TrainStep):
+        return [step.loss_module.register_forward_hook(lambda _, __, loss: loss * math.inf)]
+    return [p.register_hook(lambda gradient: gradient * math.inf) for p in step.model.parameters() if p.requires_grad]
+
+
+def _in_parts(setup: Setup, mode: type[Precision]) -> WorkloadStep:
+    """A step of the case with dropout off and without clipping, by its trainer."""
+    case, strategy = setup.case, strategies[setup.case.strategy](setup.device)
+    if case.trainer == OWN_TRAINER:
+        return _accumulating(setup, mode, PARTS, strategy)
+    free_memory()
+    workload = setup.modelled.with_recipe(accumulation=PARTS, max_norm=None)
+    options: dict[str, Any] = {"seed": case.seed, "dropout": False, "strategy": strategy}
+    return trainers[case.trainer]().step(workload, mode(keep_fp32=case.keep_fp32), setup.device, **options)
 
 
 def _accumulating(setup: Setup, mode: type[Precision], parts: int, strategy: Strategy | None = None) -> TrainStep:

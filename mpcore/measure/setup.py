@@ -41,7 +41,7 @@ class Setup:
         case, kind = self.case, precisions[self.case.precision]
         mode = kind(keep_fp32=case.keep_fp32) if case.keep_fp32 else kind()
         options: dict[str, Any] = {"seed": case.seed, "execution": case.execution, "dropout": dropout}
-        if case.spread:  # which mpcore's step alone can be
+        if case.spread:
             options["strategy"] = strategies[case.strategy](self.device)
         return trainers[case.trainer]().step(self.modelled, mode, self.device, **options)
 

@@ -38,7 +38,7 @@ class Parallel(Measurement):
     sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
-    that one averages whose batch goes through in parts. mode_error:
+    that one averages whose batch goes through in parts; of another trainer all that it sends. mode_error:
     relative error of the averaged gradient against FP64, of one rank with the batch of all in parts. fp64_error: the same of
     ranks in FP64, and joint_error against the batch in one piece, None where in FP64 too parts are not the whole. settling:
     steps that are skipped until the loss scale fits what ranks average; settling_alone: the same of the rank that skips most,
@@ -62,3 +62,8 @@ class Parallel(Measurement):
     joint_error: Error = None
     settling: NonNegativeInt | None = None
     settling_alone: NonNegativeInt | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether the averaged gradient was compared with FP64: its error is None where it is not finite, too."""
+        return self.fp64_error is not None or self.accumulated is not None

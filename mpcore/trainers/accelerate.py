@@ -1,5 +1,7 @@
 """Hugging Face Accelerate."""
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,7 @@ class Accelerate(Trainer):
     packages = ("accelerate",)
     install = "'mpcore[parity]'"
     executions = LAUNCHED
+    strategies = ("ddp",)
     modes = {"fp32": "no", "tf32": "no", "fp16-amp": "fp16", "bf16-amp": "bf16"}
     gpu_only = ("fp16-amp",)
 
@@ -29,11 +32,12 @@ class Accelerate(Trainer):
         accelerator = Accelerator(mixed_precision=self.modes[precision], cpu=device.type == "cpu")
         norm, made = workload.recipe.max_norm, optimiser(workload, model)
         wrapped, wrapped_optimiser = accelerator.prepare(model, made)
+        unreduced = functools.partial(accelerator.no_sync, wrapped)
         own_mode = held_mode()
 
         def step(batch: Batch) -> Tensor:
             own_mode()
-            loss = backward_in_parts(workload, wrapped, batch, accelerator.backward)
+            loss = backward_in_parts(workload, wrapped, batch, accelerator.backward, unreduced=unreduced)
             if norm is not None:
                 accelerator.clip_grad_norm_(wrapped.parameters(), norm)
             wrapped_optimiser.step()

@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.device import agreement
 from mpcore.execution import Eager, Inductor, ReduceOverhead
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.casting import hold_fp32, matching
 from mpcore.registry import Registry
+from mpcore.strategies import Strategy
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
-from mpcore.training.step import by_recipe, seeded_model
+from mpcore.training.step import by_recipe, draw_apart, seeded_model
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import described
 
@@ -45,6 +47,11 @@ class Trainer:
     """That must be installed, as pip calls them, the one whose version counts first."""
     install: ClassVar[str] = ""
     """What pip installs them by; their own names where it says nothing."""
+    strategies: ClassVar[tuple[str, ...]] = ()
+    """How it spreads a step over ranks, as our strategies are called, such as `ddp`: build() is called on each rank then, once
+    the process group is there."""
+    strategy: str = Strategy.name
+    """The one that is wanted of the step that is built; "single" for a step on one GPU."""
     executions: ClassVar[tuple[str, ...]] = (Eager.name,)
     """How its steps may be run: beside eager, `inductor` and `reduce-overhead`; `graph` and `compile` where nothing in them
     waits for the host."""
@@ -64,13 +71,16 @@ class Trainer:
         seed: int = 0,
         execution: str = Eager.name,
         dropout: bool = True,
+        strategy: Strategy | None = None,
     ) -> WorkloadStep:
-        """A new step of `workload`. Raises TrainerError, WorkloadError, PrecisionError."""
+        """A new step of `workload`. strategy: None for one on one GPU. Raises TrainerError, WorkloadError, PrecisionError."""
+        self.strategy = Strategy.name if strategy is None else strategy.name
         model = seeded_model(workload, precision, device, seed)
         self._keep_fp32(model, workload, precision)
 
         def build() -> Loop:
-            with precision.settings(), _same_draws(device), reraised(f"{self.name}: build()"):
+            alone = agreement.alone() if strategy is None else nullcontext()
+            with alone, precision.settings(), _same_draws(device), reraised(f"{self.name}: build()"):
                 loop = self.build(workload, model, precision.name, device)
             if not isinstance(loop, Loop):
                 raise TrainerError(f"{self.name}: build() returned {described(loop)}: expected a Loop")
@@ -78,6 +88,8 @@ class Trainer:
 
         step = LoopStep(build, workload, precision, model, device, execution=execution, dropout=dropout)
         step.label = f"{workload.name} by {self.called()}"
+        if strategy is not None:
+            draw_apart(seed)
         return step
 
     @classmethod
@@ -96,6 +108,15 @@ class Trainer:
         if precision in cls.gpu_only and device.type == "cpu":
             return f"{cls.called()} has no {precision} on a CPU"
         return None if execution in cls.executions else f"{cls.called()} does not say that its step can be run by {execution}"
+
+    @classmethod
+    def not_spread(cls, strategy: str) -> str | None:
+        """Why it does not spread its step over ranks so, or None."""
+        if strategy in cls.strategies:
+            return None
+        if cls.strategies:
+            return f"{cls.called()} has no {strategy}: expected --mp-strategy {' or '.join(cls.strategies)}"
+        return f"{cls.called()} does not say how its step is spread over GPUs: expected strategies = ('ddp',) in its class"
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -148,14 +169,17 @@ def backward_in_parts(
     batch: Batch,
     backward: Callable[[Tensor], Any],
     forward: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    unreduced: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Tensor:
     """The loss of `batch`, once its gradients are there: those of the parts that the recipe has it go through the model in are
-    added up."""
+    added up. unreduced: makes the context of all parts but the last, whose gradients are not averaged over ranks."""
     total: Tensor | None = None
-    for part, share in parts(batch, workload.recipe.accumulation):
-        with forward():
-            loss = workload.loss(model, part) * share
-        backward(loss)
+    *others, last = parts(batch, workload.recipe.accumulation)
+    for part, share in (*others, last):
+        with nullcontext() if part is last[0] else unreduced():
+            with forward():
+                loss = workload.loss(model, part) * share
+            backward(loss)
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None  # a batch has at least one part
     return total

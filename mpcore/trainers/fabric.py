@@ -1,9 +1,14 @@
 """Lightning Fabric."""
 
+import functools
+from contextlib import nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.device import agreement
 from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
@@ -18,6 +23,7 @@ class Fabric(Trainer):
     packages = ("lightning",)
     install = "'mpcore[parity]'"
     executions = LAUNCHED
+    strategies = ("ddp",)
     modes = {
         "fp32": "32-true",
         "tf32": "32-true",
@@ -31,14 +37,19 @@ class Fabric(Trainer):
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         from lightning.fabric import Fabric as LightningFabric
 
-        devices = 1 if device.index is None or device.type == "cpu" else [device.index]
-        fabric = LightningFabric(accelerator=device.type, devices=devices, precision=self.modes[precision])
+        where: dict[str, Any] = {"devices": 1 if device.index is None or device.type == "cpu" else [device.index]}
+        if self.strategy == "ddp":
+            here = agreement.local_ranks()
+            where = {"strategy": "ddp", "devices": here, "num_nodes": agreement.ranks() // here}
+        fabric = LightningFabric(accelerator=device.type, precision=self.modes[precision], **where)
+        fabric.launch()
         norm, scaler = workload.recipe.max_norm, getattr(fabric.strategy.precision, "scaler", None)
         made = optimiser(workload, model, fused=norm is None or scaler is None)  # it cannot clip what a fused one unscales
         wrapped, wrapped_optimiser = fabric.setup(model, made)
+        unreduced = functools.partial(fabric.no_backward_sync, wrapped) if self.strategy == "ddp" else nullcontext
 
         def step(batch: Batch) -> Tensor:
-            loss = backward_in_parts(workload, wrapped, batch, fabric.backward)
+            loss = backward_in_parts(workload, wrapped, batch, fabric.backward, unreduced=unreduced)
             if norm is not None:
                 fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=norm)
             wrapped_optimiser.step()

@@ -26,6 +26,7 @@ class HuggingFace(Trainer):
     install = "'mpcore[parity]'"
     modes = {"fp32": {}, "tf32": {}, "fp16-amp": {"fp16": True}, "bf16-amp": {"bf16": True}}
     gpu_only = ("fp16-amp",)
+    strategies = ("ddp",)
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         from transformers import Trainer as HuggingFaceTrainer

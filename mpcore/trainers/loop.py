@@ -76,13 +76,14 @@ class LoopStep(WorkloadStep):
     ) -> None:
         self.label = workload.name
         super().__init__(workload, precision, model, device, dropout=dropout)
-        self._loop = loop = build()
+        how = executions[execution]
+        with how.stream(device):
+            self._loop = loop = build()
         self._parameters = Precision()
         self._parameters.model = model
         self._autocast_seen = False
         self._optimisers = [innermost(optimiser) for optimiser in loop.optimisers]
         self._skips = Skips(loop.scaler, device) if loop.scaler is not None and loop.scaler.is_enabled() else None
-        how = executions[execution]
         self._captures = how.captures(device)
         if self._captures:
             self._keep_rates_on_device()

@@ -1,7 +1,10 @@
 """A plain PyTorch loop."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mpcore.data import Batch
 from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
@@ -11,12 +14,13 @@ from mpcore.workloads import Workload
 
 @trainers.register
 class Plain(Trainer):
-    """The loop of PyTorch's tutorial on automatic mixed precision."""
+    """The loop of PyTorch's tutorial on automatic mixed precision; on ranks, with the wrapper of that on DDP."""
 
     name = "plain"
     title = "plain PyTorch"
     packages = ("torch",)
     executions = LAUNCHED
+    strategies = ("ddp",)
     modes = {"fp32": None, "tf32": None, "fp16-amp": torch.float16, "bf16-amp": torch.bfloat16, "bf16-true": None}
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
@@ -25,6 +29,8 @@ class Plain(Trainer):
             model.to(torch.bfloat16)
         made = optimiser(workload, model)
         scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        spread = DistributedDataParallel(model) if self.strategy == "ddp" else None
+        unreduced = nullcontext if spread is None else spread.no_sync
 
         def forward() -> torch.autocast:
             return torch.autocast(device.type, dtype, enabled=dtype is not None)
@@ -32,7 +38,9 @@ class Plain(Trainer):
         def step(batch: Batch) -> Tensor:
             if pure:
                 batch = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in batch.items()}
-            loss = backward_in_parts(workload, model, batch, lambda loss: scaler.scale(loss).backward(), forward)
+            loss = backward_in_parts(
+                workload, spread or model, batch, lambda loss: scaler.scale(loss).backward(), forward, unreduced
+            )
             if norm is not None:
                 scaler.unscale_(made)
                 nn.utils.clip_grad_norm_(model.parameters(), norm)

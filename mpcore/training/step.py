@@ -57,6 +57,12 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def draw_apart(seed: int) -> None:
+    """From now on each rank draws other random numbers: or dropout would leave out the same on all."""
+    if agreement.rank():
+        seed_everything(seed + agreement.rank())
+
+
 def by_recipe(precision: Precision, workload: Workload, model: nn.Module) -> None:
     """Tells a mode which optimiser the workload wants for the weights of `model`, and how gradients are clipped."""
     precision.recipe = workload.recipe
@@ -104,8 +110,8 @@ class TrainStep(WorkloadStep):
         how.prepare(self.model)
         with how.stream(device):
             self._forward = self.strategy.wrap(self.loss_module, precision)
-        if agreement.rank() and not precision.draws:
-            seed_everything(seed + agreement.rank())  # or dropout would leave out the same on all ranks
+        if strategy is not None and not precision.draws:
+            draw_apart(seed)
         self._execute = how(self._step, self.model, layout=lambda: precision.layout)
         self._gradients_predict = False
         self._execute_prediction = how(self._predict, self.model)

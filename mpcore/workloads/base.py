@@ -77,20 +77,24 @@ class Workload(Entry):
         """Those that the model computes in FP32 on purpose, once they are known."""
         self.mixes_formats: bool | None = None
         """Whether the model makes tensors in FP32 inside, once that is known."""
-        self._batch_size: int | None = None
+        self._changed: dict[str, Any] = {}
         self._splits: dict[tuple[str, str], Split] = {}
 
     def with_batch_size(self, batch_size: int) -> "Workload":
         """The same workload, over the same data in memory, in batches of another size."""
+        return self.with_recipe(batch_size=batch_size)
+
+    def with_recipe(self, **fields: Any) -> "Workload":
+        """The same workload, over the same data in memory, with these fields of its recipe."""
         other = copy.copy(self)
-        other._batch_size = batch_size
+        other._changed = self._changed | fields
         return other
 
     @property
     def recipe(self) -> Recipe:
-        """That of the size, with the size of a batch that was asked for."""
+        """That of the size, with what was asked for in its place."""
         recipe = self.recipes[self.size]
-        return recipe if self._batch_size is None else recipe.model_copy(update={"batch_size": self._batch_size})
+        return recipe.model_copy(update=self._changed) if self._changed else recipe
 
     @property
     def tolerance(self) -> float:

@@ -54,7 +54,7 @@ class ResNet50(Workload):
     @property
     def recipe(self) -> Recipe:
         recipe = super().recipe
-        if self._batch_size is not None or self.size == "tiny" or not torch.cuda.is_available():
+        if "batch_size" in self._changed or self.size == "tiny" or not torch.cuda.is_available():
             return recipe
         memory = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**30
         return recipe.model_copy(update={"batch_size": next(size for least, size in MEMORY if memory >= least)})

@@ -22,7 +22,7 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64")
     if parallel.joint_error is not None:
         yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
-    if parallel.fp64_error is not None and parallel.requirements.gradient_error is not None:
+    if parallel.compared and parallel.requirements.gradient_error is not None:
         yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
     if parallel.settling is not None and parallel.settling_alone is not None:
         yield _overflow(parallel, parallel.settling, parallel.settling_alone)

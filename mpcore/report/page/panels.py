@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any
 
 from mpcore.gate import speedup
-from mpcore.records import Family, Numerics, Profile, Quality, Race, Result, Speed, Training
+from mpcore.records import OWN_TRAINER, Family, Numerics, Profile, Quality, Race, Result, Speed, Training
 from mpcore.report.page.newest import Group
 from mpcore.report.page.views import Matrix, Panel, View, by, columns
 from mpcore.report.rows import how, keys
@@ -102,7 +102,8 @@ def _scaled(speeds: Sequence[Speed]) -> list[dict[str, Any]]:
 def _line_of(speed: Speed) -> str:
     """Strong scaling, whose batch shrinks as GPUs are added, is a line of its own."""
     own = "" if speed.case.batch_size is None else f", {speed.batch_size * speed.case.gpus} in all"
-    return f"{speed.case.precision} {speed.case.strategy} {speed.case.execution}{own}"
+    by = "" if speed.case.trainer == OWN_TRAINER else f" by {speed.case.trainer}"
+    return f"{speed.case.precision} {speed.case.strategy} {speed.case.execution}{by}{own}"
 
 
 def _ideal(speeds: Sequence[Speed]) -> list[dict[str, Any]]:

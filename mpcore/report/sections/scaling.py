@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mpcore.records import Result, Speed
+from mpcore.records import OWN_TRAINER, Case, Result, Speed
 from mpcore.report.columns import written
 from mpcore.report.document import Section, Table
 from mpcore.report.scaling import Scaled, launch_spread, pair_deviation, scaled
@@ -57,7 +57,12 @@ def _workload(name: str, found: Sequence[Scaled], title: str, folded: bool) -> S
 
 def _place(speed: Speed) -> tuple[object, ...]:
     case = speed.case
-    return case.precision, case.execution, case.spread, case.strategy, case.gpus, -speed.batch_size
+    return case.precision, case.execution, case.trainer, case.spread, case.strategy, case.gpus, -speed.batch_size
+
+
+def _as(case: Case) -> str:
+    """How its step is spread and run, and by whom where that is not mpcore."""
+    return f"{case.strategy} {case.execution}{'' if case.trainer == OWN_TRAINER else f' by {case.trainer}'}"
 
 
 def _row(each: Scaled) -> list[str]:
@@ -67,7 +72,7 @@ def _row(each: Scaled) -> list[str]:
     bus, slowest = speed.bus_bytes_per_second, speed.slowest_rank
     return [
         speed.case.precision,
-        f"{speed.case.strategy} {speed.case.execution}",
+        _as(speed.case),
         str(speed.case.gpus),
         str(speed.batch_size),
         f"{MS * speed.blocks.step_seconds:.3f}",
@@ -95,7 +100,7 @@ def _ranks(speeds: Sequence[Speed]) -> Table:
             rows.append(
                 [
                     speed.case.precision,
-                    f"{speed.case.strategy} {speed.case.execution}",
+                    _as(speed.case),
                     str(speed.case.gpus),
                     str(speed.batch_size),
                     str(rank.rank),

@@ -1,0 +1,71 @@
+"""Steps that libraries and people's own stacks make, on two ranks over gloo: timed, compared and caught as ours are."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from started import PLANTED, case, launcher
+
+from mpcore.gate.checks import checks
+from mpcore.matrix import cases
+from mpcore.records import Parallel, Selection, Speed
+
+STACKS = str(Path(__file__).parent / "stacks.py")
+LIBRARIES = {"plain": "torch", "fabric": "lightning", "accelerate": "accelerate", "huggingface": "transformers"}
+OWN = ("our-stack", "forgetful", "divides")
+WEIGHTS = 178
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Speeds and what ranks have in common by trainer, all measured in one launch."""
+    made = {name: case("good", strategy="ddp", trainer=name) for name in (*LIBRARIES, *OWN)}
+    made["plain-fp16"] = case("good", strategy="ddp", trainer="plain").in_precision("fp16-amp")
+    with launcher("good", load=(PLANTED, STACKS), trainers=("all",), precisions=("fp32", "fp16-amp")) as ranks:
+        speeds, together = (ranks.measure(list(made.values()), kind=kind) for kind in ("speed", "parallel"))
+    return {name: (speeds[each], together[each]) for name, each in made.items()}
+
+
+def named(library):
+    if library in LIBRARIES:
+        pytest.importorskip(LIBRARIES[library])
+    return library
+
+
+@pytest.mark.parametrize("name", [*LIBRARIES, "our-stack"])
+def test_it_is_timed_and_its_ranks_stay_together(found, name):
+    speed, together = found[named(name)]
+    assert isinstance(speed, Speed), speed
+    assert [rank.rank for rank in speed.ranks] == [0, 1]
+    assert speed.ranks[0].weights_hash == speed.ranks[1].weights_hash
+    assert speed.units_per_second == pytest.approx(2 * 16 / speed.blocks.step_seconds)
+    assert isinstance(together, Parallel), together
+    assert [check.sentence for check in checks(together) if not check.passed] == []
+    assert "gradient in fp32 in parts" in {check.metric for check in checks(together)}
+    assert ("allreduce_", WEIGHTS) in {(each.operation, each.elements) for each in together.collectives}
+    assert WEIGHTS <= together.accumulated < 2 * WEIGHTS  # but for lists of buckets: only the last part is averaged
+
+
+def test_a_scaler_skips_on_all_ranks_what_is_infinite_on_one(found):
+    together = found["plain-fp16"][1]
+    assert isinstance(together, Parallel), together
+    (skipped,) = [check for check in checks(together) if check.metric == "skipped steps"]
+    assert skipped.passed, skipped.sentence
+
+
+@pytest.mark.parametrize(("name", "metric"), [("forgetful", "replicas"), ("divides", "gradient in fp32 in parts")])
+def test_a_stack_that_averages_wrongly_is_caught(found, name, metric):
+    together = found[name][1]
+    assert isinstance(together, Parallel), together
+    assert metric in {check.metric for check in checks(together) if not check.passed}
+
+
+def test_a_stack_that_is_not_spread_is_a_sentence():
+    importlib.import_module("stacks")
+    selection = Selection(workloads=("bert-imdb",), precisions=("fp32",), gpus=(2,), trainers=("one-gpu", "our-stack"))
+    reasons = [reason for _, reason in cases(selection.model_copy(update={"strategies": ("fsdp",)}), torch.device("cpu"))]
+    assert reasons == [
+        "one-gpu does not say how its step is spread over GPUs: expected strategies = ('ddp',) in its class",
+        "our-stack has no fsdp: expected --mp-strategy ddp",
+    ]
