@@ -111,11 +111,21 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     return {
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
         "mode_error": error,
+        **_of_like(setup, mode, part, joint),
         "fp64_error": joint.fp64_error,
         "joint_error": joint.joint_error,
         "settling": observed.skipped if mode.scales else None,
         "settling_alone": _settling_alone(setup, mode, part) if mode.scales else None,
     }
+
+
+def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> dict[str, Any]:
+    """What the strategy averages that this one is to be like, where there is one."""
+    name = strategies[setup.case.strategy].like
+    if name is None:
+        return {}
+    like = _accumulating(setup, mode, PARTS, strategies[name](setup.device))
+    return {"like": name, "like_error": relative_error(observe(like, part, updates=1).gradients, joint.gradients)}
 
 
 def _settling_alone(setup: Setup, mode: type[Precision], part: Batch) -> int:

@@ -34,6 +34,8 @@ class Strategy:
     name: ClassVar[str] = "single"
     shards: ClassVar[bool] = False
     """Whether a rank has a part of each weight, and not all of them."""
+    like: ClassVar[str | None] = None
+    """The strategy that averages in the same format what it averages, and must be as near to FP64."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -30,6 +30,7 @@ AS_THEY_ARE = ("fp32", "tf32", "bf16-true", "fp64")
 class FullyShard(Strategy):
     name = "fsdp"
     shards = True
+    like = "ddp"
     _whole: FSDPModule | None = None
 
     @classmethod

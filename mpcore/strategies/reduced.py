@@ -68,6 +68,7 @@ class DataParallel16(DataParallel):
 @strategies.register
 class FullyShard16(FullyShard):
     name = "fsdp-16bit"
+    like = "ddp-16bit"
 
     @classmethod
     def unsupported(cls, mode: type[Precision], optimiser: str, gpus: int, device: torch.device) -> str | None:

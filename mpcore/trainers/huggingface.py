@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.adapters.huggingface import NEVER, Updates
+from mpcore.precision import Inapplicable
 from mpcore.trainers.accelerate import forget_modes
 from mpcore.trainers.base import Trainer, optimiser, trainers
 from mpcore.trainers.loop import Loop
@@ -39,6 +40,8 @@ class HuggingFace(Trainer):
             def get_train_dataloader(self) -> Any:
                 return []  # each step is handed its batch
 
+        if device.index and self.strategy == "single":
+            raise Inapplicable(f"Trainer takes the first GPU that it sees, and this is {device}: expected CUDA_VISIBLE_DEVICES")
         forget_modes()
         recipe = workload.recipe
         arguments = TrainingArguments(

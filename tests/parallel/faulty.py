@@ -5,7 +5,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from mpcore.device import agreement
-from mpcore.strategies import DataParallel, strategies
+from mpcore.strategies import DataParallel, FullyShard, strategies
 
 
 @strategies.register
@@ -92,3 +92,13 @@ class Overflow(DataParallel):
             sent = (64 * group.whole.grad).half()
             distributed.all_reduce(sent)
             group.whole.grad.copy_(sent.float() / 64 / agreement.ranks())
+
+
+@strategies.register
+class Coarse(FullyShard):
+    """Gradients of FP16 are averaged in BF16, which is within what FP16 may be wrong by."""
+
+    name = "coarse"
+
+    def reduced_in(self, precision):
+        return torch.bfloat16 if precision.dtype == torch.float16 else super().reduced_in(precision)

@@ -31,6 +31,7 @@ FAULTS = {
     "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
     "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
     "overflow": ("fp16-manual", "overflow between ranks", "finite on each rank overflow as they are averaged"),
+    "coarse": ("fp16-manual", "gradient against ddp", "that coarse averages in fp16-manual is"),
     "apart": ("fp16-manual", "skipped steps", "where the loss of the last rank is infinite rank 0 did not skip it"),
 }
 
@@ -53,6 +54,8 @@ def test_ranks_stay_together(found, strategy, mode):
     assert (record.planted is not None) == mode.startswith("fp16")
     assert (record.again is not None) == strategy.startswith("fsdp")
     assert record.joint_error < 1e-12
+    assert record.like == {"fsdp": "ddp", "fsdp-16bit": "ddp-16bit"}.get(strategy)
+    assert (record.like_error is not None) == strategy.startswith("fsdp")
     (sent,) = [each for each in record.collectives if each.operation == record.reduction]
     assert sent.dtype == str(precisions[mode].dtype if (strategy, mode) in IN_16_BITS else torch.float32).removeprefix("torch.")
     assert (sent.calls, sent.bytes) == (1, sent.elements * (2 if (strategy, mode) in IN_16_BITS else 4))

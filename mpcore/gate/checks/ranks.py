@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mpcore.gate.checks.check import new_check, passed
-from mpcore.gate.limits import FP64_PARTS_ERROR, SLOWER_RANK_TIMES
+from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_TIMES
 from mpcore.records import Check, Parallel, RankState, Speed
 
 
@@ -24,6 +24,8 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
     if parallel.compared and parallel.requirements.gradient_error is not None:
         yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
+    if parallel.like_error is not None:
+        yield _like(parallel, parallel.like_error)
     if parallel.settling is not None and parallel.settling_alone is not None:
         yield _overflow(parallel, parallel.settling, parallel.settling_alone)
 
@@ -107,6 +109,17 @@ def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode
         f"the batch of all {how}. {limit:.3g} is the most"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
+
+
+def _like(parallel: Parallel, before: float) -> Check:
+    """Both average the same in the same mode, by other collectives."""
+    error, limit, strategy = parallel.mode_error, LIKE_ERROR_TIMES * before, parallel.case.strategy
+    figure = "not finite" if error is None else f"{error:.3g}"
+    sentence = (
+        f"the gradient that {strategy} averages in {parallel.case.precision} is {figure} from FP64, that of {parallel.like} "
+        f"{before:.3g}. {LIKE_ERROR_TIMES:g} times that is the most"
+    )
+    return _check(parallel, f"gradient against {parallel.like}", error is not None and error <= limit, sentence, error, limit)
 
 
 def _check(
