@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from mpcore.ab.code import check_code
 from mpcore.ab.listings import matched
+from mpcore.ab.processes import start
 from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
-from mpcore.ab.scheduler import Scheduler, Start, start
+from mpcore.ab.scheduler import Scheduler, Start
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.trees import in_each_tree
 from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, LEAST_PAIRS

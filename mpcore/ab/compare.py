@@ -9,8 +9,9 @@ from mpcore.ab.code import KIND, check_code, other_wheels, unchanged, unchanged_
 from mpcore.ab.figures import Measure, figures, measure
 from mpcore.ab.listings import Matched, matched
 from mpcore.ab.paired_tests import PairedTests, Progress
+from mpcore.ab.processes import start
 from mpcore.ab.revisions import Checkout
-from mpcore.ab.scheduler import Scheduler, Start, start
+from mpcore.ab.scheduler import Scheduler, Start
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.settled import Count, MachineCheck, count_work, settled
 from mpcore.ab.verdicts import only_in_head

@@ -4,6 +4,7 @@ own functions, with base in the place of an accepted run."""
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
+from mpcore.ab.processes import start
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.work import ONE_THREAD
 from mpcore.gate.checks import checks
@@ -11,31 +12,48 @@ from mpcore.gate.margins import Policy
 from mpcore.gate.matching import BaselineMatch, differing
 from mpcore.gate.regressions import regressions
 from mpcore.gate.work import work_regressions
-from mpcore.records import Case, Failure, Numerics, Quality, Regression, RegressionStatus, Selection, Speed, Work
+from mpcore.records import (
+    Case,
+    Failure,
+    Numerics,
+    Parallel,
+    Quality,
+    Regression,
+    RegressionStatus,
+    Selection,
+    Speed,
+    Work,
+)
 from mpcore.records.protocol import RequestKind
-from mpcore.runner import Measured, Runner
+from mpcore.runner import Measured
 
-FIGURES: tuple[RequestKind, ...] = ("speed", "numerics", "work")
+FIGURES: tuple[RequestKind, ...] = ("speed", "numerics", "parallel", "work")
+ON_ONE_GPU = ("numerics", "accuracy")
+"""What is not measured of a step that is spread over several."""
 IN_PAIRS = ("step time", "graph memory")
 """Metrics that pairs have judged."""
 BASE = (("the last accepted run", "base"), ("the accepted run", "base"), ("accepted runs", "base"))
 """What the gate calls that which it compares with."""
-Judged = Speed | Numerics | Quality
+Judged = Speed | Numerics | Quality | Parallel
 Progress = Callable[[str], None]
 Records = Mapping[tuple[RequestKind, Case], Measured]
 Measure = Callable[[Checkout, Selection, Sequence[Case], Sequence[RequestKind]], Records]
 
 
 def measure(side: Checkout, selection: Selection, cases: Sequence[Case], kinds: Sequence[RequestKind]) -> Records:
-    """In one fresh process. What its commit is too old to measure is left out. Raises RunnerError."""
+    """In one fresh process, or launch. What its commit is too old to measure is left out. Raises RunnerError."""
     found: dict[tuple[RequestKind, Case], Measured] = {}
-    runner = Runner(side.tree, selection, side.python, prefix=side.prefix, environment=ONE_THREAD)
-    with closing(runner):
-        known = runner.listing().kinds
+    with closing(start(side, selection, ONE_THREAD)) as process:
+        known = process.listing().kinds
         for kind in kinds:
             if kind in known:
-                found |= {(kind, case): record for case, record in runner.measuring(cases, kind=kind)}
+                asked = [case for case in cases if _applies(kind, case)]
+                found |= {(kind, case): record for case, record in process.measuring(asked, kind=kind)}
     return found
+
+
+def _applies(kind: RequestKind, case: Case) -> bool:
+    return kind not in ON_ONE_GPU if case.spread else kind != "parallel"
 
 
 def figures(
@@ -75,13 +93,14 @@ def judged(base: Measured, head: Measured, policy: Policy) -> list[Regression]:
         return []
     found = regressions(BaselineMatch(head, {0: base}, base), policy.margins(head.case.id), None)
     compared = [_against_base(of) for of in found if of.metric not in IN_PAIRS]
-    if isinstance(base, Numerics) and isinstance(head, Numerics):
+    if isinstance(base, Numerics | Parallel):
         compared += _lost(base, head, policy)
     return compared
 
 
-def _lost(base: Numerics, head: Numerics, policy: Policy) -> list[Regression]:
-    """What must be reached, tensors of their own included, and is in base alone. What is not finite is a check only there."""
+def _lost(base: Judged, head: Judged, policy: Policy) -> list[Regression]:
+    """What must be reached, by tensors of their own and by ranks too, and is in base alone. What is not finite is a check only
+    there."""
     caps = policy.caps(head.case.id)
     capped = [one.model_copy(update={"requirements": caps.over(one.requirements)}) for one in (base, head)]
     before, after = ({check.metric: check for check in checks(one)} for one in capped)

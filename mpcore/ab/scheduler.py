@@ -10,7 +10,7 @@ from typing import Protocol
 from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Failure, Listing, Loaded, Selection
-from mpcore.runner import Measured, Runner
+from mpcore.runner import Measured
 
 BALANCED = 6
 """In so many pairs in a row head comes first in half of them."""
@@ -37,11 +37,6 @@ class Process(Protocol):
 
 
 Start = Callable[[Checkout, Selection], Process]
-
-
-def start(checkout: Checkout, selection: Selection) -> Runner:
-    """A fresh process for `checkout`."""
-    return Runner(checkout.tree, selection, checkout.python, prefix=checkout.prefix)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def settled(
 ) -> list[Case]:
     """Those of `cases` that need no timing. A compiled case always does: what its compiler chooses is timed, and may be
     chosen anew."""
-    candidates = [case for case in cases if case.execution in ("eager", "graph") and not case.spread]
+    candidates = [case for case in cases if case.execution in ("eager", "graph")]
     if not candidates or any(KIND not in listing.kinds or "loaded" not in listing.kinds for listing in listings):
         return []
     base, head = sides

@@ -10,12 +10,13 @@ from typing import Protocol
 
 from mpcore.ab.code import check_code, unchanged, unchanged_comparison
 from mpcore.ab.listings import listed, matched
+from mpcore.ab.processes import start as started
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.work import work_regressions
 from mpcore.records import Case, Comparison, Failure, Listing, Loaded, PairedCase, Regression, Selection, Work
 from mpcore.records.protocol import RequestKind
-from mpcore.runner import Measured, Runner, RunnerError
+from mpcore.runner import Measured, RunnerError
 from mpcore.selection import ALL
 
 KIND: RequestKind = "work"
@@ -41,9 +42,9 @@ class Process(Protocol):
 Start = Callable[[Checkout, Selection], Process]
 
 
-def start(checkout: Checkout, selection: Selection) -> Runner:
+def start(checkout: Checkout, selection: Selection) -> Process:
     """A fresh process for `checkout`."""
-    return Runner(checkout.tree, selection, checkout.python, prefix=checkout.prefix, environment=ONE_THREAD)
+    return started(checkout, selection, ONE_THREAD)
 
 
 def all_work(selection: Selection) -> Selection:

@@ -238,7 +238,7 @@ def _new_bench(options: Options, source: "Source", device: "torch.device", progr
     from mpcore.measure.setups import TARGET
     from mpcore.parallel.bench import LaunchedBench
 
-    several = any(gpus > 1 for gpus in options.selection.gpus)
+    several = options.selection.spread
     if several and options.target is not None:
         raise pytest.UsageError("--mp-precision-target is for sessions on one GPU: expected no --mp-gpus beside it")
     local = Bench(

@@ -24,3 +24,8 @@ class Selection(Record):
     data: str | None = None
     keep_fp32: tuple[str, ...] = ()
     load: tuple[str, ...] = ()
+
+    @property
+    def spread(self) -> bool:
+        """Whether it names cases on several GPUs, so that all are measured in ranks."""
+        return max(self.gpus, default=1) > 1

@@ -1,8 +1,8 @@
 """Which of the files that were loaded are those of one case: importing the workloads loads them all, and one of them that is
 changed changes no other.
 
-What only other workloads, modes and trainers than those of the case import is left out. Which module imports which is read from
-their source. That a module changes another as it is imported is not seen: what a step does is compared besides.
+What only other workloads, modes, trainers and strategies than those of the case import is left out. Which module imports which
+is read from their source. That a module changes another as it is imported is not seen: what a step does is compared besides.
 """
 
 import ast
@@ -42,12 +42,13 @@ def _of_others(case: Case) -> set[str]:
 
 
 def _entries(case: Case) -> tuple[set[str], set[str]]:
-    """Modules of the case's workload, mode and trainer, and of all others that are registered."""
-    from mpcore.registry import precisions, trainers, workloads
+    """Modules of the case's workload, mode, trainer and strategy, and of all others that are registered."""
+    from mpcore.registry import precisions, strategies, trainers, workloads
 
     own: set[str] = set()
     others: set[str] = set()
-    for registry, name in ((workloads, case.workload), (precisions, case.precision), (trainers, case.trainer)):
+    named = {workloads: case.workload, precisions: case.precision, trainers: case.trainer, strategies: case.strategy}
+    for registry, name in named.items():
         for each in registry.names():
             modules = {cls.__module__ for cls in registry[each].__mro__ if cls.__module__ in sys.modules}
             own.update(modules if each == name else ())

@@ -205,7 +205,7 @@ def narrowed(selection: Selection, cases: Sequence[Case]) -> Selection:
         "trainers": each("trainer"),
         "keep_fp32": cases[0].keep_fp32,
         "executions": each("execution"),
-        "strategies": each("strategy") if cases[0].gpus > 1 else (),
+        "strategies": tuple(dict.fromkeys(case.strategy for case in cases if case.spread)),
         "gpus": each("gpus"),
         "size": cases[0].size,
     }

@@ -9,7 +9,7 @@ from mpcore.ab import Checkout
 from mpcore.ab.figures import judged, measure
 from mpcore.commands.ab import exit_code
 from mpcore.gate import Policy
-from mpcore.records import Compilation, Failure, Requirements, Selection
+from mpcore.records import Compilation, Failure, Parallel, RankState, Requirements, Selection
 from mpcore.runner import RunnerError
 
 GIB = 2**30
@@ -54,6 +54,17 @@ def test_what_is_out_of_its_limit_in_head_alone_is_worse():
     lost = found(good, bad)["loss error limit"]
     assert (lost.status, lost.sentence.endswith("; in base it passes")) == ("worse", True)
     assert found(bad, bad)["loss error limit"].status == "same"
+
+
+def test_replicas_that_drift_apart_in_head_alone_are_worse():
+    state = RankState(masters="a", weights="b", optimiser="c", buffers="d")
+    case = stub.case("bert").model_copy(update={"strategy": "ddp", "gpus": 2})
+    terms = {"workload_version": 1, "device": "cpu", "batch_size": 8, "unit": "rows", "requirements": Requirements()}
+    good = Parallel(case=case, **terms, steps=20, sharded=False, ranks=(state, state), collectives=(), alike=True)
+    drifted = good.model_copy(update={"ranks": (state, state.model_copy(update={"weights": "x"}))})
+    lost = found(good, drifted)["replicas limit"]
+    assert (lost.status, "rank 1 has the weights of the model otherwise" in lost.sentence) == ("worse", True)
+    assert {regression.status for regression in found(good, good).values()} == {"same"}
 
 
 def asked(measure):

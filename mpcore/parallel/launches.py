@@ -1,0 +1,56 @@
+"""Cases on one GPU and on several, each measured in a launch of as many ranks. Without torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mpcore.parallel.launch import Launcher
+from mpcore.records import Case, Listing, Loaded, Selection
+from mpcore.runner.runner import Measured, Runner
+
+
+class Launches:
+    """In the place of a `Runner`. A launch measures as many cases of one number of GPUs as follow each other, and is begun when
+    the first of them is. What there is to measure is listed by a process without ranks, which ends before that.
+
+    The arguments are those of a `Runner`.
+    """
+
+    def __init__(self, tree: Path, selection: Selection, python: str | None = None, **options: Any) -> None:
+        self._arguments = tree, selection
+        self._options: Mapping[str, Any] = {"python": python} | options
+        self._lister: Runner | None = None
+        self._launched: tuple[int, Launcher] | None = None
+
+    def listing(self) -> Listing:
+        """As a Runner's, at any time before the first case is measured."""
+        self._lister = self._lister or Runner(*self._arguments, **self._options)
+        return self._lister.listing()
+
+    def loaded(self) -> Loaded | None:
+        """As a Runner's, after `listing`."""
+        return self._lister.loaded() if self._lister is not None else None
+
+    def measure(self, cases: Sequence[Case], **asked: Any) -> dict[Case, Measured]:
+        """As a Runner's, the cases with fewer GPUs first."""
+        found: dict[Case, Measured] = {}
+        for gpus, group in groupby(sorted(cases, key=lambda case: case.gpus), key=lambda case: case.gpus):
+            found |= self._launcher(gpus).measure(list(group), **asked)
+        return found
+
+    def measuring(self, cases: Sequence[Case], **asked: Any) -> Iterator[tuple[Case, Measured]]:
+        """As a Runner's, but that nothing begins before the first is taken: ranks on a CPU would share it with others."""
+        yield from self.measure(cases, **asked).items()
+
+    def close(self) -> None:
+        for process in (self._lister, self._launched and self._launched[1]):
+            if process is not None:
+                process.close()
+        self._lister = self._launched = None
+
+    def _launcher(self, gpus: int) -> Launcher:
+        if self._launched is None or self._launched[0] != gpus:
+            self.close()
+            self._launched = gpus, Launcher(*self._arguments, gpus, **self._options)
+        return self._launched[1]
