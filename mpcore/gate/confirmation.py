@@ -88,6 +88,9 @@ def _caused(found: Regression, pairs: PairedConfirmation | str, margin: float) -
 
 def _in_target(found: Regression, pairs: PairedConfirmation, margin: float) -> Regression:
     """What the branch has already that a change is to go into is not the fault of the change."""
+    if pairs.target_reason:
+        unmeasured = f". It was not measured beside {pairs.target}, which it is to go into: {pairs.target_reason}"
+        return _said(found, "worse", unmeasured)
     if not pairs.target_pairs:
         return found
     change, status = _judged(pairs.target_pairs, margin)

@@ -28,13 +28,14 @@ def beside(
         return pairs
     target = options.base
     asked = target and is_slower(pairs, speeds[0], margins)
-    target_pairs = measure_beside(target, cases, selection) if asked else {}
+    of_target = measure_beside(target, cases, selection) if asked else {}
     return PairedConfirmation(
         commit=accepted.commit,
         pairs=pairs,
         other_software=other_software(accepted.machine.software, software),
         target=target,
-        target_pairs={} if isinstance(target_pairs, str) else target_pairs,
+        target_pairs={} if isinstance(of_target, str) else of_target,
+        target_reason=of_target if isinstance(of_target, str) else "",
     )
 
 

@@ -137,10 +137,6 @@ class Session:
 
     def beside(self, speeds: "Sequence[Speed]", name: str) -> "PairedConfirmation | str":
         """Cases that have their last accepted run in common, beside its commit. name: whose margins they are judged by."""
-        from mpcore.parallel.bench import LaunchedBench
-
-        if isinstance(self.bench, LaunchedBench):
-            return "pairs are measured of sessions on one GPU"
         accepted, margins = self.judge.accepted_run(speeds[0]), self.options.policy.margins(name)
         return measured_beside(accepted, speeds, self.options, margins, self.machine.software)
 

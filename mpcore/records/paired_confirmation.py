@@ -13,7 +13,8 @@ class PairedConfirmation(Record):
 
     commit: the one of the last accepted run. pairs: by the id of a case; what they call base is that commit. other_software:
     in words, what is installed now in another version than when it was accepted; "" where nothing is. target: the revision that
-    the change is to go into, "" where none is known; target_pairs: the same beside it, where it was measured.
+    the change is to go into, "" where none is known; target_pairs: the same beside it, where it was measured. target_reason:
+    why it was not, though it was to be.
     """
 
     commit: Annotated[str, Field(min_length=1)]
@@ -21,3 +22,4 @@ class PairedConfirmation(Record):
     other_software: str = ""
     target: str = ""
     target_pairs: dict[str, tuple[Pair, ...]] = {}
+    target_reason: str = ""

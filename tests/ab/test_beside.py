@@ -16,9 +16,15 @@ A = stub.case("a")
 def verdict(revision, other_software="", target=""):
     """Of a step that is slower than in accepted runs, of which `revision` is the last."""
     pairs, beside = (measure_beside(r, [A], Selection(), count=4) if r else {} for r in (revision, target))
+    reason, beside = (beside, {}) if isinstance(beside, str) else ("", beside)
     if not isinstance(pairs, str):
         pairs = PairedConfirmation(
-            commit=revision, pairs=pairs, other_software=other_software, target=target, target_pairs=beside
+            commit=revision,
+            pairs=pairs,
+            other_software=other_software,
+            target=target,
+            target_pairs=beside,
+            target_reason=reason,
         )
     (found,) = caused([WORSE], pairs, Speed.model_construct(device="cpu", case=A), Margins())
     return found
@@ -58,6 +64,12 @@ def test_what_its_target_has_already_is_no_fault_of_a_change(repository, slower)
     assert verdict(slower, target="HEAD~1").status == "undecided"
     assert verdict(slower, target="HEAD~1").sentence.endswith("HEAD~1 itself has regressed, and not this change")
     assert verdict(slower, target=slower).status == "worse"
+
+
+def test_a_target_that_cannot_be_had_is_no_excuse_and_says_why(repository, slower):
+    found = verdict(slower, target="origin/main")
+    assert found.status == "worse"
+    assert ". It was not measured beside origin/main, which it is to go into: 'origin/main' is neither" in found.sentence
 
 
 def test_a_clone_without_the_accepted_commit_says_so(repository):
