@@ -48,9 +48,8 @@ def _measured(
     start: Start,
 ) -> BesidePairs | str:
     with Scheduler(base, head, selection, seed=0, start=start) as scheduler:
-        listings, loaded = scheduler.listings()
-        found = matched((base, head), listings)
-        check_code((base, head), loaded)
+        found = matched((base, head), scheduler.listings())
+        check_code((base, head), scheduler.loaded)
         tests = [SequentialTest(case, Margins()) for case in cases if case in found.common]
         for number in range(count):
             if not (running := [test for test in tests if not test.out]):

@@ -17,7 +17,7 @@ from mpcore.ab.settled import Count, MachineCheck, count_work, settled
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.limits import PAIR_LOOKS
 from mpcore.gate.margins import Policy
-from mpcore.records import ALL_CASES, Case, Comparison, PairedCase, Regression, Revision, Selection
+from mpcore.records import ALL_CASES, Case, Comparison, Loaded, PairedCase, Regression, Revision, Selection
 from mpcore.runner import RunnerError
 
 UNFINISHED = 3
@@ -53,8 +53,8 @@ def compare(
     had = {case.case: case for case in earlier.cases} if earlier else {}
     with Scheduler(base, head, selection, seed=seed + sum(len(of.pairs) for of in had.values()), start=start) as scheduler:
         progress("base and head list their cases")
-        listings, loaded = scheduler.listings()
-        found = matched((base, head), listings)
+        listings = scheduler.listings()
+        found, loaded = matched((base, head), listings), scheduler.loaded
         check_code((base, head), loaded)
         before, after = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
         if not time_all and unchanged(before, after):
@@ -112,8 +112,8 @@ class _SoFar:
         cases |= {case: self.paired.check.record(case) for case in self.needless}
         failures = {test.case.id: why for test in tests if (why := test.failure or test.unreliable)}
         return Comparison(
-            base=self.base,
-            head=self.head,
+            base=_measured(self.base, self.paired.scheduler.loaded[0]),
+            head=_measured(self.head, self.paired.scheduler.loaded[1]),
             selection=self.selection,
             seed=self.seed,
             datetime=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,6 +125,11 @@ class _SoFar:
             skipped=self.found.skipped | {test.case.id: test.skipped for test in tests if test.skipped is not None},
             interrupted=interrupted,
         )
+
+
+def _measured(revision: Revision, loaded: Loaded | None) -> Revision:
+    """With the code that has measured it."""
+    return revision.model_copy(update={"loaded": loaded})
 
 
 def _with(case: PairedCase, others: Sequence[Regression]) -> PairedCase:

@@ -1,5 +1,6 @@
 """Fresh processes in pairs, of base and of head, one after the other. The next get ready while one measures."""
 
+import contextlib
 import random
 import time
 from collections import deque
@@ -7,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mpcore.ab.code import check_code
 from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Failure, Listing, Loaded, Selection
-from mpcore.runner import Measured
+from mpcore.runner import Measured, RunnerError
 
 BALANCED = 6
 """In so many pairs in a row head comes first in half of them."""
@@ -59,6 +61,8 @@ class Scheduler:
         self._ahead = AHEAD["cpu"]
         self._longest = 0.0
         self._waiting: deque[tuple[int, Process]] = deque()
+        self._loaded: list[Loaded | None] = [None, None]
+        self._unasked = {0, 1}
 
     def __enter__(self) -> "Scheduler":
         return self
@@ -71,22 +75,29 @@ class Scheduler:
         while self._waiting:
             self._waiting.popleft()[1].close()
 
-    def listings(self) -> tuple[tuple[Listing, Listing], tuple[Loaded | None, Loaded | None]]:
-        """Of base and head, in processes of their own, and the code that these have loaded. Raises RunnerError."""
+    @property
+    def loaded(self) -> tuple[Loaded | None, Loaded | None]:
+        """The code of base and head: what processes have loaded that list cases, and then, what one has that measured them."""
+        return self._loaded[0], self._loaded[1]
+
+    def listings(self) -> tuple[Listing, Listing]:
+        """Of base and head, in processes of their own. Raises RunnerError. Raises SelectionError where one has loaded the
+        other's code."""
         processes: list[Process] = []
         try:
             for checkout in self._checkouts:
                 processes.append(self._start(checkout, self._selection))
             base, head = (listed(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
-            loaded = processes[0].loaded(), processes[1].loaded()
+            self._loaded = [process.loaded() for process in processes]
         finally:
             for process in processes:
                 process.close()
         self._ahead = AHEAD[head.machine.hardware.device]
-        return (base, head), loaded
+        return base, head
 
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:
-        """`cases` in a fresh process of each side."""
+        """`cases` in a fresh process of each side. Raises SelectionError where the first pair says that both have loaded one
+        file for them that differs."""
         measured: dict[int, dict[Case, Measured]] = {}
         while len(measured) < 2:
             self._fill(1 + self._ahead)
@@ -95,11 +106,22 @@ class Scheduler:
             try:
                 slowdown = self._checkouts[number].slowdown
                 measured[number] = process.measure(cases, profile=profile, slowdown=slowdown, seconds=self._patience)
+                self._ask_for_code(number, process)
             finally:
                 process.close()
             if not any(isinstance(of, Failure) and of.hung for of in measured[number].values()):
                 self._longest = max(self._longest, time.monotonic() - begin)
         return PairResult(base=measured[0], head=measured[1], head_first=next(iter(measured)) == 1)
+
+    def _ask_for_code(self, number: int, process: Process) -> None:
+        """Once of each side: what a step has loaded or compiled is there only now."""
+        if number not in self._unasked:
+            return
+        with contextlib.suppress(RunnerError):  # of one that has measured all the same
+            if (found := process.loaded()) is not None:
+                self._loaded[number] = found
+                self._unasked.remove(number)
+                check_code(self._checkouts, self.loaded)
 
     @property
     def _patience(self) -> float | None:

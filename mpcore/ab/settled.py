@@ -29,7 +29,7 @@ def count_work(
     with closing(start(sides[0], selection)) as base, closing(start(sides[1], selection)) as head:
         for process in (base, head):
             process.listing()
-        return counted((base, head), cases, device, progress)
+        return counted(sides, (base, head), cases, device, progress)
 
 
 def settled(
@@ -41,7 +41,7 @@ def settled(
     count: Count = count_work,
 ) -> list[Case]:
     """Those of `cases` that need no timing. A compiled case always does: what its compiler chooses is timed, and may be
-    chosen anew."""
+    chosen anew. Raises SelectionError where both sides have loaded one file for them that differs."""
     candidates = [case for case in cases if case.execution in ("eager", "graph")]
     if not candidates or any(KIND not in listing.kinds or "loaded" not in listing.kinds for listing in listings):
         return []

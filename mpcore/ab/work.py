@@ -70,7 +70,7 @@ def compare_work(
         revisions = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
         if unchanged(*revisions):
             return unchanged_comparison(*revisions, selection, found.common)
-        before, after = counted((first, second), found.common, listings[1].machine.hardware.device, progress)
+        before, after = counted((base, head), (first, second), found.common, listings[1].machine.hardware.device, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
     return Comparison(
@@ -96,18 +96,22 @@ def _listing(side: str, checkout: Checkout, process: Process) -> Listing:
 
 
 def counted(
-    processes: tuple[Process, Process], cases: Sequence[Case], device: str, progress: Progress
+    sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], device: str, progress: Progress
 ) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
-    """Of base and head."""
+    """Of base and head. Raises SelectionError where both have loaded one file for them that differs."""
     base, head = processes
     progress(f"{len(cases)} cases are counted in base and head")
     if device == "cpu":
         begun = [process.measuring(cases, kind=KIND) for process in processes]
-        return dict(begun[0]), dict(begun[1])
+        works = dict(begun[0]), dict(begun[1])
+        check_code(sides, (base.loaded(), head.loaded()))
+        return works
     head.close()  # it starts again once base has ended
-    of_base = dict(base.measuring(cases, kind=KIND))
+    of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), base.loaded()
     base.close()
-    return of_base, dict(head.measuring(cases, kind=KIND))
+    works = of_base, dict(head.measuring(cases, kind=KIND))
+    check_code(sides, (code_of_base, head.loaded()))
+    return works
 
 
 def _compared(case: Case, base: Measured, head: Measured) -> tuple[Regression, ...] | Failure:

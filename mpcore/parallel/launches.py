@@ -24,13 +24,16 @@ class Launches:
         self._launched: tuple[int, Launcher] | None = None
 
     def listing(self) -> Listing:
-        """As a Runner's, at any time before the first case is measured."""
+        """As a Runner's, of a launch where there is one."""
+        if self._launched is not None:
+            return self._launched[1].listing()
         self._lister = self._lister or Runner(*self._arguments, **self._options)
         return self._lister.listing()
 
     def loaded(self) -> Loaded | None:
-        """As a Runner's, after `listing`."""
-        return self._lister.loaded() if self._lister is not None else None
+        """As a Runner's, of the launch that there is, or else of what lists; None before either."""
+        process = self._launched[1] if self._launched is not None else self._lister
+        return None if process is None else process.loaded()
 
     def measure(self, cases: Sequence[Case], **asked: Any) -> dict[Case, Measured]:
         """As a Runner's, the cases with fewer GPUs first."""

@@ -22,12 +22,13 @@ Graph = Mapping[str, set[str]]
 
 
 def code_of_case(case: Case, tree: Path) -> str:
-    """A hash of its files, by their paths, in a process that runs in `tree` and has taken a step of the case."""
+    """A hash of its files, by their paths, and of the kernels that were compiled for it or before, in a process that runs in
+    `tree` and has taken a step of the case."""
     found = loaded(tree, later=False)
     places = {file.path: file for file in found.files}
     left_out = {_path(sys.modules[name], tree) for name in _of_others(case)}
     lines = [f"{path} {file.sha256}" for path, file in sorted(places.items()) if path not in left_out]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*lines, *found.kernels]).encode()).hexdigest()
 
 
 def _of_others(case: Case) -> set[str]:

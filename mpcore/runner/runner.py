@@ -89,7 +89,12 @@ class Runner:
         return response
 
     def loaded(self) -> Loaded | None:
-        """The code that the process has loaded by now; None of an older one, which does not say. After `listing`."""
+        """The code that the process has loaded by now, shared objects and compiled kernels of the cases that it has measured
+        included; None of an older one, which does not say, and of one that has ended."""
+        if self._process is None or not self._ready:
+            return None
+        if not self._kinds:
+            self.listing()
         if "loaded" not in self._kinds:
             return None
         requests = [Request(kind="loaded")]

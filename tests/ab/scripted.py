@@ -24,6 +24,7 @@ class Script:
         self.answers = {"base": base, "head": head}
         self.listings = {"base": stub.listing(*base), "head": stub.listing(*head)}
         self.loaded = {"base": None, "head": None}
+        self.loads = lambda name: self.loaded[name]
         self.log = []
         self.patience = []
         self.open = Counter()
@@ -52,7 +53,7 @@ class Scripted:
         return self.script.listings[self.name]
 
     def loaded(self):
-        return self.script.loaded[self.name]
+        return self.script.loads(self.name)
 
     def measure(self, cases, *, profile=False, slowdown=1.0, seconds=None):
         number = self.script.next(self.name)

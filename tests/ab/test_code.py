@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 import stub
-from scripted import Script, compared
+from scripted import DEFAULTS, Script, compared
 from test_ab_command import ROOT, ab
 
-from mpcore.ab import Checkout
+from mpcore.ab import Checkout, compare
 from mpcore.ab.code import SAME, check_code
 from mpcore.commands.ab import exit_code
-from mpcore.records import Comparison, Loaded, LoadedFile
+from mpcore.records import Case, Comparison, Loaded, LoadedFile, Selection
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
+from mpcore.runner.case_code import code_of_case
 from mpcore.runner.loaded import loaded
 from mpcore.selection import SelectionError
 
@@ -74,10 +75,41 @@ class TestOneFileForBoth:
         with pytest.raises(SelectionError, match=rf"have both loaded .*head/mine/{loaded_}, though mine/{changed} differs"):
             check_code(sides, self.both(sides, loaded_))
 
+    def test_that_only_a_step_loads_is_refused_after_the_first_pair(self, sides):
+        """As an extension that `build()` imports: by then the cases are listed."""
+        (sides[0].tree / "mine" / "kernel.cu").write_text("another")
+        script = Script({"a": 0.001}, {"a": 0.001})
+        after = dict(zip(("base", "head"), self.both(sides, "_C.so"), strict=True))
+        script.loads = lambda name: after[name] if script.log else of()
+        with pytest.raises(SelectionError, match=r"have both loaded .*_C.so, though mine/kernel.cu differs"):
+            compare(*sides, Selection(), DEFAULTS, start=script.start)
+        assert len(script.pairs) == 1
+
     def test_of_each_tree_its_own_is_right(self, sides):
         (sides[0].tree / "mine" / "model.py").write_text("another")
         own = Loaded(files=(LoadedFile(path="mine/model.py", sha256="1"),))
         check_code(sides, (own, own))
+
+
+def test_what_measured_the_cases_is_kept_with_its_kernels():
+    script = Script({"a": 0.001}, {"a": 0.001})
+    script.loads = lambda name: of(kernels=("key",) if script.log else ())
+    assert compared(script)[0].head.loaded.kernels == ("key",)
+
+
+def test_a_kernel_that_is_generated_otherwise_is_other_code(monkeypatch, tmp_path):
+    """Its files are the same, and so is what a step dispatches."""
+
+    class CompiledKernel:
+        hash = "one"
+
+    monkeypatch.setitem(sys.modules, "triton", sys)
+    case = Case(workload="resnet18-mnist", precision="fp32", size="tiny")
+    none = code_of_case(case, tmp_path)
+    kernel = CompiledKernel()
+    one = code_of_case(case, tmp_path)
+    kernel.hash = "other"
+    assert len({none, one, code_of_case(case, tmp_path)}) == 3
 
 
 def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
