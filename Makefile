@@ -23,6 +23,7 @@ lint: $(DEVELOPER)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 docs: $(DEVELOPER)
 	$(VENV)/bin/python docs/generate.py

@@ -3,6 +3,7 @@
 from mpcore.ab.beside import BesidePairs, measure_beside
 from mpcore.ab.build import prepare
 from mpcore.ab.compare import compare
+from mpcore.ab.event import event_base
 from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
 from mpcore.ab.trees import in_each_tree
 from mpcore.ab.work import all_work, compare_work
@@ -15,6 +16,7 @@ __all__ = [
     "checkouts",
     "compare",
     "compare_work",
+    "event_base",
     "in_each_tree",
     "measure_beside",
     "prepare",

@@ -76,7 +76,7 @@ def checkouts(
 
 def repository() -> Path:
     """The top folder of the git repository that this is, or this folder where there is none."""
-    found = _git("rev-parse", "--show-toplevel")
+    found = git("rev-parse", "--show-toplevel")
     return Path(found.stdout.strip()) if found.returncode == 0 else Path.cwd()
 
 
@@ -94,20 +94,20 @@ def _python(given: str | None, command: tuple[str, ...]) -> str:
 @contextmanager
 def _checkout(text: str | None) -> Iterator[Checkout]:
     if text is None:
-        clean = _git("status", "--porcelain")
-        commit = _git("rev-parse", "HEAD").stdout.strip() if clean.returncode == 0 and not clean.stdout else None
+        clean = git("status", "--porcelain")
+        commit = git("rev-parse", "HEAD").stdout.strip() if clean.returncode == 0 and not clean.stdout else None
         yield Checkout(WORKING_TREE, repository(), commit=commit or None)
         return
     if not text.strip():  # as of a variable that is not set; it would be this folder
         raise RevisionError(f"{text!r} is neither a folder nor a revision")
-    found = _git("rev-parse", "--verify", "--end-of-options", f"{text}^{{commit}}")
+    found = git("rev-parse", "--verify", "--end-of-options", f"{text}^{{commit}}")
     if found.returncode == 0:
         with _worktree(found.stdout.strip()) as tree:
             yield Checkout(text, tree, commit=found.stdout.strip())
     elif Path(text).is_dir():
         yield Checkout(text, Path(text).resolve())
     else:
-        raise RevisionError(f"{text!r} is neither a folder nor a revision ({_last(found.stderr)})")
+        raise RevisionError(f"{text!r} is neither a folder nor a revision ({_why_not(found.stderr)})")
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def _worktree(commit: str) -> Iterator[Path]:
             folder = Path(tempfile.mkdtemp(prefix=f"mpcore-ab-{os.getpid()}-"))
             tree = folder / commit[:12]
             stack.callback(_remove, tree)
-            added = _git("worktree", "add", "--detach", str(tree), commit)
+            added = git("worktree", "add", "--detach", str(tree), commit)
         if added.returncode != 0:
             raise RevisionError(f"git makes no worktree of {commit[:12]} ({_last(added.stderr)})")
         yield tree
@@ -126,7 +126,7 @@ def _worktree(commit: str) -> Iterator[Path]:
 
 def _sweep() -> None:
     """Removes worktrees of processes that were killed."""
-    listed = _git("worktree", "list", "--porcelain").stdout.splitlines()
+    listed = git("worktree", "list", "--porcelain").stdout.splitlines()
     for tree in (Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")):
         made = OURS.match(tree.parent.name)
         if made and not _lives(int(made[1])):
@@ -145,16 +145,23 @@ def _lives(process: int) -> bool:
 
 def _remove(tree: Path) -> None:
     with put_off():
-        _git("worktree", "remove", "--force", str(tree))
+        git("worktree", "remove", "--force", str(tree))
         shutil.rmtree(tree.parent, ignore_errors=True)
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
     """In a session of its own, where the terminal's Ctrl-C does not reach it."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, start_new_session=True)
     except OSError as error:
         return subprocess.CompletedProcess(["git"], 127, "", f"git: {error.strerror}")
+
+
+def _why_not(errors: str) -> str:
+    """A clone that holds only its last commits says no more of others than that they are not there."""
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+        return "this clone is shallow: expected git fetch --unshallow, or actions/checkout with fetch-depth: 0"
+    return _last(errors)
 
 
 def _last(text: str) -> str:

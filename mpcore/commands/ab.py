@@ -49,7 +49,8 @@ def add(commands: Commands) -> None:
         "happened); 2 usage or failure; 4 blind: fresh pairs, too, cannot exclude what must be (pair-blind); 3 undecided"
     )
     parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
-    parser.add_argument("base", nargs="?", metavar="BASE", help="a git revision or a folder")
+    stood_on = "a git revision or a folder (default in a GitHub job: what its pull request or merge group stands on)"
+    parser.add_argument("base", nargs="?", metavar="BASE", help=stood_on)
     parser.add_argument("head", nargs="?", metavar="HEAD", help="the same (default: the working tree)")
     for side in ("base", "head"):
         runs = f"what runs {side} (default: the Python that runs this)"
@@ -117,7 +118,17 @@ def bisect_code(comparison: Comparison) -> int:
 
 
 def _compared(options: argparse.Namespace) -> Comparison:
-    from mpcore.ab import RevisionError, all_work, checkouts, compare, compare_work, in_each_tree, prepare, repository
+    from mpcore.ab import (
+        RevisionError,
+        all_work,
+        checkouts,
+        compare,
+        compare_work,
+        event_base,
+        in_each_tree,
+        prepare,
+        repository,
+    )
 
     use_compile_cache(options)
     policy = policy_of(options)
@@ -131,6 +142,8 @@ def _compared(options: argparse.Namespace) -> Comparison:
         if path is not None and path.is_dir():
             raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
     commands = options.base_command, options.head_command
+    if not any((options.base, options.base_python, options.head_python, *commands)):
+        options.base = event_base()
     with checkouts(options.base, options.head, options.base_python, options.head_python, commands) as (base, head):
         if options.prepare:
             prepare(options.prepare, (base, head))

@@ -13,4 +13,5 @@ def repository(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)  # of a job that runs these tests
     return folder

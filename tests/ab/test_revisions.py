@@ -5,12 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import stub
 from repositories import git, left_behind
 from test_ab_command import ab
 
 from mpcore.ab import RevisionError, checkouts
-from mpcore.records import Comparison
 
 
 def test_a_revision_is_a_worktree_and_the_head_is_what_lies_there(repository):
@@ -117,18 +115,3 @@ def test_what_builds_a_side_runs_in_each_tree(repository):
     assert not (repository / "built").exists()
     assert ab("main", "--prepare", "pwd > built").returncode == 0
     assert (repository / "built").read_text().strip() == str(repository)
-
-
-def test_a_queue_is_judged_against_what_it_stands_on(repository):
-    """Two rebased pull requests at once: the first is slower, and HEAD^1 has it already."""
-    stands_on = git(repository, "rev-parse", "HEAD")
-    for number, change in enumerate(({"a": 0.001, "b": 0.0021}, {"a": 0.00101, "b": 0.0021})):
-        stub.tree(repository, change)
-        git(repository, "commit", "-q", "-a", "-m", f"pull request {number}")
-    worse = {}
-    for base in (stands_on, "HEAD^1"):
-        done = ab(base, "HEAD", "--json", "out.json")
-        cases = Comparison.model_validate_json((repository / "out.json").read_text()).cases
-        worse[base] = [case.case.workload for case in cases if case.regressions[0].status == "worse"]
-        assert done.returncode == 1
-    assert worse == {stands_on: ["a", "b"], "HEAD^1": ["a"]}
