@@ -81,7 +81,8 @@ def test_what_is_right_passes_each_check():
         ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece. 1e-09 is the most"),
         ({"mode_error": 0.5}, "gradient in fp32 in parts", "average in fp32 is 0.5 from that of one rank in FP64"),
         ({"mode_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
-        ({"mode_error": None, "fp64_error": None}, None, ""),
+        ({"mode_error": None, "fp64_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
+        ({"mode_error": None, "fp64_error": None, "accumulated": None}, None, ""),
         (
             {"settling": 3, "settling_alone": 2},
             "overflow between ranks",
@@ -107,7 +108,8 @@ def test_shards_differ_from_rank_to_rank():
 
 
 def test_without_a_scale_or_a_yardstick_there_is_less_to_check():
-    none = {"planted": None, "reduced": None, "mode_error": None, "fp64_error": None, "joint_error": None}
+    figures = ("planted", "reduced", "accumulated", "mode_error", "fp64_error", "joint_error")
+    none = dict.fromkeys(figures)
     assert [check.metric for check in checks(Parallel(**(RIGHT | none)))] == ["replicas", "collectives"]
 
 
