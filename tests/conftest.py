@@ -49,6 +49,15 @@ def cpu():
 
 
 @pytest.fixture
+def datasets_cache(tmp_path_factory, monkeypatch):
+    """What `datasets` makes of a file goes with the test, and nothing asks the hub."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    monkeypatch.setattr(datasets, "load_dataset", None)
+
+
+@pytest.fixture
 def run(pytester, monkeypatch):
     """Runs the benchmarks in an empty folder without history."""
     monkeypatch.delenv("MPCORE_DATA", raising=False)

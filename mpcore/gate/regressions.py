@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mpcore.errors import sentences
 from mpcore.gate.accuracy import saturation, tolerance_points
 from mpcore.gate.intervals import Deviation, Interval, change_since, judged_since, mean_interval, pooled_deviation
+from mpcore.gate.judgement import judgement_of
 from mpcore.gate.limits import (
     CLOCK_STEP_MHZ,
     COMPILE_TIME_NOISE_SECONDS,
@@ -270,13 +271,4 @@ def _regression(
     limit: float | None,
     sentence: str,
 ) -> Regression:
-    return Regression(
-        kind=record.kind,
-        case=record.case.id,
-        metric=metric,
-        status=status,
-        value=value,
-        limit=limit,
-        sentence=f"{record.case.subject}: {sentence}",
-        **as_ratio(change),
-    )
+    return Regression(status=status, **judgement_of(record, metric, value, limit, sentence), **as_ratio(change))

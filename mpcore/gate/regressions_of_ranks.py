@@ -4,6 +4,7 @@ they average may grow by a factor."""
 import statistics
 from collections.abc import Sequence
 
+from mpcore.gate.judgement import judgement_of
 from mpcore.records import Collective, Parallel, Regression, RegressionStatus
 
 
@@ -61,12 +62,4 @@ def _error(parallel: Parallel, before: float, factor: float) -> Regression:
 def _regression(
     parallel: Parallel, metric: str, status: RegressionStatus, value: float | None, limit: float, sentence: str
 ) -> Regression:
-    return Regression(
-        kind=parallel.kind,
-        case=parallel.case.id,
-        metric=metric,
-        status=status,
-        value=value,
-        limit=limit,
-        sentence=f"{parallel.case.subject}: {sentence}",
-    )
+    return Regression(status=status, **judgement_of(parallel, metric, value, limit, sentence))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mpcore.errors import sentences
+from mpcore.gate.judgement import judgement_of
 from mpcore.gate.limits import LEAST_AGREEING_RUNS
 from mpcore.gate.matching import differing
 from mpcore.gate.operations import Difference, differences, explained, is_cast, is_product, listed
@@ -113,15 +114,8 @@ def _operations(step: Step) -> Regression:
 def _incomparable(step: Step) -> Regression:
     other = differing(step.before.terms, step.after.terms)
     said = sentences(f"is not judged against {step.there}, which counted otherwise ({other})", shown(*step[:2]))
-    return Regression(
-        kind=step.after.kind,
-        case=step.after.case.id,
-        metric=step.after.kind,
-        status="incomparable",
-        value=None,
-        limit=None,
-        sentence=f"{_subject(step)} {said}",
-    )
+    sentence = f"{_name(step)} {said}"
+    return Regression(status="incomparable", **judgement_of(step.after, step.after.kind, None, None, sentence))
 
 
 def _regression(
@@ -130,21 +124,13 @@ def _regression(
     before, after = values
     alike = "as" if status == "same" else "as many as"
     than = f"{alike} in {step.there}" if before == after else f"{before:,} in {step.there}"
-    said = f"{_subject(step)} {sentence.format(_counted(after, unit))}, {than}"
-    return Regression(
-        kind=step.after.kind,
-        case=step.after.case.id,
-        metric=metric,
-        status=status,
-        value=after,
-        limit=before,
-        ratio=after / before if before else None,
-        sentence=f"{said}: {why}" if why else said,
-    )
+    said = f"{_name(step)} {sentence.format(_counted(after, unit))}, {than}"
+    fields = judgement_of(step.after, metric, after, before, f"{said}: {why}" if why else said)
+    return Regression(status=status, ratio=after / before if before else None, **fields)
 
 
-def _subject(step: Step) -> str:
-    return f"{step.after.case.subject}: a step of {step.after.case.precision}"
+def _name(step: Step) -> str:
+    return f"a step of {step.after.case.precision}"
 
 
 def _less_is_better(before: int, after: int) -> RegressionStatus:

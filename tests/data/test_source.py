@@ -1,21 +1,20 @@
 import io
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
-import datasets
 import pyarrow
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Pillow
 from pyarrow import parquet
+from refused import one_sentence
 
 from mpcore.data.source import DataError, Source, balanced, labelled
 
+pytestmark = pytest.mark.usefixtures("datasets_cache")
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    """What `datasets` makes of a file goes with the test."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+refusal = partial(one_sentence, DataError)
 
 
 @pytest.fixture
@@ -35,14 +34,6 @@ def never(split):
 
 def load(where, split="train"):
     return Source(str(where)).load("imdb", "stanfordnlp/imdb", split, never)
-
-
-def refusal(function, *arguments):
-    """The message of the DataError, which is to be one line."""
-    with pytest.raises(DataError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_images_are_images_whoever_wrote_them(tmp_path):

@@ -1,20 +1,17 @@
 """The vocabularies that a text is written in."""
 
+from functools import partial
+
 import pytest
+from refused import one_sentence
 from tokenizers.models import BPE
 
 from mpcore.data import DataError
 from mpcore.data.vocabulary import byte_level, byte_level_of, padded, size, word_level
 
+refusal = partial(one_sentence, DataError)
+
 TEXT = "the cat sat on the mat .\nthe naïve cat sat .\n" * 20
-
-
-def refusal(function, *arguments):
-    """The message of the DataError, which is to be one line."""
-    with pytest.raises(DataError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("words", [256, 260, 270])

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from refused import one_sentence
 
 from mpcore.gate import Policy
 from mpcore.store import RunError, accepted, check
@@ -27,11 +28,8 @@ def accept(files, folder, reason="a reason", keep=10, **options):
 def refusal(files, folder, reason="a reason", **options):
     """The message with which a run is refused, which is to be one sentence, and with which nothing changes."""
     before = contents(folder)
-    with pytest.raises(RunError) as caught:
-        accept(files, folder, reason, **options)
+    message = one_sentence(RunError, accept, files, folder, reason, **options)
     assert contents(folder) == before
-    message = str(caught.value)
-    assert "\n" not in message
     return message
 
 

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from refused import one_sentence
 
 from mpcore.records import Hardware
 from mpcore.store import RunError, accepted, all_accepted, comparable
@@ -10,11 +11,7 @@ from mpcore.store import RunError, accepted, all_accepted, comparable
 
 def refusal(folder, hardware):
     """The message with which the baselines are refused, which is to be one sentence."""
-    with pytest.raises(RunError) as caught:
-        accepted(folder, hardware)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return one_sentence(RunError, accepted, folder, hardware)
 
 
 def result(content):

@@ -2,7 +2,6 @@ import copy
 import json
 import shutil
 
-import datasets
 import pytest
 import torch
 from datasets import Dataset
@@ -13,12 +12,7 @@ from mpcore.data.tokens import SPECIAL
 from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.resnet18_mnist import ResNet18Mnist
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    """What `datasets` makes of a file goes with the test, and nothing asks the hub."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-    monkeypatch.setattr("datasets.load_dataset", None)
+pytestmark = pytest.mark.usefixtures("datasets_cache")
 
 
 @pytest.fixture(scope="module")

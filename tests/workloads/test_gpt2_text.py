@@ -2,7 +2,6 @@ import json
 import math
 from pathlib import Path
 
-import datasets
 import pytest
 import torch
 from datasets import Dataset
@@ -22,14 +21,9 @@ from mpcore.workloads.checked import dummy_score
 from mpcore.workloads.gpt2_text import Gpt2Text
 from mpcore.workloads.next_token import WithLoss
 
+pytestmark = pytest.mark.usefixtures("datasets_cache")
+
 STORIES = "".join(stories(6000, 0))
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    """What `datasets` makes of a file goes with the test, and nothing asks the hub."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-    monkeypatch.setattr("datasets.load_dataset", None)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,7 @@ from mpcore.workloads.checked import dummy_score
 from mpcore.workloads.metrics import ranking
 from mpcore.workloads.ncf_movielens import CANDIDATES, DROPOUT, NEGATIVES, SHAPES, NcfMovieLens, NeuMF, interactions_of
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    """What `datasets` makes of a file goes with the test."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+pytestmark = pytest.mark.usefixtures("datasets_cache")
 
 
 @pytest.fixture(scope="module")

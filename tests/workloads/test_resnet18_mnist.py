@@ -1,7 +1,6 @@
 import copy
 import io
 
-import datasets
 import numpy as np
 import pytest
 import torch
@@ -13,11 +12,7 @@ from mpcore.data import DataError, Source
 from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.resnet18_mnist import DEVIATION, MEAN, ResNet18Mnist
 
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    """What `datasets` makes of a file goes with the test."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+pytestmark = pytest.mark.usefixtures("datasets_cache")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
-import datasets
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as Pillow
+from refused import one_sentence
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
 from mpcore.data import DataError, Source
@@ -20,11 +22,9 @@ from mpcore.workloads.checked import dummy_score
 from mpcore.workloads.metrics import segmentation
 from mpcore.workloads.unet_membrane import UNetMembrane
 
+pytestmark = pytest.mark.usefixtures("datasets_cache")
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    """What `datasets` makes of a file goes with the test."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+refusal = partial(one_sentence, DataError)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,6 @@ def write(folder, split, images, labels, kind=None):
     dataset = Dataset.from_dict({"image": images, "label": labels}, features=features)
     dataset.to_parquet(folder / "membrane" / f"{split}.parquet")
     return Source(str(folder))
-
-
-def refusal(function, *arguments):
-    """The message of the DataError, which is to be one line."""
-    with pytest.raises(DataError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def best_threshold(truth):

@@ -1,6 +1,7 @@
 """What every check is made of."""
 
 from mpcore.gate.intervals import Interval
+from mpcore.gate.judgement import judgement_of
 from mpcore.gate.limits import DROPPED_BLOCKS_SHARE, FASTER_CONFIDENCE
 from mpcore.records import AnyRecord, Blocks, Check, CheckStatus, Parity, Race, Speed
 
@@ -12,15 +13,7 @@ def new_check(
     record: AnyRecord, metric: str, status: CheckStatus, value: float | None, limit: float | None, sentence: str
 ) -> Check:
     """Of a figure of `record`. sentence: without its subject, which is put before it."""
-    return Check(
-        kind=record.kind,
-        case=record.case.id,
-        metric=metric,
-        status=status,
-        value=value,
-        limit=limit,
-        sentence=f"{record.case.subject}: {sentence}",
-    )
+    return Check(status=status, **judgement_of(record, metric, value, limit, sentence))
 
 
 def passed(reached: bool) -> CheckStatus:

@@ -1,12 +1,17 @@
 """A text, and its token ids cut into sequences."""
 
+from functools import partial
+
 import pytest
 import torch
 from datasets import Dataset, Value
+from refused import one_sentence
 
 from mpcore.data import DataError
 from mpcore.data.readers.text import beginning, sequences
 from mpcore.data.vocabulary import byte_level, word_level
+
+refusal = partial(one_sentence, DataError)
 
 TEXT = "the cat sat on the mat .\nthe naïve cat sat .\n" * 20
 
@@ -22,14 +27,6 @@ def rows(*texts):
 
 def cut(digits, count, *, length=3, most=100, least=1):
     return sequences(" ".join("0123456789"[i % 10] for i in range(count)), "here", digits, length, most, least)
-
-
-def refusal(function, *arguments):
-    """The message of the DataError, which is to be one line."""
-    with pytest.raises(DataError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_each_row_ends_with_one_line_end():
