@@ -37,12 +37,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-batch": {
         "metavar": "SIZES",
-        "help": "sizes of a batch, separated by commas (default: that of the workload's recipe)",
+        "help": "sizes of a batch, separated by commas (default: the one of the workload's recipe)",
     },
     "--mp-execution": {
         "metavar": "NAMES",
-        "help": "eager, graph, inductor, compile, reduce-overhead, separated by commas (default: graph on a GPU, and on one "
-        "with HBM some modes as compile, too; eager on a CPU, and by other trainers than mpcore)",
+        "help": "eager, graph, inductor, compile, reduce-overhead, separated by commas (default: graph on a GPU, and some "
+        "modes as compile, too, where it has HBM; else eager)",
     },
     "--mp-gpus": {
         "metavar": "NUMBERS",
@@ -54,8 +54,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-keep-fp32": {
         "metavar": "PATTERNS",
-        "help": "modules that compute in FP32 in every mode, by patterns of their names such as encoder.layer.0.* or *.router, "
-        "separated by commas; each must fit in every workload",
+        "help": "modules that compute in FP32 in every mode: patterns of their names, such as encoder.layer.0.* or *.router, "
+        "separated by commas. Each must fit in every workload",
     },
     "--mp-size": {
         "choices": ("tiny", "full", "fit"),
@@ -87,9 +87,9 @@ def add_margin_option(add: Callable[..., object]) -> None:
         metavar="[CASES:]METRIC=VALUE",
         action="append",
         default=[],
-        help="what may get worse: step-time, memory, compile-time, pair-time, pair-memory and pair-blind in per cent, points "
-        "of accuracy, errors as a factor, updates as an error too small to say anything; for cases whose name fits a pattern, "
-        "or all; may be repeated; before [tool.mpcore.margins] in pyproject.toml",
+        help="how much worse a figure may get: step-time, memory, compile-time, pair-time, pair-memory and pair-blind in per "
+        "cent, points of accuracy, errors as a factor. updates: an error too small to say anything. CASES: a pattern of names "
+        "(default: all). May be repeated, and counts before [tool.mpcore.margins] in pyproject.toml",
     )
 
 

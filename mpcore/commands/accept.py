@@ -16,8 +16,8 @@ def add(commands: Commands) -> None:
     allow += "; may be repeated"
     parser.add_argument("--allow-failure", action="append", default=[], metavar="CASE", help=allow)
     reset = (
-        "a case, KIND:ID, or a pattern, whose older baselines count no more from these runs on; may be repeated; those of a "
-        "case that is accepted though it is worse never do"
+        "a case, KIND:ID, or a pattern, whose older baselines count no more from these runs on; may be repeated. A case that "
+        "is accepted though it is worse needs none"
     )
     parser.add_argument("--reset", action="append", default=[], metavar="CASES", help=reset)
     keep = f"baselines of one machine, the oldest are removed (default: {KEEP})"

@@ -42,8 +42,8 @@ def add(commands: Commands) -> None:
     fitting.add_argument("--write", action="store_true", help=writes)
     planting = parser.add_argument_group("planted faults, by this machine: would a lost accuracy or a wrong gradient be seen?")
     faults = (
-        "train with planted faults and make gradients wrong, tensor by tensor; of the workloads and modes that are selected; "
-        "--write keeps it in the folder of --baselines"
+        "train the selected workloads and modes with planted faults, and make gradients wrong, tensor by tensor. --write keeps "
+        "what is found in the folder of --baselines"
     )
     planting.add_argument("--sensitivity", action="store_true", help=faults)
     add_label_option(planting.add_argument)

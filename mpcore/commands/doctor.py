@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Adds the command."""
     description = (
-        "Looks at this machine before anything is measured: what would spoil figures, which cases will run and why others will "
-        "not, and how many minutes and how much memory they will take, as accepted runs tell."
+        "Looks at this machine before anything is measured. It says what would spoil figures, which cases will run, and why "
+        "others will not. Accepted runs tell how many minutes and how much memory they will take."
     )
     codes = "exit code: 0 nothing found, 1 something would spoil figures, 4 nothing can be measured here"
     parser = commands.add_parser(

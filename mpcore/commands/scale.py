@@ -28,12 +28,12 @@ def add(commands: Commands) -> None:
     """Adds the command."""
     what = "how steps scale over the GPUs of this host"
     description = (
-        f"{what[0].upper()}{what[1:]}: the same batch on each GPU (weak), and one batch shared by all (strong), beside one GPU "
-        "of the same run; what the time is spent on, the slowest rank, and what ranks have in common. Without options: large "
-        "workloads, ddp and fsdp, as graphs and launched by Python, on 1, 2, 4 and so on of the GPUs that are there. On a CPU "
-        "as many processes at the tiny size, as a test of the code. What the time was too short for is not measured, and said. "
-        "Under torchrun, on one host or several, on its ranks alone. What is left of the time goes into fresh "
-        "launches of one case: how far they differ is what two runs may differ by."
+        f"{what[0].upper()}{what[1:]}: with the same batch on each GPU (weak), and with one batch shared by all (strong). "
+        "One GPU of the same run is what they are compared with. It also shows what the time is spent on, the slowest rank, "
+        "and what ranks have in common. Without options: large workloads by ddp and fsdp, as graphs and launched by Python, "
+        "on 1, 2, 4 and so on of the GPUs. On a CPU as many processes at the tiny size, as a test of the code. What the time "
+        "was too short for is named. Under torchrun, on one host or several, its ranks alone are used. What is left of the "
+        "time goes into fresh launches of one case, which show how far two runs may differ."
     )
     codes = "exit code: 0 all that was measured passed, 1 something failed, 2 a usage error or nothing was measured, 4 a file"
     parser = commands.add_parser("scale", help=what, description=description, epilog=codes)

@@ -178,7 +178,7 @@ def _clocks_under_load(device: torch.device, sampler: NvmlSampler, gpu: Any) -> 
         return
     if high < (1 - STEADY) * highest and not limits:
         yield (
-            f"the GPU's clock stays at {high} of {highest} MHz, and NVML does not say why: nvidia-smi -lgc may have locked it; "
+            f"the GPU's clock stays at {high} of {highest} MHz, and NVML does not say why. nvidia-smi -lgc may have locked it; "
             "--mp-label keeps its runs apart"
         )
 

@@ -8,10 +8,10 @@ REASONS = {
     "recurrence": "the model's own arithmetic",
     "optimiser": "reads and writes masters, gradients and moments once: bound by memory",
     "scaling": "looks through the gradients for what is not finite, and scales them",
-    "cast and copy": "autocast casts weights at every step, and gradients back; by hand gradients go to masters and masters to "
-    "weights; a compiler fuses other casts with their neighbours",
-    "batch normalisation": "cuDNN's in FP16 and FP32; in BF16 torch's own, which are slow, for torch gives cuDNN no BF16 to "
-    "normalise (_select_batch_norm_backend in ATen's Normalization.cpp); a compiler fuses them with their neighbours",
+    "cast and copy": "autocast casts weights at every step, and gradients back; modes by hand cast gradients to masters and "
+    "back. A compiler fuses other casts with their neighbours",
+    "batch normalisation": "by cuDNN in FP16 and FP32. In BF16 by torch, slowly: it gives cuDNN no BF16 to normalise "
+    "(_select_batch_norm_backend in ATen's Normalization.cpp). A compiler fuses them with their neighbours",
     "layer normalisation": "one kernel forward, two backward; autocast has it in FP32; a compiler fuses it with casts and sums",
     "softmax and loss": "the cross-entropy is summed in FP32",
     "embedding and indexing": "a table's gradient is sorted by row, so that sums repeat bit for bit",
@@ -22,4 +22,4 @@ REASONS = {
     "fill": "zeros for gradients that are added up",
     "elementwise": "activations, residual sums and their gradients, each a pass over memory, unless a compiler fuses them",
 }
-"""In a sentence each. A family that is not here is what no name tells."""
+"""In a sentence or two. A family that is not here is known by no name."""

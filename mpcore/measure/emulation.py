@@ -25,7 +25,7 @@ def emulation_of(setup: TimingSetup, reference: Setup) -> str | None:
     if times < EMULATED:
         return None
     name = f"{setup.case.precision} in {setup.case.subject}"
-    return f"this CPU emulates {name}: a step takes {times:.0f} times that of fp32; single steps run"
+    return f"this CPU emulates {name}: a step takes {times:.0f} times as long as in fp32; single steps run"
 
 
 def slowdown_of(step: Step, reference: Step, batch: Any) -> float:

@@ -25,8 +25,8 @@ SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
 IN_FP32 = (
-    "FP64, the yardstick, cannot run it: errors are against FP32 and may be larger by what FP32's own may be, and no tensor is "
-    "judged for itself"
+    "FP64, the yardstick, cannot run it. Errors are against FP32 and may be larger by FP32's own, and no tensor is judged for "
+    "itself"
 )
 
 
@@ -125,8 +125,8 @@ def random_loss(step: TrainStep, batch: Batch) -> str | None:
     if math.isclose(first, third, rel_tol=SAME_LOSS):
         return f"{differ} {second:.6g}; every format was given the same random numbers, in steps that Python launched"
     return (
-        f"{differ} {third:.6g}, though the generators of torch, NumPy and Python started from one seed: what it draws "
-        "elsewhere, or remembers of earlier steps, is a part of all errors"
+        f"{differ} {third:.6g}. The generators of torch, NumPy and Python started from one seed, so it draws elsewhere, or "
+        "remembers earlier steps. All errors hold that, too"
     )
 
 

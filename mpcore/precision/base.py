@@ -207,8 +207,8 @@ class Precision:
         for kept in self.kept:
             if not kept.called and kept.reached:
                 raise PrecisionError(
-                    f"{self.name}: {kept.name!r} cannot be kept in FP32, for it is never called: its weights are used by "
-                    "another module; expected the name of a module that is called"
+                    f"{self.name}: {kept.name!r} cannot be kept in FP32: it is never called, and another module uses its "
+                    "weights; expected the name of a module that is called"
                 )
 
     def backward(self, loss: Tensor) -> None:
@@ -293,8 +293,8 @@ class Precision:
             return None
         rates = ", ".join(f"{factor:g}" for factor in self._rates.factors)
         return (
-            f"its own optimiser has groups at {rates} times the recipe's rate, and what it is compared with has none: "
-            "expected groups() in the workload, which all modes honour"
+            f"its own optimiser has groups at {rates} times the recipe's rate, and other modes have none: expected groups() in "
+            "the workload, which all modes honour"
         )
 
     @property

@@ -200,7 +200,7 @@ def _join(runs: Sequence[Run], folder: Path, keep: int) -> dict[str, list[Run]]:
             if (other.datetime, other.commit) == (run.datetime, run.commit):
                 raise RunError(f"{run.path} has been accepted already: it is the run in {other.path}")
             if other.machine.hardware.key == hardware.key and (why := comparable(hardware, other.machine.hardware)):
-                raise RunError(f"{run.path}: its machine cannot be compared with that of {other.path}: {why}")
+                raise RunError(f"{run.path}: its machine cannot be compared with the one in {other.path}: {why}")
         seen.append(run)
         count = sum(other.machine.hardware.key == hardware.key for other in seen)
         if count > keep:

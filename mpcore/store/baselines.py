@@ -70,7 +70,7 @@ def _read(folder: Path) -> list[Run]:
         if key != folder.name:
             raise RunError(f"{run.path}: a run on {key} in the folder of {folder.name}")
         if reason := comparable(run.machine.hardware, runs[0].machine.hardware):
-            raise RunError(f"{run.path}: its machine cannot be compared with that of {runs[0].path}: {reason}")
+            raise RunError(f"{run.path}: its machine cannot be compared with the one in {runs[0].path}: {reason}")
         if (other := seen.setdefault((run.datetime, run.commit), run.path)) != run.path:
             raise RunError(f"{run.path} is the run that {other} is, too: remove one of them")
     return sorted(runs, key=_order)

@@ -23,7 +23,7 @@ def calibration(folder: Path, hardware: Hardware) -> Calibration | None:
     except ValidationError as error:
         raise RunError(f"{path}: {first_error(error)}") from error
     if found.hardware != hardware.key:
-        raise RunError(f"{path}: expected the calibration of {hardware.key}, found that of {found.hardware}")
+        raise RunError(f"{path}: expected the calibration of {hardware.key}, found one of {found.hardware}")
     return found
 
 

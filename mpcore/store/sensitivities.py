@@ -23,7 +23,7 @@ def sensitivities(folder: Path, hardware: str) -> Sensitivities:
     except ValidationError as error:
         raise RunError(f"{path}: {first_error(error)}") from error
     if found.hardware != hardware:
-        raise RunError(f"{path}: expected the sensitivity of {hardware}, found that of {found.hardware}")
+        raise RunError(f"{path}: expected the sensitivity of {hardware}, found one of {found.hardware}")
     return found
 
 

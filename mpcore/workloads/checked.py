@@ -158,9 +158,8 @@ def check_last_batch(workload: Authored) -> None:
             return  # which a step will say
         of = "batch" if recipe.accumulation == 1 else "part of a batch"
         raise WorkloadError(
-            f"{workload.name}: data('train') has {rows} rows, whose last {of} has one row, and the BatchNorm {norm!r} "
-            "takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than "
-            f"{recipe.batch_size}"
+            f"{workload.name}: the last {of} of data('train'), which has {rows} rows, has one row, and the BatchNorm {norm!r} "
+            f"takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than {recipe.batch_size}"
         ) from error
 
 

@@ -45,8 +45,8 @@ class ResNet18Mnist(Workload):
     amp_must_beat = ("fp32", "tf32")
     eager_amp_must_beat = ()
     amp_not_faster_because = (
-        "launch-bound: 64 images of 28x28 keep a GPU busy for less time than Python takes to launch the kernels of a step, "
-        "and autocast launches more of them"
+        "launch-bound: 64 images of 28x28 keep a GPU busy for less time than Python takes to launch a step. Autocast launches "
+        "more kernels"
     )
 
     @property

@@ -545,7 +545,7 @@ def test_a_wrong_tensor_fails_with_those_that_are_wrong_too():
     found = of_tensors(*(tensor(f"{n}.weight", 0.03 + n / 100) for n in range(6)), tensor("good.weight"))
     assert found["gradient"].status == "failed"
     assert "the gradient of 5.weight (Linear)" in found["gradient"].sentence
-    assert found["gradient"].sentence.endswith("Too much is also that of 0.weight, 1.weight, 2.weight and 2 more")
+    assert found["gradient"].sentence.endswith("Others that are too far off: 0.weight, 1.weight, 2.weight and 2 more")
     assert found["update"].status == "passed", "only good.weight is asked for its updates"
 
 

@@ -1,4 +1,5 @@
-"""What the gate says, in one file, so that a change of a sentence is seen in a diff and a sentence too long is refused.
+"""What the gate says, and what the headings of tables mean, in one file. A change of a sentence is seen in a diff, and one that
+is too long is refused.
 
 With MPCORE_GOLDEN=1 the file is written again. Other tests look at fields, and at what a sentence must name.
 """
@@ -20,6 +21,7 @@ from mpcore.gate.margins import Policy
 from mpcore.gate.priors import SHIPPED
 from mpcore.gate.work import work_regressions
 from mpcore.records import Operation, Pair, Requirements
+from mpcore.report import legends
 from mpcore.store import load
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,8 @@ def told():
     for said in (*of_runs(), *synthetic, *of_steps(), *of_work(), *of_pairs()):
         shape = re.sub(r"[-+]?\d[\d.,e+]*", "0", re.sub(r"^[^:]*: ", "", said.sentence))
         found.setdefault((said.metric.split(" over ")[0], said.status, *shape.split(". ")[1:]), said.sentence)
-    return [f"{metric}, {status}: {sentence}" for (metric, status, *_), sentence in found.items()]
+    said = [f"{metric}, {status}: {sentence}" for (metric, status, *_), sentence in found.items()]
+    return [*said, *(f"legend: {legend}" for legend in legends.ALL)]
 
 
 @pytest.fixture(scope="module")

@@ -271,7 +271,7 @@ def test_what_a_step_does_is_shown_and_a_narrow_terminal_leaves_it_out_first(sho
     document = shown(counted(full))
     found = cells(document, "bert-imdb", "fp16-amp")
     assert (found["casts"], found["launches"], found["saved GiB"]) == ("98", "1,234", "0.250")
-    assert any("casts, launches, saved GiB: of one step, counted." in said for said in sentences(document))
+    assert any("casts, launches, saved GiB: counted in one step." in said for said in sentences(document))
     assert render(document, "terminal").splitlines()[1].split() == ["mode", *" ".join(FIGURES).split()]
     assert not any("saved GiB" in said for said in sentences(shown(full)))
 
@@ -279,7 +279,7 @@ def test_what_a_step_does_is_shown_and_a_narrow_terminal_leaves_it_out_first(sho
 def test_a_session_that_only_counts_shows_what_it_counted(shown, results, counted):
     document = shown(counted(results)[len(results) :])
     assert cells(document, "bert-imdb", "fp32") == {"mode": "fp32", "casts": "98", "saved GiB": "0.250", "gate": "ok"}
-    assert sentences(document)[0] == "casts, launches, saved GiB: of one step, counted."
+    assert sentences(document)[0] == "casts, launches, saved GiB: counted in one step."
 
 
 def eager(run, results, seconds):
@@ -299,7 +299,7 @@ def eager(run, results, seconds):
 def test_an_eager_time_is_a_range_over_all_that_is_known_of_it(shown, run, full, accepted, text):
     document = shown(full, accepted=[eager(run, full, seconds) for seconds in accepted], folder="baselines/x")
     assert cells(document, "bert-imdb", "fp16-amp")["eager ms"] == text
-    assert any("eager ms: of the same step launched by Python" in said for said in sentences(document))
+    assert any("eager ms: the same step launched by Python" in said for said in sentences(document))
 
 
 def test_a_run_on_other_terms_says_nothing_of_an_eager_time(shown, run, full):

@@ -193,7 +193,7 @@ def test_baselines_of_two_machines_in_one_folder_are_refused(on_gpu, stored, fol
     second = stored(on_gpu, "0002_abc.json", key="nvidia-h200")
     with pytest.raises(RunError) as caught:
         all_accepted(folder)
-    assert str(caught.value).startswith(f"{second}: its machine cannot be compared with that of {first}: ")
+    assert str(caught.value).startswith(f"{second}: its machine cannot be compared with the one in {first}: ")
 
 
 def test_all_of_them_by_machine(content, stored, folder):

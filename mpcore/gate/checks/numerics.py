@@ -79,5 +79,5 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     others = [t.name for t, _, _ in wrong if t is not worst]
     if others:
         more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-        sentence += f". Too much is also that of {', '.join(others[:NAMED])}{more}"
+        sentence += f". Others that are too far off: {', '.join(others[:NAMED])}{more}"
     return new_check(numerics, f"worst tensor's {what}", passed(not wrong), error, limit, sentence)

@@ -105,8 +105,8 @@ def _overflow(parallel: Parallel, skipped: int, alone: int) -> Check:
 def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode: str) -> Check:
     figure = "not finite, or infinitely far" if error is None else f"{error:.3g}"
     sentence = (
-        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from that of one rank in FP64 with "
-        f"the batch of all {how}. {limit:.3g} is the most"
+        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that FP64 computes on "
+        f"one rank, with the batch of all {how}. {limit:.3g} is the most"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
 
@@ -116,8 +116,8 @@ def _like(parallel: Parallel, before: float) -> Check:
     error, limit, strategy = parallel.mode_error, LIKE_ERROR_TIMES * before, parallel.case.strategy
     figure = "not finite" if error is None else f"{error:.3g}"
     sentence = (
-        f"the gradient that {strategy} averages in {parallel.case.precision} is {figure} from FP64, that of {parallel.like} "
-        f"{before:.3g}. {LIKE_ERROR_TIMES:g} times that is the most"
+        f"the gradient that {strategy} averages in {parallel.case.precision} is {figure} from FP64, and {before:.3g} by "
+        f"{parallel.like}. {LIKE_ERROR_TIMES:g} times that is the most"
     )
     return _check(parallel, f"gradient against {parallel.like}", error is not None and error <= limit, sentence, error, limit)
 

@@ -25,10 +25,9 @@ def history(runs: Sequence[Run]) -> Panel:
     views = [_time(where, found) for where, found in _labelled(kinds[Speed])]
     views += [_score(where, found) for where, found in _labelled(kinds[Quality])]
     note = (
-        "Run by run, not from zero. Diamonds are accepted runs. The band is where the next run is expected, 99 % "
-        "to each side, by these and by how far machine starts are known to differ. There is none without accepted runs, and "
-        "none for what Python launches on a GPU. Dotted lines stand where a figure changed and stayed so, between the commits "
-        "that are named."
+        "Run by run, not from zero. Diamonds are accepted runs. The band is where these expect the next run, 99 % to each "
+        "side, given how far machine starts differ. There is none without accepted runs, and none for steps that Python "
+        "launches on a GPU. Dotted lines stand where a figure changed and stayed so, between the commits that are named."
     )
     return Panel("history", "History", note, views)
 

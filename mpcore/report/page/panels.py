@@ -61,8 +61,8 @@ def races(results: Mapping[str, Sequence[Result]]) -> Panel:
             mean = mean_ratio(race.fastest for race in found)
             views.append(View(f"{mode} on {hardware}: {mean} times as fast as the fastest other", table, bars, layout))
     note = (
-        "A step by each trainer and execution, timed alone. Beside a workload stands how many times as fast our fastest is as "
-        "the fastest other, in turns; beside the machine the geometric mean of these."
+        "A step by each trainer and execution, timed alone. In parentheses: how many times as fast our fastest is as the "
+        "fastest other, in turns. Beside the machine stands the geometric mean of these."
     )
     return Panel("races", "Beside other trainers", note, views)
 
@@ -86,7 +86,7 @@ def scaling(results: Mapping[str, Sequence[Result]]) -> Panel:
             lines = by("step", table, mode="lines+markers", x="@GPUs", y="@a second")
             axes = {"xaxis": {"title": {"text": "GPUs"}, **LOG}, "yaxis": {"title": {"text": f"{speeds[0].unit}/s"}, **LOG}}
             views.append(View(f"{workload} on {hardware}", table, lines, axes))
-    note = "Throughput of all GPUs together. Ideal: so many times that of one, with the batch of each."
+    note = "Throughput of all GPUs together. Ideal: the throughput of one GPU times their number, with the batch of each."
     return Panel("scaling", "Several GPUs", note, views)
 
 

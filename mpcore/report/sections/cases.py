@@ -1,8 +1,9 @@
 """A table of each workload's cases, with what sets the time of a step below it: what a session ends with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mpcore.records import FailedTest, Result, Run
+from mpcore.report import legends
 from mpcore.report.columns import PARITY, SUMMARY, WORK, columns, table
 from mpcore.report.document import Section
 from mpcore.report.eager import eager_ranges
@@ -10,19 +11,8 @@ from mpcore.report.rows import Row, grouped, how, parity_rows, rows
 
 SPARE = (*reversed(WORK), "compile_s", "eager_ms", "train_s", "gradient_error", "update_error", "score")
 """What a terminal leaves out first where it is too narrow: reports have it."""
-LEGEND = (
-    "x fp32, x tf32: times as fast as that mode; an eager step in blocks beside that mode's, which its step ms, a median of "
-    "all, need not give. GiB: most memory that an eager step takes. train: seconds of a training. pts: points, or of a "
-    "perplexity per cent, by which it is better than fp32, same seeds. grad., upd.: relative errors of a gradient and of 20 "
-    'updates against FP64. "-": not measured.'
-)
 MEASURED = ("step_ms", "train_s", "gradient_error")
 """What the legend is about."""
-LAUNCHED = " eager ms: of the same step launched by Python, from the lowest to the highest of this and accepted runs."
-COUNTED = " casts, launches, saved GiB: of one step, counted."
-COMPILED = " x graph: times as fast as the same step, not compiled. compile s: seconds to compile it."
-OF_VARIANTS = " x base, pts base: of a variant, over the mode that it patches, which it took turns with."
-SINCE = " since: the gravest of what changed since accepted runs."
 
 
 def cases(
@@ -38,25 +28,25 @@ def cases(
         Section(_title(group, device), tables=[table(group, shown, SPARE)], sentences=_reasons(group), folded=folded)
         for group in grouped(found)
     ]
-    measured = any(row[name] is not None for row in found for name in MEASURED)
-    variants = any(row["over_base"] is not None or row["points_over_base"] is not None for row in found)
-    compiled = any(row["compile_s"] is not None for row in found)
-    counted = any(row["casts"] is not None for row in found)
-    legend = Section(
-        lead="".join(
-            said
-            for said, wanted in (
-                (LEGEND, measured),
-                (LAUNCHED, ranges),
-                (COUNTED, counted),
-                (COMPILED, compiled),
-                (OF_VARIANTS, variants),
-                (SINCE, since),
-            )
-            if wanted
-        ).strip()
-    )
+    legend = Section(lead=" ".join(_legends(found, eager=bool(ranges), since=since)))
     return sections if folded or not sections else [*sections, legend]
+
+
+def _legends(found: Sequence[Row], *, eager: bool, since: bool) -> Iterator[str]:
+    """For the columns that there are."""
+
+    def has(*names: str) -> bool:
+        return any(row[name] is not None for row in found for name in names)
+
+    wanted = {
+        legends.CASES: has(*MEASURED),
+        legends.LAUNCHED: eager,
+        legends.COUNTED: has("casts"),
+        legends.COMPILED: has("compile_s"),
+        legends.VARIANTS: has("over_base", "points_over_base"),
+        legends.SINCE: since,
+    }
+    yield from (legend for legend, shown in wanted.items() if shown)
 
 
 def against_trainers(results: Sequence[Result], title: str, *, folded: bool = False) -> list[Section]:

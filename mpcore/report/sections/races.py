@@ -6,17 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mpcore.records import OWN_TRAINER, Entrant, Race, Result, Turns
+from mpcore.report import legends
 from mpcore.report.document import Section, Table
 from mpcore.report.text import tally
 
 FASTEST, SAME_MODE = "x", "x same mode"
-LEGEND = (
-    f"ms a step. {FASTEST}: how many times as fast ours, our fastest, is as the fastest other, with which it took turns; the "
-    "others were timed alone."
-)
-OF_SAME_MODE = (
-    f" {SAME_MODE}: the same of our compile against plain PyTorch by reduce-overhead, both in the mode of the others."
-)
 
 
 def races(results: Sequence[Result], title: str, *, folded: bool = False) -> list[Section]:
@@ -75,5 +69,9 @@ def _without_last(table: Table) -> Table:
 def _sentences(found: Sequence[Race]) -> list[str]:
     others = dict.fromkeys(f"{e.trainer} {e.trainer_version}".strip() for race in found for e in race.theirs)
     missing = tally(reason for race in found for reason in {**race.missing, **race.failed}.values())
-    legend = LEGEND + OF_SAME_MODE * any(race.same_mode for race in found)
-    return [legend, *([f"By {', '.join(others)}."] if others else []), *(f"Not timed: {reason}." for reason in missing)]
+    same = [legends.SAME_MODE] if any(race.same_mode for race in found) else []
+    return [
+        " ".join([legends.RACES, *same]),
+        *([f"By {', '.join(others)}."] if others else []),
+        *(f"Not timed: {reason}." for reason in missing),
+    ]

@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 
 from mpcore.records import OWN_TRAINER, Case, Result, Speed
+from mpcore.report import legends
 from mpcore.report.columns import written
 from mpcore.report.document import Section, Table
 from mpcore.report.scaling import Scaled, launch_spread, pair_deviation, scaled
 
 GIB, GB, MS = 2**30, 1e9, 1e3
-LEGEND = (
-    "eager: the same step launched by Python. weak, strong: throughput as a share of so many times that of one GPU, with the "
-    "batch of each or with that of all. "
-    "compute: on the rank that computes longest. exposed: in which collectives run and nothing computes, on the rank that "
-    "waits least. rest: of the step. bus GB/s: what each link carries a second while collectives run. slowest: the rank that "
-    'computes longest, and how many times as long as the median. GiB: on the rank that needs most. "-": not measured.'
-)
 HEADINGS = (
     *(
         "mode",
@@ -41,7 +35,7 @@ def scaling(results: Sequence[Result], title: str = "Several GPUs", *, folded: b
     sections = [
         _workload(name, [each for each in found if each.speed.case.workload == name], title, folded) for name in workloads
     ]
-    return [*sections, Section(lead=LEGEND, sentences=_networks(spread))] if sections else []
+    return [*sections, Section(lead=legends.SCALING, sentences=_networks(spread))] if sections else []
 
 
 def _workload(name: str, found: Sequence[Scaled], title: str, folded: bool) -> Section:
