@@ -17,6 +17,7 @@ from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, PAIR_LOO
 from mpcore.gate.margins import Policy
 from mpcore.records import Comparison, PairedCase, Regression, RegressionStatus, Selection
 from mpcore.report.document import Section, Table
+from mpcore.runner import RunnerError
 
 STATUSES: Sequence[RegressionStatus] = ("worse", "blind", "undecided", "same", "better")
 
@@ -32,7 +33,7 @@ def measured(
     progress: Progress = lambda line: None,
 ) -> Iterator[Section]:
     """A part at a time. slowdowns: how many times longer a step of the head is made to take, beside 1. Raises RunnerError where
-    `tree` lists no cases."""
+    `tree` lists no cases, and at the end where none was measured."""
     planted = list(dict.fromkeys([1.0, *slowdowns]))
     rounds = {
         slowdown: [_compared(tree, selection, policy, slowdown, seed, progress) for seed in range(repeat)]
@@ -47,15 +48,16 @@ def measured(
     if lost:
         yield Section(lead="Not measured:", sentences=list(dict.fromkeys(lost)))
     cases = [case for of in found.values() for case in of]
-    if cases:
-        deviation = pooled_deviation([_changes(case) for case in cases]).value
-        margin = math.log1p(max(_time(case).limit or 0.0 for case in cases) / 100)
-        size = 100 * math.expm1(smallest_of(deviation, margin))
-        yield Section(
-            lead=f"Pairs of one case spread by {100 * deviation:.3g} % (standard deviation, pooled). With that, "
-            f"{PAIR_LOOKS[0]} pairs, and {CONFIRMING_PAIRS} to confirm, find a slowdown of {size:.2f} % 95 times in 100 "
-            "(noncentral t)."
-        )
+    if not cases:
+        raise RunnerError("no case was measured")
+    deviation = pooled_deviation([_changes(case) for case in cases]).value
+    margin = math.log1p(max(_time(case).limit or 0.0 for case in cases) / 100)
+    size = 100 * math.expm1(smallest_of(deviation, margin))
+    yield Section(
+        lead=f"Pairs of one case spread by {100 * deviation:.3g} % (standard deviation, pooled). With that, "
+        f"{PAIR_LOOKS[0]} pairs, and {CONFIRMING_PAIRS} to confirm, find a slowdown of {size:.2f} % 95 times in 100 "
+        "(noncentral t)."
+    )
 
 
 def smallest_of(deviation: float, margin: float) -> float:

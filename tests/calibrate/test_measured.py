@@ -85,6 +85,15 @@ def test_any_option_of_measuring_measures(compared, capsys, arguments, slowdowns
     assert "planted" in capsys.readouterr().out
 
 
+def test_where_no_case_is_measured_it_does_not_pass(monkeypatch, capsys):
+    """As of a step that cannot be captured, and is to be."""
+    monkeypatch.setattr("mpcore.calibrate.measured.compare", lambda *_, **options: comparison(1.0, []))
+    assert main(["calibrate", "--measure"]) == 2
+    out, err = capsys.readouterr()
+    assert "bert-imdb-fp8: no such thing" in out
+    assert err.endswith("mpcore: no case was measured\n")
+
+
 def test_without_options_of_measuring_it_is_simulated(compared, tmp_path, capsys):
     path = tmp_path / "start.jsonl"
     path.write_text('{"step_seconds": {"a": [1.0, 1.1, 1.0, 1.2, 1.0]}}\n' * 3)
