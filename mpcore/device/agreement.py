@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 T = TypeVar("T")
 FOR_EVER = timedelta(days=30)
@@ -93,6 +93,14 @@ def largest(value: float) -> float:
 
 def mean(value: float) -> float:
     return _reduced(value, distributed.ReduceOp.SUM) / ranks()
+
+
+def means(values: Tensor) -> Tensor:
+    """The mean of each over ranks, which waits for the device."""
+    numbers = values.to("cpu", torch.float64)
+    if ranks() > 1:
+        distributed.all_reduce(numbers, group=_group)
+    return (numbers / ranks()).to(values)
 
 
 def any_rank(said: bool) -> bool:

@@ -11,6 +11,7 @@ from mpcore.data import Split
 from mpcore.data.source import resolved
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup
+from mpcore.precision import Inapplicable
 from mpcore.records import Quality, Scores, Training
 from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import Diverged, Progress, fit
@@ -29,12 +30,15 @@ def measure_accuracy(
     progress: Callable[[str], Progress] | None = None,
     plant: Callable[[WorkloadStep], None] = lambda step: None,
 ) -> Quality:
-    """Trains once from each seed, by the recipe, and tests.
+    """Trains once from each seed, by the recipe, and tests. Where the step is spread its ranks share each batch.
 
     reference: what FP32 reached, None for FP32 itself, which is its own. progress: makes the reporter of one training from its
     title. plant: gives each new step a fault that is to be seen. Raises Diverged, unless the mode is a negative control: its
     divergence is recorded.
     """
+    if setup.modelled.recipe.batch_size % setup.case.gpus:
+        size = setup.modelled.recipe.batch_size
+        raise Inapplicable(f"a batch of {size} samples cannot be shared by {setup.case.gpus} GPUs alike")
     warm_up(setup.train_step(), splits)
     trainings: list[Training] = []
     picture: str | None = None
@@ -68,7 +72,7 @@ def warm_up(step: WorkloadStep, splits: Mapping[str, Split]) -> None:
     """Loads every kernel once, so that the first training is timed like the others; its step is thrown away."""
     size = step.workload.recipe.batch_size
     for _ in range(2):
-        step(splits["train"].rows(slice(size)))
+        step(step.share(splits["train"].rows(slice(size))))
     evaluate(step, splits["test"])
 
 

@@ -22,7 +22,20 @@ from mpcore.measure.setups import TARGET, Setups
 from mpcore.measure.speeds import Speeds
 from mpcore.measure.step_time import measure_time
 from mpcore.measure.yardsticks import Yardsticks
-from mpcore.records import Case, Drift, GradientProof, Numerics, Parallel, Parity, Quality, Race, Speed, Timing, Work
+from mpcore.records import (
+    OWN_TRAINER,
+    Case,
+    Drift,
+    GradientProof,
+    Numerics,
+    Parallel,
+    Parity,
+    Quality,
+    Race,
+    Speed,
+    Timing,
+    Work,
+)
 from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
 from mpcore.training.of_workload import WorkloadStep
@@ -114,18 +127,27 @@ class Bench:
 
     def accuracy(self, case: Case) -> Quality:
         """The trainings of `case`, once a session; before them those that they are compared with: of its base for a variant, of
-        FP32 for any other."""
+        FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself."""
         if case not in self._trainings:
             setup = self.setups.of(case, pretrained=True)
-            own = setup.workload if isinstance(setup.workload, OwnStep) else None
-            first = self.setups.made(case.in_precision(own.reference if own else self.setups.base(case) or "fp32"))
+            first = self._first_trained(case)
             reference = None if case == first else self.accuracy(first).scores
-            if own:
+            if isinstance(setup.workload, OwnStep):
                 self._trainings[case] = measure_curves(setup, self._seeds, reference, self.progress)
             else:
                 splits = self.setups.splits(setup.modelled)
                 self._trainings[case] = measure_accuracy(setup, self._seeds, splits, reference, self.progress)
         return self._trainings[case]
+
+    def _first_trained(self, case: Case) -> Case:
+        """What the trainings of `case` are compared with. An own step that is spread has none on one GPU."""
+        entry = self.entry(case)
+        if isinstance(entry, OwnStep):
+            return self.setups.made(case.in_precision(entry.reference))
+        first = case.in_precision(self.setups.base(case) or "fp32")
+        if case.spread:
+            return first.model_copy(update={"strategy": "single", "gpus": 1, "trainer": OWN_TRAINER})
+        return self.setups.made(first)
 
     def planted_accuracy(self, case: Case, plant: Callable[[WorkloadStep], None], reference: Quality | None) -> Quality:
         """Trainings whose steps have a fault. reference: what they are compared with, None for themselves."""

@@ -32,6 +32,7 @@ from mpcore.strategies import Strategy, strategies
 from mpcore.trainers import trainers
 from mpcore.training.base import Step
 from mpcore.training.of_workload import WorkloadStep
+from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
 
 STEPS = 20
@@ -58,16 +59,10 @@ def measure_joint(setup: Setup, rows: Batch) -> Joint:
     parts = _gradients(setup, PARTS * count, rows)
     if setup.case.trainer != OWN_TRAINER:
         return Joint(parts)
-    spread = _gradients(setup, PARTS, own_part(rows), strategies[setup.case.strategy](setup.device))
+    spread = _gradients(setup, PARTS, rank_rows(rows), strategies[setup.case.strategy](setup.device))
     whole = _gradients(setup, 1, rows)
     same = relative_error(parts, whole) < FP64_PARTS_ERROR
     return Joint(parts, relative_error(spread, parts), relative_error(spread, whole) if same else None)
-
-
-def own_part(rows: Batch) -> Batch:
-    """Of this rank."""
-    count = agreement.ranks()
-    return {name: column.chunk(count)[agreement.rank()] for name, column in rows.items()}
 
 
 def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:
@@ -81,7 +76,7 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
     sharded = agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step)))
     del step, own
     again = agreement.gathered(state_of(_trained(setup))) if sharded else None
-    averaged = {} if rows is None or joint is None else _averaged(setup, own_part(rows), joint)
+    averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
     return Parallel(
         **setup.fields,
         steps=STEPS,

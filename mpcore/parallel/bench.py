@@ -13,10 +13,15 @@ import torch
 from mpcore.measure import Bench, CaseFailed, TooLarge
 from mpcore.parallel.launch import Launcher
 from mpcore.precision import Inapplicable
-from mpcore.records import Case, Drift, Failure, Parallel, Selection, Speed, Work
+from mpcore.records import Case, Drift, Failure, Numerics, Parallel, Quality, Selection, Speed, Work
 from mpcore.records.protocol import RequestKind
 from mpcore.runner import confirm
+from mpcore.runner.runner import CASE_SECONDS
 from mpcore.workloads import OwnStep, workloads
+
+TRAINING_SECONDS = 4 * 3600.0
+"""For all trainings of a case, and those that they are compared with."""
+ON_ONE_GPU = "it is measured in sessions on one GPU: expected no --mp-gpus"
 
 
 class LaunchedBench:
@@ -75,24 +80,33 @@ class LaunchedBench:
             self._launched[1].close()
         self._launched = None
 
-    def accuracy(self, case: Case) -> NoReturn:
+    def accuracy(self, case: Case) -> Quality:
+        """Of its trainings, and of those on one GPU that they are compared with."""
+        quality = self._measured(case, "accuracy", TRAINING_SECONDS)
+        assert isinstance(quality, Quality)
+        return quality
+
+    def numerics(self, case: Case) -> Numerics:
+        """Raises Inapplicable for a step on several GPUs, whose gradient is compared with FP64 by `parallel`."""
+        if case.spread:
+            raise Inapplicable("test_parallel compares with FP64 what several GPUs average")
+        numerics = self._measured(case, "numerics")
+        assert isinstance(numerics, Numerics)
+        return numerics
+
+    def race(self, case: Case, *_: Any, **__: Any) -> NoReturn:
         raise Inapplicable(ON_ONE_GPU)
 
-    numerics = accuracy
-    step_parity = accuracy
-    training_parity = accuracy
+    training_parity = race
 
-    def _measured(self, case: Case, kind: RequestKind) -> Any:
+    def _measured(self, case: Case, kind: RequestKind, seconds: float = CASE_SECONDS) -> Any:
         """Raises Inapplicable and CaseFailed."""
         if self._launched is None or self._launched[0] != case.gpus:
             self.release()
             path = [p or os.curdir for p in sys.path]
             self._launched = case.gpus, Launcher(Path.cwd(), self._selection, case.gpus, path=path)
-        measured = self._launched[1].measure([case], kind=kind)[case]
+        measured = self._launched[1].measure([case], kind=kind, seconds=seconds)[case]
         if isinstance(measured, Failure):
             skipped = TooLarge if measured.large else Inapplicable
             raise (skipped if measured.skipped else CaseFailed)(measured.sentence)
         return measured
-
-
-ON_ONE_GPU = "it is measured in sessions on one GPU: expected no --mp-gpus"

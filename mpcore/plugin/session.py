@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Machine,
         PairedConfirmation,
         Result,
+        Selection,
         Size,
         Speed,
     )
@@ -246,4 +247,10 @@ def _new_bench(options: Options, source: "Source", device: "torch.device", progr
         seeds=range(options.seeds or SEEDS),
         progress=progress,
     )
-    return LaunchedBench(options.selection, device, local) if several else local
+    return LaunchedBench(_in_ranks(options), device, local) if several else local
+
+
+def _in_ranks(options: Options) -> "Selection":
+    """What ranks are told, which know no other options."""
+    trained = {"checkpoints": tuple(options.checkpoints.items()), "seeds": options.seeds}
+    return options.selection.model_copy(update=trained | {"tolerance_points": options.tolerance_points})

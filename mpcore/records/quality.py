@@ -41,10 +41,17 @@ class Training(Record):
 
 
 class Scores(Record):
-    """What trainings of a mode reached, in the metric that counts, by seed; None where it is no finite number."""
+    """What trainings of a mode reached on so many GPUs, in the metric that counts, by seed; None where it is no finite
+    number."""
 
     precision: str
+    gpus: PositiveInt = 1
     by_seed: dict[int, Finite]
+
+    @property
+    def called(self) -> str:
+        """In a sentence on a training on several GPUs."""
+        return f"{self.precision} on {'one GPU' if self.gpus == 1 else f'{self.gpus} GPUs'}"
 
     @property
     def mean(self) -> float:
@@ -97,7 +104,8 @@ class Quality(Measurement):
 
     @property
     def scores(self) -> Scores:
-        return Scores(precision=self.case.precision, by_seed={t.seed: t.metrics[self.metric] for t in self.trainings})
+        by_seed = {t.seed: t.metrics[self.metric] for t in self.trainings}
+        return Scores(precision=self.case.precision, gpus=self.case.gpus, by_seed=by_seed)
 
     def values(self, metric: str) -> list[float]:
         """One for each training, NaN where it was not finite."""

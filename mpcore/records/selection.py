@@ -2,14 +2,15 @@
 
 from pydantic import PositiveInt
 
-from mpcore.records.base import Record
+from mpcore.records.base import NonNegativeFloat, Record
 from mpcore.records.case import Size
 
 
 class Selection(Record):
     """What is to be measured, on what and with which data, in names only. A field that is empty means the default.
 
-    strategies: of the cases on several GPUs. load: files that register workloads, modes or trainers.
+    strategies: of the cases on several GPUs. load: files that register workloads, modes or trainers. checkpoints: by workload,
+    what its trainings start from. seeds: trainings of a mode. tolerance_points: accuracy that one may lose.
     """
 
     workloads: tuple[str, ...] = ()
@@ -24,6 +25,9 @@ class Selection(Record):
     data: str | None = None
     keep_fp32: tuple[str, ...] = ()
     load: tuple[str, ...] = ()
+    checkpoints: tuple[tuple[str, str], ...] = ()
+    seeds: PositiveInt | None = None
+    tolerance_points: NonNegativeFloat | None = None
 
     @property
     def spread(self) -> bool:

@@ -10,6 +10,7 @@ from mpcore.device.allocator import keep_large_blocks_whole
 from mpcore.device.machine import probe, software
 from mpcore.matrix import cases, device_of, packages_of, resolve, source_of
 from mpcore.measure import CASE_ERRORS, Bench, failure_of
+from mpcore.measure.bench import SEEDS
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Listing, Loaded, Machine, Request, Selection
 from mpcore.records.protocol import KINDS
@@ -27,7 +28,13 @@ class Responder:
         device = device_of(selection)
         self._packages = [] if there is None else packages_of(there)
         keep_large_blocks_whole()
-        self._bench = Bench(device, source_of(selection))
+        self._bench = Bench(
+            device,
+            source_of(selection),
+            dict(selection.checkpoints),
+            tolerance_points=selection.tolerance_points,
+            seeds=range(selection.seeds or SEEDS),
+        )
         self._cases = [] if there is None else list(cases(there, device))
         for case, _ in self._cases:
             with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured

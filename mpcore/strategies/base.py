@@ -17,15 +17,16 @@ from mpcore.registry import Registry
 
 
 class LossModule(nn.Module):
-    """A module whose forward pass is the loss, so that no call of a model's methods goes past what is wrapped around it."""
+    """A module whose forward pass is the loss, so that no call of a model's methods goes past what is wrapped around it; or
+    another function of a batch that calls the model."""
 
     def __init__(self, model: nn.Module, loss: Callable[[Any], Tensor]) -> None:
         super().__init__()
         self.model = model
         self._loss = loss
 
-    def forward(self, batch: Any) -> Tensor:
-        return self._loss(batch)
+    def forward(self, batch: Any, function: Callable[[Any], Tensor] | None = None) -> Tensor:
+        return (function or self._loss)(batch)
 
 
 class Strategy:
@@ -60,6 +61,10 @@ class Strategy:
     def wrap(self, whole: LossModule, precision: Precision) -> nn.Module:
         """What is called for the loss of a batch. Called last."""
         return whole
+
+    def predicted(self, whole: LossModule, predict: Callable[[Any], Tensor], batch: Any) -> Tensor:
+        """What `predict` makes of a batch, which calls the model inside `whole`."""
+        return predict(batch)
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         """Around the forward and the backward pass of a micro-batch: only the last one of a step reduces."""

@@ -5,12 +5,12 @@ Weights are gathered where they are used, block by block, and gradients are aver
 gathered is cast.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
@@ -73,6 +73,15 @@ class FullyShard(Strategy):
         weights = self._precision.trained(self._precision.model).values()
         ranks = agreement.ranks()
         return REDUCE_SCATTER, sum(-(-len(w) // ranks) * ranks * (w.numel() // len(w)) for w in weights)
+
+    def predicted(self, whole: LossModule, predict: Callable[[Any], Tensor], batch: Any) -> Tensor:
+        """With the weights that are gathered for it. A backward pass gives these back, and here is none: they would be used
+        again after the next update."""
+        assert self._whole is not None
+        found = whole(batch, predict)
+        assert isinstance(found, Tensor)
+        self._whole.reshard()
+        return found
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         assert self._whole is not None

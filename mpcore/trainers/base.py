@@ -89,6 +89,7 @@ class Trainer:
         step = LoopStep(build, workload, precision, model, device, execution=execution, dropout=dropout)
         step.label = f"{workload.name} by {self.called()}"
         if strategy is not None:
+            step.spread = True
             draw_apart(seed)
         return step
 

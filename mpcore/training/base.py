@@ -43,6 +43,8 @@ class Step:
     device: torch.device
     model: nn.Module
     """With `model` only."""
+    spread: bool = False
+    """Whether it is one of the ranks that a step is spread over, each with its own part of a batch."""
     capabilities: frozenset[Capability] = frozenset()
     ALL: ClassVar[frozenset[Capability]] = frozenset(CAPABILITIES)
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpcore.device import agreement
 from mpcore.records import Divergence
 from mpcore.training.base import Step
 from mpcore.training.evaluation import Evaluation
@@ -45,6 +46,8 @@ class History:
     def check(self) -> Divergence | None:
         """The first step since the last check at which the training came to nothing. Waits for the device."""
         window = slice(self.checked, self.done)
+        if self.step.spread:
+            self.losses[window] = agreement.means(self.losses[window])  # or one rank would go on without another
         losses, scales = self.losses[window].tolist(), self.scales[window].tolist()
         before = self.skips[self.checked - 1].item() if self.checked else 0.0
         skips = self.skips[window].tolist()

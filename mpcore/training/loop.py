@@ -77,7 +77,7 @@ def _losses(step: WorkloadStep, split: Split, steps: int, seed: int, tests: "_Te
     for epoch in range(recipe.epochs):
         for batch in split.shuffled(recipe.batch_size, seed, epoch, drop_last=recipe.drop_last):
             step.set_rate(step.schedule(next(numbers), steps))
-            yield step(checked_batch(step.workload, batch, generator))
+            yield step(step.share(checked_batch(step.workload, batch, generator)))
         tests.run()
 
 

@@ -13,6 +13,7 @@ from mpcore.execution import Eager
 from mpcore.precision import Precision
 from mpcore.training.base import Step
 from mpcore.training.dropout import WithoutDropout
+from mpcore.training.parts import rank_rows
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import checked_share
 
@@ -51,6 +52,10 @@ class WorkloadStep(Step):
     def _step(self, batch: Batch) -> Tensor:
         """What is executed, in the settings."""
         raise NotImplementedError
+
+    def share(self, batch: Batch) -> Batch:
+        """The samples of a batch that it trains on: all, or where it is spread those of its rank."""
+        return rank_rows(batch) if self.spread else batch
 
     def train_mode(self) -> None:
         """But for the modules that the workload put in evaluation mode in a model that trains, such as a frozen BatchNorm."""

@@ -1,6 +1,9 @@
-"""The parts that a batch goes through the model in, where gradients are accumulated."""
+"""The parts of a batch: those that it goes through the model in, where gradients are accumulated, and those of ranks."""
+
+import torch
 
 from mpcore.data import Batch, Split
+from mpcore.device import agreement
 
 
 def parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
@@ -8,3 +11,14 @@ def parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
     rows = len(next(iter(batch.values())))
     size = -(-rows // count)
     return [(part, len(next(iter(part.values()))) / rows) for part in Split(batch).batches(size)]
+
+
+def rank_rows(batch: Batch) -> Batch:
+    """The samples of this rank, as many as each other has: where they cannot be shared alike, the first are there once more at
+    the end, as torch's DistributedSampler has it."""
+    rows = len(next(iter(batch.values())))
+    own = -(-rows // agreement.ranks())
+    first = agreement.rank() * own
+    if first + own <= rows:
+        return Split(batch).rows(slice(first, first + own))
+    return Split(batch).rows(torch.arange(first, first + own, device=next(iter(batch.values())).device) % rows)

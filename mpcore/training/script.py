@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mpcore.device import agreement
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
 from mpcore.precision import precisions
@@ -46,6 +47,7 @@ class ScriptStep(Step):
         self.own = own.anew()
         self.device = device
         self.seed = seed
+        self.spread = own.distributed and agreement.ranks() > 1
         self._known = precision in precisions.names()
         self._settings = precisions[precision]().settings if self._known else nullcontext
         seed_everything(seed)

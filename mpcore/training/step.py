@@ -99,6 +99,7 @@ class TrainStep(WorkloadStep):
         self.label = workload.name
         self.accumulate = accumulate or workload.recipe.accumulation
         self.strategy = strategy or Strategy(device)
+        self.spread = strategy is not None
         precision = self.strategy.mode(precision)
         model = self.strategy.convert(seeded_model(workload, precision, device, seed))
         super().__init__(workload, precision, model, device, dropout=dropout)
@@ -204,7 +205,8 @@ class TrainStep(WorkloadStep):
 
     def _predicted(self, batch: Batch) -> Tensor:
         with torch.set_grad_enabled(self._gradients_predict), self.precision.forward():
-            predicted = checked_prediction(self.workload, self.model, batch).detach()
+            predict = functools.partial(checked_prediction, self.workload, self.model)
+            predicted = self.strategy.predicted(self.loss_module, predict, batch).detach()
         if self._gradients_predict:
             self.model.zero_grad()  # or the next step would train on what is left
         return predicted

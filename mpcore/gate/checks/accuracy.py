@@ -39,10 +39,11 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
         interval = mean_interval(gains, deviation, NON_INFERIORITY_CONFIDENCE)
     points = round(quality.points_above(reference.mean), 9)
     status = _expected(quality, _not_inferior(points, interval, tolerance))
+    than = reference.called if quality.case.spread else reference.precision
     mean, seeds = quality.mean(metric), len(quality.trainings)
     value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
     sentence = (
-        f"{metric} of {name} is {value}, {points:+.2f} {unit} from {reference.precision} over "
+        f"{metric} of {name} is {value}, {points:+.2f} {unit} from {than} over "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}. At most {tolerance:g} may be lost"
     )
     if status == "expected_failure":
@@ -54,7 +55,7 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
 
 def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality]) -> list[list[float]]:
     """Those of 16-bit modes of the same workload. None for FP32, which does not differ from itself."""
-    if quality.case.precision == reference.precision:
+    if (quality.case.precision, quality.case.gpus) == (reference.precision, reference.gpus):
         return []
     case = quality.case.in_precision("")
     same = [q for q in before if q.case.in_precision("") == case and q.requirements.low_precision]

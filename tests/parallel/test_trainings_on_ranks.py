@@ -1,0 +1,53 @@
+"""Whole trainings on two ranks over gloo: they share each batch, and reach what one rank reaches from the same seed."""
+
+import pytest
+import torch
+from started import case, launcher
+
+from mpcore.device import agreement
+from mpcore.gate.checks import checks
+from mpcore.records import Failure, Quality
+from mpcore.training.parts import rank_rows
+
+CASES = {name: case("good", strategy=name) for name in ("ddp", "fsdp")}
+UNEVEN = CASES["ddp"].model_copy(update={"batch_size": 15})
+
+
+@pytest.fixture(scope="module")
+def found():
+    with launcher("good", seeds=2, tolerance_points=50.0) as ranks:
+        cases = [*CASES.values(), UNEVEN]
+        measured = ranks.measure(cases, kind="accuracy")
+    return {"uneven" if each.batch_size else each.strategy: measured[each] for each in cases}
+
+
+@pytest.mark.parametrize("strategy", CASES)
+def test_a_training_is_that_of_one_rank_with_the_whole_batch(found, strategy):
+    quality = found[strategy]
+    assert isinstance(quality, Quality), quality
+    assert quality.requirements.tolerance_points == 50.0
+    assert (quality.reference.precision, quality.reference.gpus, quality.scores.gpus) == ("fp32", 1, 2)
+    assert [training.steps for training in quality.trainings] == [8, 8]
+    assert quality.scores.by_seed == pytest.approx(quality.reference.by_seed, abs=0.01)
+    assert "points from fp32 on one GPU over 2 seeds" in " ".join(check.sentence for check in checks(quality))
+
+
+def test_strategies_train_alike(found):
+    losses = [found[strategy].trainings[1].losses for strategy in CASES]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_batch_that_cannot_be_shared_alike_is_a_sentence(found):
+    assert isinstance(found["uneven"], Failure)
+    assert found["uneven"].skipped
+    assert found["uneven"].sentence == "a batch of 15 samples cannot be shared by 2 GPUs alike"
+
+
+@pytest.mark.parametrize(("rows", "shares"), [(6, [[0, 1, 2], [3, 4, 5]]), (7, [[0, 1, 2, 3], [4, 5, 6, 0]]), (1, [[0], [0]])])
+def test_each_rank_has_as_many_samples(monkeypatch, rows, shares):
+    monkeypatch.setattr(agreement, "ranks", lambda: 2)
+    found = []
+    for rank in range(2):
+        monkeypatch.setattr(agreement, "rank", lambda rank=rank: rank)
+        found.append(rank_rows({"x": torch.arange(rows)})["x"].tolist())
+    assert found == shares
