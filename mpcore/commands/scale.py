@@ -52,11 +52,11 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints tables of what was measured, and tells on standard error how far it is. Raises RunError for a file that cannot be
     written."""
+    from mpcore.device.agreement import started
     from mpcore.runner import RunnerError
 
     try:
-        started = os.environ.get("WORLD_SIZE")
-        found = _on_these_ranks(options, started) if started else _launched(options)
+        found = _on_these_ranks(options, ranks) if (ranks := started()) else _launched(options)
     except (SelectionError, RunnerError) as error:
         tell(str(error))
         return 2
@@ -81,8 +81,9 @@ def _launched(options: argparse.Namespace) -> Run:
         return Scale(selection, kept, 60.0 * options.minutes, options.launches, tell).measure()
 
 
-def _on_these_ranks(options: argparse.Namespace, ranks: str) -> Run | None:
-    """On those that torchrun has started, of whom this is one; what came of it is known to rank 0."""
+def _on_these_ranks(options: argparse.Namespace, ranks: int) -> Run | None:
+    """On those that torchrun has started, of whom this is one; what came of it is known to rank 0. Raises SelectionError where
+    no rank could begin."""
     from mpcore.matrix import check
     from mpcore.parallel.plan import completed, plan
     from mpcore.parallel.standing import StandingOrders
@@ -90,15 +91,18 @@ def _on_these_ranks(options: argparse.Namespace, ranks: str) -> Run | None:
 
     if options.mp_gpus is not None:
         raise SelectionError(f"--mp-gpus {options.mp_gpus!r}: torchrun has started {ranks}: expected no --mp-gpus")
-    options.mp_gpus = ranks
+    options.mp_gpus = str(ranks)
     selection = selection_of(options)
     check(selection)
     device = device_of_rank(selection.device or "")
     selection = completed(selection, device)
-    orders = [order for order in plan(selection, device) if order.case.gpus == int(ranks)]
+    orders = [order for order in plan(selection, device) if order.case.gpus == ranks]
     kept = _kept(options, orders, device)  # on all ranks: where one cannot go on, none waits for it
     mine = kept if os.environ["RANK"] == "0" else None
-    serve(StandingOrders(selection, orders, 60.0 * options.minutes, mine, _tell_of_rank), selection.device or "")
+    standing = StandingOrders(selection, orders, 60.0 * options.minutes, mine, _tell_of_rank)
+    serve(standing, selection.device or "")
+    if standing.refused is not None:
+        raise SelectionError(standing.refused)
     return mine.run if mine else None
 
 

@@ -49,6 +49,12 @@ def alone() -> Iterator[None]:
         os.environ.update(hidden)
 
 
+def started() -> int:
+    """How many ranks torchrun has started, of whom this process is one; 0 where it is none. Others set WORLD_SIZE alone, which
+    says nothing."""
+    return int(os.environ["WORLD_SIZE"]) if {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() else 0
+
+
 def ranks() -> int:
     """How many ranks a step is spread over."""
     return 1 if _group is None else distributed.get_world_size(_group)

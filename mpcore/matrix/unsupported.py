@@ -1,6 +1,5 @@
 """Why a case cannot be measured on a device, in a sentence."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from mpcore.matrix.registries import is_own, registries
@@ -52,8 +51,9 @@ def _not_spread(case: Case, device: "torch.device") -> str | None:
     """Why a case cannot be spread as it is to be, or None."""
     import torch
 
-    started = int(os.environ.get("WORLD_SIZE", "0"))  # by torchrun, perhaps on several hosts
-    if device.type == "cuda" and case.gpus > max(started, torch.cuda.device_count()):
+    from mpcore.device import agreement
+
+    if device.type == "cuda" and case.gpus > max(agreement.started(), torch.cuda.device_count()):  # on several hosts, perhaps
         return f"{case.gpus} GPUs are wanted, and this machine has {torch.cuda.device_count()}"
     if is_own(case.workload):
         return None

@@ -47,6 +47,9 @@ class Line:
         """The next line, which is waited for; "" after the last."""
         return self._orders.get()
 
+    def taken(self, order: str) -> None:
+        """The deadlines are those of the other end."""
+
     def _read(self) -> None:
         with self._socket.makefile() as lines:
             for line in lines:

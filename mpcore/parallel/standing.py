@@ -1,19 +1,25 @@
 """Orders for ranks that torchrun or SLURM has started, on one host or on several: nobody gives any there, and they follow from
 what all ranks were started with."""
 
+import faulthandler
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from mpcore.parallel.kept import Kept
 from mpcore.parallel.plan import Order
 from mpcore.records import Failure, Parallel, Record, Request, Selection, Speed
+from mpcore.runner.runner import CASE_SECONDS
 
 
 class StandingOrders:
     """In the place of a rank's line. Rank 0 takes orders from it until the time is up, and keeps what came of them.
 
-    seconds: in which the last is begun. kept: of rank 0; None on the others. tell: is told of each.
+    seconds: in which the last is begun. kept: of rank 0; None on the others. tell: is told of each. refused: why nothing could
+    be measured, known to rank 0. A rank that takes too long for an order says where it is and ends, and torchrun ends the
+    others: nobody else watches them.
     """
+
+    refused: str | None = None
 
     def __init__(
         self, selection: Selection, orders: Sequence[Order], seconds: float, kept: Kept | None, tell: Callable[[str], None]
@@ -28,9 +34,17 @@ class StandingOrders:
         """The next, "" after the last."""
         return next(self._lines, "")
 
+    def taken(self, order: str) -> None:
+        """It has come to this rank, "" after the last."""
+        faulthandler.cancel_dump_traceback_later()
+        if order:
+            faulthandler.dump_traceback_later(CASE_SECONDS, exit=True)
+
     def say(self, record: Record) -> None:
         """A response of all ranks."""
-        if self._kept is not None and isinstance(record, Speed | Parallel | Failure):
+        if isinstance(record, Failure) and record.case is None:
+            self.refused = record.sentence
+        elif self._kept is not None and isinstance(record, Speed | Parallel | Failure):
             order = self._open.pop(0)
             self._kept.keep(order, record)
             self._tell(f"{order.name}: {record.sentence if isinstance(record, Failure) else 'measured'}")

@@ -28,6 +28,8 @@ class Orders(Protocol):
 
     def order(self) -> str: ...
 
+    def taken(self, order: str) -> None: ...
+
     def say(self, record: Record) -> None: ...
 
     def fault(self, sentence: str) -> None: ...
@@ -85,7 +87,9 @@ def _passed_on(line: Orders) -> str:
     """The next order, which rank 0 is given; "" after the last."""
     from mpcore.device import agreement
 
-    return agreement.broadcast(line.order() if agreement.rank() == 0 else "")
+    order = agreement.broadcast(line.order() if agreement.rank() == 0 else "")
+    line.taken(order)
+    return order
 
 
 def _respond(line: Orders, response: Response) -> None:

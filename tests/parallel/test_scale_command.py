@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,12 +15,14 @@ from started import PLANTED
 
 import mpcore
 from mpcore.__main__ import main
+from mpcore.device import agreement
 from mpcore.device.machine import probe
 from mpcore.gate import Judge, Policy
 from mpcore.parallel.kept import Kept
 from mpcore.parallel.plan import Order, completed, plan
 from mpcore.parallel.scale import Scale
-from mpcore.records import Blocks, Case, Failure, Selection, Speed, Timing
+from mpcore.parallel.standing import StandingOrders
+from mpcore.records import Blocks, Case, Failure, Ready, Selection, Speed, Timing
 from mpcore.store import load
 
 CPU = torch.device("cpu")
@@ -127,15 +130,74 @@ def test_the_command_measures_saves_and_shows(tmp_path, monkeypatch, capsys):
     assert main(["scale", *options, "--json", "nowhere/run.json"]) == 2
 
 
-def test_under_torchrun_it_measures_on_the_ranks_that_there_are(tmp_path):
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def test_ranks_of_two_hosts_write_the_record_of_two_ranks(tmp_path):
+    """Two of torchrun's agents on this machine: rank 0 is where it came first."""
+    where = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
     options = ["--mp-load", PLANTED, "--mp-workload", "good", "--mp-device", "cpu", "--mp-strategy", "ddp"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mpcore", "scale"]
+    command = [sys.executable, "-m", "torch.distributed.run", *where, "-m", "mpcore", "scale", *options]
     environment = os.environ | {"PYTHONPATH": str(Path(mpcore.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    names = [result.record.name for result in load(tmp_path / "scaling.json").results]
-    assert names == [f"{kind}:good-fp32-eager-tiny{batch}-ddp2" for kind, batch in SPREAD]
-    assert done.stdout.count("Several GPUs: good") == 1
+    folders = [tmp_path / name for name in ("one", "other")]
+    agents = []
+    for folder in folders:
+        folder.mkdir()
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        agents.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
+    said = [agent.communicate(timeout=180) for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], said
+    (saved,) = (folder / "scaling.json" for folder in folders if (folder / "scaling.json").is_file())
+    records = [result.record for result in load(saved).results]
+    assert [record.name for record in records] == [f"{kind}:good-fp32-eager-tiny{batch}-ddp2" for kind, batch in SPREAD]
+    assert [rank.rank for rank in records[0].ranks] == [0, 1]
+    assert records[0].ranks[0].weights_hash == records[0].ranks[1].weights_hash
+    assert sum(out.count("Several GPUs: good") for out, _ in said) == 1
 
 
 SPREAD = [("speed", ""), ("parallel", ""), ("speed", "-b8")]
+
+
+def test_a_failure_of_all_is_that_of_no_order(tmp_path):
+    case = Case(workload="good", precision="fp32", size="tiny", strategy="ddp", gpus=2)
+    path, orders = tmp_path / "run.json", [Order(case, "speed")]
+    kept = Kept(orders, probe(CPU), Judge([], Policy()), "scale", None, path)
+    standing = StandingOrders(Selection(), orders, 60.0, kept, print)
+    standing.say(Ready())
+    standing.say(Failure(case=None, sentence="no data"))
+    assert standing.refused == "no data"
+    assert (kept.failed, kept.results) == ([], [])
+    standing.say(Failure(case=case, sentence="broken"))
+    assert [test.name for test in kept.failed] == [orders[0].name]
+
+
+def test_a_rank_that_takes_too_long_for_an_order_says_where_it_is_and_ends():
+    """Nobody else watches ranks that torchrun has started for us."""
+    code = """
+import time
+from mpcore.parallel import standing
+standing.CASE_SECONDS = 0.3
+orders = standing.StandingOrders(standing.Selection(), [], 60.0, None, print)
+orders.taken("first")
+orders.taken("")
+time.sleep(0.6)
+orders.taken("second")
+time.sleep(60)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(mpcore.__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 1
+    assert 'File "<string>", line 10 in <module>' in done.stderr
+
+
+def test_only_torchrun_starts_ranks(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert agreement.started() == 0
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
+    assert agreement.started() == 8
