@@ -4,7 +4,9 @@ from mpcore.ab.beside import BesidePairs, measure_beside
 from mpcore.ab.build import prepare
 from mpcore.ab.compare import compare
 from mpcore.ab.event import event_base
-from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
+from mpcore.ab.git import RevisionError
+from mpcore.ab.large_files import check_large_files
+from mpcore.ab.revisions import Checkout, checkouts, repository
 from mpcore.ab.trees import in_each_tree
 from mpcore.ab.work import all_work, compare_work
 
@@ -13,6 +15,7 @@ __all__ = [
     "Checkout",
     "RevisionError",
     "all_work",
+    "check_large_files",
     "checkouts",
     "compare",
     "compare_work",

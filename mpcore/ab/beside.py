@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from mpcore.ab.code import check_code
+from mpcore.ab.git import RevisionError
+from mpcore.ab.large_files import check_large_files
 from mpcore.ab.listings import matched
 from mpcore.ab.processes import start
-from mpcore.ab.revisions import Checkout, RevisionError, checkouts, repository
+from mpcore.ab.revisions import Checkout, checkouts, repository
 from mpcore.ab.scheduler import Scheduler, Start
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.trees import in_each_tree
@@ -32,6 +34,7 @@ def measure_beside(
     without that revision, the sentence that says why. The memory of the GPU should be free."""
     try:
         with checkouts(revision, None, None, None) as (base, head):
+            check_large_files((base, head))
             placed = in_each_tree(narrowed(selection, cases), (), [head.tree, base.tree, repository()])
             return _measured(base, head, cases, placed, count, progress, start)
     except (RevisionError, RunnerError, SelectionError) as error:

@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mpcore.ab.revisions import Checkout, RevisionError
+from mpcore.ab.git import RevisionError
+from mpcore.ab.revisions import Checkout
 
 SHOWN_LINES = 20
 """Of the output of a command that failed."""

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mpcore.ab.revisions import RevisionError, git
+from mpcore.ab.git import RevisionError, git
 
 EVENT = "GITHUB_EVENT_PATH"
 """The variable that names the file of the event."""

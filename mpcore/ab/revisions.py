@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,15 +11,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mpcore.ab.git import RevisionError, git, last_line, why_not
 from mpcore.ab.signals import put_off
+from mpcore.ab.submodules import add_submodules, forget_submodules
 from mpcore.records import WORKING_TREE, Loaded, Machine, Revision
 
 OURS = re.compile(r"mpcore-ab-(\d+)-")
 """The folder of a worktree, with the process that made it."""
-
-
-class RevisionError(ValueError):
-    """A base or head that cannot be had; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def _checkout(text: str | None) -> Iterator[Checkout]:
     elif Path(text).is_dir():
         yield Checkout(text, Path(text).resolve())
     else:
-        raise RevisionError(f"{text!r} is neither a folder nor a revision ({_why_not(found.stderr)})")
+        raise RevisionError(f"{text!r} is neither a folder nor a revision ({why_not(found.stderr)})")
 
 
 @contextmanager
@@ -120,7 +117,8 @@ def _worktree(commit: str) -> Iterator[Path]:
             stack.callback(_remove, tree)
             added = git("worktree", "add", "--detach", str(tree), commit)
         if added.returncode != 0:
-            raise RevisionError(f"git makes no worktree of {commit[:12]} ({_last(added.stderr)})")
+            raise RevisionError(f"git makes no worktree of {commit[:12]} ({last_line(added.stderr)})")
+        add_submodules(repository(), tree)
         yield tree
 
 
@@ -147,22 +145,4 @@ def _remove(tree: Path) -> None:
     with put_off():
         git("worktree", "remove", "--force", str(tree))
         shutil.rmtree(tree.parent, ignore_errors=True)
-
-
-def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a session of its own, where the terminal's Ctrl-C does not reach it."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, start_new_session=True)
-    except OSError as error:
-        return subprocess.CompletedProcess(["git"], 127, "", f"git: {error.strerror}")
-
-
-def _why_not(errors: str) -> str:
-    """A clone that holds only its last commits says no more of others than that they are not there."""
-    if git("rev-parse", "--is-shallow-repository").stdout.strip() == "true":
-        return "this clone is shallow: expected git fetch --unshallow, or actions/checkout with fetch-depth: 0"
-    return _last(errors)
-
-
-def _last(text: str) -> str:
-    return (text.strip().splitlines() or ["git says nothing"])[-1]
+        forget_submodules(repository())

@@ -121,6 +121,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
     from mpcore.ab import (
         RevisionError,
         all_work,
+        check_large_files,
         checkouts,
         compare,
         compare_work,
@@ -147,6 +148,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
     with checkouts(options.base, options.head, options.base_python, options.head_python, commands) as (base, head):
         if options.prepare:
             prepare(options.prepare, (base, head))
+        check_large_files((base, head))
         placed = (
             earlier.selection if earlier else in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
         )

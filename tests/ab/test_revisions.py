@@ -8,7 +8,7 @@ import pytest
 from repositories import git, left_behind
 from test_ab_command import ab
 
-from mpcore.ab import RevisionError, checkouts
+from mpcore.ab import RevisionError, check_large_files, checkouts
 
 
 def test_a_revision_is_a_worktree_and_the_head_is_what_lies_there(repository):
@@ -115,3 +115,54 @@ def test_what_builds_a_side_runs_in_each_tree(repository):
     assert not (repository / "built").exists()
     assert ab("main", "--prepare", "pwd > built").returncode == 0
     assert (repository / "built").read_text().strip() == str(repository)
+
+
+class TestWhatGitLeavesOut:
+    @pytest.fixture
+    def with_submodule(self, repository):
+        """In the second commit a submodule has moved on."""
+        library = repository.parent / "library"
+        library.mkdir()
+        git(library, "init", "-q")
+        for number in range(2):
+            (library / "version").write_text(str(number))
+            git(library, "add", ".")
+            git(library, "commit", "-q", "-m", str(number))
+            if number == 0:
+                git(
+                    repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "third/library"
+                )
+                git(repository, "commit", "-q", "-m", "submodule")
+        git(repository / "third" / "library", "pull", "-q")
+        git(repository, "commit", "-q", "-a", "-m", "moved on")
+        return repository
+
+    def test_a_submodule_is_there_as_its_side_has_it(self, with_submodule):
+        with checkouts("main~1", "main", None, None) as sides:
+            assert [(side.tree / "third" / "library" / "version").read_text() for side in sides] == ["0", "1"]
+        assert left_behind(with_submodule) == []
+        assert len(git(with_submodule / "third" / "library", "worktree", "list").splitlines()) == 1
+
+    def test_a_submodule_that_is_not_to_be_had_is_named(self, with_submodule):
+        git(with_submodule, "update-index", "--cacheinfo", f"160000,{'1' * 40},third/library")
+        git(with_submodule, "commit", "-q", "-m", "nowhere")
+        with pytest.raises(RevisionError, match="the submodule third/library is not to be had at 1111") as refused:
+            checkouts("main", None, None, None).__enter__()
+        assert "expected git -C third/library fetch" in str(refused.value)
+        assert left_behind(with_submodule) == []
+
+    def test_a_submodule_that_nobody_has_stays_empty(self, with_submodule):
+        git(with_submodule, "submodule", "--quiet", "deinit", "-f", "third/library")
+        with checkouts("main", None, None, None) as sides:
+            assert not any(any((side.tree / "third" / "library").iterdir()) for side in sides)
+
+    def test_a_pointer_to_a_large_file_is_refused_where_the_other_side_has_the_file(self, repository):
+        (repository / ".gitattributes").write_text("*.bin filter=lfs\n")
+        (repository / "weights.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
+        git(repository, "add", ".")
+        git(repository, "commit", "-q", "-m", "weights")
+        with checkouts("main", None, None, None) as sides:
+            check_large_files(sides)
+            (repository / "weights.bin").write_text("abc")
+            with pytest.raises(RevisionError, match=r"base has only a Git LFS pointer in the place of weights\.bin"):
+                check_large_files(sides)
