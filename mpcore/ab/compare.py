@@ -10,6 +10,7 @@ from mpcore.ab.figures import Measure, figures, measure
 from mpcore.ab.listings import Matched, matched
 from mpcore.ab.paired_tests import PairedTests, Progress
 from mpcore.ab.processes import start
+from mpcore.ab.resumption import check_resumed
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import Scheduler, Start
 from mpcore.ab.sequential_test import SequentialTest
@@ -48,7 +49,7 @@ def compare(
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
     them lists no cases. Raises SelectionError where neither has what is selected, where one of two trees has no code of its
-    own, and where it runs the other's.
+    own, where it runs the other's, and where `earlier` was measured with other code, software or hardware.
     """
     had = {case.case: case for case in earlier.cases} if earlier else {}
     with Scheduler(base, head, selection, seed=seed + sum(len(of.pairs) for of in had.values()), start=start) as scheduler:
@@ -57,6 +58,8 @@ def compare(
         found, loaded = matched((base, head), listings), scheduler.loaded
         check_code((base, head), loaded)
         before, after = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
+        if earlier is not None:
+            check_resumed(earlier, (base, head), (before, after))
         if not time_all and unchanged(before, after):
             return unchanged_comparison(before, after, selection, found.common)
         kept = {case: had[case] for case in found.common if case in had and not had[case].open}

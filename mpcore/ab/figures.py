@@ -25,6 +25,7 @@ from mpcore.records import (
     Work,
 )
 from mpcore.records.protocol import RequestKind
+from mpcore.report.text import counted
 from mpcore.runner import Measured
 
 FIGURES: tuple[RequestKind, ...] = ("speed", "numerics", "parallel", "work")
@@ -70,7 +71,8 @@ def figures(
     if not cases:
         return {}, {}
     kinds = (*FIGURES, "accuracy") if accuracy else FIGURES
-    progress(f"memory, numerics{', accuracy' if accuracy else ''} and work of {len(cases)} cases in base and head")
+    asked = [kind for kind in kinds if any(_applies(kind, case) for case in cases)]
+    progress(f"what else is judged of {counted(len(cases), 'case')}, in base and head: {', '.join(asked)}")
     base, head = (measure(side, selection, cases, kinds) for side in sides)
     found: dict[Case, list[Regression]] = {case: [] for case in cases}
     failures: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """The cases that base and head list: whether they can be compared, and which both can run."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,7 +42,7 @@ def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listi
     its own."""
     _check(checkouts, listings)
     before, after = (dict(listing.cases) for listing in listings)
-    found = Matched([], [], {case.id: "base has it and head does not" for case in before if case not in after}, {})
+    found = Matched([], [], {case.id: _gone(case, before, after) for case in before if case not in after}, {})
     for case, reason in after.items():
         runs_in_base = case in before and before[case] is None
         if reason is None:
@@ -51,6 +52,16 @@ def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listi
         else:
             found.skipped[case.id] = reason
     return found
+
+
+def _gone(case: Case, before: Iterable[Case], after: Iterable[Case]) -> str:
+    """Of a case that only base has: its workload may have another name now."""
+    old, new = ({other.workload for other in cases} for cases in (before, after))
+    said = "base has it and head does not"
+    if case.workload in new or not new - old:
+        return said
+    names = " and ".join(sorted(new - old))
+    return f"{said}, and only head has {names}: what was renamed is not compared, and --mp-workload names what can be"
 
 
 def _check(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listing]) -> None:

@@ -14,9 +14,10 @@ from test_ab_command import ab, command, environment
 
 from mpcore.ab import compare
 from mpcore.commands.ab import bisect_code, exit_code
-from mpcore.records import Comparison, Selection
+from mpcore.records import Comparison, Loaded, LoadedFile, Selection
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
+from mpcore.selection import SelectionError
 
 OPEN = {"a": noisy(0.001, 0), "b": noisy(0.001, 1)}
 
@@ -106,6 +107,30 @@ def test_a_confirmation_begins_anew():
     (case,) = interrupted(script, earlier=first).cases
     assert (len(case.pairs), len(case.confirmation), case.regressions[0].status) == (6, 6, "worse")
     assert len(script.pairs) == 6
+
+
+def changed_since(earlier, **fields):
+    """A comparison whose head was another one."""
+    return earlier.model_copy(update={"head": earlier.head.model_copy(update=fields)})
+
+
+def test_other_software_hardware_or_code_does_not_go_on():
+    """As of a head that was a working tree with its build, and is a worktree without it now."""
+    first = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.001, 1), 4)}))
+    machine = first.head.machine
+    built = Loaded(files=(LoadedFile(path="mine/_C.so", sha256="1"),))
+    others = {
+        r"head was measured with other software \(torch 2.10 there, 2.11.0 here\): expected that": {
+            "machine": machine.model_copy(update={"software": {"torch": "2.10"}})
+        },
+        "head was measured on some-gpu": {
+            "machine": machine.model_copy(update={"hardware": machine.hardware.model_copy(update={"name": "Some GPU"})})
+        },
+        "head has not the mine/_C.so that it was measured with, which --prepare may build": {"loaded": built},
+    }
+    for sentence, fields in others.items():
+        with pytest.raises(SelectionError, match=sentence):
+            interrupted(Script({"a": 0.001}, {"a": 0.001}), earlier=changed_since(first, **fields))
 
 
 def test_lost_pairs_are_remembered():

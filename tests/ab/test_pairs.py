@@ -230,8 +230,16 @@ def test_a_case_that_one_of_them_lacks_is_said():
     script = Script({"a": 0.001, "gone": 0.001}, {"a": 0.001, "new": 0.001})
     comparison, _ = compared(script)
     assert statuses(comparison) == {"a": ["same", "same"], "new": ["new"]}
-    assert comparison.failures == {"gone-fp32-graph-full": "base has it and head does not"}
+    assert comparison.failures == {
+        "gone-fp32-graph-full": "base has it and head does not, and only head has new: what was renamed is not compared, and "
+        "--mp-workload names what can be"
+    }
     assert exit_code(comparison) == 2
+
+
+def test_a_case_that_is_gone_and_has_no_other_name_is_said():
+    comparison, _ = compared(Script({"a": 0.001, "gone": 0.001}, {"a": 0.001}))
+    assert comparison.failures == {"gone-fp32-graph-full": "base has it and head does not"}
 
 
 def test_a_case_that_is_new_is_no_failure_unless_there_is_no_other():

@@ -148,7 +148,7 @@ def test_a_case_that_head_can_no_longer_run_has_failed():
 def test_a_case_that_one_of_them_lacks_is_said():
     comparison = compared(Counters({n: stub.work(n) for n in ("a", "gone")}, {n: stub.work(n) for n in ("a", "new")}))
     assert statuses(comparison)["new"] == ["new"]
-    assert comparison.failures == {"gone-fp32-graph-full": "base has it and head does not"}
+    assert comparison.failures["gone-fp32-graph-full"].startswith("base has it and head does not")
 
 
 def test_both_count_at_once_on_a_cpu():
