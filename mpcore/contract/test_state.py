@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpcore.contract.harness import Subject, equal, settle_scale, weights_of
@@ -40,21 +40,43 @@ def goes_on(step: TrainStep, other: TrainStep, batches: Sequence[Batch]) -> None
     some kernels of a GPU add up in another order each time."""
     state, saved = through_a_file(step.state_dict()), weights_of(step)
     other.load_state_dict(state)
+    forgotten = ", ".join(unlike(step.model, other.model)) or "what it remembers in another place"
     assert equal(weights_of(other), saved)
     expected, found = losses_of(step, batches), losses_of_loaded(other, state, batches)
     assert other.precision.state() == step.precision.state()
     weights = weights_of(step)
     if torch.equal(found, expected) and equal(weights_of(other), weights):
         return
-    again = losses_of_loaded(step, state, batches)
-    assert not (torch.equal(again, expected) and equal(weights_of(step), weights))
-    torch.testing.assert_close(found, expected, rtol=64 * step.precision.roundoff(), atol=64 * step.precision.roundoff())
+    again, few = losses_of_loaded(step, state, batches), 64 * step.precision.roundoff()
+    repeats = torch.equal(again, expected) and equal(weights_of(step), weights)
+    if repeats or not torch.allclose(found, expected, rtol=few, atol=few):
+        pytest.fail(
+            f"a training does not go on as it was saved: state_dict() leaves out {forgotten}; expected it in a buffer of the "
+            "model that is saved, and keeps its format"
+        )
 
 
 def losses_of_loaded(step: TrainStep, state: dict[str, Any], batches: Sequence[Batch]) -> Tensor:
     """With the random numbers that are in it, too."""
     step.load_state_dict(state)
     return losses_of(step, batches)
+
+
+def unlike(model: nn.Module, other: nn.Module) -> list[str]:
+    """What modules remember in tensors and numbers beside their weights, and is not the same."""
+    found = []
+    for (name, module), theirs in zip(model.named_modules(), other.modules(), strict=True):
+        remembered, in_other = ({**vars(m), **dict(m.named_buffers(recurse=False))} for m in (module, theirs))
+        for key, value in remembered.items():
+            if not same(value, in_other.get(key)):
+                found.append(f"{key!r} of {name or 'the model'} ({type(module).__name__})")
+    return found
+
+
+def same(value: Any, other: Any) -> bool:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        return value.dtype == other.dtype and torch.equal(value, other)
+    return value == other if isinstance(value, bool | int | float | str) else True
 
 
 def test_a_training_goes_on_from_what_was_saved(subject: Subject) -> None:
@@ -159,7 +181,8 @@ class Dropped(FunctionMode):
         self.expected += p * entries
         self.variance += p * (1 - p) * entries
         self.found += entries - int(kept.sum())
-        off = (after.float() * (1 - p) - before.float()).abs() > 0.02 * before.float().abs()
+        spacing = torch.finfo(after.dtype).smallest_normal * torch.finfo(after.dtype).eps  # of what is subnormal
+        off = (after.float() * (1 - p) - before.float()).abs() > 0.02 * before.float().abs() + spacing
         self.misscaled += int((off & kept).sum())
 
 

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.precision.casting import cast_floats
+from mpcore.training.generators import seed_everything
 from mpcore.training.of_workload import WorkloadStep
-from mpcore.training.step import seed_everything
 
 SEED = 0
 LIKE_NUMBERS = {"rand", "randn", "normal", "randint", "randperm"}
@@ -25,8 +25,15 @@ DRAWS = LIKE_NUMBERS | LIKE_TENSORS | DISTRIBUTIONS | OF_PARAMETERS | {f"{name}_
 """Operations of aten that draw, and do nothing else. Kernels with a dropout inside them compute as well."""
 
 
+UNIFORM = {"rand", "rand_like", "uniform_"}
+STEPS = 32
+"""Of numbers between 0 and 1. Their middles are the same in all formats. None is so near to 0.05, 0.1, 0.15 and so on that
+BF16 would round it there."""
+
+
 class DrawnInFP32(TorchDispatchMode):
-    """Within it, random numbers of any floating-point format are drawn in FP32 and then cast: torch draws others in FP64."""
+    """Within it, random numbers of any floating-point format are drawn in FP32 and then cast: torch draws others in FP64. Those
+    between 0 and 1 are such that no cast rounds them: what they are compared with would drop others in each format."""
 
     supports_higher_order_operators = True
 
@@ -37,12 +44,19 @@ class DrawnInFP32(TorchDispatchMode):
             return func(*args, **kwargs)
         in_fp32, options = cast_floats(args, torch.float32), cast_floats(kwargs, torch.float32)
         if name.endswith("_"):
-            drawn = func(*in_fp32, **options)
+            drawn = self._in_few_digits(name, func(*in_fp32, **options), args, kwargs)
             return args[0] if drawn is args[0] else args[0].copy_(drawn)
         dtype = kwargs.get("dtype") or _dtype_of(name, args)
         if dtype.is_floating_point and any(argument.name == "dtype" for argument in func._schema.arguments):  # private API
             options["dtype"] = torch.float32
-        return cast_floats(func(*in_fp32, **options), dtype)
+        return cast_floats(self._in_few_digits(name, func(*in_fp32, **options), args, kwargs), dtype)
+
+    def _in_few_digits(self, name: str, drawn: Any, args: Any, kwargs: Any) -> Any:
+        """In place. Left as it is where it is not between 0 and 1."""
+        bounds = (*args[1:], *kwargs.values()) if name == "uniform_" else ()
+        if name in UNIFORM and isinstance(drawn, Tensor) and drawn.is_floating_point() and tuple(bounds) in ((), (0, 1)):
+            drawn.mul_(STEPS).floor_().add_(0.5).div_(STEPS)
+        return drawn
 
 
 def _dtype_of(name: str, args: Any) -> torch.dtype:

@@ -13,6 +13,7 @@ from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
 from mpcore.trainers import TrainerError
 from mpcore.training.base import needs
+from mpcore.training.buffers import Buffers
 from mpcore.training.of_workload import WorkloadStep
 
 UPDATES = 20
@@ -52,13 +53,16 @@ def observe(
     loss, made, tried, skipped = math.nan, 0, 0, 0
     gradients: dict[str, Tensor] = {}
     run = step.launch if drawn else step
+    remembered = Buffers(step.model)
     with door, same_numbers(step) if drawn else nullcontext():
         while made < updates and tried - made < SKIPS_ALLOWED:
             this_loss, tried = run(batch), tried + 1
             skipped_before, skipped = skipped, step.scale_state().skipped_steps
             if skipped > skipped_before or not door.gradients:  # what skips without a count does not come to the optimiser
+                remembered.put_back()  # FP64 skips none, and has seen the batch as many times as it has updated
                 continue
             made += 1
+            remembered = Buffers(step.model)
             if made == 1:
                 door.close()
                 loss = this_loss.item()

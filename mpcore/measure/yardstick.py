@@ -15,6 +15,7 @@ from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
 from mpcore.measure.observation import Observation, observe
 from mpcore.measure.rounding import Rounded
+from mpcore.training.buffers import Buffers
 from mpcore.training.step import TrainStep
 from mpcore.workloads.checked import checked_loss
 
@@ -52,7 +53,8 @@ class Yardstick:
         self.reference = step.precision.name
         self._step = step
         self._batch = batch
-        self._start = {tensor: tensor.detach().clone() for tensor in (*step.model.parameters(), *step.model.buffers())}
+        self._start = {tensor: tensor.detach().clone() for tensor in step.model.parameters()}
+        self._buffers = Buffers(step.model)
         with _called(step.model) as called:
             self.observed: Observation = observe(step, batch)
         self.layers = _layers(step.model, called)
@@ -87,6 +89,7 @@ class Yardstick:
         with torch.no_grad():
             for tensor, value in self._start.items():
                 tensor.copy_(value)
+        self._buffers.put_back()
         self._step.precision.optimiser.state.clear()
         return self._step
 
@@ -132,13 +135,11 @@ def random_loss(step: TrainStep, batch: Batch) -> str | None:
 
 def _loss(step: TrainStep, batch: Batch, *, same: bool) -> float:
     """same: whether the generators start from the seed. What the model remembers in its buffers is put back."""
-    buffers = {buffer: buffer.clone() for buffer in step.model.buffers()}
+    buffers = Buffers(step.model)
     with same_numbers(step) if same else nullcontext(), step.settings(), step.precision.forward():
         step.before_loss()
         loss = checked_loss(step.workload, step.model, batch).item()
-    with torch.no_grad():
-        for buffer, value in buffers.items():
-            buffer.copy_(value)
+    buffers.put_back()
     return loss
 
 

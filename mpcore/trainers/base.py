@@ -17,9 +17,10 @@ from mpcore.precision.casting import hold_fp32, matching
 from mpcore.registry import Registry
 from mpcore.strategies import Strategy
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
+from mpcore.training.generators import draw_apart
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
-from mpcore.training.step import by_recipe, draw_apart, seeded_model
+from mpcore.training.step import by_recipe, seeded_model
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import described
 

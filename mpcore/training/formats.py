@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from mpcore.precision import Precision
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.pure import cast_wholly
+from mpcore.training.buffers import Buffers
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import checked_model
 
@@ -101,12 +102,10 @@ def _failure(workload: Workload, model: nn.Module, device: torch.device) -> Exce
 
 @contextmanager
 def _left_as_it_was(model: nn.Module, device: torch.device) -> Iterator[None]:
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    buffers = Buffers(model)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+    buffers.put_back()
 
 
 def _has_weights(module: nn.Module) -> bool:

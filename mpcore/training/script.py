@@ -23,8 +23,8 @@ from mpcore.training.checked import (
     checked_state,
     endless_batches,
 )
+from mpcore.training.generators import seed_everything
 from mpcore.training.rates import Rates
-from mpcore.training.step import seed_everything
 from mpcore.workloads import OwnStep
 
 BATCHES = 2

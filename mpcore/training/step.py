@@ -2,16 +2,13 @@
 
 import copy
 import functools
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.device import agreement
 from mpcore.errors import root_cause
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError
@@ -28,6 +25,7 @@ from mpcore.training.formats import (
     mixes_formats,
     mixes_formats_by_itself,
 )
+from mpcore.training.generators import draw_apart, generators, seed_everything, set_generators
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
 from mpcore.workloads import Workload
@@ -49,18 +47,6 @@ def seeded_model(workload: Workload, precision: Precision, device: torch.device,
     with torch.device(device):
         model = precision.patched(checked_model(workload))
     return model.to(device)
-
-
-def seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def draw_apart(seed: int) -> None:
-    """From now on each rank draws other random numbers: or dropout would leave out the same on all."""
-    if agreement.rank():
-        seed_everything(seed + agreement.rank())
 
 
 def by_recipe(precision: Precision, workload: Workload, model: nn.Module) -> None:
@@ -175,13 +161,10 @@ class TrainStep(WorkloadStep):
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of all that decides how the training goes on: weights and buffers, masters, what the optimiser remembers, the
-        loss scale with its counters, and torch's random numbers. Waits for the device."""
-        generators = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        loss scale with its counters, and the generators of random numbers. Waits for the device."""
         model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
         mode = self.precision.name
-        return {"mode": mode, "model": model, "precision": self.precision.state_dict(), "generators": generators}
+        return {"mode": mode, "model": model, "precision": self.precision.state_dict(), "generators": generators(self.device)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from there, as a graph, too. Raises ValueError for that of another mode."""
@@ -189,9 +172,7 @@ class TrainStep(WorkloadStep):
             raise ValueError(f"a state of {state['mode']} cannot be loaded: expected one of {self.precision.name}")
         self.model.load_state_dict(state["model"])
         self.precision.load_state_dict(state["precision"])
-        torch.set_rng_state(state["generators"]["cpu"])
-        if "cuda" in state["generators"] and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+        set_generators(state["generators"], self.device)
 
     def _predict(self, batch: Batch) -> Tensor:
         """Without gradients, but for a model that takes some to predict, as forces are those of an energy."""

@@ -106,3 +106,16 @@ def test_each_part_of_a_batch_draws_the_same(noisy, cpu):
     assert len(seen) == 4
     assert all(torch.equal(state, seen[0]) for state in seen)
     assert "before_loss" not in vars(step)
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.8, 0.85, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_what_is_dropped_by_hand_is_dropped_in_every_format(keep, dtype):
+    """A number next to `keep` is on one side of it in every format."""
+    kept = []
+    for each in (torch.float64, dtype):
+        torch.manual_seed(0)
+        with DrawnInFP32():
+            kept.append((torch.rand(4096, dtype=each) < keep, (keep + torch.rand(4096, dtype=each)).floor() > 0))
+    assert all(torch.equal(*both) for both in zip(*kept, strict=True))
+    assert kept[0][0].double().mean().item() == pytest.approx(keep, abs=0.03)

@@ -3,11 +3,14 @@
 import math
 
 import pytest
+import torch
+from torch import nn
 
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import Yardstick
+from mpcore.precision import precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case, Recipe, Requirements
 from mpcore.training.step import TrainStep
@@ -51,3 +54,32 @@ def test_what_is_zero_is_no_division_by_it(dots, cpu):
     setup = Setup(Case(workload="dots", precision="fp32", size="tiny"), dots, cpu, Requirements())
     numerics = measure_numerics(setup, dots.split("train", cpu).rows(slice(32)), yardstick(dots, cpu))
     assert (numerics.loss_error, numerics.gradient_error) == (0.0, 0.0)
+
+
+class Remembering(nn.Module):
+    """Its loss hangs on how many batches it has seen, and puts another tensor in a buffer's place."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(16, 2)
+        self.register_buffer("mean", torch.zeros(16))
+
+    def forward(self, x):
+        self.mean = self.mean.lerp(x.detach().mean(0).to(self.mean.dtype), 0.5)
+        return self.layer(x - 4 * self.mean.to(x.dtype)) * 1e4
+
+
+def test_a_step_that_is_skipped_is_not_remembered(dots, cpu):
+    """Else FP16 has seen the batch more often than FP64, which skips none."""
+    dots.build_model = Remembering
+    truth, found = (observed(dots, precisions[name](), cpu, updates=2) for name in ("fp32", "fp16-amp"))
+    assert found.skipped
+    assert found.loss == pytest.approx(truth.loss, rel=1e-2)
+
+
+def test_a_buffer_that_a_model_replaces_is_put_back(dots, cpu):
+    dots.build_model = Remembering
+    held = yardstick(dots, cpu)
+    first, again = held.rounding_errors(2.0**-24), type(held)(held._renewed(), held._batch)
+    assert again.observed.loss == held.observed.loss
+    assert max(first.gradients.values()) < 1e-4

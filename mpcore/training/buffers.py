@@ -1,0 +1,23 @@
+"""What a model remembers in its buffers."""
+
+import torch
+from torch import nn
+
+
+class Buffers:
+    """Those of `model` as they are now, to be put back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._held = [
+            (module, name, buffer, buffer.detach().clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+
+    def put_back(self) -> None:
+        """In place, also where the model has put another tensor there since. What it has added stays: it is made anew."""
+        with torch.no_grad():
+            for module, name, buffer, value in self._held:
+                buffer.copy_(value)
+                if getattr(module, name) is not buffer:
+                    setattr(module, name, buffer)

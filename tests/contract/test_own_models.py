@@ -1,0 +1,163 @@
+"""The contract holds models of any shape to what they do in FP32, and names what is wrong with one."""
+
+import random
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mpcore.contract import test_dtypes, test_evaluation, test_settings, test_state
+from mpcore.contract.harness import Subject
+from mpcore.data import Split
+from mpcore.measure import Bench
+from mpcore.records import Recipe
+from mpcore.workloads import Workload, cross_entropy, workloads
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+class Own(Workload):
+    unit = "rows"
+    classes = 4
+    recipes = dict.fromkeys(("tiny", "full"), Recipe(epochs=1, batch_size=32, learning_rate=3e-3))
+    tolerances = {"tiny": 5.0, "full": 1.0}
+
+    def build_model(self):
+        return self.kind()
+
+    def data(self, split):
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(256, 16, generator=generator)
+        return Split({"x": x, "label": x[:, :4].argmax(1)})
+
+    def loss(self, model, batch):
+        return cross_entropy(model(batch["x"]), batch["label"])
+
+    def predict(self, model, batch):
+        return model(batch["x"]).argmax(-1)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.head = nn.Linear(16, 32), nn.BatchNorm1d(32), nn.Linear(32, 4)
+
+    def forward(self, x):
+        return self.head(F.gelu(self.norm(self.first(x))))
+
+
+class Routed(Net):
+    """Two rows do not reach all experts; a batch does."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Linear(32, 32) for _ in range(4))
+
+    def forward(self, x):
+        hidden, chosen = self.first(x), x[:, :4].argmax(1)
+        out = torch.zeros_like(hidden)
+        for number, expert in enumerate(self.experts):
+            if (rows := (chosen == number).nonzero()[:, 0]).numel():
+                out[rows] = expert(hidden[rows]).to(out.dtype)
+        return self.head(out)
+
+
+class Drawn(Net):
+    def forward(self, x):
+        return super().forward(x * (1 + random.random()) if self.training else x)
+
+
+class Counting(Net):
+    steps = 0
+
+    def forward(self, x):
+        self.steps += 1
+        return super().forward(x) * (1 + 0.1 * min(self.steps, 10))
+
+
+class Widening(Net):
+    """Its buffer becomes one of FP32 at the first step, whatever it was."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(32))
+
+    def forward(self, x):
+        hidden = self.first(x)
+        if self.training:
+            self.mean = self.mean.float().lerp(hidden.detach().float().mean(0), 0.1)
+        return self.head(F.gelu(hidden - self.mean.to(hidden.dtype)))
+
+
+class Forgetful(Net):
+    def forward(self, x):
+        hidden = self.first(x)
+        lost = self.training and hidden.dtype in HALVES
+        normed = F.batch_norm(hidden, None, None, training=True) if lost else self.norm(hidden)
+        return self.head(F.gelu(normed))
+
+
+class OtherPath(Net):
+    def forward(self, x):
+        hidden = self.first(x)
+        return self.head(F.gelu(hidden * 3 if not self.training and hidden.dtype in HALVES else hidden))
+
+
+class Twice(Own):
+    def loss(self, model, batch):
+        return super().loss(model, batch) + model(batch["x"].flip(0)).float().square().mean()
+
+
+@pytest.fixture
+def subject(monkeypatch):
+    monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
+
+    def of(kind, precision, base=Own):
+        workloads._classes.pop("own-model", None)
+        workloads.register(type("Named", (base,), {"name": "own-model", "kind": kind}))
+        return Subject("own-model", precision, Bench(torch.device("cpu")))
+
+    return of
+
+
+def test_an_expert_that_few_rows_do_not_reach_is_not_asked_to_be_kept(subject):
+    test_dtypes.test_kept_modules_compute_in_fp32(subject(Routed, "bf16-amp"))
+
+
+def test_a_loss_may_call_its_model_twice(subject):
+    test_settings.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(subject(Net, "fp32", Twice))
+
+
+def test_what_python_draws_goes_on(subject):
+    test_state.test_a_training_goes_on_from_what_was_saved(subject(Drawn, "fp32"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "named"),
+    [(Counting, "fp32", "'steps' of the model (Counting)"), (Widening, "bf16-true", "'mean' of the model (Widening)")],
+)
+def test_what_is_not_saved_is_named(subject, kind, precision, named):
+    with pytest.raises(pytest.fail.Exception) as failed:
+        test_state.test_a_training_goes_on_from_what_was_saved(subject(kind, precision))
+    assert named in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [(Forgetful, "training moves norm.running_mean in bf16-amp otherwise"), (OtherPath, "is that of 'head'")]
+)
+def test_what_is_otherwise_in_evaluation_is_named(subject, kind, named):
+    test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "fp32"))
+    with pytest.raises(AssertionError) as failed:
+        test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "bf16-amp"))
+    assert named in str(failed.value)
+
+
+@pytest.mark.parametrize(("scale", "wrong"), [(2.0, 0), (1.5, 64)])
+def test_a_number_next_to_nothing_is_scaled_as_far_as_its_format_goes(scale, wrong):
+    dropped = test_state.Dropped()
+    subnormal = torch.full((64,), 3e-7, dtype=torch.float16)
+    large = torch.ones(64, dtype=torch.float16)
+    for before in (subnormal, large):
+        dropped.count(before, before * scale, 0.5)
+    assert dropped.misscaled == wrong
