@@ -2,9 +2,13 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from mpcore.selection import SelectionError
+
+_WORKLOADS: dict[str, tuple[str, ...]] = {}
+"""By the name of a file, without folder and ending, those that it has registered."""
 
 
 class NoFile(SelectionError):
@@ -44,3 +48,9 @@ def load(path: Path) -> None:
     if [registry.names() for registry in registries] == before:
         expected = "@workloads.register, @precisions.register, @trainers.register or @strategies.register"
         raise SelectionError(f"--mp-load {path.name} registers nothing: expected {expected}")
+    _WORKLOADS[path.stem] = tuple(name for name in workloads.names() if name not in before[0])
+
+
+def loaded_workloads(files: Iterable[str]) -> list[str]:
+    """What files that were loaded have registered; they are given without folder and ending."""
+    return [name for file in files for name in _WORKLOADS.get(file, ())]

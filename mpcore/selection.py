@@ -23,7 +23,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-workload": {
         "metavar": "NAMES",
-        "help": "workloads, separated by commas, or all (default: all that are neither synthetic nor on request)",
+        "help": "workloads, separated by commas, or all (default: those of the files of --mp-load, where they register some; "
+        "else all that are neither synthetic nor on request)",
     },
     "--mp-precision": {
         "metavar": "NAMES",
@@ -168,6 +169,7 @@ def selection_of(options: argparse.Namespace) -> Selection:
         device=options.mp_device,
         data=options.mp_data,
         load=tuple(options.mp_load),
+        loaded_alone=tuple(Path(path).stem for path in options.mp_load),
     )
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import mpcore.device.machine
-from mpcore.matrix import cases, check, possible, resolve
+from mpcore.matrix import cases, check, possible, resolve, workloads_of
 from mpcore.precision import Inapplicable, precisions
-from mpcore.records import Selection
+from mpcore.records import Case, Selection
 from mpcore.selection import SelectionError
 from mpcore.workloads import OwnStep, workloads
 
@@ -73,6 +73,39 @@ def test_a_trainer_that_is_not_there_is_refused():
 
 def test_those_of_a_test_are_its_own():
     assert {case.workload for case, _ in cases(Selection(), CPU, ["bert-s128"])} == {"bert-s128"}
+
+
+MINE = """
+from mpcore.workloads import OwnStep, workloads
+
+
+@workloads.register
+class Mine(OwnStep):
+    name, unit, units_per_batch, precisions = "mine", "rows", 8, ("fp32",)
+    build = batches = None
+"""
+MODE = """
+from mpcore.precision import Precision, precisions
+
+
+@precisions.register
+class Mode(Precision):
+    name = "my-mode"
+"""
+
+
+def test_a_file_that_is_named_measures_its_own_workloads_alone(tmp_path, monkeypatch):
+    """One that is loaded for good, or has only modes, leaves out none."""
+    for registry in (workloads, precisions):
+        monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    for name, text in (("its_step", MINE), ("its_mode", MODE)):
+        (tmp_path / f"{name}.py").write_text(text)
+    load = tuple(str(tmp_path / f"{name}.py") for name in ("its_step", "its_mode"))
+    check(Selection(load=load))
+    assert workloads_of(Selection(load=load, loaded_alone=("its_step", "its_mode"))) == ["mine"]
+    assert workloads_of(Selection(load=load, loaded_alone=("its_mode",))) == workloads_of(Selection(load=load))
+    assert {"mine", "bert-imdb"} < set(workloads_of(Selection(load=load)))
+    assert workloads_of(Selection(workloads=("bert-imdb",), loaded_alone=("its_step",))) == ["bert-imdb"]
 
 
 class Own(OwnStep):
@@ -221,7 +254,9 @@ def test_a_step_is_spread_over_each_number_of_gpus_by_each_strategy():
         "bert-s128-fp32-eager-tiny-ddp2",
         "bert-s128-fp32-eager-tiny-fsdp2",
     ]
-    assert set(found) <= set(possible())
+    fit = Case(workload="bert-imdb", precision="fp32", size="fit", strategy="fsdp", gpus=2)
+    fit = fit.model_copy(update={"batch_size": workloads["bert-imdb"].fitting_batch(80)})
+    assert {*found, fit.id} <= set(possible())
     (case,) = [case for case, _ in cases(Selection(**{**names, "workloads": ("bert-s128",)}, gpus=(4,)), CPU)]
     assert (case.strategy, case.gpus) == ("ddp", 4)
 

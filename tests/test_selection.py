@@ -52,6 +52,7 @@ def test_each_option_names_something():
         data="hub",
         keep_fp32=("head", "*.router"),
         load=("a.py", "b.py"),
+        loaded_alone=("a", "b"),
     )
 
 

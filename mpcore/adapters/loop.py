@@ -1,8 +1,8 @@
 """A plain loop, as a script has it: a generator that yields the loss of each step."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,27 +17,40 @@ class LoopStep(OwnStep):
     One step is made before it is measured: until then a loop has not even built its model.
     """
 
+    batches_per_step: ClassVar[int] = 1
+    """How many it takes before it yields: more than one where it accumulates their gradients."""
+
     @abstractmethod
     def loop(self, precision: str, device: torch.device, batches: Iterator[Any]) -> Iterator[Tensor]:
-        """Trains on `batches`, which have no end, one for each step, and yields the loss of each."""
+        """Trains on `batches`, which have no end, `batches_per_step` for each step, and yields the loss of each."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         given: list[Any] = []
         losses = self.loop(precision, device, self._taken(given))
 
-        def step(batch: Any) -> Tensor:
-            given.append(batch)
+        def step(batches: Sequence[Any]) -> Tensor:
+            given.extend(reversed(batches))
             if (loss := next(losses, None)) is None:
                 raise WorkloadError(f"{self.name}: loop() came to its end: expected a loss for each of the batches")
+            if given:
+                taken = f"loop() yielded a loss after {len(batches) - len(given)} of {len(batches)} batches"
+                raise WorkloadError(f"{self.name}: {taken}: expected batches_per_step to say how many")
             return loss
 
-        step(next(iter(self.batches(device))))
+        step(next(iter(self.step_batches(device))))
         return step
+
+    def step_batches(self, device: torch.device) -> Iterable[Sequence[Any]]:
+        """What is left of the last step is left out."""
+        batches = iter(self.batches(device))
+        return zip(*[batches] * self.batches_per_step, strict=False)
 
     def _taken(self, given: list[Any]) -> Iterator[Any]:
         while True:
             if not given:
+                count = self.batches_per_step
                 raise WorkloadError(
-                    f"{self.name}: loop() took a second batch before it yielded a loss: expected one for a step"
+                    f"{self.name}: loop() took more than {count} of its batches before it yielded a loss: expected "
+                    "batches_per_step in its class to be how many it takes for one, as where it accumulates gradients"
                 )
             yield given.pop()

@@ -76,10 +76,11 @@ def possible() -> Iterator[str]:
         names += [known[axis].names() for axis in ("trainers", "executions")]
         for precision, trainer, execution, size in itertools.product(*names, get_args(Size)):
             case = Case(workload=workload, precision=precision, trainer=trainer, execution=execution, size=size)
-            yield from (case.model_copy(update={"batch_size": batch}).id for batch in _batches(workload, size))
-            for strategy, gpus in spreads:
-                if trainer == OWN_TRAINER or strategy in known["trainers"][trainer].strategies:
-                    yield case.model_copy(update={"strategy": strategy, "gpus": gpus}).id
+            for each in (case.model_copy(update={"batch_size": batch}) for batch in _batches(workload, size)):
+                yield each.id
+                for strategy, gpus in spreads:
+                    if trainer == OWN_TRAINER or strategy in known["trainers"][trainer].strategies:
+                        yield each.model_copy(update={"strategy": strategy, "gpus": gpus}).id
 
 
 def _batches(workload: str, size: Size) -> set[int | None]:

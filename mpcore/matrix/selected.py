@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mpcore.loading import NoFile, load
+from mpcore.loading import NoFile, load, loaded_workloads
 from mpcore.matrix.registries import is_own, registries
 from mpcore.records import OWN_TRAINER, Selection
 from mpcore.selection import ALL, SelectionError
@@ -57,10 +57,13 @@ def check(selection: Selection) -> None:
 
 
 def workloads_of(selection: Selection) -> list[str]:
-    """Those that are named, or all that are neither synthetic nor `on_request`."""
+    """Those that are named; or those that the files register which were named for this alone; or all that are neither synthetic
+    nor `on_request`."""
     workloads = registries()["workloads"]
     if ALL in selection.workloads:
         return list(workloads.names())
+    if not selection.workloads and (own := loaded_workloads(selection.loaded_alone)):
+        return own
     usual = (name for name in workloads.names() if not (workloads[name].synthetic or workloads[name].on_request))
     return list(selection.workloads or usual)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from mpcore.plugin.options import add_options, given
 from mpcore.plugin.outcome import outcome_of
 from mpcore.plugin.session import SESSION, Session, session_of
 from mpcore.plugin.writable import UNWRITTEN, ShownWhateverHappens
+
+if TYPE_CHECKING:
+    from mpcore.records import Selection
 
 CASE_ID = re.compile(r"\[[\w.-]+-(eager|graph|compile|inductor|reduce-overhead)-(tiny|full|fit)\b.*\]$")
 REFUSED = pytest.StashKey[pytest.UsageError]()
@@ -106,10 +109,19 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     return [
         f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
         f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
+        *([f"mpcore: {narrowed}"] if (narrowed := _narrowed(session.options.selection)) else []),
         *(f"mpcore: a margin is for {pattern!r}, and no case has such a name" for pattern in unused),
         *(f"mpcore: {line}" for line in ([] if config.option.collectonly else session.forewarned())),
         *([f"mpcore: {config.stash[minutes.CHOSEN]}"] if minutes.CHOSEN in config.stash else []),
     ]
+
+
+def _narrowed(selection: "Selection") -> str | None:
+    """That workloads were left out which nobody has named, or None."""
+    from mpcore.loading import loaded_workloads
+
+    own = [] if selection.workloads else loaded_workloads(selection.loaded_alone)
+    return f"of --mp-load alone: {', '.join(own)}; --mp-workload all measures all" if own else None
 
 
 @pytest.hookimpl(wrapper=True)

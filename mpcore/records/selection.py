@@ -9,8 +9,9 @@ from mpcore.records.case import Size
 class Selection(Record):
     """What is to be measured, on what and with which data, in names only. A field that is empty means the default.
 
-    strategies: of the cases on several GPUs. load: files that register workloads, modes or trainers. checkpoints: by workload,
-    what its trainings start from. seeds: trainings of a mode. tolerance_points: accuracy that one may lose.
+    strategies: of the cases on several GPUs. load: files that register workloads, modes or trainers. loaded_alone: the names of
+    those, without folder and ending, whose workloads are all where none is named. checkpoints: by workload, what its trainings
+    start from. seeds: trainings of a mode. tolerance_points: accuracy that one may lose.
     """
 
     workloads: tuple[str, ...] = ()
@@ -25,6 +26,7 @@ class Selection(Record):
     data: str | None = None
     keep_fp32: tuple[str, ...] = ()
     load: tuple[str, ...] = ()
+    loaded_alone: tuple[str, ...] = ()
     checkpoints: tuple[tuple[str, str], ...] = ()
     seeds: PositiveInt | None = None
     tolerance_points: NonNegativeFloat | None = None

@@ -51,7 +51,7 @@ def endless_batches(own: OwnStep, device: torch.device) -> Iterator[Any]:
     on `device`."""
     while True:
         with reraised(own, "batches"):
-            found = own.batches(device)
+            found = own.step_batches(device)
             if not isinstance(found, Iterable):
                 raise WorkloadError(f"{own.name}: batches() returned {described(found)}: expected batches, one after the other")
             batches = iter(found)

@@ -66,8 +66,8 @@ def _own_rates(optimiser: torch.optim.Optimizer) -> list[float]:
     """The highest that is known of each group: a schedule may begin with less, and so may a step that sets its rates itself."""
     names = ("lr", "initial_lr", "max_lr")
     own = [max(float(group[name]) for name in names if name in group) for group in optimiser.param_groups]
-    given = optimiser.defaults.get("lr")
-    if given is None or given is inspect.signature(type(optimiser)).parameters["lr"].default:
+    given, parameters = optimiser.defaults.get("lr"), inspect.signature(type(optimiser)).parameters
+    if given is None or ("lr" in parameters and given is parameters["lr"].default):
         return own  # each group was given its own
     factor = max(1.0, float(given) / max(own)) if max(own) else 1.0
     return [rate * factor for rate in own]

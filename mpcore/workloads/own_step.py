@@ -64,6 +64,10 @@ class OwnStep(Entry):
         block that is timed; without optimisers, what `parameters()` gives is, too."""
         return ()
 
+    def step_batches(self, device: torch.device) -> Iterable[Any]:
+        """What the step is called with, one after the other: the batches."""
+        return self.batches(device)
+
     @property
     def rows_per_batch(self) -> int:
         """What a step goes through, in units."""

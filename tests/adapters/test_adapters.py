@@ -83,8 +83,27 @@ def test_a_loop_gives_a_loss_for_each_batch():
     step(step.batches[0])
     with pytest.raises(WorkloadError, match=r"loop: loop\(\) came to its end: expected a loss for each of the batches"):
         step(step.batches[0])
-    with pytest.raises(WorkloadError, match=r"loop: loop\(\) took a second batch before it yielded a loss: expected one"):
+    with pytest.raises(WorkloadError, match=r"loop\(\) took more than 1 of its batches .*: expected batches_per_step in its"):
         step_of(Greedy)
+    Greedy.batches_per_step = 3
+    with pytest.raises(WorkloadError, match=r"yielded a loss after 2 of 3 batches: expected batches_per_step to say how many"):
+        step_of(Greedy)
+
+
+def test_a_loop_that_accumulates_takes_several_batches_for_a_step():
+    class Accumulates(Loop):
+        batches_per_step = 2
+
+        def loop(self, precision, device, batches):
+            self.seen = []
+            pairs = zip(batches, batches, strict=False)
+            return super().loop(precision, device, (self.seen.append(pair) or torch.cat(pair) for pair in pairs))
+
+    step = step_of(Accumulates)
+    for batch in itertools.islice(step.endless_batches(), 3):
+        step(batch)
+    expected = [torch.cat(pair) for pair in zip(*[iter(ROWS.split(8))] * 2, strict=True)]
+    assert [torch.equal(torch.cat(pair), rows) for pair, rows in zip(step.own.seen[1:], expected, strict=False)] == [True] * 3
 
 
 @pytest.fixture(scope="module")

@@ -146,6 +146,22 @@ class Bare(Line):
         return ()
 
 
+def test_the_rate_of_an_optimiser_around_another_is_known():
+    """Whose class has no `lr` of its own, as one that steps twice hands it on."""
+
+    class Around(torch.optim.Optimizer):
+        def __init__(self, params, **options):
+            super().__init__(params, options)
+            self.inner = torch.optim.SGD(self.param_groups, **options)
+            self.param_groups = self.inner.param_groups
+
+    optimiser = Around([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    rates = Rates([optimiser])
+    for share in (0.0, 1.0):
+        rates.set(share)
+        assert optimiser.inner.param_groups[0]["lr"] == share * 0.1
+
+
 def test_without_optimisers_parameters_and_state_are_put_back():
     step = step_of(Bare)
     batch = step.batches[0]

@@ -37,7 +37,9 @@ def _learns(speed: Speed) -> Check:
         return new_check(speed, "learning", "passed", after, before, f"negative control: {sentence}")
     if not speed.requirements.must_learn:
         return new_check(speed, "learning", "passed", after, before, f"{sentence}, which need not fall")
-    if not fell:
+    if before is None:
+        sentence = f"the loss of {speed.case.precision} is not finite at its first step already, before anything was learnt"
+    elif not fell:
         sentence += f": it must fall by {100 * LEARNED_SHARE:.0f} %"
     return new_check(speed, "learning", passed(fell), after, before, sentence)
 
