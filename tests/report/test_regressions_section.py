@@ -1,9 +1,11 @@
+import dataclasses
+
 import pytest
 from reading import section, sentences, titles
 
 from mpcore.report.document import Document
 from mpcore.report.render import render
-from mpcore.report.sections.regressions import regressions
+from mpcore.report.sections.regressions import UNTIMED, regressions
 
 
 @pytest.fixture
@@ -80,3 +82,15 @@ def test_software_that_differs_is_named(shown, run):
     older = run.model_copy(update={"machine": run.machine.model_copy(update={"software": software})})
     assert sentences(shown("same", accepted=[run, older])) == ["software: torch 2.10 -> 2.11.0"]
     assert sentences(shown("same")) == []
+
+
+@pytest.mark.parametrize(("metric", "said"), [("step time", []), ("memory", [UNTIMED])])
+def test_that_times_of_a_cpu_are_not_compared_is_said(summary, run, many, compared, metric, said):
+    hardware = run.machine.hardware.model_copy(update={"device": "cpu"})
+    accepted = run.model_copy(
+        update={"results": tuple(many(2)), "machine": run.machine.model_copy(update={"hardware": hardware})}
+    )
+    made = summary(compared(many(2), "same", metric), accepted=[accepted], folder="baselines/some")
+    on_cpu = made.run.model_copy(update={"machine": machine})
+    assert sentences(Document("", regressions(dataclasses.replace(made, run=on_cpu)))) == said
+    assert sentences(Document("", regressions(made))) == []

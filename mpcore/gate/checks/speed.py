@@ -30,17 +30,17 @@ def speedup(speed: Speed, reference: str) -> Interval | None:
 
 
 def _learns(speed: Speed) -> Check:
-    before, after = speed.loss_before, speed.loss_after
+    before, after, mode = speed.loss_before, speed.loss_after, speed.case.precision
     fell = before is not None and after is not None and has_learnt(before, after)
-    sentence = f"the loss went from {figure(before)} to {figure(after)} while {speed.case.precision} was learning two batches"
+    sentence = f"the loss went from {figure(before)} to {figure(after)} while {mode} was learning two batches"
     if speed.requirements.negative_control:
         return new_check(speed, "learning", "passed", after, before, f"negative control: {sentence}")
-    if not speed.requirements.must_learn:
-        return new_check(speed, "learning", "passed", after, before, f"{sentence}, which need not fall")
     if before is None:
-        sentence = f"the loss of {speed.case.precision} is not finite at its first step already, before anything was learnt"
+        sentence = f"the loss of {mode} is not finite in its first steps already, before it learns"
+    elif not speed.requirements.must_learn and after is not None:
+        return new_check(speed, "learning", "passed", after, before, f"{sentence}, which need not fall")
     elif not fell:
-        sentence += f": it must fall by {100 * LEARNED_SHARE:.0f} %"
+        sentence += f": it must {'be finite' if after is None else f'fall by {100 * LEARNED_SHARE:.0f} %'}"
     return new_check(speed, "learning", passed(fell), after, before, sentence)
 
 

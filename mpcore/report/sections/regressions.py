@@ -1,11 +1,13 @@
 """What changed since the accepted runs, without what fails: that stands with all that fails."""
 
-from mpcore.records import RegressionStatus
+from mpcore.gate.regressions import STEP_TIME
+from mpcore.records import RegressionStatus, Speed
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, software_changes
 
 STRICTLY = "which passes unless --mp-strict is given"
+UNTIMED = "the times of steps on a CPU are not compared, for others share it: --mp-margin step-time=10 allows them 10 % more"
 TITLES: dict[RegressionStatus, str] = {
     "better": "better than accepted runs, which accept --reset CASES would hold",
     "changed": f"changed since accepted runs, {STRICTLY}",
@@ -23,7 +25,8 @@ def regressions(summary: SessionSummary) -> list[Section]:
     runs = counted(len(summary.accepted), "accepted run")
     title = f"against {runs} of {summary.folder}: {summary.counts or 'nothing'}"
     software = software_since(summary)
-    return [Section(title, sentences=[f"software: {software}"] if software else []), *changed(summary, end=":")]
+    said = [*([f"software: {software}"] if software else []), *([UNTIMED] if _untimed(summary) else [])]
+    return [Section(title, sentences=said), *changed(summary, end=":")]
 
 
 def changed(summary: SessionSummary, end: str = "") -> list[Section]:
@@ -36,6 +39,14 @@ def software_since(summary: SessionSummary) -> str:
     if not summary.accepted:
         return ""
     return software_changes(summary.accepted[-1].machine.software, summary.run.machine.software)
+
+
+def _untimed(summary: SessionSummary) -> bool:
+    """Whether steps of a CPU have accepted runs, and their times are compared with none of these."""
+    timed = {regression.case for regression in summary.regressions if regression.metric == STEP_TIME}
+    speeds = {result.record.case.id for result in summary.run.results if isinstance(result.record, Speed)}
+    known = {result.record.case.id for run in summary.accepted for result in run.results if isinstance(result.record, Speed)}
+    return summary.run.machine.hardware.device == "cpu" and bool(speeds & known - timed)
 
 
 def _groups(summary: SessionSummary) -> dict[str, list[str]]:
