@@ -86,10 +86,8 @@ def test_software_that_differs_is_named(shown, run):
 
 @pytest.mark.parametrize(("metric", "said"), [("step time", []), ("memory", [UNTIMED])])
 def test_that_times_of_a_cpu_are_not_compared_is_said(summary, run, many, compared, metric, said):
-    hardware = run.machine.hardware.model_copy(update={"device": "cpu"})
-    accepted = run.model_copy(
-        update={"results": tuple(many(2)), "machine": run.machine.model_copy(update={"hardware": hardware})}
-    )
+    machine = run.machine.model_copy(update={"hardware": run.machine.hardware.model_copy(update={"device": "cpu"})})
+    accepted = run.model_copy(update={"results": tuple(many(2)), "machine": machine})
     made = summary(compared(many(2), "same", metric), accepted=[accepted], folder="baselines/some")
     on_cpu = made.run.model_copy(update={"machine": machine})
     assert sentences(Document("", regressions(dataclasses.replace(made, run=on_cpu)))) == said
