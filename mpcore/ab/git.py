@@ -19,8 +19,11 @@ def why_not(errors: str) -> str:
     """Why git has not found a commit. A clone that holds only its last ones says no more of others than that."""
     if git("rev-parse", "--is-shallow-repository").stdout.strip() == "true":
         return "this clone is shallow: expected git fetch --unshallow, or actions/checkout with fetch-depth: 0"
-    return last_line(errors)
+    return reason_of(errors)
 
 
-def last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["git says nothing"])[-1]
+def reason_of(errors: str) -> str:
+    """The last thing that git says, and before it what was fatal, where it goes on with what to do."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()] or ["git says nothing"]
+    fatal = [line for line in lines if line.startswith("fatal: ")]
+    return ": ".join(dict.fromkeys([*fatal[:1], lines[-1]]))

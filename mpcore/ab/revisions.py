@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mpcore.ab.git import RevisionError, git, last_line, why_not
+from mpcore.ab.git import RevisionError, git, reason_of, why_not
 from mpcore.ab.signals import put_off
 from mpcore.ab.submodules import add_submodules, forget_submodules
 from mpcore.records import WORKING_TREE, Loaded, Machine, Revision
@@ -117,7 +117,7 @@ def _worktree(commit: str) -> Iterator[Path]:
             stack.callback(_remove, tree)
             added = git("worktree", "add", "--detach", str(tree), commit)
         if added.returncode != 0:
-            raise RevisionError(f"git makes no worktree of {commit[:12]} ({last_line(added.stderr)})")
+            raise RevisionError(f"git makes no worktree of {commit[:12]} ({reason_of(added.stderr)})")
         add_submodules(repository(), tree)
         yield tree
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpcore.ab.git import RevisionError, git, last_line
+from mpcore.ab.git import RevisionError, git, reason_of
 
 GITLINK = "160000"
 """git's mode of a submodule's place."""
@@ -19,7 +19,7 @@ def add_submodules(repository: Path, tree: Path) -> None:
         added = git("-C", str(clone), "worktree", "add", "--detach", str(place), commit)
         if added.returncode != 0:
             raise RevisionError(
-                f"the submodule {path} is not to be had at {commit[:12]} ({last_line(added.stderr)}): "
+                f"the submodule {path} is not to be had at {commit[:12]} ({reason_of(added.stderr)}): "
                 f"expected git -C {path} fetch, and that commit in it"
             )
         add_submodules(clone, place)

@@ -211,9 +211,16 @@ def _show(comparison: Comparison, options: argparse.Namespace) -> None:
     if options.markdown is not None:
         options.markdown.write_text(render(document, "markdown"))
     show(document)
-    commits = comparison.base.commit and comparison.head.commit  # a working tree may be another one by then
-    if comparison.interrupted is not None and options.json is not None and commits:
-        tell(f"it goes on with: {shlex.join(['python', '-m', 'mpcore', 'ab', '--resume', str(options.json), *_kept(options)])}")
+    if comparison.interrupted is not None and options.json is not None:
+        tell(_goes_on(comparison, options))
+
+
+def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:
+    """With what, or why it does not: a folder or a working tree with changes may be another one by then."""
+    changing = [of.name for of in (comparison.base, comparison.head) if of.commit is None]
+    if changing:
+        return f"it does not go on with --resume, for no commit holds {' or '.join(changing)} as it is"
+    return f"it goes on with: {shlex.join(['python', '-m', 'mpcore', 'ab', '--resume', str(options.json), *_kept(options)])}"
 
 
 def _kept(options: argparse.Namespace) -> list[str]:

@@ -1,5 +1,6 @@
 """What is kept of a comparison that was interrupted, and how it goes on."""
 
+import argparse
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from scripted import BASE, DEFAULTS, HEAD, Script, compared, noisy, statuses
 from test_ab_command import ab, command, environment
 
 from mpcore.ab import compare
-from mpcore.commands.ab import bisect_code, exit_code
+from mpcore.commands.ab import _show, bisect_code, exit_code
 from mpcore.records import Comparison, Loaded, LoadedFile, Selection
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
@@ -229,3 +230,12 @@ def test_other_figures_that_an_interruption_has_lost_are_measured_when_it_goes_o
     assert again.interrupted is None
     assert len(script.pairs) == pairs
     assert asked == [["a"], ["a"]]
+
+
+def test_what_cannot_go_on_says_so_when_it_is_interrupted(tmp_path, capsys):
+    found = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.001, 1), 4)}))
+    kept = found.model_copy(update={"base": found.base.model_copy(update={"commit": "1"})})
+    for comparison, named in ((found, "main or the working tree"), (kept, "the working tree")):
+        _show(comparison, argparse.Namespace(json=tmp_path / "out.json", markdown=None))
+        said = f"it does not go on with --resume, for no commit holds {named} as it is"
+        assert said in " ".join(capsys.readouterr().err.split())
