@@ -131,7 +131,7 @@ def test_a_mode_is_emulated_where_its_fastest_step_is_slow(monkeypatch, cpu):
     monkeypatch.setattr("mpcore.measure.emulation.block_seconds", lambda *_: next(seconds))
     bench = Bench(cpu)
     case = Case(workload="ncf-movielens", precision="bf16-amp", execution="eager", size="tiny")
-    assert "a step takes 5 times that of fp32" in bench.emulated(case)
+    assert "a step takes 5 times as long as in fp32" in bench.emulated(case)
     assert bench.emulated(case.in_precision("bf16-true")) is None
     assert not list(seconds)
 
