@@ -136,7 +136,7 @@ def test_options_of_fitting_that_do_not_fit_are_refused(capsys, arguments, sente
     [
         ("{}", "hardware: Field required"),
         ("nothing", "Invalid JSON"),
-        (None, "expected the calibration of nvidia-h200, found that of other"),
+        (None, "expected the calibration of nvidia-h200, found one of other"),
     ],
 )
 def test_a_calibration_that_cannot_be_used_is_one_sentence(folder, text, sentence):

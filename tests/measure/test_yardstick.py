@@ -141,7 +141,7 @@ def test_a_loss_that_is_random_without_dropout_is_known(dots, cpu):
 def test_random_numbers_that_cannot_be_put_back_are_told(dots, cpu):
     generator = torch.Generator().manual_seed(0)
     dots.loss = lambda model, batch: model(batch["x"]).square().mean() * torch.rand((), generator=generator)
-    assert "is a part of all errors" in yardstick(dots, cpu).remark
+    assert "All errors hold that, too" in yardstick(dots, cpu).remark
 
 
 class Remembering(nn.Module):
