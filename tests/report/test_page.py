@@ -232,6 +232,16 @@ def test_a_run_without_results_is_shown(run):
     assert tables["runs"]["cases"] == [0]
 
 
+def test_many_runs_are_told_in_few_lines_the_newest_first(run, monkeypatch):
+    days = [f"2026-01-{day:02d}T00:00:00+00:00" for day in range(1, 29)]
+    monkeypatch.setattr("sys.argv", ["mpcore", "report", *(f"{day}.json" for day in days)])
+    text = page([run.model_copy(update={"datetime": day}) for day in days])
+    assert embedded(text)["tables"]["runs"]["measured"][0] == "2026-01-28 00:00"
+    command = re.search("<code>(python -m mpcore report.*?)</code>", text)[1].split()
+    assert (len(command), command[-1]) == (16, f"{days[-1]}.json")
+    assert "(18 more)" in " ".join(command)
+
+
 def test_machines_are_sorted_in_every_panel(full):
     labels = [view.label for view in speedups({"b-gpu": full, "a-gpu": full}).views]
     assert [label.split(" on ")[1] for label in labels] == ["a-gpu", "a-gpu", "b-gpu", "b-gpu"]

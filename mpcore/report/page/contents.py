@@ -23,6 +23,8 @@ from mpcore.report.rows import KEYS, rows
 from mpcore.report.text import file_name, measured_at, short_commit, short_test
 
 HERE = Path(__file__).parent
+MOST_WORDS = 12
+"""Of the command that made the page."""
 SCRIPTS = ("plotly-basic.min.js", "page.js")
 CASES = (
     *("workload", "precision", "hardware", "execution", "size", "batch_size", "step_ms", "per_second", "unit", "over_fp32"),
@@ -82,7 +84,7 @@ def page(runs: Sequence[Run], unreadable: Sequence[str] = ()) -> str:
         .get_template("page.html")
         .render(
             made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            command=" ".join(["python -m mpcore", *sys.argv[1:]]),
+            command=_shortened(["python -m mpcore", *sys.argv[1:]]),
             runs=runs,
             machines=[_machine(run, found[key].results) for key, run in _last(runs).items()],
             changes=largest_changes({hardware: of.results for hardware, of in found.items()}),
@@ -131,10 +133,16 @@ def _machine(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
+def _shortened(words: Sequence[str]) -> str:
+    """A command; of many files the first and the last."""
+    left_out = len(words) - MOST_WORDS
+    return " ".join(words if left_out <= 0 else [*words[: MOST_WORDS // 2], f"({left_out} more)", *words[-(MOST_WORDS // 2) :]])
+
+
 def _runs_table(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The newest first. What may be long stands last, or a phone would show nothing else."""
     found = [
         {
-            "file": run.path,
             "measured": measured_at(run),
             "commit": short_commit(run),
             "hardware": run.machine.hardware.key,
@@ -142,9 +150,10 @@ def _runs_table(runs: Sequence[Run]) -> dict[str, list[Any]]:
             "cases": len({result.record.case.id for result in run.results}),
             "failed": len(run.failed),
             "accepted": run.accepted.reason if run.accepted else "-",
+            "file": run.path,
             "command": run.command,
         }
-        for run in runs
+        for run in sorted(runs, key=lambda run: run.datetime, reverse=True)
     ]
     return columns(found, list(found[0])) if found else {}
 
