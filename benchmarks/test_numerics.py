@@ -1,5 +1,5 @@
-"""Does mixed precision still compute the same? Loss, gradient and the sum of the first updates against FP64, which show a
-wrong cast, a dead loss scale and lost master weights that a training forgives."""
+"""Does mixed precision still compute the same? Loss, gradient and the sum of the first updates against FP64. They show a wrong
+cast, a dead loss scale and lost master weights that a training forgives."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""Do ranks that train together stay together? Replicas are equal bit for bit, loss scales and skipped steps are, what is sent
-is counted, and the gradient that they average is that of one rank with the batch of all.
+"""Do ranks that train together stay together? Replicas are equal bit for bit, and so are loss scales and skipped steps. What is
+sent is counted. The gradient that they average is the one of a single rank with the batch of all.
 
 Run where a step is spread over several GPUs: `--mp-gpus 2`.
 """

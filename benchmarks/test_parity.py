@@ -1,6 +1,6 @@
 """Is our step faster than what people train with? The same model, data and recipe through a plain PyTorch loop, Lightning
-Fabric, Accelerate and transformers' Trainer, launched by Python or compiled by torch; or, with `--mp-trainer`, any trainer
-against theirs.
+Fabric, Accelerate and transformers' Trainer, launched by Python or compiled by torch. With `--mp-trainer`, any trainer against
+theirs.
 
 Run on request, with `-m parity` or by the name of this file: it compares with others, and stops no merge by itself.
 """

@@ -1,5 +1,5 @@
 """Does a step still do the same? Its operations, casts, FLOPs, saved bytes, synchronisations and launches are counted, and
-compared with accepted runs exactly: a count has no noise, on a GPU or without one."""
+compared with accepted runs exactly. A count has no noise, on a GPU or without one."""
 
 import pytest
 

@@ -16,8 +16,8 @@ UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: that of the command, 4 for a file or an option that cannot be used or output that cannot be written, 130
-    after Ctrl-C, 141 where nobody reads the output any more."""
+    """The exit code is the command's. It is 4 for a file or an option that cannot be used, or output that cannot be written.
+    After Ctrl-C it is 130, and 141 where nobody reads on."""
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -17,7 +17,7 @@ class ProjectError(ValueError):
 
 
 def project_root() -> Path:
-    """The nearest folder from here upwards with a configuration of pytest; else with a pyproject.toml; else this folder, which
+    """The nearest folder from here upwards with a configuration of pytest; else with a pyproject.toml; else this folder. That
     is the empty path, so that the names of files in it stay short. Raises ProjectError for a file that cannot be read."""
     here = Path.cwd()
     configuration = _configuration(here)

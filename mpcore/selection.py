@@ -123,7 +123,7 @@ def add_minutes_option(add: Callable[..., object]) -> None:
 
 
 def minutes_of(options: argparse.Namespace) -> float | None:
-    """None where it is not given. Raises SelectionError for a time that is none."""
+    """None where it is not given. Raises SelectionError for anything that is no time."""
     minutes: float | None = options.mp_minutes
     if minutes is not None and not 0 < minutes < float("inf"):
         raise SelectionError(f"--mp-minutes {minutes:g}: expected a number of minutes above 0")

@@ -61,8 +61,8 @@ def measured(
 
 
 def smallest_of(deviation: float, margin: float) -> float:
-    """The change that is found 95 times in 100 at the first look and confirmed, where pairs spread by `deviation`, all in
-    logarithms: how often each finds what lies so far beyond the margin is a noncentral t-distribution."""
+    """The change that is found 95 times in 100 at the first look and confirmed, in logarithms. Pairs spread by `deviation`. How
+    often a look finds what lies so far beyond the margin is a noncentral t-distribution."""
 
     def power(beyond: float) -> float:
         found = 1.0

@@ -1,5 +1,5 @@
-"""How the time of a step differs from block to block, from process to process and from machine start to machine start: a model
-on the scale of logarithms, fitted to recorded traces.
+"""How the time of a step differs between blocks, processes and machine starts: a model on the scale of logarithms, fitted to
+recorded traces.
 
     time of a block = case + machine start + process + drift within the process + noise of the block
 
@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CaseNoise:
-    """Of the blocks of one case. `block` is their standard deviation in logarithms, `correlation` that of neighbours, `odd` the
-    share of odd processes."""
+    """Of the blocks of one case. `block` is their standard deviation in logarithms, `correlation` the correlation of
+    neighbours, `odd` the share of odd processes."""
 
     name: str
     blocks: int
@@ -30,16 +30,16 @@ class CaseNoise:
 
     @property
     def median_error(self) -> float:
-        """The standard deviation, in logarithms, of the median of the blocks: that of a mean of correlated normal figures,
-        times the root of pi / 2."""
+        """The standard deviation, in logarithms, of the median of the blocks: of a mean of correlated normal figures, times the
+        root of pi / 2."""
         inflation = (1 + self.correlation) / (1 - self.correlation)
         return self.block * math.sqrt(math.pi / 2 * inflation / self.blocks)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Of a suite, in logarithms. `drift` is the standard deviation of the change from the first block of a process to its last,
-    `process` that between processes, `machine` that between machine starts, `odd_shift` the change of an odd process."""
+    """Of a suite, in logarithms. Standard deviations: `drift` of the change from the first block of a process to its last,
+    `process` between processes, `machine` between machine starts. `odd_shift` is the change of an odd process."""
 
     cases: tuple[CaseNoise, ...]
     drift: float

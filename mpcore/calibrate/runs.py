@@ -3,8 +3,8 @@
     shortest block of a case in a run = case + what all cases of the run share + what the run has of its own
 
 Half of the variance that a run has of its own is its process's, which a second measurement on the same machine start draws
-anew. Seen between processes of one start: 0.08 to 0.1 % of the 0.14 to 0.18 % between runs; at the power limit 20 to 62 % of
-the variance.
+anew. Between processes of one start 0.08 to 0.1 % was seen, of the 0.14 to 0.18 % between runs. At the power limit it was 20 to
+62 % of the variance.
 """
 
 import math
@@ -35,8 +35,8 @@ processes."""
 ROUNDED_TO = 5e-4
 """Deviations are known to no more than this."""
 TAIL_FREEDOM = 1.6
-"""Degrees of freedom that the deviation of all cases lends to that of one: those of a scaled inverse chi-square distribution
-that fits how the deviations of cases differ (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004)."""
+"""Degrees of freedom that the deviation of all cases lends to one. They belong to a scaled inverse chi-square distribution that
+fits how the deviations of cases differ (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004)."""
 PROCESS_SHARE = 0.5
 """Of the variance between runs."""
 ODD_SHIFT = -0.053
@@ -46,7 +46,7 @@ ODD_SHIFT = -0.053
 @dataclass(frozen=True)
 class RunNoise:
     """Between runs of one kind of GPU. steady, capped: the standard deviations of its cases, of logarithms, by what paces them,
-    each of so many degrees of freedom. shared: that of what all cases of a run share."""
+    each of so many degrees of freedom. shared: the deviation of what all cases of a run share."""
 
     steady: tuple[float, ...]
     capped: tuple[float, ...]
@@ -62,8 +62,8 @@ class RunNoise:
 def draw_runs(
     noise: RunNoise, suite: tuple[int, int], runs: int, *, pairs: int = 0, heavy: bool = False, odd: float = 0.0
 ) -> Draw:
-    """What so many accepted runs, the new one, a second measurement of it and pairs report of a suite, in the order of
-    `Stored.starts`: steady cases, then capped ones.
+    """What a suite's accepted runs, the new one, a second measurement of it and pairs report, in the order of `Stored.starts`.
+    Steady cases come first, then capped ones.
 
     heavy: the deviation of a case is drawn anew in each suite from what is known of it; else it is the middle of that. odd: the
     share of processes of the first case that are faster by `ODD_SHIFT`.

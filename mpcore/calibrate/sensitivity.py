@@ -17,7 +17,7 @@ from mpcore.workloads import OwnStep, workloads
 
 REFERENCE = "fp32"
 SEEDS = 6
-"""Of which each three are a trial: twenty."""
+"""Each three are a trial, so there are twenty."""
 Progress = Callable[[str], None]
 
 
@@ -29,7 +29,7 @@ def prove(
     progress: Progress,
     named: Sequence[str] = (),
 ) -> Iterator[Section]:
-    """A section for the accuracy of each workload, by its first case that is to compute in 16 bits, then one for the numerics
+    """A section for the accuracy of each workload, by its first case that is to compute in 16 bits. Then one for the numerics
     of all cases. bench: trains from `SEEDS` seeds. keep: is given each part as soon as it is there. named: workloads that are
     trained though it takes long."""
     for case in _trained(bench, cases, named):
@@ -54,8 +54,8 @@ def prove(
 
 
 def prove_accuracy(bench: Bench, case: Case, progress: Progress) -> tuple[AccuracyProof, Table]:
-    """By trainings of FP32, of the mode of `case`, and of that with each fault; worse shares of skipped steps only while none
-    costs a tolerance. Raises what a training raises."""
+    """By trainings of FP32, of the mode of `case`, and of that mode with each fault. Worse shares of skipped steps are tried
+    only while none costs a tolerance. Raises what a training raises."""
     reference = bench.planted_accuracy(case.in_precision(REFERENCE), _nothing, None)
     sound = bench.planted_accuracy(case, _nothing, reference)
     tolerance = tolerance_points(sound, sound.requirements.tolerance_points or 0.0)

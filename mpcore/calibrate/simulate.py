@@ -1,6 +1,6 @@
-"""The two gates put to simulated suites: how often they stop one that is no slower, and how large a slowdown must be to be
-found. The decisions are those of `mpcore.gate.intervals`, for many cases at once. Pairs are simulated with the noise of traces,
-runs with that of accepted runs."""
+"""The two gates put to simulated suites. How often do they stop one that is no slower, and how large must a slowdown be? The
+decisions are those of `mpcore.gate.intervals`, for many cases at once. Pairs are simulated with the noise of traces, runs with
+the noise of accepted runs."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -57,8 +57,8 @@ class Share:
 
 
 class Gate(Protocol):
-    """`starts` numbers the machine start of each process that the gate needs of a case, those of confirmation included; the
-    last `slowed` are of what is judged."""
+    """`starts` numbers the machine start of each process that the gate needs of a case, confirmation included. The last
+    `slowed` belong to what is judged."""
 
     @property
     def name(self) -> str: ...
@@ -126,7 +126,7 @@ class Pairs:
 class Stored:
     """A run against accepted ones, each from a machine start of its own. priors: of the cases, along the last axis but one, and
     of what they share, standard deviations of logarithms. pairs: so many with the accepted commit, on the machine start of the
-    new run, tell code from machine; 0 where that commit cannot be had."""
+    new run, tell code from machine. 0 where that commit cannot be had."""
 
     runs: int
     priors: tuple[float, ...]

@@ -50,7 +50,7 @@ class Source:
         """The split of the set called `name` and, for messages, where it came from. Raises DataError.
 
         hub_id: "owner/set", or "owner/set/subset". files: what the split may be called in a folder, in order of preference,
-        where it is not `<split>.parquet`; a `.txt` has a row for each line, with its end, in the column `text`. embedded: left
+        where it is not `<split>.parquet`. A `.txt` has a row for each line, with its end, in the column `text`. embedded: left
         out where a workload makes its own tensors.
         """
         if self.where == EMBEDDED:

@@ -11,7 +11,7 @@ from tokenizers.trainers import BpeTrainer
 from mpcore.data.source import DataError
 
 MULTIPLE = 64
-"""Of which matrix units take the side of a product whole, in every format that there is."""
+"""Matrix units take a side of a product whole where it is a multiple of this, in every format that there is."""
 
 
 def size(tokeniser: Tokenizer) -> int:
@@ -20,8 +20,8 @@ def size(tokeniser: Tokenizer) -> int:
 
 
 def padded(words: int) -> int:
-    """As many embeddings as give fast products: the next multiple of 64. Those beyond the vocabulary are never read and are
-    never a target, so that a model learns not to predict them; as in nanoGPT and llm.c."""
+    """As many embeddings as give fast products: the next multiple of 64. Those beyond the vocabulary are never read and never a
+    target, so that a model learns not to predict them. nanoGPT and llm.c do the same."""
     return -(-words // MULTIPLE) * MULTIPLE
 
 

@@ -1,6 +1,6 @@
 """What the ranks of a step agree on: one process each, whose hosts talk over gloo, beside what their devices talk by.
 
-Where a step is not spread, each function returns what it is given. A value that a rank decides by must be one that all have: a
+Where a step is not spread, each function returns what it is given. A value that a rank decides by must be one that all have. A
 rank that makes one step more than the others waits in its collectives for ever.
 """
 
@@ -65,7 +65,7 @@ def rank() -> int:
 
 
 def local_rank() -> int:
-    """Of those on this host, which one this is: that of its GPU."""
+    """The number of this rank among those on this host, which is the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
@@ -75,7 +75,7 @@ def local_ranks() -> int:
 
 
 def gathered(value: T) -> list[T]:
-    """That of each rank."""
+    """The value of each rank."""
     if ranks() == 1:
         return [value]
     values: list[Any] = [None] * ranks()
@@ -84,7 +84,7 @@ def gathered(value: T) -> list[T]:
 
 
 def broadcast(value: T) -> T:
-    """That of rank 0."""
+    """The value of rank 0."""
     if ranks() == 1:
         return value
     values = [value]

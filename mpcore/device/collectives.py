@@ -16,8 +16,8 @@ WAITS = ("barrier", "wait_tensor", "monitored_barrier_")
 class Collectives(TorchDispatchMode):
     """with Collectives() as found: step.launch(batch)
 
-    found: how often each was called, by name and format, and over how many elements: of what is longer, what goes in or what
-    comes out. Those that are replayed in a graph are not seen.
+    found: how often each was called, by name and format, and over how many elements. These are what goes in or what comes out,
+    whichever is longer. Those that are replayed in a graph are not seen.
     """
 
     def __init__(self) -> None:

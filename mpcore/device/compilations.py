@@ -62,7 +62,7 @@ def _counters() -> tuple[int, int, int]:
 
 
 def _recompilation(frame: CompilationMetrics) -> str:
-    """Why, and of which function."""
+    """Why, and in which function."""
     reason = ENTRY.sub("", _first_line(frame.recompile_reason or ""))
     file = (frame.co_filename or "").replace("\\", "/").rsplit("/", 1)[-1]
     return f"{reason} ({file}, line {frame.co_firstlineno}: {frame.co_name})"

@@ -109,7 +109,7 @@ class Dispatch(TorchDispatchMode):
         return out
 
     def _line(self) -> str:
-        """That of the step which runs now, in parentheses."""
+        """The step which runs now, in parentheses."""
         return source_line(traceback.extract_stack()[self._depth : -2])
 
     def _where(self) -> tuple[str, str]:
@@ -137,7 +137,7 @@ class Dispatch(TorchDispatchMode):
         self._noted = number
 
     def _format(self, name: str, inputs: list[Tensor], counted: tuple[torch.dtype, int] | None, out: Any) -> str:
-        """Of an operation: that of its result, or of the inputs of a product, whose FLOPs are counted."""
+        """The format of an operation: of its result, or of the inputs of a product, whose FLOPs are counted."""
         if counted:
             return "tf32" if counted[0] == torch.float32 and _rounds_to_tf32(name) else short(counted[0])
         results = [x for x in tree_leaves(out) if isinstance(x, Tensor)]
@@ -154,7 +154,7 @@ class Dispatch(TorchDispatchMode):
                 self.cast_bytes += source.numel() * source.element_size() + result.numel() * result.element_size()
 
     def _save(self, saved: Tensor) -> Tensor:
-        """Without its history, of which it would else be a part for ever."""
+        """Without its history, or it would be a part of that for ever."""
         self._looking = True
         found = {} if self._backward_seen else storages(saved)  # a checkpoint keeps again, and not for long
         kept = saved.detach()

@@ -1,5 +1,5 @@
-"""Counts the floating-point operations of matrix products, convolutions and attention by the dtype they run in: what
-a mode really computes in, whatever its name says. Formulas: torch.utils.flop_counter."""
+"""Counts the floating-point operations of matrix products, convolutions and attention by the dtype they run in. It shows what a
+mode really computes in, whatever its name says. Formulas: torch.utils.flop_counter."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 from mpcore.device.functions import FunctionMode
 
 FP32_ALONE = re.compile("linalg|cholesky|cdist|euclideandist", re.IGNORECASE)
-"""In the names of functions, and of their nodes in a graph, of which torch has no kernels in 16 bits: what they compute in FP32
+"""In the names of functions, and of their nodes in a graph, that have no kernels in 16 bits in torch. What they compute in FP32
 is no choice of a mode."""
 LOW_PRECISION = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 """16 bits, or fewer."""

@@ -24,7 +24,7 @@ class FunctionMode(TorchFunctionMode, ABC):
 
 
 def follow(mode: FunctionMode, model: nn.Module) -> None:
-    """From now on the modules of `model` enter `mode` by themselves in a backward pass, where a checkpoint runs them once more:
+    """From now on the modules of `model` enter `mode` by themselves in a backward pass, where a checkpoint runs them once more.
     torch's autograd engine leaves all modes."""
     entered: list[nn.Module] = []
 

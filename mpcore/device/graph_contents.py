@@ -12,7 +12,7 @@ from mpcore.kernels.names import short
 
 class GraphContents(NamedTuple):
     """kernels: how often each is launched, by its short name. signature: a hash of all nodes, in the order in which they were
-    captured, with kernels' names, grids and blocks and the sizes of copies; and of the edges between them."""
+    captured, and of the edges between them. It holds kernels' names, grids and blocks, and the sizes of copies."""
 
     kernels: dict[str, int]
     signature: str

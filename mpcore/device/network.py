@@ -1,4 +1,4 @@
-"""What ranks talk by, and what says how: with other variables, another NCCL or other links a step takes another time, and its
+"""What ranks talk by, and what says how. With other variables, another NCCL or other links a step takes another time, and its
 sums may have other bits."""
 
 import os

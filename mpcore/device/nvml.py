@@ -30,7 +30,7 @@ PROCESSES = "processes on it"
 class NvmlSampler:
     """Asks the GPU how it does while it works.
 
-    reason: why there is no answer at all, where there is none. untold: by field, why the GPU does not tell that one; a field
+    reason: why there is no answer at all, where there is none. untold: by field, why the GPU does not tell that one. A field
     that it stops telling is one of them, for half of it says less than nothing.
     """
 

@@ -36,8 +36,8 @@ class GpuProcess:
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Of a GPU's memory, in bytes. limit: what this process may hold, of which torch holds `own`. free: of the whole GPU.
-    others: what is not this process's. processes: whose that is, where NVML says so."""
+    """Of a GPU's memory, in bytes. limit: what this process may hold; torch holds `own` of it. free: of the whole GPU. others:
+    what is not this process's. processes: whose that is, where NVML says so."""
 
     limit: int
     own: int

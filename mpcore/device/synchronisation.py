@@ -1,5 +1,4 @@
-"""Operations that wait for what was launched on a device, because a value of a tensor, or how many there are, is wanted on the
-host."""
+"""Operations that wait for what was launched on a device. A value of a tensor, or how many there are, is wanted on the host."""
 
 from collections.abc import Collection
 from typing import Any

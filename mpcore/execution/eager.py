@@ -1,6 +1,7 @@
 """`eager`: one operation after the other. The base of all executions.
 
-An execution is made from a function of a batch, whatever that is made of, and the model inside it, and is called in its place.
+An execution is made from a function of a batch, whatever that is, and the model inside it. It is called in the function's
+place.
 """
 
 from collections.abc import Callable, Hashable
@@ -31,8 +32,8 @@ class Eager:
         device: torch.device | None = None,
         layout: Callable[[], Hashable] = lambda: 0,
     ) -> None:
-        """device: that of the weights, where `model` has some. layout: what a captured function hangs on beside the batch;
-        where it changes there is another graph, where it is None none yet."""
+        """device: the device of the weights, where `model` has some. layout: what a captured function hangs on beside the
+        batch; where it changes there is another graph, where it is None none yet."""
         self.function = function
         self.model = model
         self.device = device or next(model.parameters()).device

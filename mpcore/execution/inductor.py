@@ -32,7 +32,7 @@ def forget_dead() -> None:
 class Inductor(Eager):
     """The model through torch.compile in its default mode, launched by Python as the optimiser is.
 
-    Compiled for the shape of the first batch. Batches of other shapes, such as the last of an epoch, run the model as it is: to
+    Compiled for the shape of the first batch. Batches of other shapes, such as the last of an epoch, run the model as it is. To
     compile it once more for one batch would take longer than the epoch.
     """
 

@@ -1,7 +1,7 @@
 """The memory that cuBLAS computes in, whose address a graph of products holds.
 
 torch keeps some for each stream and thread. It gives all of it back while it records graphs of its own (`clear_cublas_manager`
-in torch/_inductor/cudagraph_trees.py), and from 2.12 on that of a stream with each graph of it that dies
+in torch/_inductor/cudagraph_trees.py). From 2.12 on it also gives back the memory of a stream with each graph of it that dies
 (pytorch/pytorch#193402). A graph of ours would then write to where others are, or to nothing. So what graphs compute in comes
 from a pool that nothing else is taken from, and that stays.
 """
@@ -30,13 +30,13 @@ def renew_workspaces(stream: torch.cuda.Stream) -> None:
 
 @functools.cache
 def workspace_pool(device: int) -> tuple[int, int]:
-    """That of the device of this number, for as long as the process lives."""
+    """The lock of the device of this number, for as long as the process lives."""
     first, second = torch.cuda.graph_pool_handle()
     return first, second
 
 
 @torch.enable_grad()
 def _take(device: torch.device) -> None:
-    """Has cuBLAS and cuBLASLt take memory for the current stream, in this thread and in that of the backward pass."""
+    """Has cuBLAS and cuBLASLt take memory for the current stream, in this thread and in the thread of the backward pass."""
     square = torch.ones(16, 16, device=device, requires_grad=True)
     (linear(square, square, torch.ones(16, device=device)) @ square).sum().backward()

@@ -9,8 +9,8 @@ from mpcore.records import AccuracyProof, Quality, Run
 
 
 def tolerance_points(quality: Quality, given: float) -> float:
-    """What may be lost, in points: what is given, and no less than a few rows of what it is tested on, where rows are counted.
-    A tolerance that was set for ten thousand rows is one row of a few hundred."""
+    """What may be lost, in points: what is given, and no less than a few rows of the test set, where rows are counted. A
+    tolerance that was set for ten thousand rows is one row of a few hundred."""
     confusion = quality.trainings[0].confusion
     rows = sum(map(sum, confusion)) if confusion else 0
     counted = rows == quality.rows.get("test")
@@ -18,8 +18,8 @@ def tolerance_points(quality: Quality, given: float) -> float:
 
 
 def saturation(quality: Quality) -> str:
-    """Why a loss of the tolerance would not be seen, "" where it would: FP32 must lie some tolerances below the ceiling, and a
-    planted fault of that size must be found, where that was tried."""
+    """Why a loss of the tolerance would not be seen, "" where it would. FP32 must lie some tolerances below the ceiling. A
+    planted fault of that size must be found, where it was tried."""
     tolerance = tolerance_points(quality, quality.requirements.tolerance_points or 0.0)
     mean = (quality.reference or quality.scores).mean
     if not tolerance or quality.lower_is_better or not math.isfinite(mean):
@@ -43,8 +43,8 @@ def saturation(quality: Quality) -> str:
 
 
 def proof_terms(quality: Quality) -> dict[str, str]:
-    """What has to be the same for a proof of sensitivity to hold of a training: what has to be for two to be comparable, the
-    size and the tolerance."""
+    """What has to be the same for a proof of sensitivity to hold of a training. These are the terms on which two are
+    comparable, the size and the tolerance."""
     tolerance = tolerance_points(quality, quality.requirements.tolerance_points or 0.0)
     return {name: str(value) for name, value in quality.terms.items()} | {
         "size": quality.case.size,
@@ -60,8 +60,8 @@ def proven(quality: Quality, proofs: Sequence[AccuracyProof]) -> Quality:
 
 
 def repeated(quality: Quality, runs: Sequence[Run], before: Sequence[Quality]) -> list[list[float]]:
-    """How far trainings from the same seeds, of one code, lie from each other in all modes of the workload: differences in
-    points, each group one of mode and run, of the standard deviation that one training has by itself.
+    """How far trainings from the same seeds, of one code, lie from each other in all modes of the workload. Differences are in
+    points, in a group for each mode and run. They spread as one training does by itself.
 
     runs: accepted, each held against those before it; before: of the new run, held against all. Negative controls, and modes
     that lose updates, are left out.

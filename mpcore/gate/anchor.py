@@ -14,8 +14,8 @@ SAID = ". That is slow drift since the oldest accepted run"
 
 
 def drifted(run: Run, baselines: Sequence[Run], policy: Policy, fitted: Calibration | None = None) -> dict[str, Regression]:
-    """What is worse than in the oldest accepted run since its last reset, the anchor, by the name of its record: the first
-    figure of each. Nothing of what has one accepted run only. fitted: as for `Judge`."""
+    """What is worse than in the anchor, the oldest accepted run since its last reset: the first figure of each record, by its
+    name. Nothing of what has one accepted run only. fitted: as for `Judge`."""
     calibration = fitted or SHIPPED.get(run.machine.hardware.key)
     anchored = [match for result in run.results if (match := _anchored(match_baselines(result.record, baselines)))]
     found = {}

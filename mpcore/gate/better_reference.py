@@ -9,8 +9,8 @@ from mpcore.records import Check, Quality, Regression, Speed
 
 
 def better_reference(found: Sequence[Check], match: BaselineMatch, regressions: Sequence[Regression]) -> list[Check]:
-    """The checks, in which one that is not reached is an expected failure where the reference alone got better: the mode is as
-    it was accepted, and would reach it against the reference of the oldest accepted run."""
+    """The checks, with an expected failure in place of one that is missed only because the reference got better. Such a mode is
+    as it was accepted, and would pass against the reference of the oldest accepted run."""
     kept = {regression.metric for regression in regressions if regression.status in ("same", "better", "saturated")}
     oldest = next(iter(match.accepted.values()), None)
     return [_excused(check, match.record, oldest, kept) for check in found]

@@ -1,8 +1,8 @@
 """Where a series of figures changed, and stayed so. Pure statistics, without torch.
 
-Segments of constant mean, by the sum of squares with a penalty for each change: Killick, Fearnhead and Eckley, "Optimal
-detection of changepoints with a linear computational cost", JASA 107, 2012, in `ruptures`' implementation. Figures above 0 are
-compared on the scale of logarithms, in units of their own noise, that neighbours tell.
+Segments of constant mean, by the sum of squares with a penalty for each change, as `ruptures` finds them. Source: Killick,
+Fearnhead and Eckley, "Optimal detection of changepoints with a linear computational cost", JASA 107, 2012. `ruptures` finds
+them. Figures above 0 are compared on the scale of logarithms, in units of their own noise, that neighbours tell.
 """
 
 import math
@@ -67,8 +67,8 @@ def _without_odd_ones(scaled: Array, noise: float) -> Array:
 
 
 def _placed(scaled: Array, ends: Sequence[int]) -> list[int]:
-    """Where they end to the run. As each segment has some runs at least, one that ends the series may have taken a run of the
-    one before it; what is left must be long enough."""
+    """Where they end to the run. As each segment has some runs at least, the last may have taken a run of the one before it.
+    What is left must be long enough."""
     found = []
     for start, end, following in zip([0, *ends], ends, [*ends[1:], len(scaled)], strict=False):
         before, after = float(np.median(scaled[start:end])), float(np.median(scaled[end:following]))

@@ -37,8 +37,8 @@ def confirmed(first: Sequence[Regression], second: Sequence[Regression] | str) -
 
 
 def caused(found: Sequence[Regression], pairs: PairedConfirmation | str, speed: Speed, margins: Margins) -> list[Regression]:
-    """The same, in which a time that is worse is one of the code, or of the machine or the software, as pairs with the accepted
-    commit tell. pairs: or why there are none."""
+    """The same, in which pairs with the accepted commit tell whether a time is worse by the code, or by the machine or the
+    software. pairs: or why there are none."""
     margin = _margin(speed, margins)
     return [_caused(r, pairs, margin) if r.status == "worse" and r.metric == STEP_TIME else r for r in found]
 

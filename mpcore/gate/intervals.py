@@ -48,7 +48,7 @@ class Interval:
 def log_half_width(
     case: Sequence[float], reference: Sequence[float] | None = None, confidence: float = FASTER_CONFIDENCE
 ) -> float:
-    """Half the width of the interval of the mean of `case`, or of its ratio to `reference` pair by pair, as a share of it:
+    """Half the width of the interval of the mean of `case`, or of its ratio to `reference` pair by pair, as a share of it.
     Student's t on the logarithms. Infinite for fewer than two.
 
     By hand, because timing asks for it after every block: scipy.stats takes five times as long.
@@ -83,12 +83,12 @@ def separate_ratio_interval(
 
 
 def change_since(accepted: Sequence[float], new: float, prior: float, confidence: float = WORSE_CONFIDENCE) -> Interval:
-    """The change from accepted runs to a new one, in logarithms, between two one-sided bounds: a prediction interval, for the
-    machine adds an effect of its own to each run.
+    """The change from accepted runs to a new one, in logarithms, between two one-sided bounds. It is a prediction interval, for
+    the machine adds an effect of its own to each run.
 
-    `prior` is the standard deviation between runs that is assumed before any is seen, in logarithms; it counts as
-    `PRIOR_RUNS` observations (the scaled inverse chi-square prior of a normal variance: Gelman et al., "Bayesian Data
-    Analysis", 3rd ed., section 3.3). Raises ValueError for no accepted run.
+    `prior` is the standard deviation between runs that is assumed before any is seen, in logarithms. It counts as `PRIOR_RUNS`
+    observations (the scaled inverse chi-square prior of a normal variance: Gelman et al., "Bayesian Data Analysis", 3rd ed.,
+    section 3.3). Raises ValueError for no accepted run.
     """
     if not accepted:
         raise ValueError("a change needs at least one accepted run")

@@ -15,15 +15,15 @@ H200). Without masters it is 0.4 and more."""
 FLUSHED_SHARE_CAP = 0.01
 """Share of gradient entries that a scaled loss may leave at zero."""
 MOST_OF_A_STEP = 1.5
-"""Times its share of the forward pass that a layer's share of a step may be: in the backward pass a layer has two products, or
-one where its input needs no gradient."""
+"""How many times its share of the forward pass a layer's share of a step may be. In the backward pass a layer has two products,
+or one where its input needs no gradient."""
 ROUNDING_ALONE = 0.5
-"""Relative error of a tensor's gradient that rounding alone makes: from there on, what is left of the gradient is chance, and
-an error of its own size says nothing. The largest seen that is still judged is 0.46 (U-Net in BF16)."""
+"""Relative error of a tensor's gradient that rounding alone makes. From there on what is left of the gradient is chance, and an
+error of its own size says nothing. The largest seen that is still judged is 0.46 (U-Net in BF16)."""
 TENSOR_ROUNDINGS = 4.0
 """Times what rounding every result of the step in FP64 to the format does to a tensor's gradient, that it may be wrong by. That
-grows with depth by itself, as k C^depth eps does, and needs no C. Seen, all workloads at the tiny size in all modes on a CPU:
-2.3 at most of weights of products and convolutions, 3.1 of biases, 2.2 of norms and embeddings under autocast."""
+grows with depth by itself, as k C^depth eps does, and needs no C. Seen in all workloads at the tiny size, in all modes on a
+CPU: 2.3 at most of weights of products and convolutions. Of biases it was 3.1, of norms and embeddings under autocast 2.2."""
 TENSOR_ROUNDOFFS = 1.0
 """Round-offs of the format that are added: rounded results may come out right by chance, and a kernel's not."""
 SUMMED_ROUNDOFFS = 512.0
@@ -37,8 +37,8 @@ TENSOR_UPDATE_ERROR = 0.4
 TENSOR_UPDATE_ROUNDINGS = 3.0
 """Times what rounding alone does to a tensor's first update, that its updates may be wrong by. Seen: 1.3."""
 VARIANT_ERROR_FACTOR = 2.0
-"""Times as far from FP64 as in its base that a variant's gradient of a tensor may be; where the base comes out right by chance,
-times what rounding alone makes."""
+"""How many times as far from FP64 as in its base a variant's gradient of a tensor may be. Where the base comes out right by
+chance, times what rounding alone makes."""
 LEARNED_SHARE = 0.2
 """What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
 losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
@@ -48,7 +48,7 @@ LIKE_ERROR_TIMES = 1.25
 """Times as far from FP64 as by `ddp` that a gradient averaged by `fsdp` may be. Seen on two ranks: 0.95 to 1.01."""
 SLOWER_RANK_TIMES = 1.04
 """Times as long as the median of ranks that one may compute. Kernels of equal GPUs of one host differ by 1 to 2 % (a matrix
-product of 8192 on eight H100: 1.2 %); a rank that is 5 % slower holds all others up."""
+product of 8192 on eight H100: 1.2 %). A rank that is 5 % slower holds all others up."""
 DROPPED_BLOCKS_SHARE = 0.25
 """Blocks in which the GPU was slowed down, for each good one, that leave a case decided."""
 FASTEST_AT_LEAST = 1.04
@@ -65,9 +65,9 @@ SENSITIVE_SHARE = 0.95
 """Of planted faults that cost one tolerance, which must be found."""
 
 STEP_TIME_MARGIN_PERCENT = 1.25
-"""What a graph's step may take more than in accepted runs. What Python launches on a GPU is never judged by its time: that was
-seen to differ by up to 85 % from one machine start to another, and launches are counted. A CPU is shared with others: its times
-are judged only where a margin is given."""
+"""What a graph's step may take more than in accepted runs. What Python launches on a GPU is never judged by its time. From one
+machine start to another that was seen to differ by up to 85 %; launches are counted. A CPU is shared with others: its times are
+judged only where a margin is given."""
 MEMORY_MARGIN_PERCENT = 1.0
 """What a step may hold more than in the last accepted run: memory repeats."""
 COMPILE_TIME_MARGIN_PERCENT = 50.0
@@ -80,8 +80,8 @@ ERROR_MARGIN_FACTOR = 1.5
 COMMON_TIME_MARGIN_PERCENT = 1.0
 """What the steps of all graphs may take more, by their median: that is known better than one of them."""
 STEADY_PRIOR_LOG_SD = 0.002
-"""Standard deviation between runs of a case, of the logarithm of the shortest block, that is assumed before any is seen, where
-the clock stands still. Seen in eight runs on eight GPUs: 0.14 % (H200) and 0.18 % (H100)."""
+"""Standard deviation between runs of a case, where the clock stands still, that is assumed before any is seen. It is of the
+logarithm of the shortest block. Seen in eight runs on eight GPUs: 0.14 % (H200) and 0.18 % (H100)."""
 POWER_CAP_PRIOR_LOG_SD = 0.004
 """The same where the power limit paces the step. Seen: 0.34 and 0.29 %. The median block differs by half as much again."""
 UNSTEADY_PRIOR_LOG_SD = 0.01
@@ -103,7 +103,7 @@ EAGER_MEMORY_NOISE_BYTES = 8 * 2**20
 """torch's allocator gives the last MiB of a block away with what precedes it, and counts it as allocated. How many times it
 does hangs on what was freed before. Peaks of the same code differed by up to 3.4 MiB where 1 % is less (a ResNet-18)."""
 LEAST_AGREEING_RUNS = 2
-"""Accepted runs that must have a convolution's kernels alike before a difference in them says anything: cuDNN chooses them by
+"""Accepted runs that must have a convolution's kernels alike before a difference in them says anything. cuDNN chooses them by
 what memory is free, and by what it has timed."""
 FLUSHED_SHARE_NOISE = 1e-4
 """So small a share of gradient entries is a handful of them, by chance the one or the other."""
@@ -142,8 +142,8 @@ CONFIRMING_CONFIDENCE = 0.99
 WORSE_CONFIDENCE = 0.99
 """One-sided, of `worse` and `better` since accepted runs."""
 ONE_RUN_CONFIDENCE = 0.999
-"""The same of the measurement that confirms it against a single accepted run, where no pairs tell code from machine: what is
-odd about that run, or about the machine, is so both times."""
+"""The same of the measurement that confirms it against a single accepted run, where no pairs tell code from machine. What is
+odd about that run, or about the machine, is odd both times."""
 SAME_CONFIDENCE = 0.95
 """One-sided, of `same`. It stops no merge, and what a machine adds by itself is nearly as large as the margin."""
 NON_INFERIORITY_CONFIDENCE = 0.95

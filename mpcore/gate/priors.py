@@ -50,9 +50,9 @@ def pace(accepted: Sequence[Speed]) -> Pace:
 
 
 def on_another_clock(accepted: Sequence[Speed], new: Speed) -> bool:
-    """Whether the new run's clock is another one, and not for its power limit: no step can do that to a GPU, but its machine.
-    A step that has come to its power limit is slower for a reason. Of eight runs, left out one by one against one other, with
-    clocks made to wander by 2 %: 2 to 4 % of times are `worse` with this, 16 % without. Steady clocks: no difference."""
+    """Whether the new run's clock is another one, and not for its power limit: no step can do that to a GPU, but its machine. A
+    step that has come to its power limit is slower for a reason. Eight runs were left out one by one, against one other, with
+    clocks made to wander by 2 %. With this 2 to 4 % of times are `worse`, without it 16 %. Steady clocks: no difference."""
     before = [mhz for speed in accepted if speed.gpu is not None for mhz in speed.gpu.sm_mhz]
     if new.gpu is None or not new.gpu.sm_mhz or not before or POWER_CAP in (new.gpu.limits or ()):
         return False
@@ -78,8 +78,8 @@ def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None, new
 
 
 def shared_prior_log_sd(of_cases: Sequence[float], calibration: Calibration | None) -> float:
-    """That of the median over cases: what they share, and what their own deviations leave in a median of so many. Where the
-    clocks of most wander, they wander together."""
+    """The deviation of the median over cases: what they share, and what their own deviations leave in a median of so many.
+    Where the clocks of most wander, they wander together."""
     unsteady = UNSTEADY_PRIOR_LOG_SD if calibration is None else calibration.unsteady_log_sd
     together = calibration is not None and statistics.median(of_cases) < unsteady
     shared = calibration.shared_log_sd if calibration is not None and together else unsteady

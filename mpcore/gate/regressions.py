@@ -1,6 +1,6 @@
-"""Did it get worse since runs that were accepted? Each figure against a margin: times by a prediction interval, for each run
-has a machine's effect of its own; memory as it is, for it repeats; accuracy seed by seed; errors against FP64 by a factor. Work
-has no margin."""
+"""Did it get worse since runs that were accepted? Each figure against a margin. Times by a prediction interval, for each run
+has a machine's effect of its own. Memory as it is, for it repeats. Accuracy seed by seed, and errors against FP64 by a factor.
+Work has no margin."""
 
 import math
 import statistics
@@ -75,8 +75,8 @@ def regressions(
 
 
 def expected_seconds(accepted: Sequence[Speed], calibration: Calibration | None) -> Interval | None:
-    """Where the time of a step of the next run lies, the median of its blocks: 99 % to each side, as wide as what it is judged
-    by. None where it is launched by Python on a GPU."""
+    """Where the time of a step of the next run lies, by the median of its blocks. It is 99 % to each side, as wide as what it
+    is judged by. None where it is launched by Python on a GPU."""
     if how_run(accepted[-1]) == "eager":
         return None
     seconds = [s.blocks.step_seconds for s in accepted]
@@ -162,7 +162,7 @@ def _clock(accepted: list[Speed], speed: Speed) -> str:
 
 
 def reported_only(status: RegressionStatus, sentence: str) -> tuple[RegressionStatus, str]:
-    """Nothing is decided on a kind of GPU of which nobody knows how far its runs differ."""
+    """Nothing is decided on a kind of GPU where nobody knows how far its runs differ."""
     if status not in ("worse", "better"):
         return status, sentence
     return "undecided", f"{sentence}. Reported only: this kind of GPU is not calibrated yet, which `{CALIBRATE}` does"

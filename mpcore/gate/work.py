@@ -30,8 +30,8 @@ class Step(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One of which less is better. sentence: with braces for its value. unit: of the value, in the singular. why: what explains
-    a difference."""
+    """One for which less is better. sentence: with braces for its value. unit: of the value, in the singular. why: what
+    explains a difference."""
 
     metric: str
     sentence: str
@@ -43,7 +43,7 @@ class Figure(NamedTuple):
 def work_regressions(before: Work, after: Work, accepted: Sequence[Work] = ()) -> list[Regression]:
     """One for each figure, or a single `incomparable` where software, batch or device is another.
 
-    accepted: all accepted runs, oldest first, of which `before` is the last. Without them it is what base does.
+    accepted: all accepted runs, oldest first; `before` is the last. Without them it is what base does.
     """
     step = Step(before, after, differences(before.counts, after.counts), "the last accepted run" if accepted else "base")
     if before.terms != after.terms:
@@ -158,7 +158,7 @@ def _again(work: Work) -> Sequence[str]:
 
 
 def _other(said: Callable[[Work], Sequence[str]]) -> Callable[[Step], str]:
-    """Names those of which there are more or fewer; one that has moved to another line is the same."""
+    """Names those that are more or fewer now. One that has moved to another line is the same."""
 
     def why(step: Step) -> str:
         before, after = said(step.before), said(step.after)

@@ -48,8 +48,8 @@ SINGLE = re.compile(r"float(?!16|8|_e)|f32|sgemm|s1688|nvjet(_sm\d+)?_s")
 
 
 def classify(name: str) -> tuple[str, Bits]:
-    """The family of a kernel, and the width of the floating-point format that it reads and writes, None where the name
-    does not tell or the two differ."""
+    """The family of a kernel, and the width of the floating-point format that it reads and writes. The width is None where the
+    name does not tell or the two differ."""
     family = next((family for family, pattern in FAMILIES if re.search(pattern, name)), "other")
     half, single = HALF.search(name), SINGLE.search(name)
     silent = NO_WIDTH.search(name) or (family == "cast and copy" and half and single)

@@ -18,8 +18,8 @@ MINOR = 0.1
 
 @dataclass(frozen=True)
 class Change:
-    """One kernel in two profiles, None where it is not listed: there it may take `hidden` seconds at most, in the rest, and
-    is new or gone for certain if that is 0. unlisted: how often it is launched there, None where that is not known."""
+    """One kernel in two profiles, None where it is not listed. There it may take `hidden` seconds at most, in the rest, and is
+    new or gone for certain if that is 0. unlisted: how often it is launched there, None where that is not known."""
 
     name: str
     before: Kernel | None
@@ -33,9 +33,9 @@ class Change:
 
 
 def difference(before: Profile, after: Profile) -> list[Change]:
-    """What changed, largest change first. The rest counts as one kernel, so that all changes add up to that of the step.
+    """What changed, largest change first. The rest counts as one kernel, so that all changes add up to the change of the step.
 
-    A kernel that only one profile lists may be in the rest of the other. Then its change is overstated, and that of the
+    A kernel that only one profile lists may be in the rest of the other. Then its change is overstated, and the change of the
     rest understated as much: by no more than the shortest kernel that the other lists.
     """
     old, new = ({k.name: k for k in (*p.kernels, p.rest) if k} for p in (before, after))
@@ -47,9 +47,9 @@ def difference(before: Profile, after: Profile) -> list[Change]:
 
 
 def explain_difference(before: Profile, after: Profile, most: int = 3, *, more: float | None = None) -> str:
-    """How long a step takes, how much more or less that is, and the `most` families that explain it, or instead of a family
-    the one or two kernels that make up its change. more: by how many seconds a step takes longer by the clock, of which
-    kernels may explain a part only."""
+    """How long a step takes, how much more or less that is, and the `most` families that explain it. A family may be replaced
+    by the one or two kernels that make up its change. more: by how many seconds a step takes longer by the clock; kernels may
+    explain a part only."""
     total, floor = after.seconds - before.seconds, NOISE * max(before.seconds, after.seconds)
     families = _families(before, after)
     told = [f for f in families[:most] if abs(f[1].seconds) > max(floor, MINOR * abs(families[0][1].seconds))]
@@ -68,8 +68,8 @@ def explain_difference(before: Profile, after: Profile, most: int = 3, *, more: 
 
 
 def _unlisted(name: str, profile: Profile, listed: Mapping[str, Kernel]) -> tuple[float, float | None]:
-    """The longest that a kernel may take that the profile does not list, and how often it launches it: no longer than those
-    listed, nor than its family."""
+    """The longest that a kernel may take that the profile does not list, and how often it launches it. It takes no longer than
+    those listed, nor than its family."""
     if name in listed or profile.rest is None:
         return 0.0, None
     count = None if profile.counts is None else profile.counts.get(name, 0)

@@ -67,8 +67,8 @@ def _made_and_run(
 
 
 def possible() -> Iterator[str]:
-    """The names of all cases that can be selected, in batches of the workload's own size or that fit some GPU, and on the usual
-    numbers of GPUs."""
+    """The names of all cases that can be selected. Batches are of the workload's own size or fit some GPU, and numbers of GPUs
+    are the usual ones."""
     known = registries()
     spreads = list(itertools.product([name for name in known["strategies"].names() if name != "single"], USUAL_GPUS))
     for workload in known["workloads"].names():
@@ -84,7 +84,7 @@ def possible() -> Iterator[str]:
 
 
 def _batches(workload: str, size: Size) -> set[int | None]:
-    """None for that of the recipe."""
+    """None stands for the batch of the recipe."""
     from mpcore.device.machine import MEMORY_CLASSES
 
     return {fitting_batch(workload, gib) for gib in MEMORY_CLASSES} if size == "fit" else {None}

@@ -9,8 +9,8 @@ from mpcore.selection import ALL, SelectionError
 
 
 def resolve(selection: Selection) -> tuple[Selection | None, dict[str, str]]:
-    """What is there of the selection once its files are loaded, None where nothing is; and a sentence for each file or name
-    that is not, by what the selection calls it. Raises SelectionError for a file that cannot be imported."""
+    """What is there of the selection once its files are loaded, None where nothing is. Also a sentence for each file or name
+    that is not there, by what the selection calls it. Raises SelectionError for a file that cannot be imported."""
     unknown = _load(selection)
     kept: dict[str, tuple[str, ...]] = {}
     for axis in registries():

@@ -19,7 +19,7 @@ def strategies_of(workload: str, gpus: int, selection: Selection) -> Sequence[st
 
 
 def usual_batch(workload: str, size: Size, device: "torch.device") -> int | None:
-    """Where none is named: None for that of the recipe."""
+    """Where none is named. None stands for the batch of the recipe."""
     from mpcore.device.machine import memory_class
 
     return fitting_batch(workload, memory_class(device)) if size == "fit" else None

@@ -1,5 +1,5 @@
-"""The bench: everything that is measured in one session on one device, and what is kept between cases because others are
-compared with it: the times of references, the trainings, the yardstick of the current workload, the encoded data."""
+"""The bench: everything that is measured in one session on one device. It keeps what others are compared with: times of
+references, trainings, the yardstick of the current workload, the encoded data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -126,8 +126,8 @@ class Bench:
         free_memory()
 
     def accuracy(self, case: Case) -> Quality:
-        """The trainings of `case`, once a session; before them those that they are compared with: of its base for a variant, of
-        FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself."""
+        """The trainings of `case`, once a session. Before them come those that they are compared with: of its base for a
+        variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself."""
         if case not in self._trainings:
             setup = self.setups.of(case, pretrained=True)
             first = self._first_trained(case)
@@ -182,7 +182,7 @@ class Bench:
         return _required(found, at_least=at_least, same_mode_at_least=same_mode_at_least if asked else None)
 
     def training_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
-        """at_least: how many times as fast as the trainer's training that of the case must be."""
+        """at_least: how many times as fast as the trainer's training the case's must be."""
         setup = self.setups.of(case, pretrained=True)
         found = training_parity(setup, self.setups.splits(setup.modelled), trainer)
         return _required(found, at_least=at_least)

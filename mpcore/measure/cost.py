@@ -17,8 +17,8 @@ class Counter:
         self._start = time.perf_counter()
 
     def cost(self) -> Cost:
-        """Up to now. Of the memory it misses what a step's own measurement hides, the first steps that it learns in: these need
-        no more than those that follow."""
+        """Up to now. Of the memory it misses the first steps that a case learns in, which a step's own measurement hides. They
+        need no more than those that follow."""
         seconds = time.perf_counter() - self._start
         peak = torch.cuda.max_memory_reserved(self._device) if self._device.type == "cuda" else None
         return Cost(seconds=seconds, peak_bytes=peak)

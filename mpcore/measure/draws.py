@@ -69,9 +69,9 @@ def _dtype_of(name: str, args: Any) -> torch.dtype:
 
 @contextmanager
 def same_numbers(step: WorkloadStep) -> Iterator[None]:
-    """Within it, each part of a step draws the same numbers: the generators of torch, NumPy and Python start
-    from one seed before each, and what is drawn is the same in every format. Not for a step that is captured, in which no
-    generator can be set."""
+    """Within it, each part of a step draws the same numbers. The generators of torch, NumPy and Python start from one seed
+    before each, and what is drawn is the same in every format. Not for a step that is captured, in which no generator can be
+    set."""
     vars(step)["before_loss"] = lambda: seed_everything(SEED)
     try:
         with DrawnInFP32():

@@ -1,5 +1,5 @@
-"""Whether a CPU computes a mode or emulates it: the products of FP16 and BF16 of one without instructions for them are loops
-that take a hundred times as long as those of FP32."""
+"""Whether a CPU computes a mode or emulates it. Without instructions for FP16 and BF16 their products are loops, which take a
+hundred times as long as those of FP32."""
 
 import itertools
 import math
@@ -14,8 +14,8 @@ from mpcore.training.base import Step
 EMULATED = 2.5
 """From this many times the step of FP32 on, a mode counts as emulated and only single steps of it are run."""
 TRIALS, TRIAL_SECONDS = 3, 0.25
-"""Of steps in turns, of which the fastest count: beside other processes threads that wait for each other make one step take a
-hundred times longer, and the next not."""
+"""Steps in turns; the fastest count. Beside other processes, threads that wait for each other make one step take a hundred
+times longer, and the next not."""
 
 
 def emulation_of(setup: TimingSetup, reference: Setup) -> str | None:

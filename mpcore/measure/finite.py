@@ -98,8 +98,8 @@ def _in_fp32(setup: Setup, batch: Batch, place: Place) -> float:
 
 @contextmanager
 def _watched(step: WorkloadStep, look: Look) -> Iterator[None]:
-    """Within it `look` is called with what goes into each module, what comes out of it, and the loss, as they come, and then
-    with the gradients of outputs and weights."""
+    """Within it `look` is called as they come with what goes into each module, what comes out of it, and the loss. The
+    gradients of outputs and weights follow."""
 
     def seen(place: Place, values: Any) -> None:
         look(place, [x.detach() for x in tree_leaves(values) if isinstance(x, Tensor) and x.is_floating_point()])

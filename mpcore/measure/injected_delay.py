@@ -14,7 +14,7 @@ CYCLES = 10**5, 10**6
 """Of waits whose time is measured: what their difference does not explain is the launch of one."""
 WAITS = 100
 ROUNDS = 5
-"""Of which the shortest count: a GPU that was idle takes a while to reach its clock."""
+"""The shortest count: a GPU that was idle takes a while to reach its clock."""
 
 
 class DelayedStep(Step):

@@ -16,9 +16,9 @@ EDGE = 5
 
 
 def learning_losses(step: Step, batches: Sequence[Any]) -> list[float]:
-    """First of steps at learning rate 0, then of learning steps, which begin as a training does: with an optimiser that
+    """First of steps at learning rate 0, then of learning steps. These begin as a training does: with an optimiser that
     remembers nothing, and a rate that rises and falls. At a constant rate BERT swings up before it learns, and an end below
-    that is not learnt; after many gradients from the same place Adam moves as far. Of ranks the mean of their losses."""
+    that is not learnt. After many gradients from the same place Adam moves as far. Of ranks the mean of their losses."""
     losses: list[float] = []
     for number, batch in enumerate(islice(cycle(batches), EDGE + LEARNING_STEPS), 1):
         if number == EDGE + 1:

@@ -32,8 +32,8 @@ def occupied_memory(device: torch.device) -> tuple[int, int]:
 
 
 def peak_memory(step: Step, batches: Sequence[Any], occupied: tuple[int, int]) -> tuple[int | None, int | None]:
-    """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built; None
-    each on a CPU, where nobody counts them."""
+    """Bytes allocated and bytes reserved at the peak of a step, less those that were `occupied` before it was built. On a CPU,
+    where nobody counts them, each is None."""
     device = step.device
     if device.type != "cuda":
         return None, None

@@ -1,7 +1,7 @@
 """How far a step is from the same step in FP64: on one fixed batch, from the same weights, dropout off.
 
-Accuracy moves by chance and forgives much; this does not. Loss and gradient show a wrong cast or a dead loss scale; the
-sum of the first updates shows lost master weights, which no gradient can.
+Accuracy moves by chance and forgives much; this does not. Loss and gradient show a wrong cast or a dead loss scale. The sum of
+the first updates shows lost master weights, which no gradient can.
 """
 
 import math

@@ -18,8 +18,8 @@ from mpcore.training.of_workload import WorkloadStep
 
 UPDATES = 20
 LEARNING_RATE = 1e-5
-"""Adam's, and so the size of an update: so small that it is lost where it is added to a 16-bit weight, and that the weights,
-and so the gradients, hardly move. SGD's is such that the root mean square of its first update is as large."""
+"""Adam's, and so the size of an update. It is so small that it is lost where it is added to a 16-bit weight, and that weights
+and gradients hardly move. SGD's is such that the root mean square of its first update is as large."""
 SKIPS_ALLOWED = 20
 """Steps that the loss scale may take to settle, in all."""
 
@@ -41,11 +41,11 @@ def observe(
 ) -> Observation:
     """Runs `step`, which must be new and without dropout, on `batch` until it has updated `updates` times.
 
-    learning_rate: that of another observation, which this one is compared with. drawn: whether the loss may draw random
-    numbers; Python launches the step then, and each time it draws the same: within a graph no generator can be set.
+    learning_rate: the rate of another observation, which this one is compared with. drawn: whether the loss may draw random
+    numbers. Python launches the step then, and each time it draws the same, for within a graph no generator can be set.
 
-    Raises Inapplicable for a step that lacks what is looked at, TrainerError for one whose optimisers are not those that it
-    steps, or have no gradient of the model's.
+    Raises Inapplicable for a step that lacks what is looked at. Raises TrainerError for one whose optimisers are not those that
+    it steps, or have no gradient of the model's.
     """
     needs(step, "rate", "optimisers", "weights")
     before = {name: _in_fp64(w).clone() for name, w in step.weights().items()}
@@ -77,9 +77,9 @@ def observe(
 class _Door:
     """with _Door(step, learning_rate) as door: step(batch)
 
-    Where the optimisers of a step are given the gradients, and these count: `gradients`, of the last step, are divided by the
-    scale only if the optimiser was told of one, so that what is not unscaled in time is seen. `learning_rate` is that of the
-    first step, which of SGD follows from its gradients where none is given.
+    Where the optimisers of a step are given the gradients, and these count. `gradients`, of the last step, are divided by the
+    scale only if the optimiser was told of one. So a gradient that is not unscaled in time is seen. `learning_rate` is the rate
+    of the first step. For SGD it follows from its gradients where none is given.
     """
 
     def __init__(self, step: WorkloadStep, learning_rate: float | None) -> None:

@@ -45,7 +45,7 @@ NEVER_CLIPPED = 1e30
 
 @dataclass(frozen=True)
 class Joint:
-    """Gradients of one rank with the batch of all, in FP64, in parts; and the errors of FP64 ranks, None each where another
+    """Gradients of one rank with the batch of all, in FP64, in parts; and the errors of FP64 ranks. Each is None where another
     trainer spreads the step, which has no FP64."""
 
     gradients: dict[str, Tensor]

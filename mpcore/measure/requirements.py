@@ -68,8 +68,8 @@ def base_of(precision: str) -> str | None:
 
 
 def must_beat(case: Case, mode: type[Precision], workload: Workload, device: torch.device) -> tuple[str, ...]:
-    """On a GPU and in size full the modes that the workload names and the trainer has, for a mode that is mixed precision, and
-    for a variant its base; else none.
+    """For a mixed mode, on a GPU and in size full: the modes that the workload names and the trainer has. For a variant there,
+    its base. Else none. Else none.
 
     The steps of a tiny model are all launches. Of a batch that was made smaller to fit only the usual is expected, FP32.
     """

@@ -1,9 +1,9 @@
 """The time and the memory of one training step, and what it does in that time.
 
-The memory comes first, while nothing else is there, and the eager time. Then the case learns for some steps, so that a
-step that is fast because it does nothing is found out. Then the learning rate is zero, so that weights and with them speed
-stand still, and blocks are timed: of a captured step alone, for its blocks spread by a thousandth, of an eager one in turns
-with its references, for there a drift of the machine must meet all alike.
+The memory comes first, while nothing else is there, and the eager time. Then the case learns for some steps, so that a step
+that is fast because it does nothing is found out. Then the learning rate is zero, so that weights and with them speed stand
+still, and blocks are timed. A captured step is timed alone, for its blocks spread by a thousandth. An eager one takes turns
+with its references, for a drift of the machine must meet all alike.
 """
 
 import math

@@ -36,8 +36,8 @@ class Speeds:
         self._ceilings: dict[tuple[torch.dtype, bool], float | None] = {}
 
     def speed(self, case: Case) -> Speed:
-        """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own;
-        eager ones take turns with theirs, and a variant with its base. A reference that cannot be measured is left out."""
+        """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own. Eager
+        ones take turns with theirs, and a variant with its base. A reference that cannot be measured is left out."""
         if case not in self._speeds:
             names, references = self._timed_against(case)
             speed, self._works[case] = measure_speed(self._setups.timing(case), references, self._ceiling(case))
@@ -55,7 +55,7 @@ class Speeds:
         return self._works[case]
 
     def drift(self, case: Case) -> Drift | None:
-        """How much longer the references of the case's workload take now than when they were measured; None where they took
+        """How much longer the references of the case's workload take now than when they were measured. None where they took
         turns with each case, or were not measured. Compiled ones drift as the others do, and take long to be had again."""
         again = self._setups.captured(case) and not executions[case.execution].compiles
         names = self._reference_names(case) if again else []
@@ -64,8 +64,8 @@ class Speeds:
         return Drift(**self._setups.of(case.in_precision(next(iter(shares)))).fields, shares=shares) if shares else None
 
     def references_of(self, case: Case) -> list[str]:
-        """The references before `case` that can be run. For a compiled case none is compiled that was not asked for: that
-        would take longer than all else, and AMP is shown to be faster as a graph."""
+        """The references before `case` that can be run. For a compiled case none is compiled that was not asked for. That would
+        take longer than all else, and AMP is shown to be faster as a graph."""
         before = itertools.takewhile(lambda name: name != case.precision, self._reference_names(case))
         found = [name for name in before if can_run(case.in_precision(name), self._setups.device)]
         if not executions[case.execution].compiles:

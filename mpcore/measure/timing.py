@@ -1,8 +1,7 @@
 """Times blocks of steps between two synchronisations, of one step alone or of several that take turns, A B B A.
 
-A block of about 100 ms, half of it on a CPU, makes the clock's own error nothing. Blocks are timed until the interval of
-what they are wanted for is narrow enough: of the time itself where a step is alone, of the ratios of neighbours where several
-take turns.
+A block of about 100 ms, half of it on a CPU, makes the clock's own error nothing. Blocks are timed until the interval that is
+wanted is narrow enough. A step alone needs the interval of its time, steps in turns need those of the ratios of neighbours.
 """
 
 import time

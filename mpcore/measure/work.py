@@ -55,7 +55,7 @@ def dispatched(step: Step, batch: Any) -> Dispatch:
 
 
 def check_format(setup: Setup, found: Dispatch) -> None:
-    """Raises WorkloadError for an own step that has nothing of the format in it that its precision is named for: a library may
+    """Raises WorkloadError for an own step that computes nothing in the format that its precision is named for. A library may
     fall back in silence, and a script forget to cast."""
     name = setup.case.precision
     if not isinstance(setup.workload, OwnStep) or name not in precisions.names() or not found.flops:

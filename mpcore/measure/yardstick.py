@@ -1,5 +1,5 @@
-"""What the steps of a workload are held against: the same step in FP64, and what rounding alone does to that; or in FP32, where
-FP64 cannot run."""
+"""What the steps of a workload are held against: the same step in FP64, and what rounding alone does to it. Where FP64 cannot
+run, the step in FP32."""
 
 import functools
 import math

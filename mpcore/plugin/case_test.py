@@ -17,5 +17,5 @@ class CaseTest:
 
     @property
     def name(self) -> str:
-        """As that of its record."""
+        """The name of its record."""
         return ":".join(filter(None, [self.kind, self.case.id, self.trainer]))

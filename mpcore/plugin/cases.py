@@ -27,7 +27,7 @@ KINDS = {
 COMPILED: "dict[str, Container[str] | None]" = {"speed": None, "work": None, "parity": None, "numerics": ("bf16-amp",)}
 """Kinds that measure some cases compiled, too, where no execution is named; in these modes, or in all that are compiled (None).
 For numerics a step is compiled anew, without dropout: one mode shows what a compiler rounds otherwise. A training would end
-where that of the same mode ends."""
+where the same mode's ends."""
 
 
 def kind_of(item: Any) -> str:
@@ -56,9 +56,9 @@ def trainer_of(item: Any) -> str:
 
 
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
-    """A parameter for each case of a test, with the reason to skip it where the device cannot run it; of a race one for all
-    executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual
-    ones. Ranks are compared of those alone that have several. A workload whose package is not installed has no case. Raises
+    """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A race has one for all
+    executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual ones.
+    Ranks are compared of those alone that have several. A workload whose package is not installed has no case. Raises
     UsageError for a marker that names what is not there."""
     from mpcore.precision import precisions
     from mpcore.workloads import workloads

@@ -23,8 +23,9 @@ def gone(
     kinds: Collection[str],
     sizes: Collection[str],
 ) -> list[str]:
-    """The cases of the last accepted run that are no longer there, or are skipped now: of the kinds of tests and the names that
-    were chosen. here: for each test of a case, by the name of its record, why it was skipped, None where it was not."""
+    """The cases of the last accepted run that are no longer there, or are skipped now. They are of the kinds of tests and the
+    names that were chosen. here: for each test of a case, by the name of its record, why it was skipped, None where it was
+    not."""
     by_hand = any(getattr(config.option, name, None) for name in CHOSEN_BY_HAND) or any("::" in a for a in config.args)
     if not accepted or by_hand:
         return []

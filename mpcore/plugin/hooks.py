@@ -126,8 +126,8 @@ def _narrowed(selection: "Selection") -> str | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """What can happen to a case is one sentence, and its memory is given back for the cases that follow: a traceback
-    would hold every tensor of the frames that it names."""
+    """What can happen to a case is one sentence, and its memory is given back for the cases that follow. A traceback would hold
+    every tensor of the frames that it names."""
     case = case_of(item)
     if case is None:
         return (yield)

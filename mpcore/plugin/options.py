@@ -96,7 +96,7 @@ def given(config: pytest.Config) -> bool:
 
 
 def options_of(config: pytest.Config) -> Options:
-    """Raises UsageError for a value that is none of those expected; whether names are registered is not looked at."""
+    """Raises UsageError for a value that was not expected; whether names are registered is not looked at."""
     from mpcore.gate import PolicyError, load_policy
 
     try:

@@ -35,8 +35,8 @@ class Autocast(Precision):
 
 @precisions.register
 class FP16Autocast(Autocast):
-    """With torch's own GradScaler. A fused optimiser takes scale and overflow flag as tensors: it unscales and skips
-    on the device, where the other optimisers make GradScaler wait for the host at every step."""
+    """With torch's own GradScaler. A fused optimiser takes scale and overflow flag as tensors: it unscales and skips on the
+    device. With other optimisers GradScaler waits for the host at every step."""
 
     name = "fp16-amp"
     compiled = True

@@ -1,8 +1,8 @@
 """The base of all precision modes, which is plain FP32; a mode overrides only what differs.
 
-A mode lives through four calls a step: `forward()` around the loss, `backward(loss)` once for each micro-batch,
-`update()` once. None of them waits for the device: what a host wants to know (the loss scale, the skipped steps) stays in
-device tensors until somebody reads `state()`.
+A mode lives through four calls a step: `forward()` around the loss, `backward(loss)` once for each micro-batch, `update()`
+once. None of them waits for the device. The loss scale and the skipped steps stay in device tensors until somebody reads
+`state()`.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -42,8 +42,8 @@ class Precision:
     """A precision mode: here weights, arithmetic, gradients and optimiser state in FP32, TF32 off. A mode of one's own
     overrides what differs, and says in the class attributes what it claims; the contract holds it to that.
 
-    keep_fp32: patterns (as of fnmatch) of qualified module names that compute in FP32 in a 16-bit mode.
-    max_norm: the gradients, unscaled, are clipped to this Euclidean norm. None for that of the recipe.
+    keep_fp32: patterns (as of fnmatch) of qualified module names that compute in FP32 in a 16-bit mode. max_norm: the
+    gradients, unscaled, are clipped to this Euclidean norm. None for the norm of the recipe.
     """
 
     name: ClassVar[str]
@@ -197,13 +197,13 @@ class Precision:
         return reraised_as(PrecisionError, f"{self.name}: {method}()", Inapplicable, torch.cuda.OutOfMemoryError)
 
     def fp32_on_purpose(self, given: Any = ()) -> bool:
-        """Whether what runs now, with what it is given, is in FP32 because somebody asked for it: in a kept module, or where
-        the model was cast and its author casts back, for a weight that is stored in FP32 is not given then."""
+        """Whether what runs now, with what it is given, is in FP32 because somebody asked for it. That is so in a kept module.
+        It is so, too, where the model was cast and its author casts back: no weight that is stored in FP32 is given then."""
         return any(kept.running for kept in self.kept) or (self.casts and not _has_fp32_weight(given))
 
     def check_kept(self) -> None:
-        """Raises PrecisionError for a module that was to be kept in FP32, is never called, and whose weights are used all the
-        same: a gradient has come to them."""
+        """Raises PrecisionError for a module that was to be kept in FP32 and is never called, though a gradient has come to its
+        weights."""
         for kept in self.kept:
             if not kept.called and kept.reached:
                 raise PrecisionError(

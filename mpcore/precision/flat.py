@@ -1,5 +1,5 @@
-"""All weights of a dtype in one flat tensor: what is done to them goes over all at once (foreach), and to the optimiser
-the model is one weight or two, which saves the launches and the bookkeeping of hundreds."""
+"""All weights of a dtype in one flat tensor. What is done to them goes over all at once (foreach), and to the optimiser the
+model is one weight or two. That saves the launches and the bookkeeping of hundreds."""
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -17,7 +17,7 @@ ALIGNMENT = 64
 
 
 def flat(like: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, list[Tensor]]:
-    """A tensor of zeros, and views into it, one for each tensor of `like` and with its strides in memory: a copy between two
+    """A tensor of zeros, and views into it, one for each tensor of `like` and with its strides in memory. A copy between two
     memory formats is a slow one, and one launch a weight."""
     padded = [-(-t.numel() // ALIGNMENT) * ALIGNMENT for t in like]
     whole = torch.zeros(sum(padded), dtype=dtype, device=like[0].device)
@@ -88,8 +88,8 @@ class Group:
             p.grad = None
 
     def join(self, optimiser: torch.optim.Optimizer) -> None:
-        """`optimiser`, which has the masters, is given one tensor in their place, if it is one of those to which that is the
-        same, has them all in one group and has made no state of them yet."""
+        """`optimiser`, which has the masters, is given one tensor in their place, where that is the same to it. It must have
+        them all in one group, and have made no state of them yet."""
         masters = {id(master) for master in self.masters.values()}
         for group in optimiser.param_groups:
             others = [p for p in group["params"] if id(p) not in masters]

@@ -27,7 +27,7 @@ ELEMENTWISE = (
     torch.optim.Rprop,
 )
 """To these a tensor is nothing but its entries, so that many may be one. A class that is not here, a subclass included, is
-given the weights tensor by tensor: it may look at rows and columns, or at a tensor's norm."""
+given the weights tensor by tensor. It may look at rows and columns, or at a tensor's norm."""
 DENSE_ONLY = *(kind for kind in ELEMENTWISE if kind is not torch.optim.SGD), torch.optim.Adafactor
 """Of torch's, those without an update for sparse gradients."""
 EAGER = "expected --mp-execution eager"
@@ -50,8 +50,8 @@ def as_real(tensor: Tensor) -> Tensor:
 
 
 def without_fused(weight: Tensor, optimiser: str) -> bool:
-    """Whether the fused kernel of `optimiser` takes no such weight. On a CPU that of SGD leaves most entries of a 16-bit one as
-    they are (seen in torch 2.13)."""
+    """Whether the fused kernel of `optimiser` takes no such weight. On a CPU SGD's fused kernel leaves most entries of a 16-bit
+    one as they are (seen in torch 2.13)."""
     return weight.is_complex() or (optimiser == "SGD" and not weight.is_cuda and weight.element_size() == 2)
 
 
@@ -77,7 +77,7 @@ def refused(optimiser: Optimizer, weights: Mapping[str, Tensor], sparse: Sequenc
 
 
 def keep_on_device(optimiser: Optimizer) -> None:
-    """On a GPU the learning rate and the count of steps are moved there, where the optimiser knows to read them: a graph would
+    """On a GPU the learning rate and the count of steps are moved there, where the optimiser knows to read them. A graph would
     freeze them on the host."""
     for group in optimiser.param_groups:
         if not group["params"] or not group["params"][0].is_cuda:

@@ -35,9 +35,9 @@ class Pure(Precision):
 
 @precisions.register
 class FP16True(Pure):
-    """The negative control, as `model.half()` and torch's default optimiser make it: Adam's eps of 1e-8 rounds to 0
-    and its second moment underflows, so that a gradient of zero is divided by zero. (The fused kernel computes in
-    FP32 and stays finite, but an update of 5e-5 never moves a weight of 1.)"""
+    """The negative control, as `model.half()` and torch's default optimiser make it. Adam's eps of 1e-8 rounds to 0 and its
+    second moment underflows, so that a gradient of zero is divided by zero. (The fused kernel computes in FP32 and stays
+    finite, but an update of 5e-5 never moves a weight of 1.)"""
 
     name = "fp16-true"
     dtype = torch.float16

@@ -1,11 +1,11 @@
 """`bf16-sr` and `bf16-kahan`: everything in BF16, as in `bf16-true`, and yet small updates arrive.
 
-Stochastic rounding adds to a weight the whole distance to the next BF16 number with the probability that is the update's
-share of it, so that the mean of many updates is right. Kahan summation keeps, in a BF16 number beside each weight, what
-rounding has cut off, and adds it to the next update. Zamirai et al., "Revisiting BFloat16 Training" (2020).
+Stochastic rounding adds the whole distance to the next BF16 number to a weight, with the probability that is the update's share
+of it. So the mean of many updates is right. Kahan summation keeps, in a BF16 number beside each weight, what rounding has cut
+off, and adds it to the next update. Zamirai et al., "Revisiting BFloat16 Training" (2020).
 
-Both count their steps on the device: torchao's optimiser keeps the count on the host and optimi's asks the device for it,
-and a captured step would freeze the one in silence and fail at the other.
+Both count their steps on the device. torchao's optimiser keeps the count on the host, and optimi's asks the device for it. A
+captured step would freeze the one in silence and fail at the other.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ class RoundedWeights(FlatWeights):
     dtype = torch.bfloat16
     low_precision_share = 0.95
     masters = False
-    """So that of twenty updates little is seen in the weights: the rest is chance, or waits in the compensations."""
+    """So little of twenty updates is seen in the weights: the rest is chance, or waits in the compensations."""
     on_request = True
     casts = True
 

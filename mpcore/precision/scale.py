@@ -17,8 +17,8 @@ MINIMUM = 1.0
 class LossScale:
     """Micikevicius et al., "Mixed Precision Training" (2018), section 3.2, with the constants of torch.amp.GradScaler.
 
-    The scale is halved after a step with a gradient that is not finite, which is skipped, and doubled after
-    `GROWTH_INTERVAL` good steps in a row.
+    The scale is halved after a step with a gradient that is not finite, which is skipped. It is doubled after `GROWTH_INTERVAL`
+    good steps in a row.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -53,11 +53,11 @@ def scale_state(loss_scale: Tensor | None, skipped: Tensor | None) -> ScaleState
 
 
 class Skip:
-    """Steps of an optimiser that cannot skip one by itself, without waiting for the host: a step is undone where a gradient was
-    not finite, weights and state put back from copies.
+    """Steps of an optimiser that cannot skip one by itself, without waiting for the host. A step is undone where a gradient was
+    not finite: weights and state are put back from copies.
 
-    A weight has no state to be put back before its first good step. Until then the host is asked, and for ever where the
-    optimiser keeps numbers of its own there (`on_host`), or sparse tensors, as torch's GradScaler asks it.
+    A weight has no state to be put back before its first good step. Until then the host is asked. It is asked for ever where
+    the optimiser keeps numbers of its own there (`on_host`), or sparse tensors, as torch's GradScaler asks it.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer) -> None:

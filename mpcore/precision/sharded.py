@@ -1,6 +1,5 @@
-"""`fp16-manual` and `bf16-manual` where weights are sharded over ranks: the FP32 shards are the masters, what is gathered of
-them is cast to 16 bits, and gradients are averaged in FP32. The strategy does that; the mode casts what the model is called
-with."""
+"""`fp16-manual` and `bf16-manual` where weights are sharded over ranks. The FP32 shards are the masters, what is gathered is
+cast to 16 bits, and gradients are averaged in FP32. The strategy does that; the mode casts what the model is called with."""
 
 import torch
 from torch import nn

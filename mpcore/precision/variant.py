@@ -27,7 +27,7 @@ class Variant(Precision):
             def apply(self, model): ...
 
     error_factor: how many times as far from FP64 as in the base the gradient of a tensor may be. format: in which a
-    quantisation computes, None for that of the base; from its round-off follow the other limits.
+    quantisation computes, None for the base's; from its round-off follow the other limits.
     """
 
     base: ClassVar[str]
@@ -51,7 +51,7 @@ class Variant(Precision):
 
     @classmethod
     def roundoff(cls) -> float:
-        """That of `format`, or of the base."""
+        """The round-off of `format`, or of the base."""
         return super().roundoff() if cls.format is None else torch.finfo(cls.format).eps / 2
 
     def apply(self, model: nn.Module) -> nn.Module | None:

@@ -28,8 +28,8 @@ ACCESSORS = {"__get__", "__set__"}
 class Widened(FunctionMode):
     """Within it each function of torch gets its floating-point tensors, and the formats that it is asked for, in FP64.
 
-    A timestep's embedding, a table of cosines or a router that its author keeps in FP32 would meet weights in FP64 otherwise,
-    and the two cannot be multiplied. What a function changes in place stays in its own format.
+    A timestep's embedding, a table of cosines or a router may be kept in FP32 by its author. It would meet weights in FP64
+    otherwise, and the two cannot be multiplied. What a function changes in place stays in its own format.
     """
 
     def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

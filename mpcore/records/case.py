@@ -30,7 +30,7 @@ class Case(Record):
     size: Size
     seed: int = 0
     batch_size: PositiveInt | None = None
-    """None for that of the workload's recipe."""
+    """None for the batch of the workload's recipe."""
     keep_fp32: tuple[str, ...] = ()
     """Patterns of modules that compute in FP32, beside those of the workload."""
 

@@ -6,8 +6,8 @@ from mpcore.records.base import NonNegativeFloat, Record
 
 
 class Compiled(Record):
-    """What torch.compile made of a step's model, counted: its graphs; where it broke one in two, and what it compiled again
-    because something was another than before, each with its reason and its line."""
+    """What torch.compile made of a step's model, counted: its graphs, where it broke one in two, and what it compiled again.
+    Each break and each repetition has its reason and its line."""
 
     graphs: NonNegativeInt
     graph_breaks: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from mpcore.records.measurement import Measurement
 
 class Drift(Measurement):
     """By reference mode, how much longer its step took after the last case of the workload than before the first, as a share.
-    The case is that of the first reference."""
+    The case is the first reference's."""
 
     kind: Literal["drift"] = "drift"
     shares: dict[str, Number]

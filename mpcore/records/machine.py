@@ -37,10 +37,10 @@ class Hardware(Record):
 
     @property
     def key(self) -> str:
-        """What makes two machines comparable, as the name of a folder: "nvidia-h200", "nvidia-h200-600w" where the power limit
-        is not the usual one, "nvidia-h200-1200mhz" where its clock is locked, "intel-xeon-processor-2-cores"; with a label
-        "nvidia-h200-at-gcp". A GPU's name tells its memory, and under MIG its profile. How many GPUs there are is not in it:
-        how many a step is spread over, its case says."""
+        """What makes two machines comparable, as the name of a folder: "nvidia-h200", or "intel-xeon-processor-2-cores". An
+        unusual power limit makes it "nvidia-h200-600w", a locked clock "nvidia-h200-1200mhz", a label "nvidia-h200-at-gcp". A
+        GPU's name tells its memory, and under MIG its profile. How many GPUs there are is not in it: how many a step is spread
+        over, its case says."""
         name = re.sub(r"\W+", "-", re.sub(r"\((R|TM)\)", "", self.name, flags=re.IGNORECASE).lower()).strip("-")
         at = f"-at-{self.label}" if self.label else ""
         if self.device == "cpu":

@@ -38,12 +38,11 @@ class Parallel(Measurement):
     sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
-    that one averages whose batch goes through in parts; of another trainer all that it sends. mode_error:
-    relative error of the averaged gradient against FP64, of one rank with the batch of all in parts. like_error: the same of
-    `like`, the strategy that this one must be as near to FP64 as. fp64_error: the same of ranks in FP64, and joint_error
-    against the batch in one piece, None where in FP64 too parts are not the whole. settling: steps that are skipped until the
-    loss scale fits what ranks average; settling_alone: the same of the rank that skips most, where none averages; None each
-    without a scale.
+    that one averages whose batch goes through in parts; of another trainer all that it sends. mode_error: relative error of the
+    averaged gradient against FP64, of one rank with the batch of all in parts. like_error: the same of `like`, the strategy
+    that this one must be as near to FP64 as. fp64_error: the same of ranks in FP64, and joint_error against the batch in one
+    piece, None where in FP64 too parts are not the whole. settling: steps that are skipped until the loss scale fits what ranks
+    average. settling_alone: the same of the rank that skips most, where none averages. Each is None without a scale.
     """
 
     kind: Literal["parallel"] = "parallel"

@@ -132,8 +132,8 @@ class Quality(Measurement):
         return None if self.reference is None else self.points_above(self.reference.mean)
 
     def points_above(self, theirs: float) -> float:
-        """How much better than `theirs` on average: in percentage points of the metric, or, where lower is better, in per cent
-        of it, as 100 ln(theirs / ours)."""
+        """How much better than `theirs` on average, in percentage points of the metric. Where lower is better, in per cent of
+        it, as 100 ln(theirs / ours)."""
         ours = self.mean(self.metric)
         return 100 * (math.log(theirs / ours) if self.lower_is_better else ours - theirs)
 

@@ -26,7 +26,7 @@ class Requirements(Record):
     low_precision_share: tuple[Number, Number] | None = None
     """The least and the largest share of FLOPs in 16 bits or fewer."""
     tolerance_points: NonNegativeFloat | None = None
-    """What a training may lose to FP32: points of its metric, or per cent of one of which lower is better."""
+    """What a training may lose to FP32: points of its metric, or per cent of one that is better when it is lower."""
     update_noise: NonNegativeFloat = 0.0
     """What chance may make of the error of updates, which says nothing then."""
     must_learn: bool = True

@@ -25,7 +25,7 @@ class Result(Record):
     """One record, and what the gate says of it.
 
     confirmation: the same case measured again in a fresh process, because the first measurement looked worse than accepted
-    runs; or the sentence that says why it was not. pairs: the same beside the accepted commit, or why it was not; None where
+    runs. Or the sentence that says why it was not. pairs: the same beside the accepted commit, or why it was not; None where
     that was not asked. cost: what it took to measure the record.
     """
 

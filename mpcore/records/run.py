@@ -37,9 +37,9 @@ class Accepted(Record):
 
 
 class FailedTest(Record):
-    """A test that failed, by its node id, and why. name: that of the record that it measures, "" for a test without cases.
-    strict: whether it failed for --mp-strict alone, which says nothing of what was measured. command: what runs it again,
-    alone, "" where nobody knows."""
+    """A test that failed, by its node id, and why. name: of the record that it measures, "" for a test without cases. strict:
+    whether it failed for --mp-strict alone, which says nothing of what was measured. command: what runs it again, alone, ""
+    where nobody knows."""
 
     test: str
     name: str = ""
@@ -58,8 +58,8 @@ class FailedTest(Record):
 
 
 class SkippedTest(Record):
-    """A test that was not run, by its node id or the name of a drift, and why. name: that of the record that it would measure,
-    "" for a drift."""
+    """A test that was not run, by its node id or the name of a drift, and why. name: of the record that it would measure, ""
+    for a drift."""
 
     test: str
     name: str = ""
@@ -69,7 +69,7 @@ class SkippedTest(Record):
 class Run(Record):
     """One session, and the command line that made it.
 
-    path: the file that it was read from. label: of older files; that of a machine is its hardware's. failed: all tests that
+    path: the file that it was read from. label: of older files; a machine's label is its hardware's. failed: all tests that
     failed, whether or not they left a result, and `ALL_CASES` where all became slower together. skipped: those that were not
     run, for a reason. missed: how many tests it did not reach before it was ended. common: what all cases share. common_pairs:
     some of them beside the accepted commit, or why not; None where that was not asked. accepted: where it is a baseline.

@@ -16,8 +16,8 @@ from mpcore.records.rank import Rank, RankTime
 class Reference(Record):
     """Another mode that a case was timed against.
 
-    `rounds` are the case's own blocks that took turns with these, A B B A; where it is None the reference was measured
-    apart, and is compared with the case's `blocks`. dropped_blocks: rounds in which the GPU said that it was slowed down.
+    `rounds` are the case's own blocks that took turns with these, A B B A. Where it is None the reference was measured apart,
+    and is compared with the case's `blocks`. dropped_blocks: rounds in which the GPU said that it was slowed down.
     """
 
     blocks: Blocks
@@ -32,8 +32,8 @@ class Reference(Record):
 
 
 class GpuState(Record):
-    """What the GPU said of itself, once in every timed block of the case: seconds since the first, the clock of its
-    multiprocessors, power, temperature, and the energy it has used since its driver was loaded.
+    """What the GPU said of itself, once in every timed block of the case: seconds since the first, clock of its
+    multiprocessors, power and temperature. Also the energy it has used since its driver was loaded.
 
     limits: reasons for which its clock was held back in any block, slowdowns and the power cap alike. untold: by field, why it
     does not tell that one, which is () then, or None.
@@ -144,7 +144,7 @@ class Speed(Measurement):
 
     @property
     def exposed_seconds(self) -> float | None:
-        """Of a step in which collectives run and nothing is computed, on the rank that waits least: on the others it is that of
+        """Of a step in which collectives run and nothing is computed, on the rank that waits least. On the others it holds
         their waits for it, too."""
         exposed = [time.exposed for time in self.rank_times if time.exposed is not None]
         return min(exposed) if exposed else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Figure:
     """unit: with the names of other columns where it depends on the row. form: of a value; None for so many `digits` that
-    count. listed: from which change on it is worth a line, in points of a score that is a percentage, in per cent else; 0 for
+    count. listed: from which change on it is worth a line, in points of a score that is a percentage, in per cent else. 0 for
     any change."""
 
     name: str

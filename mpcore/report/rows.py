@@ -117,7 +117,7 @@ def group_of(row: Row) -> tuple[Any, ...]:
 
 
 def grouped(found: Iterable[Row]) -> list[list[Row]]:
-    """Apart by what the cases of one table share, in the order in which they first appear; those that differ in how they are
+    """Apart by what the cases of one table share, in the order in which they first appear. Those that differ in how they are
     run stand side by side."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     first: dict[tuple[Any, ...], int] = {}
@@ -240,7 +240,7 @@ def _samples(quality: Quality, steps: int) -> float:
 
 
 def _numerics(numerics: Numerics) -> dict[str, Any]:
-    """Its batch is a part of the workload's, and is not that of the case."""
+    """Its batch is a part of the workload's, and not the case's."""
     names = ("loss_error", "gradient_error", "update_error", "flushed_share")
     return {name: _finite(getattr(numerics, name)) for name in names} | {
         "low_precision_share": numerics.low_precision_flops_share
@@ -272,7 +272,7 @@ def _parity(parity: Parity, result: Result) -> Row:
 
 
 def _turns(race: Race, turns: Turns, result: Result) -> Row:
-    """Of the pair's own case: that of ours."""
+    """Of the pair's own case, which is ours."""
     return {
         **keys(turns.ours.case),
         "batch_size": race.batch_size,

@@ -19,7 +19,7 @@ class Scaled:
 
     @property
     def weak_efficiency(self) -> float | None:
-        """Throughput on n GPUs, as a share of n times that of one with the batch of each."""
+        """Throughput on n GPUs, as a share of n times the throughput of one with the batch of each."""
         return _efficiency(self.speed, self.weak)
 
     @property

@@ -32,7 +32,7 @@ class SessionSummary:
 
     @property
     def judgements(self) -> list[Check | Regression]:
-        """Those of the cases, then that of what they share."""
+        """Those of the cases, then the one of what they share."""
         return [*(j for result in self.run.results for j in result.judgements), *([self.run.common] if self.run.common else [])]
 
     @property

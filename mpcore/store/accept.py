@@ -49,9 +49,9 @@ def check(
 
     allow_failures: what failed and is meant to be so, each a node id, CASE or KIND:CASE. reset: patterns of CASE or KIND:CASE,
     whose older baselines count no more; what is allowed to be worse than they are is one of them. Each run is judged against
-    those that it joins, with the margins and caps of `policy`, and against the oldest of them. Raises RunError for a file
-    that cannot be used or read, has no results, is a baseline already, has failures or is worse where `allow_failures` does
-    not name it, and for a name or pattern that fits nothing.
+    those that it joins, with the margins and caps of `policy`, and against the oldest of them. Raises RunError for a file that
+    cannot be used or read, has no results, or is a baseline already. Also for one that has failures or is worse where
+    `allow_failures` does not name it, and for a name that fits nothing.
     """
     reason = " ".join(reason.encode(errors="replace").decode().split())  # a terminal's bytes need not be a text
     if not reason:
@@ -107,8 +107,8 @@ def _same(run: Run, old: Run) -> bool:
 
 
 def _judged(runs: Sequence[Run], joined: dict[str, list[Run]], folder: Path, policy: "Policy | None") -> list[Run]:
-    """The runs with what is said of each now, against the baselines of its machine and the earlier ones of these, beside what
-    its session said: another one may have been told of other baselines, or of none."""
+    """The runs with what is said of each now, against the baselines of its machine and the earlier ones of these. It stands
+    beside what its session said, which may have been told of other baselines, or of none."""
     from mpcore.gate import Policy  # which loads scipy
 
     found = {}

@@ -17,7 +17,7 @@ POWER_TOLERANCE = 0.001
 def accepted(folder: Path, hardware: Hardware) -> list[Run]:
     """The accepted runs for this machine, oldest first; none where `folder` holds nothing for it.
 
-    Raises RunError for a folder or a file that cannot be read, is none of these, or comes from a machine that cannot be
+    Raises RunError for a folder or a file that cannot be read or holds no baseline. Also for one from a machine that cannot be
     compared with this one.
     """
     runs = _read(folder / hardware.key)

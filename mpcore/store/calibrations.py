@@ -13,8 +13,8 @@ CALIBRATION = "calibration.json"
 
 
 def calibration(folder: Path, hardware: Hardware) -> Calibration | None:
-    """That of this kind of machine in a folder of accepted runs; None where there is none. Raises RunError for one that cannot
-    be read or is another kind's."""
+    """The one of this kind of machine in a folder of accepted runs; None where there is none. Raises RunError for one that
+    cannot be read or is another kind's."""
     path = folder / hardware.key / CALIBRATION
     if not path.exists():
         return None

@@ -149,7 +149,7 @@ class _NotFinite(Exception):
 
 
 def _finite(text: str) -> float:
-    """Python reads NaN, Infinity and 1e999, none of which is a figure."""
+    """Python reads NaN, Infinity and 1e999, and none is a figure."""
     value = float(text)
     if not math.isfinite(value):
         raise _NotFinite

@@ -1,7 +1,7 @@
 """What is measured: a training step, and what else can be asked of it.
 
-A step that mpcore makes of a workload and a mode can do all of this; one of another trainer, or of a script, may not.
-Whoever measures names what is needed, and what is missing is one sentence.
+A step that mpcore makes of a workload and a mode can do all of this. One of another trainer, or of a script, may not. Whoever
+measures names what is needed, and what is missing is one sentence.
 """
 
 from collections.abc import Mapping, Sequence

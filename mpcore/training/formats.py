@@ -27,8 +27,8 @@ NO_KERNEL = re.compile(r"not implemented for '(Half|BFloat16)'|could not create 
 
 
 def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> tuple[str, ...]:
-    """Qualified names of the modules that compute in FP32 on purpose: with weights, and autocast off around them; or making
-    a weight of others, which in 16 bits may be not finite. `model` is as `build_model` made it."""
+    """Qualified names of the modules that compute in FP32 on purpose. They have weights, and autocast is off around them. Or
+    they make a weight of others, which in 16 bits may be not finite. `model` is as `build_model` made it."""
     if workload.fp32_modules is None:
         found = {name for name, m in model.named_modules() if isinstance(m, ParametrizationList)}
         names = {module: name for name, module in model.named_modules() if name and _has_weights(module)}
@@ -47,8 +47,8 @@ def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> 
 
 
 def mixes_formats(workload: Workload, precision: Precision, device: torch.device) -> bool:
-    """Whether weights that `precision` has cast meet tensors in FP32, which the model makes inside: an embedding of a timestep,
-    a state that begins at zero."""
+    """Whether weights that `precision` has cast meet tensors in FP32, which the model makes inside. Examples are an embedding
+    of a timestep, and a state that begins at zero."""
     if workload.mixes_formats is None:
         with precision.settings(), precision.forward():
             failure = _failure(workload, precision.model, device)
@@ -57,8 +57,8 @@ def mixes_formats(workload: Workload, precision: Precision, device: torch.device
 
 
 def mixes_formats_by_itself(workload: Workload, precision: Precision, device: torch.device) -> bool:
-    """Whether 16 bits meet FP32 in the model even where it is cast as plainly as can be, but for the modules that
-    `precision` is to keep in FP32."""
+    """Whether 16 bits meet FP32 in the model even where it is cast as plainly as can be. Modules that `precision` is to keep in
+    FP32 do not count."""
     model = _new(workload, device)
     cast_wholly(model, precision.dtype, precision.keep_fp32)
     cast_module_inputs(model, precision.dtype)

@@ -1,7 +1,7 @@
 """A whole training, by the workload's recipe.
 
-Nothing here waits for the device inside a step. Losses and scales are written into buffers on the device, which the host
-reads every `WINDOW` steps; a loss that is not finite, or a scale that has collapsed, is found there and named with its step.
+Nothing here waits for the device inside a step. Losses and scales are written into buffers on the device, which the host reads
+every `WINDOW` steps. A loss that is not finite, or a scale that has collapsed, is found there and named with its step.
 """
 
 import itertools
@@ -37,8 +37,8 @@ class Diverged(RuntimeError):
 
 
 def record(losses: Iterable[Tensor], history: History, steps: int, progress: Progress | None = None) -> Divergence | None:
-    """Writes the losses of `steps` steps down as they are made, and looks at them every `WINDOW`: up to their end, or to where
-    they come to nothing, which is returned."""
+    """Writes the losses of `steps` steps down as they are made, and looks at them every `WINDOW`. It goes on to their end, or
+    to where they come to nothing, which is returned."""
     for done, loss in enumerate(losses, 1):
         history.append(loss)
         if done % WINDOW and done != steps:

@@ -14,7 +14,7 @@ def parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
 
 
 def rank_rows(batch: Batch) -> Batch:
-    """The samples of this rank, as many as each other has: where they cannot be shared alike, the first are there once more at
+    """The samples of this rank, as many as each other has. Where they cannot be shared alike, the first are there once more at
     the end, as torch's DistributedSampler has it."""
     rows = len(next(iter(batch.values())))
     own = -(-rows // agreement.ranks())

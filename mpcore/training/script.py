@@ -153,8 +153,8 @@ def _not_captured(reason: str | CaptureError) -> CaptureError:
 
 
 def usual_execution(own: OwnStep, device: torch.device) -> str:
-    """How it is run where nobody says: as its author says, but eager where its optimiser finds its rate on the host, and on a
-    CPU. On a GPU it is built for that, in its first precision. Raises WorkloadError."""
+    """How it is run where nobody says: as its author says. It is eager on a CPU, and where its optimiser finds its rate on the
+    host. On a GPU it is built for that, in its first precision. Raises WorkloadError."""
     if device.type != "cuda" or own.execution == Eager.name:
         return Eager.name
     found = Eager.name if ScriptStep(own, own.reference, device).frozen else own.execution

@@ -62,7 +62,7 @@ def by_recipe(precision: Precision, workload: Workload, model: nn.Module) -> Non
 class TrainStep(WorkloadStep):
     """One training step of `workload` in `precision`: batch in, loss out (0-dim, on the device, not waited for).
 
-    The model is built from `seed`. With `accumulate` = n, by itself the recipe's, a batch goes through in n parts whose
+    The model is built from `seed`. With `accumulate` = n, by itself the recipe's, a batch goes through in n parts. Their
     gradients are added up to those of the whole batch. The precision's process-wide settings hold inside a call and nowhere
     else. A step that was captured writes its loss, and its predictions, to the same place at every call: what is to be kept is
     copied.
@@ -160,14 +160,14 @@ class TrainStep(WorkloadStep):
         return self.precision.skipped
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of all that decides how the training goes on: weights and buffers, masters, what the optimiser remembers, the
-        loss scale with its counters, and the generators of random numbers. Waits for the device."""
+        """Copies of all that decides how the training goes on: weights, buffers, masters, the optimiser's memory, the loss
+        scale with its counters, and generators of random numbers. Waits for the device."""
         model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
         mode = self.precision.name
         return {"mode": mode, "model": model, "precision": self.precision.state_dict(), "generators": generators(self.device)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there, as a graph, too. Raises ValueError for that of another mode."""
+        """Goes on from there, as a graph, too. Raises ValueError for the state of another mode."""
         if state["mode"] != self.precision.name:
             raise ValueError(f"a state of {state['mode']} cannot be loaded: expected one of {self.precision.name}")
         self.model.load_state_dict(state["model"])
@@ -235,8 +235,8 @@ class TrainStep(WorkloadStep):
             raise
 
     def _formats_differ(self, error: WorkloadError) -> Exception:
-        """The mode's mistake, where the same model runs in 16 bits; else the model mixes formats by itself, and the mode has
-        no way to train it."""
+        """The mode's mistake, where the same model runs in 16 bits. Else the model mixes formats by itself, and the mode has no
+        way to train it."""
         self._check_never_called()
         precision = self.precision
         kept = ", ".join(kept.name for kept in precision.kept) or "nothing"

@@ -11,7 +11,7 @@ from mpcore.report.text import software_changes
 
 @dataclass(frozen=True)
 class Series:
-    """One figure of one case on one kind of machine, oldest run first. terms: of which workload's version, in what batch."""
+    """One figure of one case on one kind of machine, oldest run first. terms: the workload's version, and the batch."""
 
     hardware: str
     case: str

@@ -47,7 +47,8 @@ class Workload(Entry):
     lower_is_better: ClassVar[bool] = False
     """Whether the metric is an error, such as a perplexity, and not a share of what was right."""
     tolerances: ClassVar[dict[Size, float]]
-    """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric of which lower is better."""
+    """Points by which a mode's mean over three seeds may fall below FP32's; per cent of a metric that is better when it is
+    lower."""
     step_memory: ClassVar[StepMemory | None] = None
     """What a step in FP32 holds at full size, which chooses the batch of size `fit`. Where it is not known that is the
     recipe's."""
@@ -59,13 +60,13 @@ class Workload(Entry):
     """The same, in roots of the round-off, which are added. In convolutional networks for large images many activations have a
     kink: the few that rounding puts on its other side carry most of the error."""
     update_noise: ClassVar[float] = 0.01
-    """What chance may make of an update's error, as a share: Adam makes a whole update of a gradient near zero, whichever sign
+    """What chance may make of an update's error, as a share. Adam makes a whole update of a gradient near zero, whichever sign
     rounding gives it. Lost weights are off by 1."""
     keep_fp32: ClassVar[tuple[str, ...]] = ()
     """Patterns (as of fnmatch) of qualified module names that compute in FP32 in every mode, as routers and last layers may."""
     amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32",)
-    """The modes than which mixed precision is expected to be faster on a GPU in size full, where the host only starts a graph;
-    "tf32" too, where the workload claims so."""
+    """The modes that mixed precision is expected to beat on a GPU in size full, where the host only starts a graph. "tf32" is
+    one, too, where the workload claims so."""
     eager_amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32",)
     """The same where Python launches each kernel, and so may set the pace."""
     amp_not_faster_because: ClassVar[str] = ""
@@ -92,13 +93,13 @@ class Workload(Entry):
 
     @property
     def recipe(self) -> Recipe:
-        """That of the size, with what was asked for in its place."""
+        """The recipe of the size, with what was asked for in its place."""
         recipe = self.recipes[self.size]
         return recipe.model_copy(update=self._changed) if self._changed else recipe
 
     @property
     def tolerance(self) -> float:
-        """That of the size: points, or per cent of a metric that is better when it is lower."""
+        """The tolerance of the size: points, or per cent of a metric that is better when it is lower."""
         return self.tolerances[self.size]
 
     @property
@@ -108,7 +109,7 @@ class Workload(Entry):
 
     @classmethod
     def fitting_batch(cls, memory_class: int) -> int:
-        """That of size `fit` on a GPU of so many GB: of the recipe, or smaller."""
+        """The batch of size `fit` on a GPU of so many GB: the recipe's, or a smaller one."""
         size = cls.recipes["full"].batch_size
         return cls.step_memory.fitting(size, memory_class) if cls.step_memory else size
 
@@ -146,8 +147,8 @@ class Workload(Entry):
         return classification(truth["label"].tolist(), predicted.tolist(), self.classes)
 
     def dummy_prediction(self, train: Split, test: Split) -> Tensor | None:
-        """What is predicted for the test by someone who has not learnt to tell its samples apart: here the class that is most
-        frequent in training. A training that is no better shows nothing. None where there is nothing of the kind."""
+        """What is predicted for the test by someone who has not learnt to tell its samples apart. Here it is the class that is
+        most frequent in training. A training that is no better shows nothing. None where there is nothing of the kind."""
         label = train.columns.get("label")
         return label.mode().values.expand(len(test)) if self.classes and label is not None and label.dim() == 1 else None
 
@@ -158,13 +159,13 @@ class Workload(Entry):
 
     def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimiser, where it is not the recipe's. `groups`: in the order of `groups()` and as torch's optimisers take
-        them, with `params`, `lr` and `weight_decay`; a mode may hand its masters in FP32, of the same shapes. All that is in
+        them, with `params`, `lr` and `weight_decay`. A mode may hand its masters in FP32, of the same shapes. All that is in
         `params` is updated, and the schedule multiplies the rates that the optimiser has when it is returned."""
         raise NotImplementedError
 
     def schedule(self, step: int, steps: int) -> float:
-        """The share of the learning rate for `step` of `steps`, counted from 1: here up over the first tenth of the steps, then
-        down to zero."""
+        """The share of the learning rate for `step` of `steps`, counted from 1. Here it goes up over the first tenth of the
+        steps, then down to zero."""
         return warm_up_and_down(step, steps)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -192,7 +193,7 @@ def _are_classes(values: object, count: int) -> bool:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross-entropy of `logits` (samples, classes) and `labels` (samples), a 0-dim tensor in FP32 or wider: in 16 bits
+    """The mean cross-entropy of `logits` (samples, classes) and `labels` (samples), a 0-dim tensor in FP32 or wider. In 16 bits
     its sums of exponentials lose what they add up."""
     return F.cross_entropy(logits.float() if logits.element_size() < 4 else logits, labels)
 

@@ -81,8 +81,8 @@ def _materialise(workload: Authored, model: nn.Module) -> None:
 
 
 def checked_groups(workload: Authored, model: nn.Module) -> list[tuple[tuple[str, ...], float, float]]:
-    """`groups`: of each the names of its weights, the factor of the rate and that of the decay, once each weight is seen to be
-    in one of them. Raises WorkloadError."""
+    """For each group the names of its weights and the factors of rate and decay. Each weight has been seen to be in one group.
+    Raises WorkloadError."""
     names = {id(p): name for name, p in model.named_parameters()}
     found: list[tuple[tuple[str, ...], float, float]] = []
     with reraised(workload, "groups"):
@@ -138,8 +138,8 @@ def checked_share(workload: Authored, step: int, steps: int) -> float:
 
 
 def check_last_batch(workload: Authored) -> None:
-    """Raises WorkloadError where a batch of an epoch, or a part of one, has one row, and a BatchNorm of the model has no
-    statistics of one."""
+    """Raises WorkloadError where a batch of an epoch, or a part of one, has one row. A BatchNorm of the model has no statistics
+    of one."""
     recipe, rows = workload.recipe, len(workload.split("train", torch.device("cpu")))
     last = 0 if recipe.drop_last else rows % recipe.batch_size
     batches = [size for size in (recipe.batch_size, last) if size]

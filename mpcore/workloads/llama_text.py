@@ -33,7 +33,7 @@ CONFIG: dict[Size, dict[str, Any]] = {
 @workloads.register
 class LlamaText(Text):
     """The model of Zhang et al., "TinyLlama: An Open-Source Small Language Model" (2024), 1.1 billion weights, on sequences of
-    2,048 tokens; `tiny` is the same architecture, 64 wide and 2 layers deep."""
+    2,048 tokens. `tiny` is the same architecture, 64 wide and 2 layers deep."""
 
     name = "llama-text"
     on_request = True

@@ -1,7 +1,7 @@
 """`ncf-movielens`: which film will a user rate next? NeuMF (He et al., "Neural Collaborative Filtering", 2017) on MovieLens
 as implicit feedback: every rating is an interaction, however good.
 
-It is trained to tell what a user rated from four items for each that the user did not, and tested on each user's last
+For each item that a user rated it learns to tell it from four that the user did not rate. It is tested on each user's last
 rating among 99 unrated items.
 """
 
@@ -67,8 +67,8 @@ def interactions_of(source: Source, size: Size) -> Interactions:
 
 @workloads.register
 class NcfMovieLens(Workload):
-    """`full` has the widths and the dropout of NVIDIA's (DeepLearningExamples, PyTorch/Recommendation/NCF: 64 factors, an MLP
-    of 256-256-128-64, dropout 0.5), in batches a quarter as large as its 1,048,576; `tiny` is narrow."""
+    """`full` has the widths and the dropout of NVIDIA's (DeepLearningExamples, PyTorch/Recommendation/NCF): 64 factors, an MLP
+    of 256-256-128-64, dropout 0.5. Its batches are a quarter as large as NVIDIA's 1,048,576. `tiny` is narrow."""
 
     name = "ncf-movielens"
     unit = "pairs"
@@ -99,8 +99,8 @@ class NcfMovieLens(Workload):
         return NeuMF(found.users, found.items, factors, widths, DROPOUT[self.size])
 
     def data(self, split: str) -> Split:
-        """In training `user`, `item` and `label` (rows,), 1 where the user rated the item, shuffled; in the test `user`
-        (users,) and `items` (users, candidates), the first being the one that was rated."""
+        """In training `user`, `item` and `label` (rows,), 1 where the user rated the item, shuffled. In the test `user`
+        (users,) and `items` (users, candidates); the first candidate is the one that was rated."""
         found = interactions_of(self.source, self.size)
         generator = torch.Generator().manual_seed(0)
         chosen = found.held_out == (split == "test")
@@ -124,7 +124,7 @@ class NcfMovieLens(Workload):
         return F.binary_cross_entropy_with_logits(logits, batch["label"].to(logits.dtype))
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """(batch,): the rank of the rated item among the candidates, from 1, behind all that are scored as high, and the last
+        """(batch,): the rank of the rated item among the candidates, from 1, behind all that are scored as high. It is the last
         where no score is a number."""
         user = batch["user"][:, None]
         return _ranks(torch.cat([model(user.expand_as(items), items) for items in batch["items"].split(CHUNK, dim=1)], dim=1))

@@ -11,7 +11,7 @@ from mpcore.workloads.base import Workload, cross_entropy
 
 class WithLoss(nn.Module):
     """Stands before a causal model of transformers. Called with token ids it returns the logits, and with targets, too, the
-    mean loss: a compiler then fuses the passes over the logits, which in FP32 are the largest tensors of a step."""
+    mean loss. A compiler then fuses the passes over the logits, which in FP32 are the largest tensors of a step."""
 
     def forward(self, input_ids: Tensor, targets: Tensor | None = None) -> Tensor:
         logits: Tensor = super().forward(input_ids=input_ids, use_cache=False).logits

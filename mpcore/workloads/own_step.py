@@ -37,7 +37,7 @@ class OwnStep(Entry):
     must_learn: ClassVar[bool] = True
     """Whether its loss must fall by a fifth within a hundred steps on two batches: one of adversaries need not."""
     curve_steps: ClassVar[int] = 200
-    """Steps of a training, of which there is one from each seed. The mean loss of the last tenth is compared."""
+    """Steps of a training; there is one training from each seed. The mean loss of the last tenth is compared."""
     tolerance: ClassVar[float] = 2.0
     """Per cent by which that loss may lie above FP32's."""
 

@@ -1,5 +1,5 @@
-"""`resnet50`: ResNet-50 (v1.5: its strides are in the 3x3 convolutions) on images of 224x224 in batches of 256, channels last;
-from the hub, Imagenette's ten classes of ImageNet."""
+"""`resnet50`: ResNet-50 (v1.5: its strides are in the 3x3 convolutions) on images of 224x224 in batches of 256, channels last.
+From the hub come Imagenette's ten classes of ImageNet."""
 
 import functools
 from typing import ClassVar

@@ -133,8 +133,8 @@ class Gpt2S1024(Decoder):
 
 @workloads.register
 class LlamaBlock(Decoder):
-    """Two blocks of Llama 3 8B, between an embedding and a head of 2,048 words, on 8 sequences of 2,048 tokens: 4,096 wide, so
-    that FP8 has something to gain. `tiny` is 64 wide."""
+    """Two blocks of Llama 3 8B, between an embedding and a head of 2,048 words, on 8 sequences of 2,048 tokens. They are 4,096
+    wide, so that FP8 has something to gain. `tiny` is 64 wide."""
 
     name = "llama-block"
     recipes = {

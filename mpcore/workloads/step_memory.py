@@ -10,8 +10,8 @@ KEPT_GIB = 1.5
 
 @dataclass(frozen=True)
 class StepMemory:
-    """GiB of a step in FP32 at full size, as accepted runs recorded its peak: whatever the batch (weights, gradients,
-    optimiser), and more for each sample. Other modes hold less."""
+    """GiB of a step in FP32 at full size, as accepted runs recorded its peak. A part is there whatever the batch (weights,
+    gradients, optimiser), and each sample adds some. Other modes hold less."""
 
     fixed: float
     per_sample: float

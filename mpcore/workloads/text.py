@@ -21,15 +21,16 @@ CHARACTERS = 8
 
 
 class Text(NextToken):
-    """A folder holds `text/train.txt` or `text/train.parquet` (a column `text`) and the same for `test`; without it the last
-    tenth of the training text is held out. Its vocabulary is that in a folder beside them, or else made from the training text.
+    """A folder holds `text/train.txt` or `text/train.parquet` (a column `text`) and the same for `test`. Without a test the
+    last tenth of the training text is held out. Its vocabulary is that in a folder beside them, or else made from the training
+    text.
     """
 
     hub_id = "Salesforce/wikitext/wikitext-2-raw-v1"
     hub_model: ClassVar[str]
     """Whose vocabulary is taken where the text comes from the hub."""
     vocabulary: ClassVar[str]
-    """The folder of the vocabulary, beside that of the text."""
+    """The folder of the vocabulary, beside the text's."""
     rows: ClassVar[dict[Size, dict[str, int]]]
     lengths: ClassVar[dict[Size, int]]
     words: ClassVar[dict[Size, int]]

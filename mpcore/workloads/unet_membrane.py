@@ -1,9 +1,9 @@
 """`unet-membrane`: which pixels of an electron micrograph show a cell's membrane? The U-Net of Ronneberger, Fischer and
 Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation" (2015).
 
-As in most implementations since, its convolutions are padded, so that a prediction has the size of its image, and are
-followed by batch normalisation; the last up-convolution keeps its channels; and the loss is the cross-entropy of a pixel,
-without the paper's weights by the distance to a border, plus what is missing to full overlap.
+As in most implementations since, its convolutions are padded, so that a prediction has the size of its image, and batch
+normalisation follows them. The last up-convolution keeps its channels. The loss is the cross-entropy of a pixel, without the
+paper's weights by the distance to a border, plus what is missing to full overlap.
 """
 
 import torch

@@ -13,8 +13,8 @@ WAVES = (2.0, 3.0, 4.5, 6.75, 10.0)
 def gratings(rows: int, seed: int, side: int) -> dict[str, Tensor]:
     """`image` (rows, 3, side, side), bytes, and `label`: stripes that stand or lie, of one of five widths, which is the class.
 
-    Phase, direction within 10 degrees, contrast and both colours are random, and there is noise, so that neither a mean nor a
-    single pixel tells anything, and a linear model a third; nor does it matter which side is left.
+    Phase, direction within 10 degrees, contrast and both colours are random, and there is noise. So neither a mean nor a single
+    pixel tells anything, and a linear model a third. It does not matter which side is left.
     """
     generator = torch.Generator().manual_seed(seed)
     label = torch.arange(rows) % CLASSES

@@ -1,8 +1,8 @@
 """Generated stories: text that needs no network and no file, and whose words depend on words far before them.
 
-A sentence's verb agrees in number with its first noun, over relative clauses with nouns and verbs of their own: "the dogs
-near the dog that the dogs see sleep .". And a story goes on about the noun and the verbs that it began with. Who knows
-only the word before knows neither.
+A sentence's verb agrees in number with its first noun, over relative clauses with nouns and verbs of their own. An example:
+"the dogs near the dog that the dogs see sleep .". And a story goes on about the noun and the verbs that it began with. Who
+knows only the word before knows neither.
 """
 
 import random
@@ -14,7 +14,7 @@ DOING_TO = ["find", "hear", "know", "see"]
 SENTENCES = 12, 20
 """In a story, at least and at most."""
 PLAIN = (0.3, 0.7, 1.0)
-"""The share of nouns of which nothing more is said, by how many clauses they are in."""
+"""The share of nouns about which nothing more is said, by how many clauses they are in."""
 
 
 @dataclass(frozen=True)

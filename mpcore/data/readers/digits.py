@@ -1,6 +1,6 @@
 """scikit-learn's real handwritten digits, 1,797 of 8x8 pixels, with the columns of MNIST, and harder than these.
 
-Each is turned, shifted and made noisy, several times over. As they are, a network reads 99 % of 360 of them: one more that it
+Each is turned, shifted and made noisy, several times over. As they are, a network reads 99 % of 360 of them. One more that it
 gets wrong is a quarter of a point, and there is little to lose.
 """
 

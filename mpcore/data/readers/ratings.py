@@ -29,8 +29,8 @@ class Interactions:
 
 
 def interactions(dataset: Dataset, where: str, unrated: int) -> Interactions:
-    """Held out is each user's last rating (He et al., "Neural Collaborative Filtering", 2017), of those at the same time
-    that of the last row, but for users who have no other to be trained on, or who left fewer than `unrated` items unrated.
+    """Held out is each user's last rating (He et al., "Neural Collaborative Filtering", 2017); of several at the same time, the
+    last row. Not held out are users who have no other rating, or who left fewer than `unrated` items unrated.
 
     Of a pair that was rated twice the last rating counts. Raises DataError with `where`, which names the file.
     """
@@ -56,7 +56,7 @@ def interactions(dataset: Dataset, where: str, unrated: int) -> Interactions:
 class Unrated:
     """The items that each user has not rated, `count` of them, by their number from 0 in the order of the items.
 
-    Of rated items r_0 < r_1 < ... there are i before r_i, and r_i - i unrated ones: the n-th unrated item is n + the number
+    Of rated items r_0 < r_1 < ... there are i before r_i, and r_i - i unrated ones. So the n-th unrated item is n + the number
     of all r_i with r_i - i <= n. All users' lie in one sorted tensor, each with its user times `items` added.
     """
 

@@ -28,8 +28,8 @@ def beginning(dataset: Dataset, where: str, characters: int) -> str:
 
 
 def sequences(text: str, where: str, tokeniser: Tokenizer, length: int, rows: int, least: int) -> Split:
-    """`input_ids` (int64), (at most `rows`, `length` + 1): what a row ends with is what the next begins with, so that each
-    token but the first is once to be predicted. Raises DataError where there are fewer than `least` rows.
+    """`input_ids` (int64), (at most `rows`, `length` + 1). A row begins with what the one before ends with, so that each token
+    but the first is once to be predicted. Raises DataError where there are fewer than `least` rows.
 
     Lines are encoded each by itself: by all cores, and without the memory that a long text in one piece takes.
     """

@@ -12,8 +12,8 @@ from mpcore.records import Check, CheckStatus, Quality, Scores
 
 
 def accuracy_checks(quality: Quality, before: Sequence[Quality]) -> list[Check]:
-    """That no more than the tolerance is lost must be shown, and the training must be as much better than a prediction that
-    has learnt nothing."""
+    """No more than the tolerance may be lost, and that must be shown. The training must also be as much better than a
+    prediction that has learnt nothing."""
     required = quality.requirements
     if required.negative_control:
         return [_negative_control(quality)]

@@ -55,8 +55,8 @@ def _in_its_bits(numerics: Numerics, share: float, low: float, high: float) -> C
 
 
 def _by_tensor(numerics: Numerics, tensors: Sequence[TensorErrors]) -> list[Check]:
-    """No tensor's gradient may be off by more than it may be, and no updates of one whose gradient is not: what is wrong in one
-    layer is lost in a sum over all."""
+    """No tensor's gradient may be off by more than its limit, and no updates of one whose gradient is right. What is wrong in
+    one layer is lost in a sum over all."""
     gradients = [(t, t.gradient_error, t.gradient_limit) for t in tensors]
     updates = [(t, t.update_error, t.update_limit) for t in tensors if t.gradient_share <= 1]
     found = []

@@ -41,7 +41,7 @@ def slowest_rank(speed: Speed) -> Iterator[Check]:
 
 
 def _replicas(parallel: Parallel) -> Check:
-    """Replicas are equal to that of rank 0; shards, to those of a second training."""
+    """Replicas must equal rank 0's, and shards those of a second training."""
     others = parallel.again or (parallel.ranks[0],) * len(parallel.ranks)
     than = "in a second training from the same seed" if parallel.again else "rank 0 has"
     found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]
@@ -94,7 +94,7 @@ def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: i
 
 
 def _overflow(parallel: Parallel, skipped: int, alone: int) -> Check:
-    """A mean is no larger than the largest that it is made of: where it is not finite though all of these are, the sum was
+    """A mean is no larger than the largest of what it is made of. Where it is not finite though all of these are, the sum was
     not."""
     sentence = f"{skipped} steps are skipped until the loss scale fits the averaged gradient, {alone} where each rank is alone"
     if skipped > alone:

@@ -117,7 +117,7 @@ def _last(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def _machine(run: Run, results: Sequence[Result]) -> dict[str, Any]:
-    """What is said of a machine at the top of the page: of its newest run, and of the newest result of each of its cases."""
+    """What is said of a machine at the top of the page, from its newest run and the newest result of each of its cases."""
     checks = [check for result in results for check in result.checks]
     regressions = [regression for result in results for regression in result.regressions]
     return {

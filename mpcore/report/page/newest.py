@@ -32,8 +32,8 @@ class Newest:
         ]
 
     def comparable(self) -> list[list[Result]]:
-        """Apart where a workload was measured on several terms, as in other versions or trained on other data: by what is
-        newest, then by what is older."""
+        """Apart where a workload was measured on several terms, as in other versions or trained on other data. First what is
+        newest, then what is older."""
         terms: dict[tuple[Any, ...], list[Terms]] = {}
         for _, result in sorted(self.found.values(), key=lambda pair: pair[0].datetime, reverse=True):
             known = terms.setdefault(_what(result.record), [])

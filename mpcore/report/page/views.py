@@ -1,4 +1,4 @@
-"""What a plot is made of, before anything is drawn: columns of numbers, which are shown as a table too, and Plotly traces that
+"""What a plot is made of, before anything is drawn. Columns of numbers, which are shown as a table too, and Plotly traces that
 name them."""
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class View:
-    """One plot and its table. In a trace "@name" stands for a column; `where` picks the rows in which a column has a value;
+    """One plot and its table. In a trace "@name" stands for a column. `where` picks the rows in which a column has a value, and
     `bounds` names the columns of an interval around y."""
 
     label: str
@@ -29,7 +29,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Panel:
-    """Views of which one is looked at. note: how to read them."""
+    """Views, one at a time. note: how to read them."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""A table for each figure: cases down, hardware across. Published figures have columns of their own, and stand in the row of
+"""A table for each figure: cases down, hardware across. Published figures have columns of their own. They stand in the row of
 ours in the same mode, or in one of their own where there is none."""
 
 from collections.abc import Mapping, Sequence

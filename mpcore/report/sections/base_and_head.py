@@ -1,5 +1,5 @@
-"""Base against head: which they are, a row for each case, and a sentence for all that is not the same; or what changed of
-their work."""
+"""Base against head: which they are, a row for each case, and a sentence for all that is not the same. Or what changed of their
+work."""
 
 import math
 import shlex
@@ -100,7 +100,7 @@ def _revision(revision: Revision) -> str:
 
 
 def _told(comparison: Comparison) -> list[str]:
-    """What is not the same, pairs that were lost, and cases of which nothing is known."""
+    """What is not the same, pairs that were lost, and cases that nothing is known about."""
     found = [regression for case in comparison.cases for regression in case.regressions]
     return [
         *(f"{regression.status}: {regression.sentence}" for regression in found if regression.status != "same"),
