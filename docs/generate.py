@@ -13,10 +13,11 @@ from pathlib import Path
 from generator.calibration import gates
 from generator.fields import fields, schema
 from generator.options import command_options, pytest_options
-from generator.picture import draw, is_drawn
+from generator.picture import all_pictures
 from generator.readme import compared, listing, on_a_gpu, session, verdict
 from generator.results import listed, results
 from generator.runs import DOCS, ROOT
+from generator.several_gpus import how_steps_scale
 from generator.verdicts import check_statuses, regression_statuses, thresholds
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -25,6 +26,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "session": session,
     "compared": compared,
     "on-a-gpu": on_a_gpu,
+    "scaling": how_steps_scale,
     "map": listing,
     "pytest-options": pytest_options,
     "command-options": command_options,
@@ -73,8 +75,9 @@ def generate() -> None:
             path.write_text(content)
     for path in pages():
         path.write_text(filled(path))
-    if not is_drawn():
-        draw()
+    for picture in all_pictures():
+        if not picture.is_drawn():
+            picture.draw()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import generate
 import pytest
-from generator.picture import PICTURE, pictured
-from PIL import Image
+from generator.picture import all_pictures, several_gpus
 
 from mpcore.__main__ import parser
 
@@ -52,10 +51,10 @@ def test_nobody_writes_among_the_results():
     assert set((ROOT / "docs" / "results").iterdir()) - FILES.keys() == set()
 
 
-def test_the_picture_shows_the_newest_run():
-    """It has its figures with it."""
-    with Image.open(PICTURE) as picture:
-        assert picture.text["Description"] == pictured(), STALE
+def test_pictures_show_the_newest_runs():
+    """They have their figures with them."""
+    assert [shown(picture.path) for picture in all_pictures() if not picture.is_drawn()] == [], STALE
+    assert (ROOT / "docs" / "pictures" / "scaling.png").is_file() == (several_gpus() is not None), STALE
 
 
 # Links

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from mpcore.records import Run
+from mpcore.report.scaling import scaled
 from mpcore.store import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,3 +38,9 @@ def newest() -> Run:
     """The last accepted run on one GPU."""
     alone = [run for path in newest_of_each().values() if (run := run_of(path)).machine.hardware.count == 1]
     return max(alone, key=lambda run: run.datetime)
+
+
+def spread() -> Run | None:
+    """The newest in which steps are spread over several GPUs."""
+    runs = [run for path in (*accepted(), *articles()) if scaled((run := run_of(path)).results)]
+    return max(runs, key=lambda run: run.datetime, default=None)

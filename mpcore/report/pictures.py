@@ -1,27 +1,34 @@
-"""Pictures of a run: speed-ups, confusion matrices, and what a segmentation looks like. They need matplotlib."""
+"""Pictures of a run: speed-ups, how steps scale over GPUs, confusion matrices, and what a segmentation looks like. They need
+matplotlib."""
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mpcore.records import Confusion, Quality, Run
-from mpcore.report.page.panels import speedups
-from mpcore.report.page.views import View
+from mpcore.report.page.panels import scaling, speedups
+from mpcore.report.page.views import Matrix, View
 from mpcore.store import RunError
+
+SCALING = "several-gpus"
+"""What the name of its picture begins with."""
 
 
 def pictures(run: Run, folder: Path) -> Iterator[Path]:
-    """Writes a PNG for the speed-ups over each reference, each confusion matrix and each picture of the trainings. Yields their
-    paths. Raises RunError without matplotlib, and OSError where the folder cannot be written to."""
+    """Writes a PNG for the speed-ups over each reference, one for all steps on several GPUs, and one for each confusion
+    matrix and each picture of the trainings. Yields their paths. Raises RunError without matplotlib, and OSError where the
+    folder cannot be written to."""
     figure = _figure_class()
     folder.mkdir(parents=True, exist_ok=True)
     for view in speedups({run.machine.hardware.key: run.results}).views:
         assert isinstance(view, View)
         yield _speedups(figure, view, _file(folder, view.label))
+    if views := scaling({run.machine.hardware.key: run.results}).views:
+        yield _scaling(figure, views, _file(folder, f"{SCALING}-on-{run.machine.hardware.key}"))
     for result in run.results:
         if isinstance(result.record, Quality):
             yield from _trained(figure, result.record, folder)
@@ -54,6 +61,33 @@ def _speedups(figure_class: Any, view: View, path: Path) -> Path:
     axes.legend(title="", ncols=3)
     figure.savefig(path, dpi=100, metadata={"Description": frame.to_csv(index=False)})
     return path
+
+
+def _scaling(figure_class: Any, views: Sequence[View | Matrix], path: Path) -> Path:
+    """A plot for each workload: GPUs against throughput, a line for each step, dotted where none of it would be lost. The file
+    holds its figures as CSV."""
+    figure = figure_class(figsize=(5 * len(views), 4), layout="constrained")
+    figures = scaling_figures(views)
+    for number, view in enumerate(views, 1):
+        assert isinstance(view, View)
+        frame = figures[figures["plot"] == view.label]
+        axes = figure.add_subplot(1, len(views), number)
+        for name, step in frame.groupby("step", sort=False):
+            ideal = {"linestyle": ":", "color": "grey"} if str(name).startswith("ideal ") else {"marker": "o"}
+            axes.plot(step["GPUs"], step["a second"], label=name, **ideal)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.set_xticks(sorted(frame["GPUs"].unique()), sorted(frame["GPUs"].unique()))
+        axes.set(title=view.label, xlabel="GPUs", ylabel=view.layout["yaxis"]["title"]["text"])
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=100, metadata={"Description": figures.to_csv(index=False)})
+    return path
+
+
+def scaling_figures(views: Sequence[View | Matrix]) -> pd.DataFrame:
+    """Those that are drawn, with the label of their plot."""
+    return pd.concat([pd.DataFrame(view.columns).assign(plot=view.label) for view in views if isinstance(view, View)])
 
 
 def _trained(figure_class: Any, quality: Quality, folder: Path) -> Iterator[Path]:

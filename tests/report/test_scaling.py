@@ -1,10 +1,12 @@
 """Steps on several GPUs beside the same on one."""
 
 import pytest
+from PIL import Image
 
 from mpcore.records import Blocks, Case, Collective, Rank, RankTime, Result, Speed
 from mpcore.report.documents import run_document
 from mpcore.report.page.panels import scaling as panel
+from mpcore.report.pictures import pictures
 from mpcore.report.render import render
 from mpcore.report.scaling import launch_spread, pair_deviation, scaled
 from mpcore.report.sections.scaling import scaling
@@ -100,3 +102,21 @@ def test_the_page_draws_throughput_and_the_ideal(results):
 
 def test_a_saved_run_shows_it(run):
     assert "Several GPUs: bert-imdb" in render(run_document(run), "markdown")
+
+
+def test_the_picture_of_a_run_has_its_figures_with_it(run, results, tmp_path):
+    pytest.importorskip("matplotlib")
+    (path,) = pictures(run.model_copy(update={"results": tuple(results)}), tmp_path)
+    assert path.name == "several-gpus-on-some-gpu.png"
+    with Image.open(path) as picture:
+        rows = picture.text["Description"].splitlines()
+    assert rows[0] == "GPUs,a second,step,batch of each,plot"
+    assert "2,51.2,fp32 ddp eager,32,bert-imdb on some-gpu" in rows
+    assert "2,64.0,ideal fp32 eager,32,bert-imdb on some-gpu" in rows
+
+
+def test_a_step_of_another_trainer_is_named_after_it(results):
+    case = results[1].record.case.model_copy(update={"trainer": "fabric"})
+    other = result(2, 1.5, case=case)
+    (table, *_) = scaling([*results, other])[0].tables
+    assert "ddp eager by fabric" in [row[1] for row in table.rows]

@@ -1,0 +1,16 @@
+"""What docs/several-gpus.md shows of the newest committed run on several GPUs."""
+
+from generator.markdown import markdown
+from generator.picture import several_gpus
+from generator.results import only_tables
+from generator.runs import DOCS
+from mpcore.report.sections.scaling import scaling
+
+
+def how_steps_scale() -> str:
+    """A picture, and a table for each workload."""
+    picture = several_gpus()
+    if picture is None:
+        return "No run on several GPUs is committed yet."
+    drawn = f"![Throughput against the number of GPUs]({picture.path.relative_to(DOCS)})"
+    return f"{drawn}\n\n{markdown(*only_tables(scaling(picture.run.results, 'Measured')))}"
