@@ -101,6 +101,7 @@ def _on_these_ranks(options: argparse.Namespace, ranks: int) -> Run | None:
     mine = kept if os.environ["RANK"] == "0" else None
     standing = StandingOrders(selection, orders, 60.0 * options.minutes, mine, _tell_of_rank)
     serve(standing, selection.device or "")
+    standing.done()
     if standing.refused is not None:
         raise SelectionError(standing.refused)
     return mine.run if mine else None

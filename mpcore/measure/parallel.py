@@ -56,13 +56,25 @@ class Joint:
 def measure_joint(setup: Setup, rows: Batch) -> Joint:
     """rows: of all ranks."""
     count = agreement.ranks()
-    parts = _gradients(setup, PARTS * count, rows)
+    if strategies[setup.case.strategy].mixes:
+        parts = _gradients(setup, PARTS, side_by_side(rows, count))
+    else:
+        parts = _gradients(setup, PARTS * count, rows)
     if setup.case.trainer != OWN_TRAINER:
         return Joint(parts)
     spread = _gradients(setup, PARTS, rank_rows(rows), strategies[setup.case.strategy](setup.device))
     whole = _gradients(setup, 1, rows)
     same = relative_error(parts, whole) < FP64_PARTS_ERROR
     return Joint(parts, relative_error(spread, parts), relative_error(spread, whole) if same else None)
+
+
+def side_by_side(rows: Batch, ranks: int) -> Batch:
+    """In an order in which each part of the batch has that part of each rank."""
+
+    def ordered(column: Tensor) -> Tensor:
+        return column.unflatten(0, (ranks, PARTS, -1)).transpose(0, 1).flatten(0, 2)
+
+    return {name: ordered(column) for name, column in rows.items()}
 
 
 def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:

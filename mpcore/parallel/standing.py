@@ -10,6 +10,9 @@ from mpcore.parallel.plan import Order
 from mpcore.records import Failure, Parallel, Record, Request, Selection, Speed
 from mpcore.runner.runner import CASE_SECONDS
 
+PART_SECONDS = 60.0
+"""In which all ranks leave their group: NCCL waits there for each graph that holds a collective."""
+
 
 class StandingOrders:
     """In the place of a rank's line. Rank 0 takes orders from it until the time is up, and keeps what came of them.
@@ -35,10 +38,12 @@ class StandingOrders:
         return next(self._lines, "")
 
     def taken(self, order: str) -> None:
-        """It has come to this rank, "" after the last."""
+        """It has come to this rank, "" after the last: ranks part then, and wait for each other once more."""
+        faulthandler.dump_traceback_later(CASE_SECONDS if order else PART_SECONDS, exit=True)
+
+    def done(self) -> None:
+        """The ranks have parted."""
         faulthandler.cancel_dump_traceback_later()
-        if order:
-            faulthandler.dump_traceback_later(CASE_SECONDS, exit=True)
 
     def say(self, record: Record) -> None:
         """A response of all ranks."""

@@ -101,11 +101,21 @@ def _respond(line: Orders, response: Response) -> None:
     if failure is not None:
         line.fault(failure.sentence)
         patience.start()
+        _finish()
     agreement.meet()
     patience.cancel()
     failures = {rank: each for rank, each in enumerate(agreement.gathered(failure)) if each is not None}
     if agreement.rank() == 0:
         line.say(_together(failures) if failures else response)
+
+
+def _finish() -> None:
+    """What the device was given before the failure. A collective that other ranks never came to would meet one of the next
+    case: this rank waits for it here, and its patience ends it."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def _together(failures: dict[int, Failure]) -> Failure:

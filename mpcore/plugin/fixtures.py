@@ -74,7 +74,7 @@ def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecor
     from mpcore.measure import Counter
 
     session = session_of(request.config)
-    counter = Counter(session.device)
+    counter = Counter(session.device_here)
 
     def judge(record: "AnyRecord") -> None:
         result = session.judge_record(request.node.nodeid, record, counter.cost())

@@ -80,6 +80,15 @@ class Session:
         gc.freeze()
         self._closing.callback(gc.unfreeze)
 
+    @property
+    def device_here(self) -> "torch.device":
+        """That this process measures on. With several GPUs it is none of them: ranks measure."""
+        import torch
+
+        from mpcore.measure import Bench
+
+        return self.device if isinstance(self.bench, Bench) else torch.device("cpu")
+
     def forewarned(self) -> list[str]:
         """What `doctor` has to say, in short: what would spoil figures, and how long it will take, where accepted runs of this
         machine tell. Of several GPUs each rank would have its own to say."""

@@ -35,6 +35,8 @@ class Strategy:
     name: ClassVar[str] = "single"
     shards: ClassVar[bool] = False
     """Whether a rank has a part of each weight, and not all of them."""
+    mixes: ClassVar[bool] = False
+    """Whether the samples of all ranks meet in a forward pass, as in one pass of one rank."""
     like: ClassVar[str | None] = None
     """The strategy that averages in the same format what it averages, and must be as near to FP64."""
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mpcore.device import agreement
@@ -23,6 +23,15 @@ from mpcore.strategies.base import LossModule, Strategy, strategies
 ALL_REDUCE = "allreduce_"
 NEVER = 10**9
 """Steps: DDP times some of its first steps with CUDA events, and each hundredth, which a graph cannot hold."""
+
+
+def average(gradient: Tensor, *, async_op: bool = False) -> Any:
+    """Becomes the mean over ranks. NCCL multiplies by 1/n in the format of the gradient, and 16 bits hold that exactly for
+    powers of two alone: with three ranks all gradients would be too large by the same 0.2 %."""
+    count = agreement.ranks()
+    if gradient.itemsize > 2 or count & (count - 1) == 0:
+        return distributed.all_reduce(gradient, distributed.ReduceOp.AVG, async_op=async_op)
+    return distributed.all_reduce(gradient.div_(count), async_op=async_op)
 
 
 @strategies.register
@@ -51,7 +60,8 @@ class DataParallel(Strategy):
         self._check_reached()
         if isinstance(self._precision, FlatWeights):
             for group in self._precision.groups:
-                distributed.all_reduce(group.whole.grad, distributed.ReduceOp.AVG)
+                assert group.whole.grad is not None
+                average(group.whole.grad)
 
     @property
     def reduced(self) -> tuple[str, int] | None:
@@ -90,6 +100,7 @@ class SynchronisedBatchNorm(DataParallel):
     """Each BatchNorm takes its statistics over the batches of all ranks."""
 
     name = "ddp-syncbn"
+    mixes = True
 
     @property
     def reduced(self) -> None:

@@ -60,8 +60,10 @@ class FullyShard(Strategy):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         labels_kept = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced, cast_forward_inputs=False)
         self._whole = fully_shard(whole, mesh=mesh, mp_policy=labels_kept)
-        if self.device.type == "cpu":
-            self._whole.set_force_sum_reduction_for_comms(True)  # gloo has no mean, and returns the sum in its place
+        uneven = agreement.ranks() & (agreement.ranks() - 1) != 0
+        if self.device.type == "cpu" or (uneven and reduced is not None and reduced.itemsize == 2):
+            # gloo has no mean, and returns the sum in its place; that of NCCL is none in 16 bits: see ddp
+            self._whole.set_force_sum_reduction_for_comms(True)
 
     def reduced_in(self, precision: Precision) -> torch.dtype | None:
         """The format that gradients are averaged in; None for their own."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from mpcore.precision import Precision
 from mpcore.precision.flat import FlatWeights, Group
 from mpcore.strategies.base import LossModule, strategies
-from mpcore.strategies.ddp import DataParallel
+from mpcore.strategies.ddp import DataParallel, average
 
 PIECE_BYTES = 32 * 2**20
 """Of gradients that are averaged at once: enough for the full speed of links, little enough to begin early."""
@@ -91,7 +91,7 @@ class Overlapped(DataParallel):
         self._early = False
 
     def _send(self, piece: Piece) -> None:
-        self._sent.append(distributed.all_reduce(piece.gradient, distributed.ReduceOp.AVG, async_op=True))
+        self._sent.append(average(piece.gradient, async_op=True))
 
 
 def _arrived(strategy: "weakref.ref[Overlapped]", number: int, name: str, _: Tensor) -> None:

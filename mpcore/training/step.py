@@ -101,7 +101,8 @@ class TrainStep(WorkloadStep):
             draw_apart(seed)
         self._execute = how(self._step, self.model, layout=lambda: precision.layout)
         self._gradients_predict = False
-        self._execute_prediction = how(self._predict, self.model)
+        predicting = Eager if self.strategy.shards else how  # weights are gathered for it, and given back by Python
+        self._execute_prediction = predicting(self._predict, self.model)
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:
         """The mode takes the model over, and its optimiser is seen to be one that can train it."""

@@ -51,6 +51,14 @@ class Good(Planted):
 
 
 @register
+class Normed(Planted):
+    name = "normed"
+
+    def build_model(self):
+        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+
+
+@register
 class Crash(Planted):
     name = "crash"
     together = True

@@ -56,7 +56,7 @@ def test_one_launch_measures_cases_and_those_that_fail_on_all_ranks(left):
         found = measured(ranks, "good", "both", "good")
         launch = ranks._process
         assert [type(each) for each in found] == [Timing, Failure, Timing]
-        assert found[1].sentence == ('both: loss() failed: both fail (planted.py, line 135: raise ValueError("both fail"))')
+        assert found[1].sentence == ('both: loss() failed: both fail (planted.py, line 143: raise ValueError("both fail"))')
         assert len(left()) == 3
         assert set(launch._lines.processes) == {0, 1}
     assert not left()

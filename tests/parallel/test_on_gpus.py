@@ -7,7 +7,7 @@ from started import PLANTED, case, launcher
 from test_launch import left, soon  # noqa: F401  (a fixture)
 
 from mpcore.gate.checks import checks
-from mpcore.records import Case, Failure, Parallel, Speed
+from mpcore.records import Case, Failure, Parallel, Quality, Speed
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")]
 MODES = {
@@ -20,6 +20,10 @@ MODES = {
 PAIRS = [(strategy, mode) for strategy, modes in MODES.items() for mode in modes]
 LARGE = [("ddp", "bf16-amp"), *((strategy, "bf16-manual") for strategy in MODES)]
 """Of which a model with blocks, attention and dropout is measured, too."""
+
+
+TRAINERS = ("plain", "fabric", "accelerate", "huggingface")
+BY_TRAINERS = [(trainer, mode) for trainer in TRAINERS for mode in ("fp32", "fp16-amp", "bf16-amp")]
 
 
 def captured(pair, workload="good", execution="graph") -> Case:
@@ -90,6 +94,35 @@ def test_it_is_known_where_each_rank_is_and_what_ranks_talk_by(found, pair):
     assert speed.bus_bytes_per_second > 0
     assert speed.network["backend"] == "nccl"
     print(f"{speed.case.id}: {speed.rank_times}, {speed.bus_bytes_per_second / 1e9:.1f} GB/s, {speed.network}", flush=True)
+
+
+@pytest.fixture(scope="module")
+def others():
+    """Steps of other trainers, a BatchNorm over all ranks, and whole trainings, in one launch."""
+    made = {pair: case("good", strategy="ddp", trainer=pair[0]).in_precision(pair[1]) for pair in BY_TRAINERS}
+    made["syncbn"] = captured(("ddp-syncbn", "fp32"), "normed")
+    trained = [captured(pair) for pair in (("ddp", "bf16-manual"), ("ddp", "fp16-amp"), ("fsdp", "bf16-manual"))]
+    options = {"precisions": ("all",), "trainers": ("all",), "device": "cuda", "tolerance_points": 5.0}
+    with launcher("good", "normed", seconds=60.0, **options) as ranks:
+        together = measured(ranks, list(made.values()), "parallel")
+        return {pair: together[each] for pair, each in made.items()}, measured(ranks, trained, "accuracy")
+
+
+@pytest.mark.parametrize("pair", BY_TRAINERS, ids="-by-".join)
+def test_ranks_of_another_trainer_stay_together(others, pair):
+    _together(others[0][pair])
+
+
+def test_a_batchnorm_over_all_ranks_is_one_over_the_batch_of_all(others):
+    _together(others[0]["syncbn"])
+
+
+def test_a_training_on_two_gpus_reaches_what_one_reaches(others):
+    for quality in others[1].values():
+        assert isinstance(quality, Quality), quality.sentence
+        assert (quality.reference.gpus, quality.scores.gpus) == (1, 2)
+        assert [check.sentence for check in checks(quality) if not check.passed] == []
+        assert all(training.losses[-1] < training.losses[0] for training in quality.trainings)
 
 
 def test_a_rank_that_stops_while_graphs_are_replayed_is_ended(left):  # noqa: F811

@@ -183,6 +183,7 @@ standing.CASE_SECONDS = 0.3
 orders = standing.StandingOrders(standing.Selection(), [], 60.0, None, print)
 orders.taken("first")
 orders.taken("")
+orders.done()
 time.sleep(0.6)
 orders.taken("second")
 time.sleep(60)
@@ -190,7 +191,7 @@ time.sleep(60)
     environment = os.environ | {"PYTHONPATH": str(Path(mpcore.__file__).parent.parent)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
     assert done.returncode == 1
-    assert 'File "<string>", line 10 in <module>' in done.stderr
+    assert 'File "<string>", line 11 in <module>' in done.stderr
 
 
 def test_only_torchrun_starts_ranks(monkeypatch):

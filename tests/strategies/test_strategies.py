@@ -2,13 +2,16 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
+from mpcore.device import agreement
+from mpcore.measure.parallel import side_by_side
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.flat import Group
 from mpcore.precision.sharded import SHARDED, ShardedBF16
 from mpcore.records import Recipe
 from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatchNorm, overlapped, strategies
+from mpcore.strategies.ddp import average
 from mpcore.strategies.fsdp import blocks
 from mpcore.strategies.overlapped import pieces
 from mpcore.training.step import TrainStep
@@ -139,3 +142,28 @@ def test_fsdp_shards_rows_and_says_so_of_a_weight_that_has_none(cpu):
     model = nn.Conv2d(2, 2, 3).to(memory_format=torch.channels_last)
     with pytest.raises(Inapplicable, match="fsdp shards rows, and weight lies in memory otherwise"):
         FullyShard(cpu).shard(LossModule(model, lambda batch: None), precisions["fp32"]())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ranks", "operation"),
+    [
+        (torch.float32, 3, "AVG"),
+        (torch.bfloat16, 4, "AVG"),
+        (torch.bfloat16, 3, "SUM"),
+    ],
+)
+def test_a_mean_in_16_bits_is_no_product_with_a_rounded_share(monkeypatch, dtype, ranks, operation):
+    """As a third of BF16 is."""
+    called = []
+    monkeypatch.setattr(agreement, "ranks", lambda: ranks)
+    monkeypatch.setattr(distributed, "all_reduce", lambda *of, **options: called.append(of))
+    gradient = torch.full((2,), 3.0, dtype=dtype)
+    average(gradient)
+    (sent,) = called
+    assert sent[1:] == ((distributed.ReduceOp.AVG,) if operation == "AVG" else ())
+    assert gradient.tolist() == ([3.0, 3.0] if operation == "AVG" else [1.0, 1.0])
+
+
+def test_parts_that_all_ranks_have_side_by_side():
+    """Two ranks with four samples each, in two parts."""
+    assert side_by_side({"x": torch.arange(8)}, 2)["x"].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
