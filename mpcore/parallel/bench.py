@@ -12,6 +12,7 @@ import torch
 
 from mpcore.measure import Bench, CaseFailed, TooLarge
 from mpcore.parallel.launch import Launcher
+from mpcore.parallel.launches import Launches
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Drift, Failure, Numerics, Parallel, Quality, Selection, Speed, Work
 from mpcore.records.protocol import RequestKind
@@ -36,7 +37,7 @@ class LaunchedBench:
         self.checkpoints = local.checkpoints
         self._selection = selection
         self._local = local
-        self._launched: tuple[int, Launcher] | None = None
+        self._launches: Launches | None = None
         self._speeds: dict[Case, Speed] = {}
 
     def check(self, cases: Sequence[Case]) -> None:
@@ -76,9 +77,8 @@ class LaunchedBench:
 
     def release(self) -> None:
         """Ends the ranks."""
-        if self._launched is not None:
-            self._launched[1].close()
-        self._launched = None
+        if self._launches is not None:
+            self._launches.close()
 
     def accuracy(self, case: Case) -> Quality:
         """Of its trainings, and of those on one GPU that they are compared with."""
@@ -101,11 +101,9 @@ class LaunchedBench:
 
     def _measured(self, case: Case, kind: RequestKind, seconds: float = CASE_SECONDS) -> Any:
         """Raises Inapplicable and CaseFailed."""
-        if self._launched is None or self._launched[0] != case.gpus:
-            self.release()
-            path = [p or os.curdir for p in sys.path]
-            self._launched = case.gpus, Launcher(Path.cwd(), self._selection, case.gpus, path=path)
-        measured = self._launched[1].measure([case], kind=kind, seconds=seconds)[case]
+        if self._launches is None:
+            self._launches = Launches(Path.cwd(), self._selection, path=[p or os.curdir for p in sys.path])
+        measured = self._launches.measure([case], kind=kind, seconds=seconds)[case]
         if isinstance(measured, Failure):
             skipped = TooLarge if measured.large else Inapplicable
             raise (skipped if measured.skipped else CaseFailed)(measured.sentence)
