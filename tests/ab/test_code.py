@@ -1,11 +1,13 @@
 """Whether base and head run the same code, and each its own."""
 
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import stub
+import torch
 from scripted import DEFAULTS, Script, compared
 from test_ab_command import ROOT, ab
 
@@ -110,6 +112,37 @@ def test_a_kernel_that_is_generated_otherwise_is_other_code(monkeypatch, tmp_pat
     one = code_of_case(case, tmp_path)
     kernel.hash = "other"
     assert len({none, one, code_of_case(case, tmp_path)}) == 3
+
+
+KERNEL = """
+import torch, triton
+import triton.language as tl
+
+
+@triton.jit
+def add(x, n: tl.constexpr):
+    at = tl.arange(0, n)
+    tl.store(x + at, tl.load(x + at) + NUMBER)
+
+
+add[(1,)](torch.zeros(16, device="cuda"), 16)
+"""
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_two_kernels_of_one_name_have_two_keys(tmp_path):
+    """By Triton as it is installed, and so in a graph nobody tells them apart."""
+    modules, keys = [], []
+    for number in ("1.0", "2.0"):
+        file = tmp_path / f"kernel_{number[0]}.py"
+        file.write_text(KERNEL.replace("NUMBER", number))
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        modules.append(importlib.util.module_from_spec(spec))
+        spec.loader.exec_module(modules[-1])
+        keys.append(set(loaded(tmp_path, later=False).kernels))
+    assert keys[0]
+    assert len(keys[1] - keys[0]) == 1
 
 
 def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import torch
 
 from mpcore.ab import Checkout
 from mpcore.ab.processes import start
@@ -64,6 +65,7 @@ class Breaks(Planted):
 SELECTION = Selection(
     workloads=("rows", "script", "breaks"),
     precisions=("fp32",),
+    executions=("eager",),  # a graph would not wait
     strategies=("ours",),
     gpus=(2,),
     size="tiny",
@@ -85,11 +87,19 @@ def case(name, strategy="ours"):
     return Case(workload=name, precision="fp32", strategy=strategy, gpus=2, size="tiny")
 
 
-def test_each_side_of_a_pair_is_measured_on_ranks_in_its_own_tree(sides):
+ON_GPUS = pytest.param(
+    "cuda",
+    marks=[pytest.mark.cuda, pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")],
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_GPUS])
+def test_each_side_of_a_pair_is_measured_on_ranks_in_its_own_tree(sides, device):
+    selection = SELECTION.model_copy(update={"device": device})
     rows, script, breaks = case("rows"), case("script", "own"), case("breaks")
-    with closing(start(sides[1], SELECTION)) as process:
+    with closing(start(sides[1], selection)) as process:
         assert process.listing().cases == ((rows, None), (script, None), (breaks, None))
-    with Scheduler(*sides, SELECTION, seed=0, start=start) as scheduler:
+    with Scheduler(*sides, selection, seed=0, start=start) as scheduler:
         pair = scheduler.pair([rows, script, breaks])
     for slower in (rows, script):
         assert isinstance(pair.base[slower], Timing), pair.base[slower]
