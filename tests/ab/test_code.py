@@ -17,7 +17,7 @@ from mpcore.commands.ab import exit_code
 from mpcore.records import Case, Comparison, Loaded, LoadedFile, Selection
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
-from mpcore.runner.case_code import code_of_case
+from mpcore.runner.case_code import _of_others, code_of_case
 from mpcore.runner.loaded import loaded
 from mpcore.selection import SelectionError
 
@@ -112,6 +112,14 @@ def test_a_kernel_that_is_generated_otherwise_is_other_code(monkeypatch, tmp_pat
     one = code_of_case(case, tmp_path)
     kernel.hash = "other"
     assert len({none, one, code_of_case(case, tmp_path)}) == 3
+
+
+def test_a_strategy_is_the_code_of_its_own_cases():
+    import mpcore.strategies  # noqa: F401
+
+    case = Case(workload="resnet18-mnist", precision="fp32", size="tiny", strategy="fsdp", gpus=2)
+    names = {"mpcore.strategies.ddp", "mpcore.strategies.fsdp"}
+    assert _of_others(case) & names == {"mpcore.strategies.ddp"}
 
 
 KERNEL = """
