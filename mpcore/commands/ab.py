@@ -135,8 +135,6 @@ def _compared(options: argparse.Namespace) -> Comparison:
     policy = policy_of(options)
     earlier = _interrupted(options) if options.resume else None
     selection = earlier.selection if earlier else selection_of(options)
-    if options.accuracy and selection.spread and 1 not in selection.gpus:
-        raise SelectionError("--accuracy trains on one GPU: expected --mp-gpus with 1 in it, or none")
     for path in (options.json, options.markdown):
         if path is not None and not path.parent.is_dir():
             raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")

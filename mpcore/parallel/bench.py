@@ -17,11 +17,9 @@ from mpcore.precision import Inapplicable
 from mpcore.records import Case, Drift, Failure, Numerics, Parallel, Quality, Selection, Speed, Work
 from mpcore.records.protocol import RequestKind
 from mpcore.runner import confirm
-from mpcore.runner.runner import CASE_SECONDS
+from mpcore.runner.runner import CASE_SECONDS, TRAINING_SECONDS
 from mpcore.workloads import OwnStep, workloads
 
-TRAINING_SECONDS = 4 * 3600.0
-"""For all trainings of a case, and those that they are compared with."""
 ON_ONE_GPU = "it is measured in sessions on one GPU: expected no --mp-gpus"
 
 

@@ -30,6 +30,8 @@ READY_SECONDS = 600.0
 """For imports and data, on a machine that is busy with other things."""
 CASE_SECONDS = 900.0
 """For a case: compilation is the slowest."""
+TRAINING_SECONDS = 4 * 3600.0
+"""For all trainings of a case, and those that they are compared with."""
 
 Measured = Timing | Speed | Work | Numerics | Quality | Parallel | Failure
 
