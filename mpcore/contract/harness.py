@@ -15,12 +15,13 @@ from mpcore.data import Batch
 from mpcore.errors import source_line
 from mpcore.execution import CaptureError, Compile, Graph
 from mpcore.execution.graph import WARM_UP
+from mpcore.gate.limits import TENSOR_ROUNDINGS
 from mpcore.measure import Bench
 from mpcore.measure.finite import first_not_finite
 from mpcore.measure.observation import SKIPS_ALLOWED
 from mpcore.measure.requirements import numerics_limits, requirements_of
 from mpcore.measure.setup import Setup
-from mpcore.measure.yardstick import random_loss
+from mpcore.measure.yardstick import Yardstick, random_loss
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case
@@ -111,6 +112,13 @@ class Subject:
         with suppress(PrecisionError, WorkloadError):
             return random_loss(self.step(FP64), self.batch()) is not None
         return random_loss(self.step(precisions["fp32"]), self.batch()) is not None
+
+    @functools.cached_property
+    def rounding_error(self) -> float:
+        """How far rounding alone may move a gradient, relative to its norm; 0 where FP64 cannot tell."""
+        with suppress(PrecisionError, WorkloadError):
+            return TENSOR_ROUNDINGS * Yardstick(self.step(FP64), self.batch()).rounding_errors(self.mode.roundoff()).whole
+        return 0.0
 
     @property
     def gradient_error(self) -> float:

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves  # private API
 from mpcore.contract.harness import Subject, settle_scale
 from mpcore.data import Batch
 from mpcore.gate.limits import ERROR_CAP
-from mpcore.measure.numerics import relative_error
+from mpcore.measure.yardstick import relative_error
 from mpcore.precision import precisions
 from mpcore.training.step import TrainStep
 from mpcore.workloads import WorkloadError

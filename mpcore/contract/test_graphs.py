@@ -9,7 +9,7 @@ from mpcore.contract.harness import HostReads, Subject, equal, settle_scale, sna
 from mpcore.errors import cause
 from mpcore.execution.graph import WARM_UP
 from mpcore.gate.limits import UPDATE_ERROR_CAP
-from mpcore.measure.numerics import relative_error
+from mpcore.measure.yardstick import relative_error
 from mpcore.precision import precisions
 from mpcore.training.step import TrainStep
 

@@ -14,21 +14,22 @@ from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.observation import observe
-from mpcore.measure.requirements import against_fp32
+from mpcore.measure.requirements import against_fp32, beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import errors_by_tensor
-from mpcore.measure.yardstick import Yardstick
-from mpcore.precision import precisions
+from mpcore.measure.yardstick import NO_ROUNDING, RoundingErrors, Yardstick, relative, relative_error
+from mpcore.precision import Inapplicable, PrecisionError, precisions
 from mpcore.records import Numerics
+from mpcore.workloads import WorkloadError
 
 
 def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Numerics | None = None) -> Numerics:
     """Where something is not finite, the place where it first is not, in the place of errors by tensor. base: of the mode that
     this one is a variant of."""
-    in_fp64 = yardstick.failure is None
-    required = setup.requirements if in_fp64 else against_fp32(setup.requirements, setup.modelled)
-    if in_fp64:
-        yardstick.rounding_errors(precisions[setup.case.precision].roundoff())  # before there is a step beside it in memory
+    required = setup.requirements if yardstick.failure is None else against_fp32(setup.requirements, setup.modelled)
+    rounding, remark = _rounding(setup, yardstick)  # before there is a step beside it in memory
+    if rounding is not None:
+        required = beyond_rounding(required, setup.modelled, rounding.whole)
     step, truth = setup.train_step(dropout=False), yardstick.observed
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
@@ -37,15 +38,15 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         step.launch(batch)
     finite = is_finite(observed)
     in_base = base.tensors if base else None
-    told = finite and in_fp64
-    tensors = errors_by_tensor(step, observed, yardstick, required.update_error, in_base) if told else None
+    judged = rounding if finite else None
+    tensors = errors_by_tensor(step, observed, yardstick, judged, required.update_error, in_base) if judged else None
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
     return Numerics(
         **setup.fields | {"batch_size": len(next(iter(batch.values()))), "requirements": required},
         reference=yardstick.reference,
         seconds=time.perf_counter() - start,
-        loss_error=_relative(abs(observed.loss - truth.loss), abs(truth.loss)),
+        loss_error=relative(abs(observed.loss - truth.loss), abs(truth.loss)),
         gradient_error=relative_error(observed.gradients, truth.gradients),
         flushed_share=_flushed_share(observed.gradients, truth.gradients),
         updates=observed.made,
@@ -54,21 +55,17 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         low_precision_flops_share=flops.low_precision_share if flops.total else None,
         fp32_on_purpose=flops.fp32_on_purpose,
         tensors=tensors,
-        remark=yardstick.remark,
+        remark=remark,
         not_finite=first_not_finite(setup, batch, truth.learning_rate, loss_scale) if followed else None,
     )
 
 
-def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
-    """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
-    difference = sum((values.get(name, torch.zeros_like(t)) - t).square().sum() for name, t in truth.items())
-    norm = sum(t.square().sum() for t in truth.values())
-    return math.sqrt(_relative(float(difference), float(norm)))
-
-
-def _relative(difference: float, truth: float) -> float:
-    """Nothing is infinitely far from 0."""
-    return difference / truth if truth else math.inf if difference else 0.0
+def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None, str | None]:
+    """What rounding alone does, None where that cannot be had; and what is to be known of the errors."""
+    try:
+        return yardstick.rounding_errors(precisions[setup.case.precision].roundoff()), yardstick.remark
+    except (Inapplicable, PrecisionError, WorkloadError) as error:
+        return None, "; ".join(filter(None, [yardstick.remark, f"{setup.case.precision}: {NO_ROUNDING} ({error})"]))
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

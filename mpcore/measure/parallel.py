@@ -22,9 +22,9 @@ from mpcore.device.hashes import hash_of
 from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
 from mpcore.measure.memory import free_memory
-from mpcore.measure.numerics import relative_error
 from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup, TimingSetup
+from mpcore.measure.yardstick import relative_error
 from mpcore.precision import Precision, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import OWN_TRAINER, Parallel, RankState

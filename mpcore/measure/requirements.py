@@ -130,6 +130,17 @@ def against_fp32(required: Requirements, workload: Workload) -> Requirements:
     return required.model_copy(update=wider)
 
 
+def beyond_rounding(required: Requirements, workload: Workload, rounding_error: float) -> Requirements:
+    """The same where rounding alone does `rounding_error` to the whole gradient, and the author has not said how the workload
+    is conditioned: what is more than the usual cap is no fault of a mode. Errors tensor by tensor stay as sharp."""
+    said = (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
+    if said or required.gradient_error is None:
+        return required
+    gradient = min(ERROR_CAP, max(required.gradient_error, TENSOR_ROUNDINGS * rounding_error))
+    update = None if required.update_error is None else min(ERROR_CAP, max(required.update_error, 2 * gradient))
+    return required.model_copy(update={"gradient_error": gradient, "update_error": update})
+
+
 def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:
     """Cap of the relative error of one tensor's gradient, 1 at most: none may be off by its own size. rounding_error: what
     rounding alone does to it. kinks: what activations on the other side of their kink may add. summed_in_format: whether a

@@ -1,4 +1,5 @@
-"""What rounding alone does to a step: it is run in FP64, and every result is rounded to the digits of another format."""
+"""What rounding alone does to a step: it is run in FP64, or in FP32 where that cannot be, and every result is rounded to the
+digits of another format."""
 
 from typing import Any
 
@@ -7,24 +8,26 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
-DIGITS = 53
-"""Of FP64, in binary."""
+DIGITS = {torch.float64: 53, torch.float32: 24}
+"""In binary."""
+BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 
 
 class Rounded(TorchDispatchMode):
     """with Rounded(8, seed=0) as rounding: step.launch(batch)
 
-    Within it what an operation returns in FP64, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent of
+    Within it what an operation returns in `dtype`, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent of
     any size. A number is rounded up with the probability that is its distance to the next number below, in digits. So runs of
     several seeds differ by chance, as kernels do. on: put to False where no more is to be rounded.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, digits: int, *, seed: int) -> None:
+    def __init__(self, digits: int, *, seed: int, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
         self.on = True
-        self._last = 2 ** (DIGITS - digits)
+        self._dtype = dtype
+        self._last = 2 ** (DIGITS[dtype] - digits)
         self._seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
 
@@ -38,17 +41,18 @@ class Rounded(TorchDispatchMode):
 
     @torch.no_grad()
     def round_(self, values: Tensor) -> None:
-        """In place. What has no more digits stays as it is, and so does what is not finite, or not in FP64.
+        """In place. What has no more digits stays as it is, and so does what is not finite, or in another format.
 
         The digits that go are the last bits of a number. Bits by chance are added to them, and what is carried rounds up.
         """
-        if values.dtype == torch.complex128:
+        if values.is_complex():
             values = torch.view_as_real(values.resolve_conj())
-        if values.dtype == torch.float64:
-            bits = values.view(torch.int64)
+        if values.dtype == self._dtype:
+            bits = values.view(BITS[self._dtype])
             bits.add_(self._chance(bits)).bitwise_and_(-self._last)
 
     def _chance(self, bits: Tensor) -> Tensor:
         if bits.device not in self._generators:
             self._generators[bits.device] = torch.Generator(bits.device).manual_seed(self._seed)
-        return torch.randint(self._last, bits.shape, generator=self._generators[bits.device], device=bits.device)
+        generator = self._generators[bits.device]
+        return torch.randint(self._last, bits.shape, generator=generator, device=bits.device, dtype=bits.dtype)

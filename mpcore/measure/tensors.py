@@ -21,14 +21,14 @@ def errors_by_tensor(
     step: WorkloadStep,
     observed: Observation,
     yardstick: Yardstick,
+    rounding: RoundingErrors,
     update_error: float | None,
     in_base: Sequence[TensorErrors] | None = None,
 ) -> tuple[TensorErrors, ...]:
-    """Of all tensors that the loss reaches, in the order of the forward pass. update_error: the cap of all updates together.
-    in_base: what the mode has that this one is a variant of."""
+    """Of all tensors that the loss reaches, in the order of the forward pass. rounding: what it does alone, in the step's
+    format. update_error: the cap of all updates together. in_base: what the mode has that this one is a variant of."""
     norms = {name: float(gradient.norm()) for name, gradient in yardstick.observed.gradients.items()}
     whole = math.hypot(*norms.values()) or 1.0
-    rounding = yardstick.rounding_errors(step.precision.roundoff())
     gradient_limits = _gradient_limits(step, norms, whole, rounding)
     base_errors = {
         t.name: t.gradient_error for t in in_base or () if t.name in gradient_limits and t.gradient_error is not None

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
 from mpcore.measure.observation import Observation, observe
-from mpcore.measure.rounding import Rounded
+from mpcore.measure.rounding import DIGITS, Rounded
+from mpcore.precision import Inapplicable
 from mpcore.training.buffers import Buffers
 from mpcore.training.step import TrainStep
 from mpcore.workloads.checked import checked_loss
@@ -25,18 +26,17 @@ batch may add is more."""
 SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
-IN_FP32 = (
-    "FP64, the yardstick, cannot run it. Errors are against FP32 and may be larger by FP32's own, and no tensor is judged for "
-    "itself"
-)
+IN_FP32 = "FP64, the yardstick, cannot run it. Errors are against FP32 and may be larger by FP32's own"
+NO_ROUNDING = "no tensor is judged for itself, for the step does not run where its results are rounded"
 
 
 @dataclass(frozen=True)
 class RoundingErrors:
-    """By tensor, relative: of its gradient, and of its first update."""
+    """By tensor, relative: of its gradient, and of its first update. whole: of all gradients together."""
 
     gradients: dict[str, float]
     updates: dict[str, float]
+    whole: float
 
 
 class Yardstick:
@@ -45,7 +45,7 @@ class Yardstick:
     observed: its loss, gradients and updates. layers: by weight, in the order of the forward pass, the class of its module.
     remark: what is to be known of its random numbers, None where it draws none. Raises what a step raises.
 
-    failure: why FP64 cannot run, where `step` is one in FP32. Rounding is known of FP64 alone, and no tensor is judged then.
+    failure: why FP64 cannot run, where `step` is one in FP32.
     """
 
     def __init__(self, step: TrainStep, batch: Batch, failure: str | None = None) -> None:
@@ -59,6 +59,7 @@ class Yardstick:
             self.observed: Observation = observe(step, batch)
         self.layers = _layers(step.model, called)
         self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
+        self._dtype = torch.float64 if failure is None else torch.float32
         self._rounding: dict[float, RoundingErrors] = {}
 
     @property
@@ -66,18 +67,23 @@ class Yardstick:
         return self.remark is not None
 
     def rounding_errors(self, roundoff: float) -> RoundingErrors:
-        """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once. In FP64."""
+        """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once. Raises what
+        a step raises, though it did not without: a rounded number may be an index beyond the last. And Inapplicable for a
+        format with as many digits as the yardstick's."""
         if roundoff not in self._rounding:
             self._rounding[roundoff] = self._measured(roundoff)
         return self._rounding[roundoff]
 
     def _measured(self, roundoff: float) -> RoundingErrors:
         digits = round(-math.log2(roundoff))
+        if digits >= DIGITS[self._dtype]:
+            raise Inapplicable(f"{self.reference} has no more digits than it")
         count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
         runs = [self._rounded(digits, seed) for seed in range(count)]
         return RoundingErrors(
             _root_mean_squares([tensor_errors(run.gradients, self.observed.gradients) for run in runs]),
             _root_mean_squares([tensor_errors(run.updates, self._first_updates) for run in runs]),
+            _root_mean_square([relative_error(run.gradients, self.observed.gradients) for run in runs]),
         )
 
     @functools.cached_property
@@ -95,7 +101,7 @@ class Yardstick:
 
     def _rounded(self, digits: int, seed: int) -> Observation:
         """One step. Its weights are rounded, too; their update is not."""
-        step, rounding = self._renewed(), Rounded(digits, seed=seed)
+        step, rounding = self._renewed(), Rounded(digits, seed=seed, dtype=self._dtype)
         for weight in step.model.parameters():
             rounding.round_(weight.data)
         hook = step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
@@ -104,6 +110,18 @@ class Yardstick:
                 return observe(step, self._batch, updates=1, learning_rate=self.observed.learning_rate)
         finally:
             hook.remove()
+
+
+def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
+    """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
+    difference = sum((values.get(name, torch.zeros_like(t)) - t).square().sum() for name, t in truth.items())
+    norm = sum(t.square().sum() for t in truth.values())
+    return math.sqrt(relative(float(difference), float(norm)))
+
+
+def relative(difference: float, truth: float) -> float:
+    """Nothing is infinitely far from 0."""
+    return difference / truth if truth else math.inf if difference else 0.0
 
 
 def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
@@ -174,4 +192,8 @@ def _layers(model: nn.Module, called: dict[str, None]) -> dict[str, str]:
 
 
 def _root_mean_squares(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: math.sqrt(sum(run[name] ** 2 for run in runs) / len(runs)) for name in runs[0]}
+    return {name: _root_mean_square([run[name] for run in runs]) for name in runs[0]}
+
+
+def _root_mean_square(values: list[float]) -> float:
+    return math.sqrt(sum(value**2 for value in values) / len(values))

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mpcore.measure.draws import DrawnInFP32, same_numbers
-from mpcore.measure.numerics import relative_error
 from mpcore.measure.observation import observe
+from mpcore.measure.yardstick import relative_error
 from mpcore.precision import precisions
 from mpcore.precision.pure import FP64
 from mpcore.training.step import TrainStep

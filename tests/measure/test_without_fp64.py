@@ -1,5 +1,7 @@
 """A model that FP64 cannot run is held against FP32, with limits that are wider by FP32's own, and the record says so."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -48,7 +50,8 @@ def bench(dots, monkeypatch, cpu):
 def test_errors_are_against_fp32_within_both_limits(bench, dots):
     numerics = bench.numerics(CASE)
     assert numerics.reference == "fp32"
-    assert numerics.tensors is None
+    assert {tensor.name for tensor in numerics.tensors} == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    assert max(tensor.gradient_share for tensor in numerics.tensors) < 1
     assert "FP64, the yardstick, cannot run it" in numerics.remark
     assert "loss() failed: kernel: expected fp32, fp16 or bf16 (test_without_fp64.py, line" in numerics.remark
     low, full = (
@@ -64,6 +67,13 @@ def test_an_error_is_found_against_fp32_too(bench, monkeypatch):
     monkeypatch.setattr(Kernel, "gain", 9.0)
     failed = [check.sentence for check in checks(bench.numerics(CASE)) if not check.passed]
     assert any("gradient error of bf16-amp against fp32 is " in sentence for sentence in failed)
+    assert any(re.search(r"gradient of 0.\w+ \(Kernel\) in bf16-amp is \S+ off from fp32", sentence) for sentence in failed)
+
+
+def test_a_fault_of_six_per_cent_is_found_against_fp32_too(bench, monkeypatch):
+    monkeypatch.setattr(Kernel, "gain", 0.06)
+    (failed,) = [check for check in checks(bench.numerics(CASE)) if not check.passed]
+    assert re.search(r"gradient of 0.\w+ \(Kernel\) in bf16-amp is 0.0[56]\d* off from fp32, at most 0.0[23]", failed.sentence)
 
 
 def test_fp32_has_no_other_yardstick(bench):

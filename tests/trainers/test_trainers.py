@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mpcore.device.flops import FlopCount
-from mpcore.measure.numerics import relative_error
 from mpcore.measure.observation import observe
+from mpcore.measure.yardstick import relative_error
 from mpcore.precision import precisions
 from mpcore.trainers import trainers
 from mpcore.training.evaluation import evaluate

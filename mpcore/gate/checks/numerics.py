@@ -71,7 +71,7 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     wrong = [(t, error, limit) for t, error, limit in errors if error > limit or error >= 1]
     worst, error, limit = max(wrong or errors, key=lambda said: said[1] / said[2])
     name = numerics.case.precision
-    sentence = f"the {what} of {worst.where} in {name} is {error:.3g} off from fp64, at most {limit:.2g} may be"
+    sentence = f"the {what} of {worst.where} in {name} is {error:.3g} off from {numerics.reference}, at most {limit:.2g} may be"
     if what == "gradient" and worst.base_error is not None:
         sentence += f". In {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
     if error == 1:
