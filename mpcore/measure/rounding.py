@@ -16,9 +16,9 @@ BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 class Rounded(TorchDispatchMode):
     """with Rounded(8, seed=0) as rounding: step.launch(batch)
 
-    Within it what an operation returns in `dtype`, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent of
-    any size. A number is rounded up with the probability that is its distance to the next number below, in digits. So runs of
-    several seeds differ by chance, as kernels do. on: put to False where no more is to be rounded.
+    Within it what an operation returns in `dtype`, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent
+    of any size. A number is rounded up with the probability that is its distance to the next number below, in digits. So runs
+    of several seeds differ by chance, as kernels do. on: put to False where no more is to be rounded.
     """
 
     supports_higher_order_operators = True
