@@ -109,7 +109,7 @@ class Dispatch(TorchDispatchMode):
         return out
 
     def _line(self) -> str:
-        """The step which runs now, in parentheses."""
+        """The line of the step which runs now, in parentheses."""
         return source_line(traceback.extract_stack()[self._depth : -2])
 
     def _where(self) -> tuple[str, str]:

@@ -30,7 +30,7 @@ def renew_workspaces(stream: torch.cuda.Stream) -> None:
 
 @functools.cache
 def workspace_pool(device: int) -> tuple[int, int]:
-    """The lock of the device of this number, for as long as the process lives."""
+    """The pool of the device of this number, for as long as the process lives."""
     first, second = torch.cuda.graph_pool_handle()
     return first, second
 
