@@ -106,8 +106,8 @@ class Policy:
 
     def unused_patterns(self, cases: Iterable[str]) -> list[str]:
         """Patterns that none of `cases` fits. A batch size in a pattern fits any case, for any case may have one."""
-        names = list(cases)
         patterns = dict.fromkeys(pattern for pattern, _ in (*self.margin_settings, *self.cap_settings))
+        names = list(cases) if patterns else []  # which may be very many
         return [p for p in patterns if not any(fnmatch.filter(names, part) for part in (p, BATCH.sub("", p)))]
 
 

@@ -1,5 +1,6 @@
 """What pytest calls. Each hook hands on to what knows: the cases, the session, pytest-benchmark's adapter."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     session = session_of(config)
     hardware = session.machine.hardware
     weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
-    unused = session.options.policy.unused_patterns([*possible(), ALL_CASES])
+    unused = session.options.policy.unused_patterns(itertools.chain(possible(), [ALL_CASES]))
     return [
         f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
         f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
