@@ -14,7 +14,7 @@ from mpcore.__main__ import parser
 
 ROOT = Path(__file__).parent.parent
 MOST_WORDS, MOST_WORDS_ON_AVERAGE = 25, 18
-NOUNS = re.compile(r"\b(what is none|that is none|that are none|of which)\b")
+NOUNS = re.compile(r"\b(what is none|that is none|that are none|of which|that of)\b")
 README_WORDS = range(700, 901)
 MOST_WORDS_TO_EXPLAIN = 900
 
