@@ -1,6 +1,7 @@
 """Margins and caps: what may get worse and what an error may be, for all cases or for some, as the user sets them."""
 
 import fnmatch
+import itertools
 import math
 import re
 import tomllib
@@ -25,6 +26,8 @@ from mpcore.records import Record, Requirements
 
 BATCH = re.compile(r"-b[\d*?]*$")
 """At the end of a case's name."""
+AT_ONCE = 1000
+"""Names that patterns are held against before it is asked whether any pattern is left."""
 
 
 class PolicyError(ValueError):
@@ -106,9 +109,11 @@ class Policy:
 
     def unused_patterns(self, cases: Iterable[str]) -> list[str]:
         """Patterns that none of `cases` fits. A batch size in a pattern fits any case, for any case may have one."""
-        patterns = dict.fromkeys(pattern for pattern, _ in (*self.margin_settings, *self.cap_settings))
-        names = list(cases) if patterns else []  # which may be very many
-        return [p for p in patterns if not any(fnmatch.filter(names, part) for part in (p, BATCH.sub("", p)))]
+        left = dict.fromkeys(pattern for pattern, _ in (*self.margin_settings, *self.cap_settings))
+        names = iter(cases)  # very many, and rarely all needed
+        while left and (some := list(itertools.islice(names, AT_ONCE))):
+            left = {p: None for p in left if not any(fnmatch.filter(some, part) for part in (p, BATCH.sub("", p)))}
+        return list(left)
 
 
 def load_policy(pyproject: Path, options: Sequence[str] = ()) -> Policy:

@@ -106,7 +106,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     session = session_of(config)
     hardware = session.machine.hardware
     weights = [f"{name} from {where}" for name, where in session.bench.checkpoints.items()]
-    unused = session.options.policy.unused_patterns(itertools.chain(possible(), [ALL_CASES]))
+    unused = session.options.policy.unused_patterns(itertools.chain([ALL_CASES], possible()))
     return [
         f"mpcore: {count} case{'' if count == 1 else 's'} on {hardware.name} ({hardware.device}), size {session.size}, "
         f"data {session.bench.source.where}, weights {', '.join(weights) or 'random'}",
