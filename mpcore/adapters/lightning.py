@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from mpcore.device import agreement
 from mpcore.precision import Inapplicable
 from mpcore.workloads import OwnStep, WorkloadError
 
@@ -52,12 +53,10 @@ class LightningStep(OwnStep):
         """A new loader of what its `training_step` takes."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
-        from lightning.fabric import Fabric
-
         if (precision, device.type) == ("fp16-amp", "cpu"):
             raise Inapplicable("Fabric computes in BF16 on a CPU where it is told FP16")
-        devices = 1 if device.index is None or device.type == "cpu" else [device.index]
-        self._fabric = Fabric(accelerator=device.type, devices=devices, precision=self.modes.get(precision, "32-true"))
+        spread = self.distributed and agreement.ranks() > 1
+        self._fabric = fabric_on(device, self.modes.get(precision, "32-true"), spread=spread)
         self._module = self.module()
         self._check(self._module)
         self._module.configure_model()
@@ -71,10 +70,12 @@ class LightningStep(OwnStep):
             nonlocal done
             loss = None
             for number, part in enumerate(batch):
-                with self._fabric.autocast():
-                    returned = model.training_step(part, done * parts + number)
-                own = (returned["loss"] if isinstance(returned, dict) else returned) / parts
-                self._fabric.backward(own)
+                unreduced = self._fabric.no_backward_sync(model, enabled=spread and number < len(batch) - 1)
+                with unreduced:
+                    with self._fabric.autocast():
+                        returned = model.training_step(part, done * parts + number)
+                    own = (returned["loss"] if isinstance(returned, dict) else returned) / parts
+                    self._fabric.backward(own)
                 loss = own.detach() if loss is None else loss + own.detach()
             if norm is not None:
                 self._fabric.clip_gradients(model, optimiser, max_norm=norm)
@@ -91,11 +92,16 @@ class LightningStep(OwnStep):
 
     def batches(self, device: torch.device) -> Iterable[Any]:
         loaded: list[Any] = []
-        for part in self.loader():
+        for part in self._own_loader():
             loaded.append(self._fabric.to_device(part))
             if len(loaded) == self.accumulate_grad_batches:
                 yield loaded
                 loaded = []
+
+    def _own_loader(self) -> Any:
+        """On ranks each has its share of it."""
+        loader = self.loader()
+        return self._fabric.setup_dataloaders(loader, move_to_device=False) if self._fabric.world_size > 1 else loader
 
     def optimisers(self) -> torch.optim.Optimizer:
         return self._optimiser
@@ -133,11 +139,24 @@ class LightningStep(OwnStep):
 
     def _epoch(self) -> int:
         """Batches of an epoch that come to a whole step; a loader that does not say how long it is has one epoch."""
-        loader: Any = self.loader()
+        loader: Any = self._own_loader()
         if not hasattr(loader, "__len__"):
             return 2**63
         parts = self.accumulate_grad_batches
         return max(1, len(loader) // parts) * parts
+
+
+def fabric_on(device: torch.device, precision: Any, *, spread: bool) -> Any:
+    """Fabric on one device, or by its own DDP on the ranks that torchrun has started."""
+    from lightning.fabric import Fabric
+
+    where: dict[str, Any] = {"devices": 1 if device.index is None or device.type == "cpu" else [device.index]}
+    if spread:
+        here = agreement.local_ranks()
+        where = {"strategy": "ddp", "devices": here, "num_nodes": agreement.ranks() // here}
+    fabric = Fabric(accelerator=device.type, precision=precision, **where)
+    fabric.launch()
+    return fabric
 
 
 def _listed(configured: Any) -> tuple[list[Any], list[Any]]:

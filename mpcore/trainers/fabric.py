@@ -2,13 +2,12 @@
 
 import functools
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mpcore.adapters.lightning import fabric_on
 from mpcore.data import Batch
-from mpcore.device import agreement
 from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
@@ -35,14 +34,7 @@ class Fabric(Trainer):
     gpu_only = ("fp16-amp",)
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
-        from lightning.fabric import Fabric as LightningFabric
-
-        where: dict[str, Any] = {"devices": 1 if device.index is None or device.type == "cpu" else [device.index]}
-        if self.strategy == "ddp":
-            here = agreement.local_ranks()
-            where = {"strategy": "ddp", "devices": here, "num_nodes": agreement.ranks() // here}
-        fabric = LightningFabric(accelerator=device.type, precision=self.modes[precision], **where)
-        fabric.launch()
+        fabric = fabric_on(device, self.modes[precision], spread=self.strategy == "ddp")
         norm, scaler = workload.recipe.max_norm, getattr(fabric.strategy.precision, "scaler", None)
         made = optimiser(workload, model, fused=norm is None or scaler is None)  # it cannot clip what a fused one unscales
         wrapped, wrapped_optimiser = fabric.setup(model, made)

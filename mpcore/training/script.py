@@ -50,14 +50,16 @@ class ScriptStep(Step):
         self.spread = own.distributed and agreement.ranks() > 1
         self._known = precision in precisions.names()
         self._settings = precisions[precision]().settings if self._known else nullcontext
+        how = executions[execution]
         seed_everything(seed)
         with self.settings():
-            self._call = checked_call(self.own, precision, device)
+            with how.stream(device) if own.distributed else agreement.alone():
+                self._call = checked_call(self.own, precision, device)
             self._find_parts()
-        self._captures = issubclass(executions[execution], Graph)
+        self._captures = issubclass(how, Graph)
         if self._captures and self.frozen:
             raise _not_captured(self.frozen)
-        self._execute = executions[execution](self._step, self._modules, device=device)
+        self._execute = how(self._step, self._modules, device=device)
         self._first: list[Any] | None = None
         self._held: list[tuple[Tensor, Tensor]] | None = None
 

@@ -1,10 +1,11 @@
-"""Steps of people that are distributed already: plain DDP, FSDP with a clipped norm, and one that forgets to reduce."""
+"""Steps of people that are distributed already: plain DDP, FSDP with a clipped norm, one like torchtitan's, and one that
+forgets to reduce."""
 
 import time
 
 import torch
 from torch import distributed, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,19 +23,23 @@ class Script(OwnStep):
         assert distributed.get_world_size() == 2
         self.model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)).to(device)
         self.spread(device)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-2)
+        rate = {"lr": torch.tensor(1e-2, device=device), "capturable": True} if device.type == "cuda" else {"lr": 1e-2}
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), **rate)
 
         def step(batch):
             x, y = batch
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-amp"):
                 loss = F.cross_entropy(self.called(x), y)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.clip()
             self.optimiser.step()
             self.optimiser.zero_grad()
             return loss.detach()
 
         return step
+
+    def clip(self):
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
 
     def batches(self, device):
         generator = torch.Generator().manual_seed(distributed.get_rank())
@@ -67,6 +72,32 @@ class PlainFSDP(Script):
                 fully_shard(layer)
         self.called = fully_shard(self.model)
         self.called.set_force_sum_reduction_for_comms(device.type == "cpu")
+
+
+@register
+class LikeTitan(Script):
+    """As torchtitan has it: sharded where no weight has memory yet, each block by itself with a policy of formats; the norm is
+    that of all shards."""
+
+    name = "like-titan"
+    precisions = ("bf16-fsdp",)
+
+    def spread(self, device):
+        with torch.device("meta"):
+            self.model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        for block in (self.model[0], self.model[2]):
+            fully_shard(block, mp_policy=policy)
+        self.called = fully_shard(self.model, mp_policy=policy)
+        self.called.set_force_sum_reduction_for_comms(device.type == "cpu")
+        self.model.to_empty(device=device)
+        for block in (self.model[0], self.model[2]):
+            block.reset_parameters()
+
+    def clip(self):
+        weights = list(self.model.parameters())
+        norm = nn.utils.get_total_norm([weight.grad for weight in weights])
+        nn.utils.clip_grads_with_norm_(weights, 1.0, norm.full_tensor())
 
 
 @register

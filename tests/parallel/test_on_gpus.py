@@ -1,6 +1,8 @@
 """Two GPUs over NCCL, in five minutes: the step is captured whole on each rank, and a graph trains as Python does. What came of
 each case is printed as it comes, with the rank that failed: pytest -s."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from started import PLANTED, case, launcher
@@ -23,6 +25,8 @@ LARGE = [("ddp", "bf16-amp"), *((strategy, "bf16-manual") for strategy in MODES)
 
 
 TRAINERS = ("plain", "fabric", "accelerate", "huggingface")
+SCRIPTS = str(Path(__file__).parent / "scripts.py")
+OWN = {"plain-ddp": "fp32", "plain-fsdp": "fp32", "like-titan": "bf16-fsdp"}
 BY_TRAINERS = [(trainer, mode) for trainer in TRAINERS for mode in ("fp32", "fp16-amp", "bf16-amp")]
 
 
@@ -123,6 +127,16 @@ def test_a_training_on_two_gpus_reaches_what_one_reaches(others):
         assert (quality.reference.gpus, quality.scores.gpus) == (1, 2)
         assert [check.sentence for check in checks(quality) if not check.passed] == []
         assert all(training.losses[-1] < training.losses[0] for training in quality.trainings)
+
+
+def test_a_step_that_is_spread_already_is_captured_too():
+    made = [Case(workload=w, precision=p, execution="graph", size="tiny", strategy="own", gpus=2) for w, p in OWN.items()]
+    with launcher(*OWN, load=(SCRIPTS,), device="cuda") as ranks:
+        speeds, together = (measured(ranks, made, kind) for kind in ("speed", "parallel"))
+    for each in made:
+        assert isinstance(speeds[each], Speed), speeds[each].sentence
+        assert speeds[each].pool_bytes > 0
+        _together(together[each])
 
 
 def test_a_rank_that_stops_while_graphs_are_replayed_is_ended(left):  # noqa: F811

@@ -10,16 +10,21 @@ from mpcore.gate.limits import SLOWER_RANK_TIMES
 from mpcore.records import Case, Parallel, Speed
 
 SCRIPTS = str(Path(__file__).parent / "scripts.py")
-NAMES = ("plain-ddp", "plain-fsdp", "unreduced", "slow-rank")
+OF_LIBRARIES = str(Path(__file__).parent / "library_steps.py")
+LIBRARIES = ("of-lightning", "of-huggingface")
+NAMES = ("plain-ddp", "plain-fsdp", "like-titan", "unreduced", "slow-rank", *LIBRARIES)
+WEIGHTS = 178
 
 
 def case(name):
-    return Case(workload=name, precision="fp32", size="tiny", strategy="own", gpus=2)
+    precision = "bf16-fsdp" if name == "like-titan" else "fp32"
+    return Case(workload=name, precision=precision, size="tiny", strategy="own", gpus=2)
 
 
 @pytest.fixture(scope="module")
 def found():
-    with launcher(*NAMES, load=(SCRIPTS,)) as ranks:
+    pytest.importorskip("lightning")
+    with launcher(*NAMES, load=(SCRIPTS, OF_LIBRARIES)) as ranks:
         cases = [case(name) for name in NAMES]
         speeds, together = (ranks.measure(cases, kind=kind) for kind in ("speedup", "parallel"))
     return {each.workload: (speeds[each], together[each]) for each in cases}
@@ -46,8 +51,18 @@ def test_its_replicas_are_compared(found):
     assert {each.operation for each in record.collectives} == {"allreduce_"}
 
 
-def test_its_shards_are_those_of_a_second_training(found):
-    record = found["plain-fsdp"][1]
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_averages_once_a_step(found, name):
+    record = found[name][1]
+    assert isinstance(record, Parallel), record
+    assert [check.sentence for check in checks(record) if not check.passed] == []
+    averaged = [(each.dtype, each.elements) for each in record.collectives if each.operation == "allreduce_"]
+    assert ("float32", WEIGHTS) in averaged
+
+
+@pytest.mark.parametrize("name", ["plain-fsdp", "like-titan"])
+def test_its_shards_are_those_of_a_second_training(found, name):
+    record = found[name][1]
     assert isinstance(record, Parallel), record
     assert record.sharded
     assert all(check.passed for check in checks(record))
