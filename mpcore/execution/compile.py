@@ -36,6 +36,10 @@ class Compile(Inductor):
     def stream(cls, device: torch.device) -> AbstractContextManager[None]:
         return Graph.stream(device) if cls.captures(device) else super().stream(device)
 
+    @classmethod
+    def launched(cls) -> type[Eager]:
+        return Inductor
+
     def __call__(self, batch: Any) -> Tensor:
         return self._run(batch)
 

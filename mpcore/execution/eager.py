@@ -50,6 +50,11 @@ class Eager:
         return False
 
     @classmethod
+    def launched(cls) -> "type[Eager]":
+        """The same, but that Python launches what would be captured whole."""
+        return cls
+
+    @classmethod
     def prepare(cls, model: nn.Module) -> None:
         """Called once with a new model, before any function of it is executed."""
 

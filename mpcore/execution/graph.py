@@ -64,6 +64,10 @@ class Graph(Eager):
     def captures(cls, device: torch.device) -> bool:
         return True
 
+    @classmethod
+    def launched(cls) -> type[Eager]:
+        return Eager
+
     def __call__(self, batch: Any) -> Tensor:
         shape = self._shape(batch)
         if shape not in self._captured:

@@ -101,7 +101,7 @@ class TrainStep(WorkloadStep):
             draw_apart(seed)
         self._execute = how(self._step, self.model, layout=lambda: precision.layout)
         self._gradients_predict = False
-        predicting = Eager if self.strategy.shards else how  # weights are gathered for it, and given back by Python
+        predicting = how.launched() if self.strategy.shards else how  # Python gathers weights for it, and gives them back
         self._execute_prediction = predicting(self._predict, self.model)
 
     def _prepare(self, precision: Precision, workload: Workload) -> None:

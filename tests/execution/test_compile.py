@@ -9,7 +9,8 @@ from torch import nn
 from torch._dynamo import config
 
 from mpcore.device.compilations import Compilations
-from mpcore.execution import Compile, Inductor, inductor
+from mpcore.execution import Compile, Eager, Graph, Inductor, inductor
+from mpcore.measure.collectives import sent
 from mpcore.precision.native import FP32
 from mpcore.records import Compiled
 from mpcore.training.evaluation import evaluate
@@ -127,3 +128,18 @@ def test_no_guard_watches_the_dictionaries_of_a_model():
     with config.patch(use_recursive_dict_tags_for_guards=True):
         Inductor.prepare(Stack())
         assert not config.use_recursive_dict_tags_for_guards
+
+
+@needs_compiler
+def test_a_step_whose_collectives_were_counted_is_compiled_all_the_same(dots, cpu):
+    """Where somebody watches, torch gives up for good what it meets."""
+    step = TrainStep(dots, FP32(), cpu, execution="inductor")
+    batch = dots.split("train", cpu).rows(slice(8))
+    sent(step, batch)
+    with Compilations() as compilations:
+        step(batch)
+    assert compilations.seen.graphs > 0
+
+
+def test_what_is_launched_is_compiled_but_not_captured():
+    assert [how.launched() for how in (Eager, Graph, Inductor, Compile)] == [Eager, Eager, Inductor, Inductor]
