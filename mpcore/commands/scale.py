@@ -73,6 +73,8 @@ def _launched(options: argparse.Namespace) -> Run:
     from mpcore.parallel.scale import Scale
 
     selection = selection_of(options)
+    if ":" in (selection.device or ""):
+        raise SelectionError(f"--mp-device {selection.device!r} is one GPU: expected cuda, and CUDA_VISIBLE_DEVICES for a part")
     check(selection)
     device = device_of(selection)
     selection = completed(selection, device)
@@ -100,6 +102,7 @@ def _on_these_ranks(options: argparse.Namespace, ranks: int) -> Run | None:
     kept = _kept(options, orders, device)  # on all ranks: where one cannot go on, none waits for it
     mine = kept if os.environ["RANK"] == "0" else None
     standing = StandingOrders(selection, orders, 60.0 * options.minutes, mine, _tell_of_rank)
+    standing.taken("a group of all ranks")
     serve(standing, selection.device or "")
     standing.done()
     if standing.refused is not None:

@@ -113,7 +113,8 @@ class Bench:
         count = agreement.ranks()
         own = setup.modelled.numerics_rows[case.model_size] // count // PARTS * PARTS
         rows = self.setups.batch(case, slice(count * max(PARTS, own)))
-        key = case.in_precision("")
+        by = case.trainer if case.trainer == OWN_TRAINER else ""  # of all others it is the same
+        key = case.model_copy(update={"precision": "", "execution": "", "trainer": by})
         if self._joint is None or self._joint[0] != key:
             self._joint = None
             self._joint = key, measure_joint(setup, rows)

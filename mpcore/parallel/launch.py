@@ -36,7 +36,7 @@ RANK_ENDED = re.compile(r"^ +rank +: (\d+) .*\n +exitcode +: (-?\d+) ", re.MULTI
 FIRST_ENDED = "Root Cause (first observed failure)"
 FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 """As faulthandler writes it, the innermost first."""
-LOST = re.compile(r"Connection (closed|reset) by peer|(Read|Write) error|ncclRemoteError|remote worker")
+LOST = re.compile(r"Connection (closed|reset) by (remote )?peer|(Read|Write) error|ncclRemoteError|remote (worker|process)")
 """In what a rank says of a collective in which another one has ended."""
 DEFAULTS = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 """Variables of the ranks. torchrun sets the first for several ranks only, and one rank is compared with them."""

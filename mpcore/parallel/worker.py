@@ -70,15 +70,19 @@ def _serve(line: Orders, name: str) -> None:
 
 
 def device_of_rank(name: str) -> "torch.device":
-    """Its own, which becomes the current one."""
+    """Its own, which becomes the current one. Raises SelectionError where this host has fewer GPUs than ranks."""
     import torch
 
-    from mpcore.device.agreement import local_rank
+    from mpcore.device.agreement import local_rank, local_ranks
     from mpcore.device.machine import default_device
 
     device = torch.device(name) if name else default_device()
     if device.type != "cuda":
         return device
+    if local_ranks() > (found := torch.cuda.device_count()):
+        raise SelectionError(
+            f"torchrun has started {local_ranks()} ranks on a host with {found} GPUs: expected no more of them"
+        )
     torch.cuda.set_device(local_rank())
     return torch.device("cuda", local_rank())
 

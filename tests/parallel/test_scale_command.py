@@ -22,7 +22,9 @@ from mpcore.parallel.kept import Kept
 from mpcore.parallel.plan import Order, completed, plan
 from mpcore.parallel.scale import Scale
 from mpcore.parallel.standing import StandingOrders
+from mpcore.parallel.worker import device_of_rank
 from mpcore.records import Blocks, Case, Failure, Ready, Selection, Speed, Timing
+from mpcore.selection import SelectionError
 from mpcore.store import load
 
 CPU = torch.device("cpu")
@@ -202,3 +204,15 @@ def test_only_torchrun_starts_ranks(monkeypatch):
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
         monkeypatch.setenv(name, value)
     assert agreement.started() == 8
+
+
+def test_one_gpu_scales_nothing(capsys):
+    assert main(["scale", "--mp-device", "cuda:1"]) == 2
+    assert "--mp-device 'cuda:1' is one GPU: expected cuda" in capsys.readouterr().err
+
+
+def test_a_host_with_fewer_gpus_than_ranks_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SelectionError, match="torchrun has started 4 ranks on a host with 2 GPUs"):
+        device_of_rank("cuda")
