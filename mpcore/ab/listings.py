@@ -75,7 +75,8 @@ def _check(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listin
     if len({checkout.tree for checkout in checkouts}) > 1 and len({checkout.python for checkout in checkouts}) == 1:
         for checkout, listing in zip(checkouts, listings, strict=True):
             if not listing.own:
+                missing = "".join(f". {sentence}" for name, sentence in listing.unknown if name.startswith("load "))
                 raise SelectionError(
                     f"{checkout.name}: nothing is imported from {checkout.tree}, so that it would be measured with the code "
-                    "that is installed: expected a tree with the package mpcore, or with a file of --mp-load"
+                    f"that is installed: expected a tree with the package mpcore, or with a file of --mp-load{missing}"
                 )

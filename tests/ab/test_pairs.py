@@ -275,8 +275,9 @@ def test_a_mistake_beside_what_is_there_is_one_too():
 def test_a_tree_without_code_is_refused():
     """What would be measured in its place is whatever is installed."""
     script = Script({"a": 0.001}, {"a": 0.001})
-    script.listings["base"] = script.listings["base"].model_copy(update={"own": False})
-    with pytest.raises(SelectionError, match=r"main: nothing is imported from base, .*: expected a tree with the package"):
+    unknown = (("load mine.py", "--mp-load 'mine.py': there is no such file"), ("workloads b", "unknown workload 'b'"))
+    script.listings["base"] = script.listings["base"].model_copy(update={"own": False, "unknown": unknown})
+    with pytest.raises(SelectionError, match=r"main: nothing is imported from base, .* of --mp-load. .* is no such file$"):
         compared(script)
     assert exit_code(compared(script, head=BASE, base=BASE)[0]) == 0
     assert exit_code(compared(script, base=Checkout("main", Path("base"), python="other"))[0]) == 0
