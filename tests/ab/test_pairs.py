@@ -279,6 +279,7 @@ def test_a_tree_without_code_is_refused():
     script.listings["base"] = script.listings["base"].model_copy(update={"own": False, "unknown": unknown})
     with pytest.raises(SelectionError, match=r"main: nothing is imported from base, .* of --mp-load. .* is no such file$"):
         compared(script)
+    script.listings["base"] = script.listings["base"].model_copy(update={"unknown": ()})
     assert exit_code(compared(script, head=BASE, base=BASE)[0]) == 0
     assert exit_code(compared(script, base=Checkout("main", Path("base"), python="other"))[0]) == 0
 
