@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mpcore.device import agreement
 from mpcore.records import Case
 from mpcore.runner.loaded import loaded
 
@@ -23,7 +24,12 @@ Graph = Mapping[str, set[str]]
 
 def code_of_case(case: Case, tree: Path) -> str:
     """A hash of its files, by their paths, and of the kernels that were compiled for it or before, in a process that runs in
-    `tree` and has taken a step of the case."""
+    `tree` and has taken a step of the case. Of ranks that have loaded different code, a hash each. To be asked on all."""
+    return " ".join(dict.fromkeys(agreement.gathered(_code_of_case(case, tree))))
+
+
+def _code_of_case(case: Case, tree: Path) -> str:
+    """On this rank."""
     found = loaded(tree, later=False)
     places = {file.path: file for file in found.files}
     left_out = {_path(sys.modules[name], tree) for name in _of_others(case)}

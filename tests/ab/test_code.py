@@ -114,6 +114,15 @@ def test_a_kernel_that_is_generated_otherwise_is_other_code(monkeypatch, tmp_pat
     assert len({none, one, code_of_case(case, tmp_path)}) == 3
 
 
+def test_what_one_rank_alone_has_loaded_is_code_of_the_case(monkeypatch, tmp_path):
+    case = Case(workload="resnet18-mnist", precision="fp32", size="tiny", strategy="ddp", gpus=2)
+    codes = []
+    for others in ([], ["of rank 1"]):
+        monkeypatch.setattr("mpcore.device.agreement.gathered", lambda own, others=others: [own, *(others or [own])])
+        codes.append(code_of_case(case, tmp_path))
+    assert codes[1] == f"{codes[0]} of rank 1"
+
+
 def test_a_strategy_is_the_code_of_its_own_cases():
     import mpcore.strategies  # noqa: F401
 
