@@ -1,5 +1,7 @@
-"""Submodules, which git leaves empty in a worktree: they are had from the clones of them that the repository holds."""
+"""Submodules, which git leaves empty in a worktree: they are had from the clones of them that the repository holds, and from
+where those come from only where they lack a commit, as shallow ones do."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +13,24 @@ GITLINK = "160000"
 
 def add_submodules(repository: Path, tree: Path) -> None:
     """Fills in `tree`, a worktree of `repository`, those that are there in the latter, each at the commit that the tree names.
-    Raises RevisionError where the clone of one does not hold that."""
+    Raises RevisionError where one is not to be had."""
     for path, commit in _submodules(tree):
         clone, place = repository / path, tree / path
         if not (clone / ".git").exists():
             continue
-        added = git("-C", str(clone), "worktree", "add", "--detach", str(place), commit)
+        added = _added(clone, place, commit)
+        if added.returncode != 0 and git("-C", str(clone), "fetch", "--depth=1", "origin", commit).returncode == 0:
+            added = _added(clone, place, commit)
         if added.returncode != 0:
             raise RevisionError(
                 f"the submodule {path} is not to be had at {commit[:12]} ({reason_of(added.stderr)}): "
                 f"expected git -C {path} fetch, and that commit in it"
             )
         add_submodules(clone, place)
+
+
+def _added(clone: Path, place: Path, commit: str) -> subprocess.CompletedProcess[str]:
+    return git("-C", str(clone), "worktree", "add", "--detach", str(place), commit)
 
 
 def forget_submodules(repository: Path) -> None:

@@ -143,6 +143,20 @@ class TestWhatGitLeavesOut:
         assert left_behind(with_submodule) == []
         assert len(git(with_submodule / "third" / "library", "worktree", "list").splitlines()) == 1
 
+    def test_a_shallow_submodule_is_fetched_where_it_lacks_the_commit(self, with_submodule):
+        clone = with_submodule / "third" / "library"
+        old = git(clone, "rev-parse", "HEAD~1")
+        for command in (
+            ("fetch", "-q", "--depth=1"),
+            ("reflog", "expire", "--expire=now", "--all"),
+            ("gc", "-q", "--prune=now"),
+        ):
+            git(clone, *command)
+        with pytest.raises(subprocess.CalledProcessError):
+            git(clone, "cat-file", "-e", old)
+        with checkouts("main~1", None, None, None) as (base, _):
+            assert (base.tree / "third" / "library" / "version").read_text() == "0"
+
     def test_a_submodule_that_is_not_to_be_had_is_named(self, with_submodule):
         git(with_submodule, "update-index", "--cacheinfo", f"160000,{'1' * 40},third/library")
         git(with_submodule, "commit", "-q", "-m", "nowhere")
