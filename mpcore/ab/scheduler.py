@@ -81,8 +81,7 @@ class Scheduler:
         return self._loaded[0], self._loaded[1]
 
     def listings(self) -> tuple[Listing, Listing]:
-        """Of base and head, in processes of their own. Raises RunnerError. Raises SelectionError where one has loaded the
-        other's code."""
+        """Of base and head, in processes of their own. Raises RunnerError."""
         processes: list[Process] = []
         try:
             for checkout in self._checkouts:
