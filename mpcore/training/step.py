@@ -16,6 +16,7 @@ from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import EAGER, WeightGroup, host_numbers, keep_on_device
 from mpcore.strategies import LossModule, Strategy
+from mpcore.training.anomaly import forward_line
 from mpcore.training.base import Step
 from mpcore.training.formats import (
     called_modules,
@@ -211,8 +212,7 @@ class TrainStep(WorkloadStep):
                 with self.precision.forward():
                     self.before_loss()
                     loss = self._forward(part) * share
-                with self.precision.reraised("backward"):
-                    self.precision.backward(loss)
+                self._backward(loss, part)
             self.precision.check_kept()
             total = loss.detach() if total is None else total + loss.detach()
         capturing = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
@@ -234,6 +234,32 @@ class TrainStep(WorkloadStep):
             if formats_differ(error) and (self.precision.casts or self.precision.kept):
                 raise self._formats_differ(error) from error
             raise
+
+    def _backward(self, loss: Tensor, part: Batch) -> None:
+        try:
+            with self.precision.reraised("backward"):
+                self.precision.backward(loss)
+        except PrecisionError as error:
+            if more := self._more(error, part):
+                raise PrecisionError(more) from error
+            raise
+
+    def _more(self, error: PrecisionError, part: Batch) -> str:
+        """It with the line of the forward pass, where a backward pass finds that what it needs was written over; or with what
+        to do, where one that its author wrote knows nothing of autocast. "" for any other."""
+        if not self.precision.casts and formats_differ(error):
+            expected = "expected torch.amp.custom_fwd and custom_bwd around the two of its torch.autograd.Function"
+            return f"{error}; autocast casts in a forward pass alone: {expected}"
+        if "inplace operation" not in str(error):
+            return ""
+
+        def again() -> None:
+            with self.precision.forward():
+                loss = self._loss(part)
+            self.precision.backward(loss)
+
+        line = forward_line(again)
+        return f"{str(error).split(' Hint:')[0]}{line}" if line else ""
 
     def _formats_differ(self, error: WorkloadError) -> Exception:
         """The mode's mistake, where the same model runs in 16 bits. Else the model mixes formats by itself, and the mode has no

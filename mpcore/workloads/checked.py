@@ -55,11 +55,16 @@ def checked_model(workload: Authored) -> nn.Module:
         raise WorkloadError(f"{workload.name}: build_model() returned {described(model)}: expected an nn.Module")
     if not any(p.requires_grad for p in model.parameters()):
         raise WorkloadError(f"{workload.name}: build_model() returned a model without weights that require a gradient")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            whose = f"{name or 'the model'} ({getattr(module, 'original_name', 'ScriptModule')})"
+            expected = "no module in it can be seen or cast: expected the nn.Module, without torch.jit.script or trace"
+            raise WorkloadError(f"{workload.name}: {whose} is TorchScript, and {expected}")
     if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
         _materialise(workload, model)
     for name, weight in model.named_parameters():
         if weight.dtype not in (torch.float32, torch.complex64) and (weight.is_floating_point() or weight.is_complex()):
-            expected = "all weights in FP32, or in complex64"
+            expected = "all weights in FP32, or in complex64: a mode casts them, frozen ones, too"
             raise WorkloadError(f"{workload.name}: build_model() returned {name} in {weight.dtype}: expected {expected}")
     return model
 
@@ -181,6 +186,8 @@ def checked_loss(workload: Authored, model: nn.Module, batch: Batch) -> Tensor:
         loss = workload.loss(model, batch)
     if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point() or loss.element_size() < 4:
         expected = "the batch's mean, a 0-dim tensor in FP32 or wider"
+        if isinstance(loss, Tensor) and loss.is_floating_point() and not loss.dim():
+            expected += ", computed from logits.float()"
         raise WorkloadError(f"{workload.name}: loss() returned {described(loss)}: expected {expected}")
     if not loss.requires_grad:
         raise WorkloadError(f"{workload.name}: loss() returned a tensor that does not depend on the model's weights")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpcore.precision import PrecisionError
+from mpcore.precision import PrecisionError, precisions
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.precision.master import BF16MasterWeights
 from mpcore.precision.native import FP32
@@ -151,3 +151,51 @@ def test_a_workload_says_what_stays_in_fp32(dots, cpu, monkeypatch, mode):
 def test_an_unknown_execution_is_named(dots, cpu):
     with pytest.raises(UnknownName, match="unknown execution 'lazy'; known are eager"):
         TrainStep(dots, FP32(), cpu, execution="lazy")
+
+
+class Overwriting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(16, 2)
+        self.register_buffer("queue", torch.ones(16, 16))
+
+    def forward(self, x):
+        mixed = self.layer(x) @ self.layer.weight @ self.queue
+        self.queue.mul_(0.9)
+        return mixed[:, :2]
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x @ weight.t()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        return gradient @ weight, gradient.t() @ x
+
+
+class Unaware(nn.Linear):
+    def forward(self, x):
+        return Product.apply(x, self.weight)
+
+
+@pytest.mark.parametrize(
+    ("build", "precision", "said"),
+    [
+        (Overwriting, "fp32", r"inplace operation: .* \(test_step.py, line \d+: mixed = self.layer"),
+        (
+            lambda: nn.Sequential(nn.Linear(16, 16), Unaware(16, 2)),
+            "bf16-amp",
+            r"gradient @ weight.* expected torch.amp.custom_",
+        ),
+        (lambda: torch.jit.script(nn.Linear(16, 2)), "fp32", r"the model \(Linear\) is TorchScript, and no module in it can"),
+    ],
+    ids=["written over", "unaware of autocast", "TorchScript"],
+)
+def test_what_a_model_must_not_do_is_told_with_its_line(dots, cpu, build, precision, said):
+    dots.build_model = build
+    with pytest.raises((PrecisionError, WorkloadError), match=said):
+        TrainStep(dots, precisions[precision](), cpu)(dots.split("train", cpu).rows(slice(8)))
