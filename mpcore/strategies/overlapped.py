@@ -2,10 +2,14 @@
 
 Weights get their gradients from the last layer to the first, and lie in the flat tensor from the first to the last. A piece is
 averaged once all its gradients are there, and after those that lie behind it, so that all ranks send in one order.
+
+A weight may get its gradient in several parts, as one that two checkpoints share. In how many is seen in the first backward
+pass, in which nothing is sent early.
 """
 
 import functools
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpcore.precision import Precision
+from mpcore.precision import Precision, PrecisionError
 from mpcore.precision.flat import FlatWeights, Group
 from mpcore.strategies.base import LossModule, strategies
 from mpcore.strategies.ddp import DataParallel, average
@@ -49,6 +53,8 @@ class Overlapped(DataParallel):
         self._waiting: list[Piece] = []
         self._sent: list[Any] = []
         self._early = False
+        self._parts: Counter[str] | None = None
+        self._seen: Counter[str] = Counter()
         if isinstance(precision, FlatWeights):
             self._flat = precision
             self._pieces = [piece for group in reversed(precision.groups) for piece in pieces(group)]
@@ -72,9 +78,15 @@ class Overlapped(DataParallel):
         self._check_reached()
 
     def arrived(self, number: int, name: str) -> None:
-        """The gradient of a weight of a piece is there."""
+        """The gradient of a weight of a piece is there, or a part of it."""
         if not self._early:
             return
+        self._seen[name] += 1
+        if self._parts is None or self._seen[name] < self._parts[name]:
+            return
+        if name not in self._pieces[number].left:
+            before = "more parts than in the first step, and was averaged already: expected --mp-strategy ddp"
+            raise PrecisionError(f"ddp-overlap: the gradient of {name} comes in {before}")
         self._pieces[number].left.discard(name)
         while self._waiting and not self._waiting[0].left:
             first = self._waiting.pop(0)
@@ -86,9 +98,12 @@ class Overlapped(DataParallel):
         self._waiting = list(self._pieces)
         for piece in self._pieces:
             piece.left = set(piece.names)
+        self._seen = Counter()
         self._early = True
         yield
         self._early = False
+        if self._parts is None:
+            self._parts = self._seen
 
     def _send(self, piece: Piece) -> None:
         self._sent.append(average(piece.gradient, async_op=True))
