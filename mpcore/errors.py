@@ -42,7 +42,12 @@ def reraised_as(kind: type[Exception], what: str, *others: type[BaseException]) 
 def cause(error: BaseException) -> str:
     """The first line of what came first, and the line that did it."""
     error = root_cause(error)
-    return _reason(error) + source_line(traceback.extract_tb(error.__traceback__))
+    return _reason(error) + where(error)
+
+
+def where(error: BaseException) -> str:
+    """The line that raised it, in parentheses."""
+    return source_line(traceback.extract_tb(error.__traceback__))
 
 
 def source_line(frames: Sequence[traceback.FrameSummary]) -> str:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.device import agreement
+from mpcore.errors import where
 from mpcore.precision import Inapplicable
 from mpcore.workloads import OwnStep, WorkloadError
+from mpcore.workloads.checked import described
 
 HOOKS = (
     "backward",
@@ -74,7 +76,7 @@ class LightningStep(OwnStep):
                 with unreduced:
                     with self._fabric.autocast():
                         returned = model.training_step(part, done * parts + number)
-                    own = (returned["loss"] if isinstance(returned, dict) else returned) / parts
+                    own = self._loss(returned) / parts
                     self._fabric.backward(own)
                 loss = own.detach() if loss is None else loss + own.detach()
             if norm is not None:
@@ -121,9 +123,22 @@ class LightningStep(OwnStep):
             if getattr(type(module), hook) is not getattr(LightningModule, hook):
                 raise WorkloadError(f"{self.name}: {name} has a {hook}() of its own, which Fabric does not call: {INSTEAD}")
 
+    def _loss(self, returned: Any) -> Tensor:
+        loss = returned.get("loss") if isinstance(returned, dict) else returned
+        if not isinstance(loss, Tensor):
+            expected = "expected a loss, for a step that its Trainer would skip is none"
+            raise WorkloadError(f"{self.name}: training_step() returned {described(returned)}: {expected}")
+        return loss
+
     def _configured(self, module: Any) -> tuple[torch.optim.Optimizer, list[tuple[Any, int]]]:
         """The optimiser of `configure_optimizers`, and each schedule with the loader's batches after which it goes on."""
-        optimisers, schedules = _listed(module.configure_optimizers())
+        try:
+            optimisers, schedules = _listed(module.configure_optimizers())
+        except RuntimeError as error:
+            if "is not attached to a `Trainer`" not in str(error):
+                raise
+            expected = "expected the number itself, such as total_steps=1000, for Fabric has no Trainer"
+            raise WorkloadError(f"{self.name}: configure_optimizers() asks self.trainer{where(error)}: {expected}") from error
         if len(optimisers) != 1:
             found = f"configure_optimizers() returned {len(optimisers)} optimisers"
             raise WorkloadError(f"{self.name}: {found}: expected one; with several, {INSTEAD}")

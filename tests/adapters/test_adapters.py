@@ -183,6 +183,15 @@ def test_what_configure_optimizers_returns_is_understood_or_refused(module_of):
         step_of(lightning_step(module_of(**configured(lambda o: {"optimizer": o, "lr_scheduler": plateau(o)}))))
 
 
+def test_what_only_a_trainer_knows_is_told_with_what_to_do(module_of):
+    asks = {"configure_optimizers": lambda self: self.trainer.estimated_stepping_batches}
+    with pytest.raises(WorkloadError, match=r"asks self.trainer \(test_adapters.py, line \d+: .* for Fabric has no Trainer"):
+        step_of(lightning_step(module_of(**asks)))
+    skips = step_of(lightning_step(module_of(training_step=lambda self, batch, batch_idx: None)))
+    with pytest.raises(WorkloadError, match=r"training_step\(\) returned NoneType None: expected a loss, for a step that its"):
+        skips(skips.batches[0])
+
+
 def test_a_schedule_by_epochs_goes_on_after_each(module_of):
     def by_epoch(optimiser):
         return [optimiser], [torch.optim.lr_scheduler.StepLR(optimiser, 1, gamma=0.5)]
