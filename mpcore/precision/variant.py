@@ -47,6 +47,9 @@ class Variant(Precision):
             )
         if cls.apply is Variant.apply:
             raise ValueError(f"variant {cls.__qualname__} has no apply(model): expected one that patches the model")
+        if cls.format is not None and not cls.format.is_floating_point:
+            expected = "expected one of floating-point numbers, whose round-off is as large, such as torch.float8_e4m3fn"
+            raise ValueError(f"variant {cls.__qualname__} has the format {cls.format}: {expected}")
         cls.__bases__ = (*cls.__bases__, precisions[cls.base])
 
     @classmethod
@@ -91,9 +94,11 @@ class Variant(Precision):
     def _check_weights(self, before: dict[str, float], after: dict[str, float]) -> None:
         for name, total in before.items():
             if name not in after:
+                longer = next((found for found in after if found.endswith(f".{name}")), None)
+                wrapped = f", which is {longer} now: patch the model in place, as model.compile() does" if longer else ""
                 raise PrecisionError(
-                    f"{self.name}: apply() leaves no weight {name}: expected the names that the weights have, so that their "
-                    "gradients can be compared with those of fp64"
+                    f"{self.name}: apply() leaves no weight {name}{wrapped}: expected the names that the weights have, so that "
+                    "their gradients can be compared with those of fp64"
                 )
             if not (math.isnan(after[name]) or math.isclose(total, after[name], rel_tol=1e-9)):
                 raise PrecisionError(f"{self.name}: apply() changes the values of {name}: expected the model's own weights")

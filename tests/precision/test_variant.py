@@ -67,6 +67,10 @@ def test_what_it_computes_in_sets_its_limits():
     [
         ({"base": "bf17-amp"}, "variant Patched has the base 'bf17-amp': expected a mode, one of fp32, tf32, "),
         ({"base": "bf16-amp"}, r"variant Patched has no apply\(model\): expected one that patches the model"),
+        (
+            {"base": "bf16-amp", "format": torch.int8, "apply": lambda *_: None},
+            "variant Patched has the format torch.int8: expected one of floating-point numbers",
+        ),
     ],
 )
 def test_a_mistake_is_said_when_the_class_is_made(attributes, sentence):
@@ -110,6 +114,10 @@ def written_to(model):
         (lambda model: 3, r"apply\(\) returned a int: expected a module, or None"),
         (fails, r"apply\(\) failed: KeyError: 'gate_proj' \(test_variant.py, line \d+: raise KeyError"),
         (renamed, r"apply\(\) leaves no weight 0.weight: expected the names that the weights have"),
+        (
+            lambda model: nn.ModuleDict({"inner": model}),
+            r"apply\(\) leaves no weight 0.weight, which is inner.0.weight now: pat",
+        ),
         (initialised_anew, r"apply\(\) changes the values of 0.weight: expected the model's own weights"),
         (written_to, r"apply\(\) changes the values of 0.weight: expected the model's own weights"),
     ],
