@@ -116,7 +116,7 @@ def written_to(model):
         (renamed, r"apply\(\) leaves no weight 0.weight: expected the names that the weights have"),
         (
             lambda model: nn.ModuleDict({"inner": model}),
-            r"apply\(\) leaves no weight 0.weight, which is inner.0.weight now: pat",
+            r"apply\(\) leaves no weight 0.weight, which is inner.0.weight now:",
         ),
         (initialised_anew, r"apply\(\) changes the values of 0.weight: expected the model's own weights"),
         (written_to, r"apply\(\) changes the values of 0.weight: expected the model's own weights"),
