@@ -1,17 +1,15 @@
 """Steps that libraries and people's own stacks make, on two ranks over gloo: timed, compared and caught as ours are."""
 
-import importlib
 from pathlib import Path
 
 import pytest
-import torch
 from started import PLANTED, case, launcher
 
 from mpcore.gate.checks import checks
-from mpcore.matrix import cases
-from mpcore.records import Parallel, Selection, Speed
+from mpcore.records import Parallel, Speed
+from mpcore.trainers import Trainer
 
-STACKS = str(Path(__file__).parent / "stacks.py")
+STACKS = str(Path(__file__).parent / "spread_stacks.py")
 LIBRARIES = {"plain": "torch", "fabric": "lightning", "accelerate": "accelerate", "huggingface": "transformers"}
 OWN = ("our-stack", "forgetful", "divides")
 WEIGHTS = 178
@@ -62,10 +60,13 @@ def test_a_stack_that_averages_wrongly_is_caught(found, name, metric):
 
 
 def test_a_stack_that_is_not_spread_is_a_sentence():
-    importlib.import_module("stacks")
-    selection = Selection(workloads=("bert-imdb",), precisions=("fp32",), gpus=(2,), trainers=("one-gpu", "our-stack"))
-    reasons = [reason for _, reason in cases(selection.model_copy(update={"strategies": ("fsdp",)}), torch.device("cpu"))]
-    assert reasons == [
-        "one-gpu does not say how its step is spread over GPUs: expected strategies = ('ddp',) in its class",
-        "our-stack has no fsdp: expected --mp-strategy ddp",
-    ]
+    class OneGpu(Trainer):
+        name = "one-gpu"
+
+    class Spread(OneGpu):
+        strategies = ("ddp",)
+
+    assert Spread.not_spread("ddp") is None
+    assert Spread.not_spread("fsdp") == "one-gpu has no fsdp: expected --mp-strategy ddp"
+    expected = "expected strategies = ('ddp',) in its class"
+    assert OneGpu.not_spread("ddp") == f"one-gpu does not say how its step is spread over GPUs: {expected}"

@@ -46,9 +46,3 @@ class Forgetful(Stack):
 class Divides(Stack):
     name = "divides"
     divisor = 2
-
-
-@register
-class OneGpu(Stack):
-    name = "one-gpu"
-    strategies = ()
