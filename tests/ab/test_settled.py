@@ -1,6 +1,7 @@
 """Cases whose work, graph and code are the same are not timed, and the machine is tried with some of them."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import stub
@@ -93,3 +94,14 @@ def test_one_workload_that_is_changed_is_the_only_one_that_is_timed(tmp_path):
     cases = [Case(workload=name, precision="fp32", execution="eager", size="tiny") for name in selection.workloads]
     listings = (stub.listing(kinds=KINDS),) * 2
     assert [case.workload for case in settled(sides, listings, selection, cases, print)] == ["resnet18-mnist"]
+
+
+def test_a_case_on_several_gpus_needs_no_timing_either():
+    case = stub.case("a").model_copy(update={"strategy": "ddp", "gpus": 2})
+    sides, listings = (Checkout("base", Path("base")), Checkout("head", Path("head"))), (stub.listing(kinds=KINDS),) * 2
+
+    def count(*_):
+        return ({case: stub.work("a", code="1")}, {case: stub.work("a", code=head)})
+
+    for head, needless in (("1", [case]), ("1 2", [])):  # one rank has loaded something else
+        assert settled(sides, listings, Selection(), [case], print, count) == needless
