@@ -100,8 +100,6 @@ def test_a_case_on_several_gpus_needs_no_timing_either():
     case = stub.case("a").model_copy(update={"strategy": "ddp", "gpus": 2})
     sides, listings = (Checkout("base", Path("base")), Checkout("head", Path("head"))), (stub.listing(kinds=KINDS),) * 2
 
-    def count(*_):
-        return ({case: stub.work("a", code="1")}, {case: stub.work("a", code=head)})
-
     for head, needless in (("1", [case]), ("1 2", [])):  # one rank has loaded something else
-        assert settled(sides, listings, Selection(), [case], print, count) == needless
+        works = {case: stub.work("a", code="1")}, {case: stub.work("a", code=head)}
+        assert settled(sides, listings, Selection(), [case], print, lambda *_, works=works: works) == needless
