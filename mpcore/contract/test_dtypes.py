@@ -51,9 +51,8 @@ def test_kept_modules_compute_in_fp32(subject: Subject) -> None:
     """Everything kept that is called for sure: no product of theirs is left in 16 bits. One layer kept: only its own are in
     FP32."""
     step = subject.step()
-    called = {
-        name: module for name, module in step.model.named_modules() if name in called_modules(subject.workload, subject.device)
-    }
+    names = called_modules(subject.workload, subject.device)
+    called = {name: module for name, module in step.model.named_modules() if name in names}
     layers = [name for name, module in called.items() if isinstance(module, nn.Linear | nn.Conv2d)]
     if len(layers) < 2:
         pytest.skip("takes two linear layers or convolutions that are called")
