@@ -115,6 +115,8 @@ class FlopCount(TorchDispatchMode):
         if counted:
             dtype, flops = counted
             node = torch._C._current_autograd_node()  # private API; None but in a backward pass
+            if dtype.is_complex:  # of which 16 bits have none
+                return out
             if dtype == torch.float32 and FP32_ALONE.search(node.name() if node else self._asked.name):
                 return out
             self.by_dtype[dtype] += flops

@@ -13,7 +13,7 @@ from torch import Tensor
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
 from mpcore.measure.finite import first_not_finite, is_finite
-from mpcore.measure.observation import observe
+from mpcore.measure.observation import Observation, observe
 from mpcore.measure.requirements import against_fp32, beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import errors_by_tensor
@@ -50,7 +50,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         gradient_error=relative_error(observed.gradients, truth.gradients),
         flushed_share=_flushed_share(observed.gradients, truth.gradients),
         updates=observed.made,
-        update_error=relative_error(observed.updates, truth.updates),
+        update_error=relative_error(observed.updates, _updates_with_gradient(truth)),
         skipped_steps=observed.skipped,
         low_precision_flops_share=flops.low_precision_share if flops.total else None,
         fp32_on_purpose=flops.fp32_on_purpose,
@@ -58,6 +58,13 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         remark=remark,
         not_finite=first_not_finite(setup, batch, truth.learning_rate, loss_scale) if followed else None,
     )
+
+
+def _updates_with_gradient(truth: Observation) -> dict[str, Tensor]:
+    """But for weights whose gradient is nothing at first, as one of two factors has where the other is zero: what comes to them
+    later hangs on how far the others have moved, which is next to nothing."""
+    reached = {name for name, gradient in truth.gradients.items() if gradient.any()}
+    return {name: update for name, update in truth.updates.items() if name in reached} or truth.updates
 
 
 def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None, str | None]:

@@ -90,7 +90,7 @@ class _Door:
 
     def __enter__(self) -> None:
         self._step.set_learning_rate(self.learning_rate or 0.0)
-        self._hooks = [optimiser.register_step_pre_hook(self._look) for optimiser in self._step.optimisers]
+        self._hooks = [optimiser.register_step_pre_hook(self._at_the_door) for optimiser in self._step.optimisers]
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -100,7 +100,22 @@ class _Door:
         for hook in self._hooks:
             hook.remove()
 
-    def _look(self, optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    def _at_the_door(self, optimiser: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        """The gradients are there once the closure was called, where the optimiser is given one."""
+        given = [x for x in (*args, *kwargs.values()) if callable(x)]
+        if not given:
+            return self._look(optimiser)
+
+        def closure() -> Any:
+            loss = given[0]()
+            self._look(optimiser)
+            return loss
+
+        return tuple(closure if x is given[0] else x for x in args), {
+            name: closure if x is given[0] else x for name, x in kwargs.items()
+        }
+
+    def _look(self, optimiser: torch.optim.Optimizer) -> None:
         scale = getattr(optimiser, "grad_scale", None)
         for name, gradient in self._step.gradients().items():
             self.gradients[name] = _in_fp64(gradient) / (1.0 if scale is None else scale)

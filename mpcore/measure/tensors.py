@@ -98,10 +98,12 @@ def with_a_gradient(norms: Mapping[str, float], roundoff: float) -> Iterator[str
 
 
 def _summed_in_format(step: WorkloadStep) -> Iterator[str]:
-    """The weights in 16 bits whose gradients a CPU adds up in 16 bits. Products are added up in FP32, and a GPU's sums are."""
+    """The weights whose gradients a CPU adds up in 16 bits: of those in 16 bits vectors and embeddings, and of a LayerNorm that
+    is given 16 bits any. Products are added up in FP32, and a GPU's sums are."""
     for name, weight in step.model.named_parameters():
         module = step.model.get_submodule(name.rpartition(".")[0])
-        if weight.device.type == "cpu" and weight.element_size() < 4 and (weight.dim() < 2 or isinstance(module, EMBEDDINGS)):
+        low = weight.element_size() < 4 and (weight.dim() < 2 or isinstance(module, EMBEDDINGS))
+        if weight.device.type == "cpu" and (low or (isinstance(module, nn.LayerNorm) and step.precision.dtype.itemsize < 4)):
             yield name
 
 

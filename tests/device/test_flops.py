@@ -138,3 +138,10 @@ def test_what_torch_computes_in_fp32_alone_is_left_out(function):
     with FlopCount() as flops:
         function(x @ torch.eye(4)).sum().backward()
     assert flops.total == 2 * (2 * rows * 4 * 4)
+
+
+def test_complex_products_are_left_out():
+    """No format of 16 bits has any."""
+    with FlopCount() as flops:
+        torch.ones(4, 4, dtype=torch.complex64) @ torch.ones(4, 4, dtype=torch.complex64)
+    assert flops.total == 0

@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import precisions
+from mpcore.precision.native import FP32
 from mpcore.precision.pure import FP64
 from mpcore.records import Case, Recipe, Requirements
 from mpcore.training.step import TrainStep
@@ -83,3 +85,38 @@ def test_a_buffer_that_a_model_replaces_is_put_back(dots, cpu):
     first, again = held.rounding_errors(2.0**-24), type(held)(held._renewed(), held._batch)
     assert again.observed.loss == held.observed.loss
     assert max(first.gradients.values()) < 1e-4
+
+
+class Closing(FP32):
+    """Its optimiser is given a closure, in which gradients are computed."""
+
+    def backward(self, loss):
+        self.loss = loss
+
+    def step_optimiser(self):
+        self.optimiser.step(closure=self.loss.backward)
+
+
+def test_gradients_may_come_of_a_closure(dots, cpu):
+    plain, closing = (observed(dots, mode(), cpu, updates=2) for mode in (FP32, Closing))
+    assert closing.gradients.keys() == plain.gradients.keys()
+    assert all(torch.equal(closing.gradients[name], plain.gradients[name]) for name in plain.gradients)
+
+
+class Factors(nn.Linear):
+    """A product of two factors is added to its weight, the second of which is zero at first: the first has no gradient then."""
+
+    def __init__(self):
+        super().__init__(16, 2)
+        self.first, self.second = nn.Parameter(torch.randn(64, 16)), nn.Parameter(torch.zeros(2, 64))
+
+    def forward(self, x):
+        return F.linear(x, self.weight + self.second @ self.first, self.bias)
+
+
+def test_updates_without_a_gradient_at_first_say_nothing(dots, cpu):
+    """Those of the first factor are most of all that moves."""
+    dots.build_model = Factors
+    setup = Setup(Case(workload="dots", precision="fp16-amp", size="tiny"), dots, cpu, Requirements())
+    numerics = measure_numerics(setup, dots.split("train", cpu).rows(slice(32)), yardstick(dots, cpu))
+    assert numerics.update_error < 0.02

@@ -119,3 +119,22 @@ def test_the_bias_of_attention_s_keys_has_no_gradient_but_rounding(dots, cpu, na
     numerics = measured(dots, name, cpu)
     assert [t.name for t in numerics.tensors if t.gradient_error is None] == ["key.bias"]
     assert not any(metric.startswith("worst tensor") for metric in failed(numerics))
+
+
+class Normed(nn.Sequential):
+    """All tokens of a row have the same gradient behind the norm, whose rounding does not cancel."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(1, 32), nn.LayerNorm(32), nn.Linear(32, 2))
+
+    def forward(self, x):
+        return self[2](self[1](self[0](x.unsqueeze(-1))).mean(1))
+
+
+def test_a_cpu_adds_up_the_gradients_of_a_layer_norm_in_16_bits(dots, cpu):
+    """Under autocast, too, where its weights are in FP32. Of other weights as little is allowed as ever."""
+    dots.build_model = Normed
+    numerics = measured(dots, "bf16-amp", cpu)
+    assert not failed(numerics)
+    limits = {tensor.name: tensor.gradient_limit for tensor in numerics.tensors}
+    assert limits["1.bias"] > 64 * 2**-8 > limits["2.bias"]
