@@ -114,9 +114,19 @@ class Factors(nn.Linear):
         return F.linear(x, self.weight + self.second @ self.first, self.bias)
 
 
-def test_updates_without_a_gradient_at_first_say_nothing(dots, cpu):
+class Straying(FP32):
+    """Moves the first factor by chance, as Adam does with a gradient that is all rounding."""
+
+    def step_optimiser(self):
+        super().step_optimiser()
+        first = self.model.first.data
+        first.add_(1e-5 * torch.randn(first.shape, generator=torch.Generator().manual_seed(0)))
+
+
+def test_updates_without_a_gradient_at_first_say_nothing(dots, cpu, monkeypatch):
     """Those of the first factor are most of all that moves."""
     dots.build_model = Factors
-    setup = Setup(Case(workload="dots", precision="fp16-amp", size="tiny"), dots, cpu, Requirements())
+    monkeypatch.setitem(precisions._classes, "straying", Straying)
+    setup = Setup(Case(workload="dots", precision="straying", size="tiny"), dots, cpu, Requirements())
     numerics = measure_numerics(setup, dots.split("train", cpu).rows(slice(32)), yardstick(dots, cpu))
-    assert numerics.update_error < 0.02
+    assert numerics.update_error < 0.05
