@@ -539,7 +539,7 @@ def test_a_test_of_somebody_else_s_may_have_a_case_of_its_own(pytester):
 
 
 TERMINAL = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider", "--color=auto")
-ONE = ("--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-m", "numerics")
+ONE = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32", "-m", "numerics")
 NONE_ACCEPTED = "## 1 case passed, compared with no accepted run"
 
 
@@ -606,7 +606,7 @@ def test_the_session_is_written_as_markdown(run, pytester):
     result = run(*ONE, "--mp-markdown", "out.md")
     assert result.ret == 0
     text = (pytester.path / "out.md").read_text()
-    assert text.startswith(f"{NONE_ACCEPTED}\n\n<details><summary>bert-imdb (tiny, eager, on ")
+    assert text.startswith(f"{NONE_ACCEPTED}\n\n<details><summary>ncf-movielens (tiny, eager, on ")
     assert "another session" not in text
     assert text.endswith("--mp-markdown out.md`\n")
 
