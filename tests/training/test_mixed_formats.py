@@ -160,7 +160,7 @@ class Table(nn.Module):
 
 
 def test_what_failed_before_it_was_called_is_no_mistake(step, batch):
-    with pytest.raises(PrecisionError, match="'table' cannot be kept in FP32, for it is never called"):
+    with pytest.raises(PrecisionError, match="'table' cannot be kept in FP32: it is never called"):
         step(Table, BF16MasterWeights, keep_fp32=["last", "table"])(batch)
 
 

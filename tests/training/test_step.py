@@ -133,7 +133,7 @@ class Functional(nn.Module):
 def test_a_kept_module_that_is_never_called_is_an_error(dots, cpu, monkeypatch, mode):
     monkeypatch.setattr(dots, "build_model", Functional)
     batch = dots.split("train", cpu).rows(slice(8))
-    with pytest.raises(PrecisionError, match=f"{mode.name}: 'last' cannot be kept in FP32, for it is never called"):
+    with pytest.raises(PrecisionError, match=f"{mode.name}: 'last' cannot be kept in FP32: it is never called"):
         TrainStep(dots, mode(keep_fp32=["last"]), cpu)(batch)
     assert TrainStep(dots, mode(keep_fp32=["first"]), cpu)(batch).isfinite()
 
