@@ -48,8 +48,8 @@ def compare(
     cases on both sides. measure: measures all that is judged besides time.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
-    them lists no cases. Raises SelectionError where neither has what is selected, where one of two trees has no code of its
-    own, where it runs the other's, and where `earlier` was measured with other code, software or hardware.
+    them lists no cases. Raises SelectionError where neither has what is selected, and where one of two trees has no code of its
+    own or runs the other's. It is raised, too, where `earlier` was measured with other code, software or hardware.
     """
     had = {case.case: case for case in earlier.cases} if earlier else {}
     with Scheduler(base, head, selection, seed=seed + sum(len(of.pairs) for of in had.values()), start=start) as scheduler:

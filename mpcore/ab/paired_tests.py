@@ -1,6 +1,6 @@
 """Pairs of fresh processes until each case is decided, or the last look is taken.
 
-Looking after every pair would turn one false alarm in a hundred into four, so the pairs are judged twice, and the looks share
+Looking after every pair would turn one false alarm in a hundred into four. So the pairs are judged twice, and the looks share
 the one in a hundred. A case that is decided drops out. One that is worse is measured in fresh pairs, which must say so again.
 """
 

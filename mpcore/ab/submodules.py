@@ -1,5 +1,5 @@
-"""Submodules, which git leaves empty in a worktree: they are had from the clones of them that the repository holds, and from
-where those come from only where they lack a commit, as shallow ones do."""
+"""Submodules, which git leaves empty in a worktree: they are had from the clones of them that the repository holds. A commit
+that these lack, as shallow ones do, comes from where they come from."""
 
 import subprocess
 from collections.abc import Iterator

@@ -17,8 +17,8 @@ FP32 = {"float32", "tf32"}
 
 
 def test_storage_is_in_the_mode_s_dtype(subject: Subject) -> None:
-    """Weights, gradients and the optimiser's state are FP32 in all modes that claim masters, in kept modules, and in complex
-    weights, of which there are none in 16 bits."""
+    """Weights, gradients and the optimiser's state are FP32 in all modes that claim masters, and in kept modules. Complex
+    weights are, too: torch trains none in 16 bits."""
     step, batch = subject.step(), subject.batch()
     settle_scale(step, batch)
     stored = torch.float32 if subject.mode.masters else subject.mode.dtype

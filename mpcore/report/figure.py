@@ -7,8 +7,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Figure:
     """unit: with the names of other columns where it depends on the row. form: of a value; None for so many `digits` that
-    count. listed: from which change on it is worth a line, in points of a score that is a percentage, in per cent else. 0 for
-    any change."""
+    count. listed: the change from which on it is worth a line, 0 for any. It is in points where a score is a percentage, and
+    in per cent else."""
 
     name: str
     column: str

@@ -19,8 +19,8 @@ SCALING = "several-gpus"
 
 
 def pictures(run: Run, folder: Path) -> Iterator[Path]:
-    """Writes a PNG for the speed-ups over each reference, one for all steps on several GPUs, and one for each confusion
-    matrix and each picture of the trainings. Yields their paths. Raises RunError without matplotlib, and OSError where the
+    """Writes a PNG for the speed-ups over each reference, and one for all steps on several GPUs. Each confusion matrix and
+    picture of the trainings has one, too. Yields their paths. Raises RunError without matplotlib, and OSError where the
     folder cannot be written to."""
     figure = _figure_class()
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,8 +23,8 @@ Graph = Mapping[str, set[str]]
 
 
 def code_of_case(case: Case, tree: Path) -> str:
-    """A hash of its files, by their paths, and of the kernels that were compiled for it or before, in a process that runs in
-    `tree` and has taken a step of the case. Of ranks that have loaded different code, a hash each. To be asked on all."""
+    """A hash of its files, by their paths, and of the kernels that were compiled for it or before. The process runs in `tree`
+    and has taken a step of the case. Of ranks that have loaded different code, a hash each. To be asked on all."""
     return " ".join(dict.fromkeys(agreement.gathered(_code_of_case(case, tree))))
 
 

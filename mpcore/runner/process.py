@@ -104,8 +104,8 @@ class Process:
             self._lines.put(line)
 
     def _wait(self) -> None:
-        """Whoever waits for a line is told that there are no more, even where something that the process has started lives on
-        and holds its standard output."""
+        """Whoever waits for a line is told that there are no more. Something that the process has started may live on, and
+        hold its standard output."""
         self._popen.wait()
         self._reader.join(1)
         self._lines.put(None)

@@ -188,9 +188,8 @@ class Runner:
 
 
 def confirm(case: Case, selection: Selection, start: Callable[..., Runner] = Runner) -> Speed | str:
-    """`case` measured in a fresh process that finds the same modules as this one, on the device and with the data and the files
-    of `selection`; or the sentence that says why it was not. The memory of the GPU should be free. start: what makes the
-    runner."""
+    """`case` measured in a fresh process that finds the same modules as this one, or the sentence that says why it was not.
+    Device, data and files are those of `selection`. The memory of the GPU should be free. start: what makes the runner."""
     try:
         with start(Path.cwd(), narrowed(selection, [case]), path=[p or os.curdir for p in sys.path]) as runner:
             measured = runner.measure([case], kind="speed")[case]

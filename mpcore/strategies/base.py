@@ -1,8 +1,8 @@
 """`single`: a step on one GPU. The base of all strategies.
 
-A strategy is asked in the order of its methods while a step is made: for the mode that it has in the place of the one wanted,
-to change the model that the mode takes over, to shard what the optimiser will train, and to wrap what computes the loss. In a
-step it says which micro-batches do not reduce, and reduces what no wrapper does.
+A strategy is asked in the order of its methods while a step is made. It names the mode that it has in the place of the one
+wanted, and changes the model that the mode takes over. Then it shards what the optimiser will train, and wraps what computes
+the loss. In a step it says which micro-batches do not reduce, and reduces what no wrapper does.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """`ddp-16bit` and `fsdp-16bit`: gradients travel in the 16-bit format of the mode, though they are computed with FP32 masters.
 
 Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. They are divided by the number of ranks
-before they are rounded, so that a sum of FP16 overflows no sooner than what it is the mean of.
+before they are rounded: a sum of FP16 overflows no sooner than its largest part.
 """
 
 from typing import Any

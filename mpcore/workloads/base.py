@@ -65,8 +65,8 @@ class Workload(Entry):
     keep_fp32: ClassVar[tuple[str, ...]] = ()
     """Patterns (as of fnmatch) of qualified module names that compute in FP32 in every mode, as routers and last layers may."""
     amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32",)
-    """The modes that mixed precision is expected to beat on a GPU in size full, where the host only starts a graph. "tf32" is
-    one, too, where the workload claims so."""
+    """The modes that mixed precision is expected to beat on a GPU in size full, where the host only starts a graph: "tf32",
+    too, where a workload claims so."""
     eager_amp_must_beat: ClassVar[tuple[str, ...]] = ("fp32",)
     """The same where Python launches each kernel, and so may set the pace."""
     amp_not_faster_because: ClassVar[str] = ""
