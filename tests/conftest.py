@@ -1,5 +1,6 @@
 """A workload that trains in a moment, for tests of the core, and the suite as its users call it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mpcore.data import Split
 from mpcore.records import Recipe
 from mpcore.workloads import Workload, cross_entropy
 
+os.environ.pop("PYTEST_XDIST_WORKER", None)  # or pytest-benchmark saves nothing in the sessions that tests run
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider")
 

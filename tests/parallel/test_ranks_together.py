@@ -27,7 +27,7 @@ FAULTS = {
         "rank 1 has what the optimiser updates and the weights of the model otherwise than",
     ),
     "missing": ("fp32", "replicas", "rank 1 has what the optimiser updates and the weights of the model and the state of the"),
-    "divisor": ("fp32", "gradient in FP64 in parts", "average in FP64 is 0.5 from that of one rank in FP64"),
+    "divisor": ("fp32", "gradient in FP64 in parts", "average in FP64 is 0.5 from the one that FP64 computes on one rank"),
     "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
     "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
     "overflow": ("fp16-manual", "overflow between ranks", "finite on each rank overflow as they are averaged"),
