@@ -36,7 +36,8 @@ def reraised_as(kind: type[Exception], what: str, *others: type[BaseException]) 
     except passed:
         raise
     except Exception as error:
-        raise kind(f"{what} failed: {cause(error)}") from error
+        said = kind(f"{what} failed: {cause(error)}")
+        raise said from (None if isinstance(error, StopIteration) else error)  # or contextlib lets that one through
 
 
 def cause(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from mpcore.device import agreement
 from mpcore.errors import where
@@ -103,7 +104,14 @@ class LightningStep(OwnStep):
     def _own_loader(self) -> Any:
         """On ranks each has its share of it."""
         loader = self.loader()
-        return self._fabric.setup_dataloaders(loader, move_to_device=False) if self._fabric.world_size > 1 else loader
+        if self._fabric.world_size == 1:
+            return loader
+        if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+            raise WorkloadError(
+                f"{self.name}: on ranks Fabric gives each its share of a DataLoader with a dataset of known length: "
+                f"loader() returned {described(loader)}"
+            )
+        return self._fabric.setup_dataloaders(loader, move_to_device=False)
 
     def optimisers(self) -> torch.optim.Optimizer:
         return self._optimiser

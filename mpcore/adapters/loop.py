@@ -37,7 +37,10 @@ class LoopStep(OwnStep):
                 raise WorkloadError(f"{self.name}: {taken}: expected batches_per_step to say how many")
             return loss
 
-        step(next(iter(self.step_batches(device))))
+        first = next(iter(self.step_batches(device)), None)
+        if first is None:
+            raise WorkloadError(f"{self.name}: batches() gave too few for a step: expected {self.batches_per_step} or more")
+        step(first)
         return step
 
     def step_batches(self, device: torch.device) -> Iterable[Sequence[Any]]:

@@ -24,7 +24,7 @@ from mpcore.errors import source_line
 from mpcore.parallel.line import SOCKET, WHERE
 from mpcore.parallel.lines import Event, Lines
 from mpcore.records import Fault, Record, Response, Selection
-from mpcore.runner.process import LAST_BYTES, RunnerError, ending, response_of
+from mpcore.runner.process import LAST_BYTES, Hung, RunnerError, ending, response_of
 from mpcore.runner.runner import Runner
 
 GRACE_SECONDS = 10.0
@@ -95,7 +95,7 @@ class Launch:
             try:
                 event = self._lines.events.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
-                raise self._error(self._hung(f"took more than {seconds:.0f} s {purpose} and were ended")) from None
+                raise self._error(self._hung(f"took more than {seconds:.0f} s {purpose} and were ended"), Hung) from None
             if event.line is None:
                 raise self._error(self._end(event.rank))
             if json.loads(event.line)["kind"] == "fault":
@@ -120,9 +120,9 @@ class Launch:
         self._errors.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _error(self, sentence: str) -> RunnerError:
+    def _error(self, sentence: str, kind: type[RunnerError] = RunnerError) -> RunnerError:
         self._broken = sentence
-        return RunnerError(sentence)
+        return kind(sentence)
 
     def _wait(self) -> None:
         self._agent.wait()

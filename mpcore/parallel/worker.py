@@ -62,7 +62,8 @@ def _serve(line: Orders, name: str) -> None:
         except SelectionError as error:
             _respond(line, Failure(case=None, sentence=str(error)))
             return
-        _respond(line, Ready())
+        if not _respond(line, Ready()):  # others have left
+            return
         while order := _passed_on(line):
             _respond(line, responder.response(Request.model_validate_json(order)))
         del responder
@@ -96,8 +97,8 @@ def _passed_on(line: Orders) -> str:
     return order
 
 
-def _respond(line: Orders, response: Response) -> None:
-    """Once all ranks have come here. One that has failed where others have not is the response."""
+def _respond(line: Orders, response: Response) -> bool:
+    """Whether none has failed, once all ranks have come here. One that has failed where others have not is the response."""
     from mpcore.device import agreement
 
     failure = response if isinstance(response, Failure) else None
@@ -111,6 +112,7 @@ def _respond(line: Orders, response: Response) -> None:
     failures = {rank: each for rank, each in enumerate(agreement.gathered(failure)) if each is not None}
     if agreement.rank() == 0:
         line.say(_together(failures) if failures else response)
+    return not failures
 
 
 def _finish() -> None:

@@ -63,7 +63,9 @@ class FullyShard(Strategy):
         uneven = agreement.ranks() & (agreement.ranks() - 1) != 0
         if self.device.type == "cpu" or (uneven and reduced is not None and reduced.itemsize == 2):
             # gloo has no mean, and returns the sum in its place; that of NCCL is none in 16 bits: see ddp
-            self._whole.set_force_sum_reduction_for_comms(True)
+            for module in whole.modules():
+                if isinstance(module, FSDPModule):
+                    module.set_force_sum_reduction_for_comms(True)
 
     def reduced_in(self, precision: Precision) -> torch.dtype | None:
         """The format that gradients are averaged in; None for their own."""

@@ -90,6 +90,14 @@ def test_a_loop_gives_a_loss_for_each_batch():
         step_of(Greedy)
 
 
+def test_a_loop_that_has_too_few_batches_for_a_step_is_told_so():
+    class Few(Loop):
+        batches_per_step = len(ROWS)
+
+    with pytest.raises(WorkloadError, match=rf"batches\(\) gave too few for a step: expected {len(ROWS)} or more"):
+        step_of(Few)
+
+
 def test_a_loop_that_accumulates_takes_several_batches_for_a_step():
     class Accumulates(Loop):
         batches_per_step = 2

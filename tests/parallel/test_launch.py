@@ -80,6 +80,7 @@ def test_a_fault_in_one_rank_is_that_of_its_case(left, fault, nth):
         (failure,) = measured(ranks, fault)
         assert isinstance(failure, Failure)
         assert re.search(FAULTS[fault], failure.sentence)
+        assert failure.hung is (fault in ("hang", "stop"))
         assert not left()
 
 

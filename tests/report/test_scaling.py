@@ -97,6 +97,12 @@ def test_the_page_draws_throughput_and_the_ideal(results):
     assert lines == {"fp32 ddp eager", "fp32 ddp eager, 32 in all", "fp32 fsdp eager", "ideal fp32 eager"}
     ideal = [y for y, step in zip(view.columns["a second"], view.columns["step"], strict=True) if step.startswith("ideal")]
     assert ideal == [32.0, 64.0]
+    others = [
+        Result(record=r.record.model_copy(update={"case": r.record.case.model_copy(update={"trainer": "plain"})}))
+        for r in results
+    ]
+    (both,) = panel({"h100": [*results, *others]}).views
+    assert {"ideal fp32 eager", "ideal fp32 eager by plain"} <= {trace["name"] for trace in both.traces}
     assert panel({"h100": results[:1]}).views == []
 
 

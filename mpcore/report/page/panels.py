@@ -102,8 +102,17 @@ def _scaled(speeds: Sequence[Speed]) -> list[dict[str, Any]]:
 def _line_of(speed: Speed) -> str:
     """Strong scaling, whose batch shrinks as GPUs are added, is a line of its own."""
     own = "" if speed.case.batch_size is None else f", {speed.batch_size * speed.case.gpus} in all"
-    by = "" if speed.case.trainer == OWN_TRAINER else f" by {speed.case.trainer}"
-    return f"{speed.case.precision} {speed.case.strategy} {speed.case.execution}{by}{own}"
+    return f"{speed.case.precision} {speed.case.strategy} {speed.case.execution}{_by(speed)}{own}"
+
+
+def _by(speed: Speed) -> str:
+    return "" if speed.case.trainer == OWN_TRAINER else f" by {speed.case.trainer}"
+
+
+def _ideal_of(speed: Speed) -> str:
+    """One GPU with another batch has a line of its own."""
+    batch = "" if speed.case.batch_size is None else f", {speed.batch_size} each"
+    return f"ideal {speed.case.precision} {speed.case.execution}{_by(speed)}{batch}"
 
 
 def _ideal(speeds: Sequence[Speed]) -> list[dict[str, Any]]:
@@ -112,7 +121,7 @@ def _ideal(speeds: Sequence[Speed]) -> list[dict[str, Any]]:
         {
             "GPUs": gpus,
             "a second": gpus * one.units_per_second,
-            "step": f"ideal {one.case.precision} {one.case.execution}",
+            "step": _ideal_of(one),
             "batch of each": one.batch_size,
         }
         for one in speeds
