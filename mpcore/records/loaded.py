@@ -18,7 +18,7 @@ class Loaded(Record):
     """files: modules and shared objects that were loaded, and belong neither to Python, nor to the system, nor to a wheel.
     reachable: files that they may load yet: the rest of their packages, and what they import when it is needed. wheels: what
     is installed beside them, torch too, by name: version, and a hash of its files. kernels: Triton's keys of those that were
-    compiled."""
+    compiled, and hashes of the modules in a compiler's cache."""
 
     kind: Literal["loaded"] = "loaded"
     files: tuple[LoadedFile, ...]

@@ -9,6 +9,7 @@ import functools
 import gc
 import hashlib
 import importlib.metadata
+import os
 import re
 import site
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mpcore.records import Loaded, LoadedFile
+from mpcore.selection import COMPILE_CACHE
 
 SYSTEM = tuple(map(Path, ("/usr", "/lib", "/lib64", "/bin", "/opt", "/dev", "/memfd:", "/nix")))
 """Where libraries of the machine lie, which both sides share."""
@@ -26,6 +28,8 @@ SETTINGS = {".json", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".txt", ".cu", ".
 """What a module that is in no package may read beside it."""
 KERNELS = {"CompiledKernel", "StaticallyLaunchedCudaKernel", "StaticallyLaunchedTritonKernel"}
 """What Triton and torch call a compiled kernel, each with its key in the cache as `hash`."""
+CACHES = (COMPILE_CACHE, "TRITON_CACHE_DIR")
+"""Variables that name where compilers keep what they generate."""
 ELSEWHERE = re.compile(r"^\.\.|__pycache__|\.dist-info/")
 """Lines of a RECORD that are another in each environment."""
 MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$")
@@ -33,14 +37,22 @@ MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$")
 
 def loaded(tree: Path, *, later: bool = True) -> Loaded:
     """Of a process that runs in `tree`, at this moment. later: with what it may load yet, and wheels."""
-    own = {place.resolve() for place in _places()}
+    places = {place.resolve() for place in _places()}
+    generated = {place for place in places if any(place.is_relative_to(cache) for cache in _caches(tree))}
+    own = places - generated
     reachable = _reachable(tree, own) if later else set()
     return Loaded(
         files=tuple(_file(place, tree) for place in sorted(own)),
         reachable=tuple(_file(place, tree) for place in sorted(reachable - own)),
         wheels=wheels() if later else {},
-        kernels=tuple(sorted(set(_kernels()))),
+        kernels=tuple(sorted({*_kernels(), *(_file(place, tree).sha256 for place in generated)})),
     )
+
+
+def _caches(tree: Path) -> list[Path]:
+    """Folders of compilers, wherever they lie: what is in them is no file of a tree. One that holds the tree counts as none."""
+    folders = [Path(folder).resolve() for name in CACHES if (folder := os.environ.get(name))]
+    return [folder for folder in folders if not tree.is_relative_to(folder)]
 
 
 def _places() -> Iterator[Path]:

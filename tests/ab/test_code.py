@@ -1,5 +1,6 @@
 """Whether base and head run the same code, and each its own."""
 
+import hashlib
 import importlib.util
 import shutil
 import sys
@@ -182,6 +183,24 @@ def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
     assert later == ["outside.py", "pack/kernel.cu", "pack/lazy.py"]
     assert not any("torch" in Path(file.path).parts for file in found.files)
     assert found.wheels["torch"].startswith("2.")
+
+
+@pytest.mark.parametrize("variable", ["TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"])
+def test_what_a_compiler_keeps_in_the_tree_is_no_file_of_it(tmp_path, monkeypatch, variable):
+    """Both sides load it from one place, and what it is stays known. A cache that holds the tree leaves nothing out."""
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "generated.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / ".cache")
+    import generated  # noqa: F401
+
+    try:
+        for cache, listed in ((".cache", False), (".", True)):
+            monkeypatch.setenv(variable, str(tmp_path / cache))
+            found = loaded(tmp_path)
+            assert (".cache/generated.py" in [file.path for file in (*found.files, *found.reachable)]) == listed
+            assert (hashlib.sha256(b"").hexdigest() in found.kernels) != listed
+    finally:
+        del sys.modules["generated"]
 
 
 def test_trees_that_differ_by_a_test_alone_need_no_timing(tmp_path):
