@@ -1,6 +1,7 @@
 """git, as `ab` runs it."""
 
 import subprocess
+from pathlib import Path
 
 
 class RevisionError(ValueError):
@@ -15,10 +16,16 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(["git"], 127, "", f"git: {error.strerror}")
 
 
+def is_shallow(clone: Path) -> bool:
+    """Whether it holds only its last commits."""
+    return git("-C", str(clone), "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+
 def why_not(errors: str) -> str:
-    """Why git has not found a commit. A clone that holds only its last ones says no more of others than that."""
-    if git("rev-parse", "--is-shallow-repository").stdout.strip() == "true":
-        return "this clone is shallow: expected git fetch --unshallow, or actions/checkout with fetch-depth: 0"
+    """Why git has not found a commit. Where only its last ones are there, it may be mistyped or older than these."""
+    if is_shallow(Path.cwd()):
+        advice = "this clone is shallow: expected git fetch --unshallow, or actions/checkout with fetch-depth: 0"
+        return f"{reason_of(errors)}; {advice}"
     return reason_of(errors)
 
 

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpcore.ab.git import RevisionError, git, reason_of
+from mpcore.ab.git import RevisionError, git, is_shallow, reason_of
 
 GITLINK = "160000"
 """git's mode of a submodule's place."""
@@ -19,7 +19,7 @@ def add_submodules(repository: Path, tree: Path) -> None:
         if not (clone / ".git").exists():
             continue
         added = _added(clone, place, commit)
-        if added.returncode != 0 and git("-C", str(clone), "fetch", "--depth=1", "origin", commit).returncode == 0:
+        if added.returncode != 0 and _fetched(clone, commit):
             added = _added(clone, place, commit)
         if added.returncode != 0:
             raise RevisionError(
@@ -31,6 +31,12 @@ def add_submodules(repository: Path, tree: Path) -> None:
 
 def _added(clone: Path, place: Path, commit: str) -> subprocess.CompletedProcess[str]:
     return git("-C", str(clone), "worktree", "add", "--detach", str(place), commit)
+
+
+def _fetched(clone: Path, commit: str) -> bool:
+    """A depth would make a whole clone shallow."""
+    depth = ["--depth=1"] if is_shallow(clone) else []
+    return git("-C", str(clone), "fetch", *depth, "origin", commit).returncode == 0
 
 
 def forget_submodules(repository: Path) -> None:

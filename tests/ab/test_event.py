@@ -109,8 +109,8 @@ class TestAPullRequest:
         done = ab()
         assert done.returncode == 2
         assert done.stderr == (
-            f"mpcore: '{newest}' is neither a folder nor a revision (this clone is shallow: expected git fetch --unshallow, or "
-            "actions/checkout with fetch-depth: 0)\n"
+            f"mpcore: '{newest}' is neither a folder nor a revision (fatal: Needed a single revision; this clone is shallow: "
+            "expected git fetch --unshallow, or actions/checkout with fetch-depth: 0)\n"
         )
 
     def test_that_is_not_checked_out_is_not_compared(self, hub, monkeypatch):

@@ -157,6 +157,15 @@ class TestWhatGitLeavesOut:
         with checkouts("main~1", None, None, None) as (base, _):
             assert (base.tree / "third" / "library" / "version").read_text() == "0"
 
+    def test_a_whole_submodule_stays_whole_where_a_commit_is_fetched(self, with_submodule):
+        clone, library = with_submodule / "third" / "library", with_submodule.parent / "library"
+        git(library, "commit", "-q", "--allow-empty", "-m", "newer")
+        git(with_submodule, "update-index", "--cacheinfo", f"160000,{git(library, 'rev-parse', 'HEAD')},third/library")
+        git(with_submodule, "commit", "-q", "-m", "newer")
+        with checkouts("main", None, None, None) as (base, _):
+            assert git(base.tree / "third" / "library", "log", "-1", "--format=%s") == "newer"
+        assert git(clone, "rev-parse", "--is-shallow-repository") == "false"
+
     def test_a_submodule_that_is_not_to_be_had_is_named(self, with_submodule):
         git(with_submodule, "update-index", "--cacheinfo", f"160000,{'1' * 40},third/library")
         git(with_submodule, "commit", "-q", "-m", "nowhere")
