@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mpcore.ab.revisions import Checkout
 from mpcore.gate.matching import differing
-from mpcore.records import Comparison, Revision
+from mpcore.records import Comparison, LoadedFile, Revision
 from mpcore.selection import SelectionError
 
 
@@ -26,9 +26,14 @@ def _other(before: Revision, after: Revision) -> str:
 def _changed(before: Revision, tree: Path) -> str:
     """What it had loaded from its tree and is not there as it was: what a build has left lies in no other tree."""
     own = [file for file in before.loaded.files if file.place is None] if before.loaded else []
-    changed = [file.path for file in own if _hash(tree / file.path) != file.sha256]
+    changed = [file.path for file in own if not _is_there(file, tree)]
     return f"has not the {changed[0]} that it was measured with, which --prepare may build" if changed else ""
 
 
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+def _is_there(file: LoadedFile, tree: Path) -> bool:
+    """A module as it was. What was built need only be there: a compiler may write the folder of the tree into it. The commit
+    holds its sources."""
+    place = tree / file.path
+    if place.suffix != ".py":
+        return place.is_file()
+    return place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == file.sha256

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import nullcontext
 
 import pytest
 import stub
@@ -13,7 +14,8 @@ from repositories import git, left_behind
 from scripted import BASE, DEFAULTS, HEAD, Script, compared, noisy, statuses
 from test_ab_command import ab, command, environment
 
-from mpcore.ab import compare
+from mpcore.ab import Checkout, compare
+from mpcore.ab.resumption import check_resumed
 from mpcore.commands.ab import _show, bisect_code, exit_code
 from mpcore.records import Comparison, Loaded, LoadedFile, Selection
 from mpcore.report.documents import pairs_document
@@ -132,6 +134,17 @@ def test_other_software_hardware_or_code_does_not_go_on():
     for sentence, fields in others.items():
         with pytest.raises(SelectionError, match=sentence):
             interrupted(Script({"a": 0.001}, {"a": 0.001}), earlier=changed_since(first, **fields))
+
+
+@pytest.mark.parametrize(("name", "goes_on"), [("_C.so", True), ("model.py", False)])
+def test_what_is_built_again_need_only_be_there(tmp_path, name, goes_on):
+    """A compiler writes the folder of the tree into it."""
+    (tmp_path / name).write_text("built in another folder")
+    first = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.001, 1), 4)}))
+    loaded = Loaded(files=(LoadedFile(path=name, sha256="1"),))
+    earlier, sides = changed_since(first, loaded=loaded), (BASE, Checkout("head", tmp_path))
+    with nullcontext() if goes_on else pytest.raises(SelectionError, match=f"head has not the {name}"):
+        check_resumed(earlier, sides, (first.base, first.head))
 
 
 def test_lost_pairs_are_remembered():
