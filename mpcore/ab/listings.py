@@ -9,6 +9,8 @@ from mpcore.records import Case, Listing
 from mpcore.runner import RunnerError
 from mpcore.selection import SelectionError
 
+Cases = dict[Case, str | None]
+"""Each with the reason where it cannot be run here."""
 OLDER = "it is older than one of the options that say what is measured"
 
 
@@ -41,7 +43,7 @@ def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listi
     """Of base and head. Raises SelectionError where neither has what is selected, and where one of two trees has no code of
     its own."""
     _check(checkouts, listings)
-    before, after = (dict(listing.cases) for listing in listings)
+    before, after = _alike(*listings)
     found = Matched([], [], {case.id: _gone(case, before, after) for case in before if case not in after}, {})
     for case, reason in after.items():
         runs_in_base = case in before and before[case] is None
@@ -52,6 +54,22 @@ def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listi
         else:
             found.skipped[case.id] = reason
     return found
+
+
+def _alike(base: Listing, head: Listing) -> tuple[Cases, Cases]:
+    """Their cases. Where a file that is loaded leaves out all other workloads on one side only, as one that is new does, they
+    are left out on the other side, too."""
+    before, after = dict(base.cases), dict(head.cases)
+    if base.alone and not head.alone:
+        return before, _of_workloads(before, after)
+    if head.alone and not base.alone:
+        return _of_workloads(after, before), after
+    return before, after
+
+
+def _of_workloads(named: Cases, cases: Cases) -> Cases:
+    names = {case.workload for case in named}
+    return {case: reason for case, reason in cases.items() if case.workload in names}
 
 
 def _gone(case: Case, before: Iterable[Case], after: Iterable[Case]) -> str:

@@ -2,9 +2,10 @@
 
 from mpcore.matrix.place import device_of, size_of, source_of
 from mpcore.matrix.product import cases, possible
-from mpcore.matrix.selected import check, packages_of, precisions_of, resolve, trainers_of, workloads_of
+from mpcore.matrix.selected import alone, check, packages_of, precisions_of, resolve, trainers_of, workloads_of
 
 __all__ = [
+    "alone",
     "cases",
     "check",
     "device_of",

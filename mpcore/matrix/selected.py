@@ -62,10 +62,15 @@ def workloads_of(selection: Selection) -> list[str]:
     workloads = registries()["workloads"]
     if ALL in selection.workloads:
         return list(workloads.names())
-    if not selection.workloads and (own := loaded_workloads(selection.loaded_alone)):
+    if own := alone(selection):
         return own
     usual = (name for name in workloads.names() if not (workloads[name].synthetic or workloads[name].on_request))
     return list(selection.workloads or usual)
+
+
+def alone(selection: Selection) -> list[str]:
+    """Workloads of files that were named for these alone; empty where others are named, or no such file registers one."""
+    return [] if selection.workloads else loaded_workloads(selection.loaded_alone)
 
 
 def precisions_of(selection: Selection, *, on_request: bool = False) -> list[str]:

@@ -119,9 +119,9 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 def _narrowed(selection: "Selection") -> str | None:
     """That workloads were left out which nobody has named, or None."""
-    from mpcore.loading import loaded_workloads
+    from mpcore.matrix import alone
 
-    own = [] if selection.workloads else loaded_workloads(selection.loaded_alone)
+    own = alone(selection)
     return f"of --mp-load alone: {', '.join(own)}; --mp-workload all measures all" if own else None
 
 

@@ -67,13 +67,15 @@ class Failure(Record):
 class Listing(Record):
     """The cases of a selection, each with the reason where the machine cannot run it. unknown: what the selection names and is
     not there, each with a sentence. own: whether anything was imported from the tree that the process runs in. kinds: of
-    requests that the process understands; one of an older commit does not say, and understands these two."""
+    requests that the process understands; one of an older commit does not say, and understands these two. alone: whether the
+    cases are of the workloads that loaded files register, and of no others for that."""
 
     kind: Literal["listing"] = "listing"
     machine: "Machine"
     cases: tuple[tuple[Case, str | None], ...]
     unknown: tuple[tuple[str, str], ...] = ()
     own: bool = True
+    alone: bool = False
     kinds: tuple[str, ...] = ("timing", "speed")
 
 

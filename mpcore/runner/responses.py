@@ -8,7 +8,7 @@ from pathlib import Path
 from mpcore.data import DataError
 from mpcore.device.allocator import keep_large_blocks_whole
 from mpcore.device.machine import probe, software
-from mpcore.matrix import cases, device_of, packages_of, resolve, source_of
+from mpcore.matrix import alone, cases, device_of, packages_of, resolve, source_of
 from mpcore.measure import CASE_ERRORS, Bench, failure_of
 from mpcore.measure.bench import SEEDS
 from mpcore.precision import Inapplicable
@@ -26,6 +26,7 @@ class Responder:
     def __init__(self, selection: Selection) -> None:
         there, self._unknown = resolve(selection)
         device = device_of(selection)
+        self._alone = there is not None and bool(alone(there))
         self._packages = [] if there is None else packages_of(there)
         keep_large_blocks_whole()
         self._bench = Bench(
@@ -54,6 +55,7 @@ class Responder:
             cases=tuple(self._cases),
             unknown=tuple(self._unknown.items()),
             own=_imports_of(Path.cwd().resolve()),
+            alone=self._alone,
             kinds=KINDS,
         )
 

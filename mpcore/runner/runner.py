@@ -207,6 +207,7 @@ def narrowed(selection: Selection, cases: Sequence[Case]) -> Selection:
 
     names = {
         "workloads": each("workload"),
+        "loaded_alone": (),  # which says nothing more, and an older process does not know
         "precisions": each("precision"),
         "trainers": each("trainer"),
         "keep_fp32": cases[0].keep_fp32,

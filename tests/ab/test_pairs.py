@@ -247,6 +247,17 @@ def test_a_case_that_is_new_is_no_failure_unless_there_is_no_other():
     assert exit_code(compared(Script({}, {"new": 0.001}))[0]) == 2
 
 
+@pytest.mark.parametrize(("alone", "found"), [("head", {"mine": ["new"]}), ("base", {})])
+def test_a_file_that_one_side_lacks_leaves_out_the_same_on_both(alone, found):
+    """Where it registers nothing, all other workloads are listed."""
+    sides = {"base": {"a": 0.001, "b": 0.001}, "head": {"a": 0.001, "b": 0.001}} | {alone: {"mine": 0.001}}
+    script = Script(**sides)
+    script.listings[alone] = script.listings[alone].model_copy(update={"alone": True})
+    comparison, _ = compared(script)
+    assert statuses(comparison) == found
+    assert list(comparison.failures) == (["mine-fp32-graph-full"] if alone == "base" else [])
+
+
 def test_a_case_that_only_base_can_run_has_failed():
     script = Script({"a": 0.001}, {"a": 0.001})
     cases = tuple((case, "it needs an NVIDIA GPU") for case, _ in script.listings["head"].cases)

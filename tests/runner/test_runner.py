@@ -9,7 +9,7 @@ import stub
 from processes import alive, gone
 
 from mpcore.records import Failure, Selection, Timing
-from mpcore.runner import Runner, RunnerError, Timeouts, confirm
+from mpcore.runner import Runner, RunnerError, Timeouts, confirm, narrowed
 
 A, B, C = (stub.case(name) for name in "abc")
 ALL = {"a": 0.001, "b": 0.002, "c": 0.003}
@@ -179,6 +179,11 @@ def test_a_confirmation_finds_the_modules_that_this_process_finds(tmp_path, monk
     monkeypatch.setattr(sys, "path", [str(elsewhere), *sys.path])
     assert confirm(A, Selection()) == "no memory"
     assert os.listdir(tmp_path) == ["elsewhere"]  # noqa: PTH208
+
+
+def test_what_names_its_workloads_says_nothing_of_files_besides():
+    found = narrowed(Selection(load=("a.py",), loaded_alone=("a",)), [A])
+    assert (found.workloads, found.load, found.loaded_alone) == (("a",), ("a.py",), ())
 
 
 def test_a_confirmation_that_cannot_begin_says_why(monkeypatch):

@@ -44,6 +44,16 @@ def runner(tmp_path_factory):
         yield runner
 
 
+def test_it_says_that_a_file_left_out_all_other_workloads(runner, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(OWN.replace("class ", "@workloads.register\nclass "))
+    selection = Selection(precisions=("fp32",), device="cpu", data="embedded", load=(str(own),), loaded_alone=("own",))
+    with Runner(ROOT, selection) as alone:
+        listing = alone.listing()
+    assert {case.workload for case, _ in listing.cases} == {"talkative", "fails"}
+    assert (listing.alone, runner.listing().alone) == (True, False)
+
+
 @pytest.fixture(scope="module")
 def cases(runner):
     return [case for case, reason in runner.listing().cases if reason is None]
