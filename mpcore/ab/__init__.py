@@ -6,6 +6,7 @@ from mpcore.ab.compare import compare
 from mpcore.ab.event import event_base
 from mpcore.ab.git import RevisionError
 from mpcore.ab.large_files import check_large_files
+from mpcore.ab.resumption import in_no_commit
 from mpcore.ab.revisions import Checkout, checkouts, repository
 from mpcore.ab.trees import in_each_tree
 from mpcore.ab.work import all_work, compare_work
@@ -21,6 +22,7 @@ __all__ = [
     "compare_work",
     "event_base",
     "in_each_tree",
+    "in_no_commit",
     "measure_beside",
     "prepare",
     "repository",

@@ -3,9 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from mpcore.ab.revisions import Checkout
+from mpcore.ab.git import git
+from mpcore.ab.revisions import Checkout, repository
 from mpcore.gate.matching import differing
-from mpcore.records import Comparison, LoadedFile, Revision
+from mpcore.records import WORKING_TREE, Comparison, LoadedFile, Revision
 from mpcore.selection import SelectionError
 
 
@@ -28,6 +29,15 @@ def _changed(before: Revision, tree: Path) -> str:
     own = [file for file in before.loaded.files if file.place is None] if before.loaded else []
     changed = [file.path for file in own if not _is_there(file, tree)]
     return f"has not the {changed[0]} that it was measured with, which --prepare may build" if changed else ""
+
+
+def in_no_commit(side: Revision) -> list[str]:
+    """What a working tree had loaded of its own and git does not know, as what was built in it. Empty for a revision, which had
+    a tree of its own."""
+    if side.name != WORKING_TREE or side.loaded is None:
+        return []
+    tracked = git("-C", str(repository()), "ls-files", "--recurse-submodules", "-z").stdout.split("\0")
+    return [file.path for file in side.loaded.files if file.place is None and file.path not in tracked]
 
 
 def _is_there(file: LoadedFile, tree: Path) -> bool:

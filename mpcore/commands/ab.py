@@ -215,10 +215,15 @@ def _show(comparison: Comparison, options: argparse.Namespace) -> None:
 
 def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:
     """With what, or why it does not: a folder or a working tree with changes may be another one by then."""
+    from mpcore.ab import in_no_commit
+
     changing = [of.name for of in (comparison.base, comparison.head) if of.commit is None]
     if changing:
         return f"it does not go on with --resume, for no commit holds {' or '.join(changing)} as it is"
-    return f"it goes on with: {shlex.join(['python', '-m', 'mpcore', 'ab', '--resume', str(options.json), *_kept(options)])}"
+    command = shlex.join(["python", "-m", "mpcore", "ab", "--resume", str(options.json), *_kept(options)])
+    built = [] if options.prepare else [*in_no_commit(comparison.base), *in_no_commit(comparison.head)]
+    missing = f" --prepare CMD, where CMD builds {built[0]}, which no commit holds" if built else ""
+    return f"it goes on with: {command}{missing}"
 
 
 def _kept(options: argparse.Namespace) -> list[str]:

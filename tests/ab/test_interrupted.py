@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import stub
@@ -145,6 +146,26 @@ def test_what_is_built_again_need_only_be_there(tmp_path, name, goes_on):
     earlier, sides = changed_since(first, loaded=loaded), (BASE, Checkout("head", tmp_path))
     with nullcontext() if goes_on else pytest.raises(SelectionError, match=f"head has not the {name}"):
         check_resumed(earlier, sides, (first.base, first.head))
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare", "said"),
+    [
+        ("a.so", None, "out.json --prepare CMD, where CMD builds a.so, which no commit holds"),
+        ("a.so", "make", "out.json --prepare make"),
+        ("plan.json", None, "out.json"),
+    ],
+)
+def test_what_was_built_in_the_working_tree_is_to_be_built_again(repository, capsys, name, prepare, said):
+    found = interrupted(Script({"a": noisy(0.001, 0)}, {"a": stopping(noisy(0.001, 1), 4)}))
+    loaded = Loaded(files=(LoadedFile(path=name, sha256="1"), LoadedFile(path="/b.so", place="/b.so", sha256="1")))
+    sides = {"base": found.base.model_copy(update={"commit": "1"}), "head": found.head.model_copy(update={"commit": "2"})}
+    sides["head"] = sides["head"].model_copy(update={"loaded": loaded})
+    options = argparse.Namespace(
+        json=Path("out.json"), markdown=None, prepare=prepare, accuracy=False, time_all=False, mp_margin=[]
+    )
+    _show(found.model_copy(update=sides), options)
+    assert " ".join(capsys.readouterr().err.split()).endswith(f"ab --resume {said}")
 
 
 def test_lost_pairs_are_remembered():
