@@ -20,6 +20,7 @@ def event_base() -> str | None:
     """
     event = _event()
     if group := event.get("merge_group"):
+        _left(group["base_sha"], "the merge group")
         return str(group["base_sha"])
     if pull_request := event.get("pull_request"):
         return _base_of(pull_request["base"]["sha"], pull_request["head"]["sha"])
@@ -43,7 +44,13 @@ def _base_of(base: str, head: str) -> str:
     parents = [line.split()[1] for line in git("cat-file", "commit", "HEAD").stdout.splitlines() if line.startswith("parent ")]
     if parents[1:] == [head]:
         return parents[0]
+    return _left(base, "the pull request or its merge")
+
+
+def _left(base: str, change: str) -> str:
+    """The commit at which HEAD left `base`, which is `base` where this clone does not say. Raises RevisionError where HEAD has
+    nothing more."""
     left = git("merge-base", "HEAD", base).stdout.strip() or base
     if left == git("rev-parse", "HEAD").stdout.strip():
-        raise RevisionError(f"HEAD has nothing that {left[:12]} has not: expected a checkout of the pull request or its merge")
+        raise RevisionError(f"HEAD has nothing that {left[:12]} has not: expected a checkout of {change}")
     return left

@@ -82,6 +82,20 @@ def test_a_group_stands_on_the_group_before_it(hub, monkeypatch, method):
         clone.rename(hub.folder / f"clone-of-{group.commit}")
 
 
+@pytest.mark.parametrize("checkout", ["main", "main^"])
+def test_a_group_that_is_not_checked_out_is_not_compared(hub, monkeypatch, checkout):
+    git(hub.work, "checkout", "-q", "main")
+    git(hub.work, "commit", "-q", "--allow-empty", "-m", "newest")
+    main = git(hub.work, "rev-parse", "main")
+    group = queued(hub, 1, main, "merge")
+    event = {"merge_group": {"base_sha": main, "head_sha": group.commit}}
+    clone = checked_out(hub, monkeypatch, group.commit, 0, event)
+    assert event_base() == main
+    git(clone, "checkout", "-q", git(hub.work, "rev-parse", checkout))
+    with pytest.raises(RevisionError, match="expected a checkout of the merge group"):
+        event_base()
+
+
 class TestAPullRequest:
     def of(self, hub, monkeypatch, *, merged, depth=2):
         """Main has moved on since it was opened."""
