@@ -15,11 +15,10 @@ from mpcore.data import Batch
 from mpcore.errors import source_line
 from mpcore.execution import CaptureError, Compile, Graph
 from mpcore.execution.graph import WARM_UP
-from mpcore.gate.limits import TENSOR_ROUNDINGS
 from mpcore.measure import Bench
 from mpcore.measure.finite import first_not_finite
 from mpcore.measure.observation import SKIPS_ALLOWED
-from mpcore.measure.requirements import numerics_limits, requirements_of
+from mpcore.measure.requirements import numerics_limits, requirements_of, rounding_limit
 from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import Yardstick, random_loss
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
@@ -115,9 +114,10 @@ class Subject:
 
     @functools.cached_property
     def rounding_error(self) -> float:
-        """How far rounding alone may move a gradient, relative to its norm; 0 where FP64 cannot tell."""
+        """How far rounding alone may move a gradient, relative to its norm; 0 where FP64 cannot tell, or the author says."""
         with suppress(PrecisionError, WorkloadError):
-            return TENSOR_ROUNDINGS * Yardstick(self.step(FP64), self.batch()).rounding_errors(self.mode.roundoff()).whole
+            errors = Yardstick(self.step(FP64), self.batch()).rounding_errors(self.mode.roundoff())
+            return rounding_limit(self.workload, errors.whole)
         return 0.0
 
     @property

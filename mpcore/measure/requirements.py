@@ -69,7 +69,7 @@ def base_of(precision: str) -> str | None:
 
 def must_beat(case: Case, mode: type[Precision], workload: Workload, device: torch.device) -> tuple[str, ...]:
     """For a mixed mode, on a GPU and in size full: the modes that the workload names and the trainer has. For a variant there,
-    its base. Else none. Else none.
+    its base. Else none.
 
     The steps of a tiny model are all launches. Of a batch that was made smaller to fit only the usual is expected, FP32.
     """
@@ -131,14 +131,20 @@ def against_fp32(required: Requirements, workload: Workload) -> Requirements:
 
 
 def beyond_rounding(required: Requirements, workload: Workload, rounding_error: float) -> Requirements:
-    """The same where rounding alone does `rounding_error` to the whole gradient, and the author has not said how the workload
-    is conditioned: what is more than the usual cap is no fault of a mode. Errors tensor by tensor stay as sharp."""
-    said = (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
-    if said or required.gradient_error is None:
+    """The same where rounding alone does `rounding_error` to the whole gradient, and may do more than the usual cap. Errors
+    tensor by tensor stay as sharp."""
+    if required.gradient_error is None:
         return required
-    gradient = min(ERROR_CAP, max(required.gradient_error, TENSOR_ROUNDINGS * rounding_error))
+    gradient = max(required.gradient_error, rounding_limit(workload, rounding_error))
     update = None if required.update_error is None else min(ERROR_CAP, max(required.update_error, 2 * gradient))
     return required.model_copy(update={"gradient_error": gradient, "update_error": update})
+
+
+def rounding_limit(workload: Workload, rounding_error: float) -> float:
+    """Relative error of the whole gradient that is no fault of a mode, where rounding alone does `rounding_error` to it. 0
+    where the author has said how the workload is conditioned."""
+    said = (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
+    return 0.0 if said else min(ERROR_CAP, TENSOR_ROUNDINGS * rounding_error)
 
 
 def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mpcore.contract import test_dtypes, test_evaluation, test_settings, test_state
+from mpcore.contract import test_dtypes, test_evaluation, test_gradients, test_settings, test_state
 from mpcore.contract.harness import Subject
 from mpcore.data import Split
+from mpcore.gate.limits import ERROR_CAP
 from mpcore.measure import Bench
 from mpcore.records import Recipe
 from mpcore.workloads import Workload, cross_entropy, workloads
@@ -104,6 +105,18 @@ class OtherPath(Net):
         return self.head(F.gelu(hidden * 3 if not self.training and hidden.dtype in HALVES else hidden))
 
 
+class Negated(nn.Sequential):
+    """So deep that rounding alone makes more of a gradient than there is. In 16 bits it is the negative one."""
+
+    def __init__(self):
+        norms = [nn.BatchNorm1d(16, affine=False) for _ in range(20)]
+        super().__init__(*(nn.Sequential(nn.Linear(16, 16), norm, nn.ReLU()) for norm in norms), nn.Linear(16, 4))
+
+    def forward(self, x):
+        y = super().forward(x)
+        return 2 * y.detach() - y if y.dtype in HALVES else y
+
+
 class Twice(Own):
     def loss(self, model, batch):
         return super().loss(model, batch) + model(batch["x"].flip(0)).float().square().mean()
@@ -161,3 +174,10 @@ def test_a_number_next_to_nothing_is_scaled_as_far_as_its_format_goes(scale, wro
     for before in (subnormal, large):
         dropped.count(before, before * scale, 0.5)
     assert dropped.misscaled == wrong
+
+
+def test_a_negated_gradient_is_found_however_much_rounding_alone_makes(subject):
+    negated = subject(Negated, "bf16-amp")
+    assert negated.rounding_error == ERROR_CAP
+    with pytest.raises(AssertionError, match="off from FP32"):
+        test_gradients.test_gradient_and_update_agree_with_fp32(negated)
