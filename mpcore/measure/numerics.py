@@ -16,7 +16,7 @@ from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.observation import Observation, observe
 from mpcore.measure.requirements import against_fp32, beyond_rounding
 from mpcore.measure.setup import Setup
-from mpcore.measure.tensors import errors_by_tensor
+from mpcore.measure.tensors import NormsIn16Bits, errors_by_tensor
 from mpcore.measure.yardstick import NO_ROUNDING, RoundingErrors, Yardstick, relative, relative_error
 from mpcore.precision import Inapplicable, PrecisionError, precisions
 from mpcore.records import Numerics
@@ -34,12 +34,15 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
     loss_scale = step.scale_state().loss_scale
-    with FlopCount(step.fp32_on_purpose) as flops:
+    with FlopCount(step.fp32_on_purpose) as flops, NormsIn16Bits() as norms:
         step.launch(batch)
     finite = is_finite(observed)
     in_base = base.tensors if base else None
     judged = rounding if finite else None
-    tensors = errors_by_tensor(step, observed, yardstick, judged, required.update_error, in_base) if judged else None
+    tensors = None
+    if judged:
+        cap = required.update_error
+        tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base)
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
     return Numerics(

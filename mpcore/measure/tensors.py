@@ -1,11 +1,15 @@
 """Errors tensor by tensor: a layer without any gradient is lost in a sum over all."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves  # private API
 
+from mpcore.device.functions import FunctionMode
 from mpcore.gate.limits import ROUNDING_ALONE
 from mpcore.measure.observation import Observation
 from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_limit, variant_gradient_limit
@@ -15,6 +19,25 @@ from mpcore.records import TensorErrors
 from mpcore.training.of_workload import WorkloadStep
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+LAYER_NORMS = (F.layer_norm, torch.layer_norm)
+
+
+class NormsIn16Bits(FunctionMode):
+    """with NormsIn16Bits() as norms: step.launch(batch)
+
+    `weights` of the layer norms that are given 16 bits there. One that is kept in FP32 is not: what it is given was cast.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: set[Tensor] = set()
+
+    def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if func in LAYER_NORMS:
+            given, *weights = (x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor))
+            if given.element_size() < 4:
+                self.weights.update(weights)
+        return func(*args, **kwargs)
 
 
 def errors_by_tensor(
@@ -23,13 +46,15 @@ def errors_by_tensor(
     yardstick: Yardstick,
     rounding: RoundingErrors,
     update_error: float | None,
+    norms_in_16_bits: Collection[Tensor] = (),
     in_base: Sequence[TensorErrors] | None = None,
 ) -> tuple[TensorErrors, ...]:
     """Of all tensors that the loss reaches, in the order of the forward pass. rounding: what it does alone, in the step's
-    format. update_error: the cap of all updates together. in_base: what the mode has that this one is a variant of."""
+    format. update_error: the cap of all updates together. norms_in_16_bits: see NormsIn16Bits. in_base: what the mode has that
+    this one is a variant of."""
     norms = {name: float(gradient.norm()) for name, gradient in yardstick.observed.gradients.items()}
     whole = math.hypot(*norms.values()) or 1.0
-    gradient_limits = _gradient_limits(step, norms, whole, rounding)
+    gradient_limits = _gradient_limits(step, norms, whole, rounding, norms_in_16_bits)
     base_errors = {
         t.name: t.gradient_error for t in in_base or () if t.name in gradient_limits and t.gradient_error is not None
     }
@@ -58,10 +83,14 @@ def errors_by_tensor(
 
 
 def _gradient_limits(
-    step: WorkloadStep, norms: Mapping[str, float], whole: float, rounding: RoundingErrors
+    step: WorkloadStep,
+    norms: Mapping[str, float],
+    whole: float,
+    rounding: RoundingErrors,
+    norms_in_16_bits: Collection[Tensor],
 ) -> dict[str, float]:
     """Of the tensors that have a gradient, and more of it than rounding alone makes."""
-    roundoff, summed = step.precision.roundoff(), set(_summed_in_format(step))
+    roundoff, summed = step.precision.roundoff(), set(_summed_in_format(step, norms_in_16_bits))
     kinks = _kinks(step, roundoff) * whole
     return {
         name: tensor_gradient_limit(
@@ -97,13 +126,14 @@ def with_a_gradient(norms: Mapping[str, float], roundoff: float) -> Iterator[str
             yield name
 
 
-def _summed_in_format(step: WorkloadStep) -> Iterator[str]:
+def _summed_in_format(step: WorkloadStep, norms_in_16_bits: Collection[Tensor]) -> Iterator[str]:
     """The weights whose gradients a CPU adds up in 16 bits: of those in 16 bits vectors and embeddings, and of a LayerNorm that
     is given 16 bits any. Products are added up in FP32, and a GPU's sums are."""
+    norms = set(norms_in_16_bits)
     for name, weight in step.model.named_parameters():
         module = step.model.get_submodule(name.rpartition(".")[0])
         low = weight.element_size() < 4 and (weight.dim() < 2 or isinstance(module, EMBEDDINGS))
-        if weight.device.type == "cpu" and (low or (isinstance(module, nn.LayerNorm) and step.precision.dtype.itemsize < 4)):
+        if weight.device.type == "cpu" and (low or weight in norms):
             yield name
 
 

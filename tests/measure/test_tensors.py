@@ -122,13 +122,17 @@ def test_the_bias_of_attention_s_keys_has_no_gradient_but_rounding(dots, cpu, na
 
 
 class Normed(nn.Sequential):
-    """All tokens of a row have the same gradient behind the norm, whose rounding does not cancel."""
+    """All tokens of a row have the same gradient behind the norm, whose rounding does not cancel. in_fp32: whether its author
+    casts what the norm is given."""
+
+    in_fp32 = False
 
     def __init__(self):
         super().__init__(nn.Linear(1, 32), nn.LayerNorm(32), nn.Linear(32, 2))
 
     def forward(self, x):
-        return self[2](self[1](self[0](x.unsqueeze(-1))).mean(1))
+        hidden = self[0](x.unsqueeze(-1))
+        return self[2](self[1](hidden.float() if self.in_fp32 and hidden.dtype in LOW else hidden).mean(1))
 
 
 def test_a_cpu_adds_up_the_gradients_of_a_layer_norm_in_16_bits(dots, cpu):
@@ -138,3 +142,14 @@ def test_a_cpu_adds_up_the_gradients_of_a_layer_norm_in_16_bits(dots, cpu):
     assert not failed(numerics)
     limits = {tensor.name: tensor.gradient_limit for tensor in numerics.tensors}
     assert limits["1.bias"] > 64 * 2**-8 > limits["2.bias"]
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["its author casts", "keep_fp32"])
+def test_a_layer_norm_that_is_given_fp32_is_judged_as_sharply_as_ever(dots, cpu, monkeypatch, kept):
+    monkeypatch.setattr(Normed, "in_fp32", not kept)
+    dots.build_model = Normed
+    dots.keep_fp32 = ("1",) if kept else ()
+    numerics = measured(dots, "bf16-amp", cpu)
+    assert not failed(numerics)
+    limits = {tensor.name: tensor.gradient_limit for tensor in numerics.tensors}
+    assert limits["1.bias"] < 64 * 2**-8, limits
