@@ -27,6 +27,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     """Where something is not finite, the place where it first is not, in the place of errors by tensor. base: of the mode that
     this one is a variant of."""
     required = setup.requirements if yardstick.failure is None else against_fp32(setup.requirements, setup.modelled)
+    cap = required.update_error  # of single tensors, which stay as sharp
     rounding, remark = _rounding(setup, yardstick)  # before there is a step beside it in memory
     if rounding is not None:
         required = beyond_rounding(required, setup.modelled, rounding.whole)
@@ -41,7 +42,6 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     judged = rounding if finite else None
     tensors = None
     if judged:
-        cap = required.update_error
         tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base)
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))

@@ -1,11 +1,14 @@
 """A fault in one layer is found in that layer, and named, where a sum over all shows nothing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mpcore.gate import checks
+from mpcore.gate.limits import ERROR_CAP, TENSOR_UPDATE_ERROR
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.requirements import requirements_of
 from mpcore.measure.setup import Setup
@@ -101,6 +104,17 @@ def test_masters_that_are_dropped_in_one_layer_are_named(net, cpu, monkeypatch):
     monkeypatch.setattr(MasterWeights, "update", without_some)
     found = failed(measured(net(), "bf16-manual", cpu))
     assert found["worst tensor's update"].startswith("dots: the update of side.2.weight (Linear) in bf16-manual is ")
+
+
+def test_single_updates_are_judged_as_sharply_where_rounding_explains_more_of_all(net, cpu, monkeypatch):
+    monkeypatch.setattr(Yardstick, "rounding_errors", with_a_whole_of(0.2, Yardstick.rounding_errors))
+    numerics = measured(net(), "fp16-manual", cpu)
+    assert numerics.requirements.update_error == ERROR_CAP
+    assert {tensor.update_limit for tensor in numerics.tensors} == {TENSOR_UPDATE_ERROR}
+
+
+def with_a_whole_of(error, rounding_errors):
+    return lambda self, roundoff: replace(rounding_errors(self, roundoff), whole=error)
 
 
 class Attention(nn.Module):
