@@ -117,6 +117,22 @@ class Negated(nn.Sequential):
         return 2 * y.detach() - y if y.dtype in HALVES else y
 
 
+class Tracked(nn.Module):
+    """Moves a buffer near 1, in 16 bits as far as `low` says."""
+
+    far = low = 0.0
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(16, 4)
+        self.register_buffer("share", torch.ones(()))
+
+    def forward(self, x):
+        if self.training:
+            self.share.add_(self.low if self.share.dtype in HALVES else self.far)
+        return self.head(x)
+
+
 class Twice(Own):
     def loss(self, model, batch):
         return super().loss(model, batch) + model(batch["x"].flip(0)).float().square().mean()
@@ -164,6 +180,14 @@ def test_what_is_otherwise_in_evaluation_is_named(subject, kind, named):
     with pytest.raises(AssertionError) as failed:
         test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "bf16-amp"))
     assert named in str(failed.value)
+
+
+def test_a_buffer_may_move_by_less_than_its_format_resolves(subject, monkeypatch):
+    monkeypatch.setattr(Tracked, "far", 1e-3)
+    test_evaluation.test_evaluation_agrees_with_fp32(subject(Tracked, "bf16-true"))
+    monkeypatch.setattr(Tracked, "far", 0.1)
+    with pytest.raises(AssertionError, match="training moves share in bf16-true otherwise"):
+        test_evaluation.test_evaluation_agrees_with_fp32(subject(Tracked, "bf16-true"))
 
 
 @pytest.mark.parametrize(("scale", "wrong"), [(2.0, 0), (1.5, 64)])
