@@ -24,6 +24,9 @@ TENSOR_ROUNDINGS = 4.0
 """Times what rounding every result of the step in FP64 to the format does to a tensor's gradient, that it may be wrong by. That
 grows with depth by itself, as k C^depth eps does, and needs no C. Seen in all workloads at the tiny size, in all modes on a
 CPU: 2.3 at most of weights of products and convolutions. Of biases it was 3.1, of norms and embeddings under autocast 2.2."""
+WHOLE_ROUNDINGS = 2.5
+"""Times what the same rounding does to all gradients together, that these may be wrong by. Single tensors vary more. Seen: 2.3
+at most."""
 TENSOR_ROUNDOFFS = 1.0
 """Round-offs of the format that are added: rounded results may come out right by chance, and a kernel's not."""
 SUMMED_ROUNDOFFS = 512.0

@@ -16,6 +16,7 @@ from mpcore.gate.limits import (
     TENSOR_UPDATE_ERROR,
     TENSOR_UPDATE_ROUNDINGS,
     UPDATE_ERROR_CAP,
+    WHOLE_ROUNDINGS,
 )
 from mpcore.precision import Precision, Variant, precisions
 from mpcore.records import Case, Requirements
@@ -144,7 +145,7 @@ def rounding_limit(workload: Workload, rounding_error: float) -> float:
     """Relative error of the whole gradient that is no fault of a mode, where rounding alone does `rounding_error` to it. 0
     where the author has said how the workload is conditioned."""
     said = (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
-    return 0.0 if said else min(ERROR_CAP, TENSOR_ROUNDINGS * rounding_error)
+    return 0.0 if said else min(ERROR_CAP, WHOLE_ROUNDINGS * rounding_error)
 
 
 def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:

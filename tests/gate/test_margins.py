@@ -18,8 +18,9 @@ from mpcore.gate.limits import (
     PAIR_TIME_MARGIN_PERCENT,
     STEP_TIME_MARGIN_PERCENT,
     UPDATE_ERROR_CAP,
+    WHOLE_ROUNDINGS,
 )
-from mpcore.measure.requirements import numerics_limits
+from mpcore.measure.requirements import numerics_limits, rounding_limit
 from mpcore.records import Requirements
 
 GUIDE = Path(__file__).parents[2] / "docs" / "gate-a-merge.md"
@@ -48,6 +49,16 @@ def test_kinks_widen_the_gradient_by_the_root_of_the_roundoff():
 def test_no_limit_is_ever_wider_than_half():
     widest = limits(0.1, 1000)
     assert (widest.loss_error, widest.gradient_error, widest.update_error) == (ERROR_CAP, ERROR_CAP, ERROR_CAP)
+
+
+def test_rounding_explains_more_of_all_gradients_up_to_half(dots):
+    assert rounding_limit(dots, 0.1) == pytest.approx(WHOLE_ROUNDINGS * 0.1)
+    assert rounding_limit(dots, 1.0) == ERROR_CAP
+
+
+def test_rounding_explains_nothing_where_the_author_says_the_conditioning(dots, monkeypatch):
+    monkeypatch.setattr(type(dots), "conditioning", 512.0)
+    assert rounding_limit(dots, 1.0) == 0.0
 
 
 def test_updates_have_a_floor():
