@@ -13,11 +13,12 @@ from torch import Tensor
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
 from mpcore.measure.finite import first_not_finite, is_finite
+from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import Observation, observe
 from mpcore.measure.requirements import against_fp32, beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import NormsIn16Bits, errors_by_tensor
-from mpcore.measure.yardstick import NO_ROUNDING, RoundingErrors, Yardstick, relative, relative_error
+from mpcore.measure.yardstick import NO_ROUNDING, NOT_JUDGED, RoundingErrors, Yardstick, relative, relative_error
 from mpcore.precision import Inapplicable, PrecisionError, precisions
 from mpcore.records import Numerics
 from mpcore.workloads import WorkloadError
@@ -74,8 +75,16 @@ def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None
     """What rounding alone does, None where that cannot be had; and what is to be known of the errors."""
     try:
         return yardstick.rounding_errors(precisions[setup.case.precision].roundoff()), yardstick.remark
-    except (Inapplicable, PrecisionError, WorkloadError) as error:
-        return None, "; ".join(filter(None, [yardstick.remark, f"{setup.case.precision}: {NO_ROUNDING} ({error})"]))
+    except torch.cuda.OutOfMemoryError:
+        if yardstick.failure is None:
+            raise
+        reason = f"no memory for runs with rounded results: {NOT_JUDGED}"
+    except Inapplicable as error:
+        reason = f"{NOT_JUDGED}: {error}"
+    except (PrecisionError, WorkloadError) as error:
+        reason = f"{NO_ROUNDING} ({error})"
+    free_memory()
+    return None, "; ".join(filter(None, [yardstick.remark, f"{setup.case.precision}: {reason}"]))
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

@@ -27,7 +27,8 @@ SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
 IN_FP32 = "FP64, the yardstick, cannot run it. Errors are against FP32 and may be larger by FP32's own"
-NO_ROUNDING = "no tensor is judged for itself, for the step does not run where its results are rounded"
+NOT_JUDGED = "no tensor is judged for itself"
+NO_ROUNDING = f"{NOT_JUDGED}, for the step does not run where its results are rounded"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from mpcore.device.occupancy import Occupancy
 from mpcore.gate import checks
 from mpcore.measure import Bench
 from mpcore.measure.requirements import numerics_limits
+from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case
@@ -95,3 +96,27 @@ def test_a_yardstick_that_needs_more_memory_than_there_is_is_fp32_too(monkeypatc
         "it needs more memory than there is: 9.00 GiB more were asked for where it held 8.00 GiB of 16.00 GiB"
         in numerics.remark
     )
+
+
+def without_memory(*_):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+
+def test_without_memory_for_rounded_results_the_case_is_measured_all_the_same(bench, monkeypatch):
+    monkeypatch.setattr(Yardstick, "_rounded", without_memory)
+    numerics = bench.numerics(CASE)
+    assert numerics.tensors is None
+    assert numerics.gradient_error > 0
+    said = "bf16-amp: no memory for runs with rounded results: no tensor is judged for itself"
+    assert numerics.remark.endswith(said)
+
+
+def test_where_fp64_had_memory_a_lack_of_it_is_an_error(cpu, monkeypatch):
+    monkeypatch.setattr(Yardstick, "_rounded", without_memory)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        Bench(cpu).numerics(Case(workload="resnet18-mnist", precision="bf16-amp", size="tiny"))
+
+
+def test_fp32_by_another_trainer_is_not_judged_by_tensor(bench):
+    remark = bench.numerics(CASE.model_copy(update={"precision": "fp32", "trainer": "plain"})).remark
+    assert remark.endswith("fp32: no tensor is judged for itself: fp32 has no more digits than it")
