@@ -133,6 +133,18 @@ class Tracked(nn.Module):
         return self.head(x)
 
 
+class WithoutGradient(nn.Linear):
+    """times: what its gradient is multiplied by."""
+
+    def __init__(self):
+        super().__init__(16, 4)
+
+    def forward(self, x):
+        y = super().forward(x)
+        y.register_hook(lambda gradient: self.times * gradient)
+        return y
+
+
 class Twice(Own):
     def loss(self, model, batch):
         return super().loss(model, batch) + model(batch["x"].flip(0)).float().square().mean()
@@ -205,3 +217,10 @@ def test_a_negated_gradient_is_found_however_much_rounding_alone_makes(subject):
     assert negated.rounding_error == ERROR_CAP
     with pytest.raises(AssertionError, match="off from FP32"):
         test_gradients.test_gradient_and_update_agree_with_fp32(negated)
+
+
+@pytest.mark.parametrize("times", [0.0, torch.nan])
+def test_a_model_without_gradients_in_fp32_is_a_sentence(subject, monkeypatch, times):
+    monkeypatch.setattr(WithoutGradient, "times", times, raising=False)
+    with pytest.raises(pytest.fail.Exception, match="in FP32 no weight has a finite gradient other than 0"):
+        test_gradients.test_gradient_and_update_agree_with_fp32(subject(WithoutGradient, "bf16-amp"))
