@@ -39,7 +39,7 @@ class DrawnInFP32(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = func._schema.name.removeprefix("aten::") if hasattr(func, "_schema") else ""  # private API
+        name = name_of(func)
         if name not in DRAWS:
             return func(*args, **kwargs)
         in_fp32, options = cast_floats(args, torch.float32), cast_floats(kwargs, torch.float32)
@@ -55,8 +55,13 @@ class DrawnInFP32(TorchDispatchMode):
         """In place. Left as it is where it is not between 0 and 1."""
         bounds = (*args[1:], *kwargs.values()) if name == "uniform_" else ()
         if name in UNIFORM and isinstance(drawn, Tensor) and drawn.is_floating_point() and tuple(bounds) in ((), (0, 1)):
-            drawn.mul_(STEPS).floor_().add_(0.5).div_(STEPS)
+            drawn.div_(1 / STEPS, rounding_mode="floor").add_(0.5).div_(STEPS)  # in no operation more digits than six
         return drawn
+
+
+def name_of(func: Any) -> str:
+    """Of an operation of aten; "" where it has none, as one of higher order."""
+    return func._schema.name.removeprefix("aten::") if hasattr(func, "_schema") else ""  # private API
 
 
 def _dtype_of(name: str, args: Any) -> torch.dtype:

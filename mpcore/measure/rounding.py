@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
+from mpcore.measure.draws import UNIFORM, name_of
+
 DIGITS = {torch.float64: 53, torch.float32: 24}
 """In binary."""
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
@@ -18,7 +20,8 @@ class Rounded(TorchDispatchMode):
 
     Within it what an operation returns in `dtype`, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent
     of any size. A number is rounded up with the probability that is its distance to the next number below, in digits. So runs
-    of several seeds differ by chance, as kernels do. on: put to False where no more is to be rounded.
+    of several seeds differ by chance, as kernels do. Numbers that are drawn between 0 and 1 stay: a mask by them would be
+    another. on: put to False where no more is to be rounded.
     """
 
     supports_higher_order_operators = True
@@ -33,7 +36,7 @@ class Rounded(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if self.on and not getattr(func, "is_view", False):
+        if self.on and not getattr(func, "is_view", False) and name_of(func) not in UNIFORM:
             for value in tree_leaves(out):
                 if isinstance(value, Tensor) and value.layout == torch.strided and value.numel():
                     self.round_(value)  # what sparse tensors hold was rounded before

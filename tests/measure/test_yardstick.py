@@ -1,10 +1,13 @@
 """The step in FP64 that others are held against, and what rounding alone does to it."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mpcore.measure.draws import DrawnInFP32
 from mpcore.measure.observation import observe
 from mpcore.measure.rounding import Rounded
 from mpcore.measure.yardstick import Yardstick, tensor_errors
@@ -64,6 +67,21 @@ def test_what_needs_no_rounding_stays():
     assert rounded[4].isnan()
     assert whole.tolist() == [1, 2, 3]
     assert third == 1 / 3
+
+
+@pytest.mark.parametrize("observed", [nullcontext, DrawnInFP32], ids=["alone", "in a step that is observed"])
+def test_numbers_drawn_between_0_and_1_stay(observed):
+    """In FP32 they are drawn as they are used: a mask by rounded ones would be another."""
+
+    def drawn():
+        torch.manual_seed(0)
+        with observed():
+            return torch.rand(1000), torch.rand_like(torch.empty(1000)), torch.empty(1000).uniform_()
+
+    with Rounded(8, seed=0, dtype=torch.float32):
+        rounded = drawn()
+    for found, expected in zip(rounded, drawn(), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_what_is_complex_is_rounded_in_both_parts_and_what_is_sparse_is_left():
