@@ -131,7 +131,7 @@ def test_groups_that_a_mode_of_one_s_own_has_made_keep_their_rates():
     step.precision.set_learning_rate(RATE)
     assert [g["lr"] for g in step.precision.optimiser.param_groups] == pytest.approx([RATE / 1000, RATE])
     assert step.remark == (
-        "its own optimiser has groups at 0.001, 1 times the recipe's rate, and what it is compared with has none: "
+        "its own optimiser has groups at 0.001, 1 times the recipe's rate, and other modes have none: "
         "expected groups() in the workload, which all modes honour"
     )
     assert TrainStep(Grouped("tiny"), FP32(), CPU).remark is None
@@ -290,8 +290,11 @@ def test_a_schedule_that_is_no_share_is_named(share):
 
 
 LAST_BATCHES = {
-    "one row": ({"batch_size": 33}, "whose last batch has one row"),
-    "one row in a part": ({"batch_size": 49, "accumulation": 2}, "whose last part of a batch has one row"),
+    "one row": ({"batch_size": 33}, "the last batch of data('train'), which has 100 rows, has one row"),
+    "one row in a part": (
+        {"batch_size": 49, "accumulation": 2},
+        "the last part of a batch of data('train'), which has 100 rows, has one row",
+    ),
     "dropped": ({"batch_size": 33, "drop_last": True}, None),
     "two rows": ({"batch_size": 49}, None),
 }
