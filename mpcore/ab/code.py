@@ -4,10 +4,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from mpcore.ab.revisions import Checkout, repository
 from mpcore.records import Case, Comparison, Loaded, LoadedFile, PairedCase, Regression, Revision, Selection
 from mpcore.report.text import counted
+from mpcore.runner import RunnerError
 from mpcore.selection import SelectionError
 
 SOURCES = {".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp", ".hip", ".pyx", ".pxd", ".rs"}
@@ -15,6 +17,20 @@ SOURCES = {".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp", ".hip", ".p
 SAME = "nothing that was imported differs"
 KIND = "code"
 """Of a regression of a case that was not timed."""
+
+
+class Loads(Protocol):
+    """What a Runner does once it has measured."""
+
+    def loaded(self) -> Loaded | None: ...
+
+
+def loaded_after(process: Loads) -> Loaded | None:
+    """The code of a process that has measured. None of one that does not say: what it has measured counts all the same."""
+    try:
+        return process.loaded()
+    except RunnerError:
+        return None
 
 
 def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None, Loaded | None]) -> None:

@@ -1,6 +1,5 @@
 """Fresh processes in pairs, of base and of head, one after the other. The next get ready while one measures."""
 
-import contextlib
 import random
 import time
 from collections import deque
@@ -8,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mpcore.ab.code import check_code
+from mpcore.ab.code import check_code, loaded_after
 from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Failure, Listing, Loaded, Selection
-from mpcore.runner import Measured, RunnerError
+from mpcore.runner import Measured
 
 BALANCED = 6
 """In so many pairs in a row head comes first in half of them."""
@@ -116,11 +115,10 @@ class Scheduler:
         """Once of each side: what a step has loaded or compiled is there only now."""
         if number not in self._unasked:
             return
-        with contextlib.suppress(RunnerError):  # of one that has measured all the same
-            if (found := process.loaded()) is not None:
-                self._loaded[number] = found
-                self._unasked.remove(number)
-                check_code(self._checkouts, self.loaded)
+        if (found := loaded_after(process)) is not None:
+            self._loaded[number] = found
+            self._unasked.remove(number)
+            check_code(self._checkouts, self.loaded)
 
     @property
     def _patience(self) -> float | None:

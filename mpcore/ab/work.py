@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Protocol
 
-from mpcore.ab.code import check_code, unchanged, unchanged_comparison
+from mpcore.ab.code import check_code, loaded_after, unchanged, unchanged_comparison
 from mpcore.ab.listings import listed, matched
 from mpcore.ab.processes import start as started
 from mpcore.ab.revisions import Checkout
@@ -104,13 +104,13 @@ def counted(
     if device == "cpu":
         begun = [process.measuring(cases, kind=KIND) for process in processes]
         works = dict(begun[0]), dict(begun[1])
-        check_code(sides, (base.loaded(), head.loaded()))
+        check_code(sides, (loaded_after(base), loaded_after(head)))
         return works
     head.close()  # it starts again once base has ended
-    of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), base.loaded()
+    of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
     base.close()
     works = of_base, dict(head.measuring(cases, kind=KIND))
-    check_code(sides, (code_of_base, head.loaded()))
+    check_code(sides, (code_of_base, loaded_after(head)))
     return works
 
 

@@ -31,6 +31,7 @@ class Counters:
         self.change("head", machine=machine.model_copy(update={"hardware": hardware}))
         self.open = set()
         self.log = []
+        self.loads = lambda name: None
 
     def change(self, side, **fields):
         self.listings[side] = self.listings[side].model_copy(update=fields)
@@ -48,7 +49,7 @@ class Counter:
         return self.script.listings[self.name]
 
     def loaded(self):
-        return None
+        return self.script.loads(self.name)
 
     def measuring(self, cases, *, kind):
         assert kind == "work"
@@ -96,6 +97,18 @@ def test_what_does_the_same_is_the_same():
     assert comparison.statuses == {"same"}
     assert (comparison.by, comparison.cases[0].pairs, comparison.seed) == ("work", (), None)
     assert exit_code(comparison) == 0
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_was_counted_stays_where_a_process_ends_before_it_says_its_code(device):
+    script = Counters({"a": stub.work("a", 1)}, {"a": stub.work("a", 2)}, device)
+
+    def ended(_):
+        if script.log:
+            raise RunnerError("it has ended")
+
+    script.loads = ended
+    assert "worse" in compared(script).statuses
 
 
 def test_a_cast_more_is_worse_and_named_with_its_module():
