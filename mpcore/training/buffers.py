@@ -15,9 +15,15 @@ class Buffers:
         ]
 
     def put_back(self) -> None:
-        """In place, also where the model has put another tensor there since. What it has added stays: it is made anew."""
+        """In place, also where the model has put another tensor there since, or none. What it has added stays: it is made
+        anew."""
         with torch.no_grad():
             for module, name, buffer, value in self._held:
-                buffer.copy_(value)
-                if getattr(module, name) is not buffer:
+                try:
+                    buffer.copy_(value)
+                except RuntimeError:  # an expanded one cannot be written to
+                    buffer.data = value.clone()
+                if not hasattr(module, name):
+                    module.register_buffer(name, buffer)
+                elif getattr(module, name) is not buffer:
                     setattr(module, name, buffer)

@@ -1,0 +1,32 @@
+"""What a model remembers is put back, whatever it has done with its buffers since."""
+
+import pytest
+import torch
+from torch import nn
+
+from mpcore.training.buffers import Buffers
+
+
+def delete(model):
+    del model.seen
+
+
+CHANGES = {
+    "written": lambda model: model.seen.data[0].add_(1),
+    "another": lambda model: setattr(model, "seen", torch.ones(4)),
+    "none": lambda model: setattr(model, "seen", None),
+    "deleted": delete,
+}
+
+
+@pytest.mark.parametrize("size", [4, 1], ids=["whole", "expanded"])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_buffer_is_put_back(change, size):
+    model = nn.Module()
+    model.register_buffer("seen", torch.zeros(size).expand(4))
+    held, buffers = model.seen, Buffers(model)
+    for _ in range(2):
+        change(model)
+        buffers.put_back()
+        assert dict(model.named_buffers())["seen"] is held
+        assert held.tolist() == [0.0] * 4
