@@ -80,7 +80,7 @@ def evaluated(step: TrainStep, subject: Subject) -> Evaluated:
 
 
 def buffers(model: nn.Module) -> dict[str, Tensor]:
-    return {name: b.detach().double() for name, b in model.named_buffers() if b.is_floating_point()}
+    return {name: b.detach().to(torch.float64, copy=True) for name, b in model.named_buffers() if b.is_floating_point()}
 
 
 def resolution(model: nn.Module) -> dict[str, float]:

@@ -202,6 +202,13 @@ def test_a_buffer_may_move_by_less_than_its_format_resolves(subject, monkeypatch
         test_evaluation.test_evaluation_agrees_with_fp32(subject(Tracked, "bf16-true"))
 
 
+def test_a_buffer_in_fp64_is_seen_to_move():
+    model = nn.BatchNorm1d(4).double()
+    before = test_evaluation.buffers(model)
+    model(torch.randn(8, 4, dtype=torch.float64) + 1)
+    assert all((now != before[name]).all() for name, now in test_evaluation.buffers(model).items())
+
+
 @pytest.mark.parametrize(("scale", "wrong"), [(2.0, 0), (1.5, 64)])
 def test_a_number_next_to_nothing_is_scaled_as_far_as_its_format_goes(scale, wrong):
     dropped = test_state.Dropped()
