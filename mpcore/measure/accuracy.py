@@ -36,9 +36,6 @@ def measure_accuracy(
     title. plant: gives each new step a fault that is to be seen. Raises Diverged, unless the mode is a negative control: its
     divergence is recorded.
     """
-    if setup.modelled.recipe.batch_size % setup.case.gpus:
-        size = setup.modelled.recipe.batch_size
-        raise Inapplicable(f"a batch of {size} samples cannot be shared by {setup.case.gpus} GPUs alike")
     warm_up(setup.train_step(), splits)
     trainings: list[Training] = []
     picture: str | None = None
@@ -66,6 +63,13 @@ def measure_accuracy(
         picture=picture,
     )
     return quality if reference else quality.model_copy(update={"reference": quality.scores})
+
+
+def check_shared(setup: Setup) -> None:
+    """Raises Inapplicable where ranks cannot share a batch alike."""
+    size = setup.modelled.recipe.batch_size
+    if size % setup.case.gpus:
+        raise Inapplicable(f"a batch of {size} samples cannot be shared by {setup.case.gpus} GPUs alike")
 
 
 def warm_up(step: WorkloadStep, splits: Mapping[str, Split]) -> None:

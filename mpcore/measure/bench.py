@@ -9,7 +9,7 @@ import torch
 from mpcore.data import Source
 from mpcore.device import agreement
 from mpcore.execution import Eager
-from mpcore.measure.accuracy import measure_accuracy
+from mpcore.measure.accuracy import check_shared, measure_accuracy
 from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import emulation_of
 from mpcore.measure.entrants import entrants
@@ -131,6 +131,8 @@ class Bench:
         variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself."""
         if case not in self._trainings:
             setup = self.setups.of(case, pretrained=True)
+            if not isinstance(setup.workload, OwnStep):
+                check_shared(setup)  # before others are trained in vain
             first = self._first_trained(case)
             reference = None if case == first else self.accuracy(first).scores
             if isinstance(setup.workload, OwnStep):

@@ -6,7 +6,9 @@ from started import case, launcher
 
 from mpcore.device import agreement
 from mpcore.gate.checks import checks
-from mpcore.records import Failure, Quality
+from mpcore.measure import Bench
+from mpcore.precision import Inapplicable
+from mpcore.records import Case, Failure, Quality
 from mpcore.training.parts import rank_rows
 
 CASES = {name: case("good", strategy=name) for name in ("ddp", "fsdp")}
@@ -41,6 +43,13 @@ def test_a_batch_that_cannot_be_shared_alike_is_a_sentence(found):
     assert isinstance(found["uneven"], Failure)
     assert found["uneven"].skipped
     assert found["uneven"].sentence == "a batch of 15 samples cannot be shared by 2 GPUs alike"
+
+
+def test_nothing_is_trained_for_a_batch_that_cannot_be_shared_alike(monkeypatch, cpu):
+    monkeypatch.setattr("mpcore.measure.bench.measure_accuracy", None)
+    spread = Case(workload="resnet18-mnist", precision="fp32", size="tiny", strategy="ddp", gpus=3, batch_size=64)
+    with pytest.raises(Inapplicable, match="a batch of 64 samples cannot be shared by 3 GPUs alike"):
+        Bench(cpu).accuracy(spread)
 
 
 @pytest.mark.parametrize(("rows", "shares"), [(6, [[0, 1, 2], [3, 4, 5]]), (7, [[0, 1, 2, 3], [4, 5, 6, 0]]), (1, [[0], [0]])])
