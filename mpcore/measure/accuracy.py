@@ -13,10 +13,11 @@ from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup
 from mpcore.precision import Inapplicable
 from mpcore.records import Quality, Scores, Training
+from mpcore.strategies import strategies
 from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import Diverged, Progress, fit
 from mpcore.training.of_workload import WorkloadStep
-from mpcore.workloads.checked import checked_picture, dummy_score
+from mpcore.workloads.checked import check_last_batch, checked_picture, dummy_score
 
 CURVE_POINTS = 100
 """Points that a loss curve is stored with, at most."""
@@ -66,10 +67,12 @@ def measure_accuracy(
 
 
 def check_shared(setup: Setup) -> None:
-    """Raises Inapplicable where ranks cannot share a batch alike."""
+    """Raises Inapplicable where ranks cannot share a batch alike, and WorkloadError where one row of the last is too few."""
     size = setup.modelled.recipe.batch_size
     if size % setup.case.gpus:
         raise Inapplicable(f"a batch of {size} samples cannot be shared by {setup.case.gpus} GPUs alike")
+    if not strategies[setup.case.strategy].mixes:  # or each statistic is of the rows of all
+        check_last_batch(setup.modelled, setup.case.gpus)
 
 
 def warm_up(step: WorkloadStep, splits: Mapping[str, Split]) -> None:

@@ -142,12 +142,12 @@ def checked_share(workload: Authored, step: int, steps: int) -> float:
     return float(share)
 
 
-def check_last_batch(workload: Authored) -> None:
+def check_last_batch(workload: Authored, ranks: int = 1) -> None:
     """Raises WorkloadError where a batch of an epoch, or a part of one, has one row. A BatchNorm of the model has no statistics
-    of one."""
+    of one. ranks: that share each batch."""
     recipe, rows = workload.recipe, len(workload.split("train", torch.device("cpu")))
     last = 0 if recipe.drop_last else rows % recipe.batch_size
-    batches = [size for size in (recipe.batch_size, last) if size]
+    batches = [-(-size // ranks) for size in (recipe.batch_size, last) if size]
     parts = {size: -(-size // recipe.accumulation) for size in batches}
     if not any(part == 1 or size % part == 1 for size, part in parts.items()):
         return
@@ -162,8 +162,9 @@ def check_last_batch(workload: Authored) -> None:
         if "more than 1 value per channel" not in str(root_cause(error)):
             return  # which a step will say
         of = "batch" if recipe.accumulation == 1 else "part of a batch"
+        row = "one row" if ranks == 1 else f"one row for each of {ranks} GPUs"
         raise WorkloadError(
-            f"{workload.name}: the last {of} of data('train'), which has {rows} rows, has one row, and the BatchNorm {norm!r} "
+            f"{workload.name}: the last {of} of data('train'), which has {rows} rows, has {row}, and the BatchNorm {norm!r} "
             f"takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than {recipe.batch_size}"
         ) from error
 

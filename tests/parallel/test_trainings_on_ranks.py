@@ -7,6 +7,7 @@ from started import case, launcher
 from mpcore.device import agreement
 from mpcore.gate.checks import checks
 from mpcore.measure import Bench
+from mpcore.measure.accuracy import check_shared
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Quality
 from mpcore.training.parts import rank_rows
@@ -50,6 +51,15 @@ def test_nothing_is_trained_for_a_batch_that_cannot_be_shared_alike(monkeypatch,
     spread = Case(workload="resnet18-mnist", precision="fp32", size="tiny", strategy="ddp", gpus=3, batch_size=64)
     with pytest.raises(Inapplicable, match="a batch of 64 samples cannot be shared by 3 GPUs alike"):
         Bench(cpu).accuracy(spread)
+
+
+@pytest.mark.parametrize(("strategy", "ranks"), [("ddp", [2]), ("ddp-syncbn", [])])
+def test_the_last_batch_of_each_rank_is_looked_at_where_its_statistics_are_its_own(monkeypatch, cpu, strategy, ranks):
+    looked_at = []
+    monkeypatch.setattr("mpcore.measure.accuracy.check_last_batch", lambda _, count: looked_at.append(count))
+    spread = Case(workload="resnet18-mnist", precision="fp32", size="tiny", strategy=strategy, gpus=2)
+    check_shared(Bench(cpu).setups.of(spread))
+    assert looked_at == ranks
 
 
 @pytest.mark.parametrize(("rows", "shares"), [(6, [[0, 1, 2], [3, 4, 5]]), (7, [[0, 1, 2, 3], [4, 5, 6, 0]]), (1, [[0], [0]])])

@@ -312,6 +312,16 @@ def test_a_last_batch_of_one_row_is_said_at_the_start(recipe, sentence):
     assert "the BatchNorm 'body.1' takes no statistics of one: expected drop_last=True in its Recipe" in str(refused.value)
 
 
+@pytest.mark.parametrize(("recipe", "ranks"), [({"batch_size": 98}, 2), ({"batch_size": 96}, 4)])
+def test_a_last_batch_may_have_one_row_for_each_gpu(recipe, ranks):
+    """The ranks share it: two rows or four."""
+    own = variant(recipe=recipe)
+    check_last_batch(own)
+    with pytest.raises(WorkloadError, match=rf"has 100 rows, has one row for each of {ranks} GPUs, and the BatchNorm 'body.1'"):
+        check_last_batch(own, ranks)
+    check_last_batch(variant(recipe=recipe | {"drop_last": True}), ranks)
+
+
 def test_a_last_batch_of_one_image_has_statistics():
     """Of its pixels."""
 
