@@ -119,7 +119,6 @@ def bisect_code(comparison: Comparison) -> int:
 
 def _compared(options: argparse.Namespace) -> Comparison:
     from mpcore.ab import (
-        RevisionError,
         all_work,
         check_large_files,
         checkouts,
@@ -135,11 +134,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
     policy = policy_of(options)
     earlier = _interrupted(options) if options.resume else None
     selection = earlier.selection if earlier else selection_of(options)
-    for path in (options.json, options.markdown):
-        if path is not None and not path.parent.is_dir():
-            raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")
-        if path is not None and path.is_dir():
-            raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
+    _check_outputs(options.json, options.markdown)
     commands = options.base_command, options.head_command
     if not any((options.base, options.base_python, options.head_python, *commands)):
         options.base = event_base()
@@ -165,6 +160,17 @@ def _compared(options: argparse.Namespace) -> Comparison:
             time_all=options.time_all,
             accuracy=options.accuracy,
         )
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    """Raises RevisionError where one cannot be written."""
+    from mpcore.ab import RevisionError
+
+    for path in filter(None, paths):
+        if not path.parent.is_dir():
+            raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")
+        if path.is_dir():
+            raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
 
 
 def _interrupted(options: argparse.Namespace) -> Comparison:

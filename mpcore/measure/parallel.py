@@ -134,8 +134,8 @@ def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> 
     try:
         like = _accumulating(setup, mode, PARTS, strategies[name](setup.device))
         found = observe(like, part, updates=1).gradients
-    except Inapplicable:  # as of a weight that no loss reaches, which only the other strategy must have averaged
-        return {}
+    except Inapplicable as error:  # as of a weight that no loss reaches, which only the other strategy must have averaged
+        return {"like": name, "unlike": str(error)}
     return {"like": name, "like_error": relative_error(found, joint.gradients)}
 
 

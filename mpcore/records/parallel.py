@@ -60,6 +60,8 @@ class Parallel(Measurement):
     mode_error: Error = None
     like: str | None = None
     like_error: Error = None
+    unlike: str | None = None
+    """Why the other strategy, `like`, was not measured."""
     fp64_error: Error = None
     joint_error: Error = None
     settling: NonNegativeInt | None = None

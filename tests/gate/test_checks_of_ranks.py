@@ -105,6 +105,13 @@ def test_each_fault_fails_its_check(changes, metric, said):
     assert not metric or said in failed[0].sentence
 
 
+def test_a_strategy_that_cannot_be_measured_beside_it_is_said():
+    found = checks(Parallel(**(RIGHT | {"like": "ddp", "unlike": "ddp averages each weight"})))
+    (said,) = [check for check in found if check.metric == "gradient against ddp"]
+    assert said.passed
+    assert said.sentence.endswith("averages is not compared with ddp: ddp averages each weight")
+
+
 def test_running_statistics_may_be_each_ranks_own():
     assert all(check.passed for check in checks(Parallel(**(RIGHT | {"ranks": (GOOD, other(GOOD, buffers="x"))}))))
 

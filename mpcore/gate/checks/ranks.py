@@ -26,6 +26,11 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
     if parallel.like_error is not None:
         yield _like(parallel, parallel.like_error)
+    if parallel.unlike is not None:
+        sentence = (
+            f"the gradient that {parallel.case.strategy} averages is not compared with {parallel.like}: {parallel.unlike}"
+        )
+        yield new_check(parallel, f"gradient against {parallel.like}", "passed", None, None, sentence)
     if parallel.settling is not None and parallel.settling_alone is not None:
         yield _overflow(parallel, parallel.settling, parallel.settling_alone)
 
