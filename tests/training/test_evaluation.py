@@ -17,4 +17,4 @@ def test_evaluation_does_not_grow_with_the_casts_that_autocast_keeps(dots, name)
     for _ in range(20):
         evaluate(step, split)
         used.append(torch.cuda.memory_allocated())
-    assert used[-1] == used[0]
+    assert used[-1] <= used[0]  # less where the tests before left something that was collected meanwhile
