@@ -58,12 +58,15 @@ def _made_and_run(
     is said how."""
     precisions, size = precisions_in(workload, selection), size_of(selection, device)
     for trainer in trainers_of(selection):
-        usual = usual_execution(workload, size, device) if trainer == OWN_TRAINER else "eager"
-        for execution in selection.executions or (usual,):
+        for execution in selection.executions or _usual(workload, trainer, size, device):
             yield from ((trainer, execution, precision) for precision in precisions)
         if not selection.executions and trainer == OWN_TRAINER:
             modes = compiled_besides(workload, precisions, size, device)
             yield from ((trainer, "compile", mode) for mode in modes if compiled is None or mode in compiled)
+
+
+def _usual(workload: str, trainer: str, size: Size, device: "torch.device") -> tuple[str, ...]:
+    return (usual_execution(workload, size, device) if trainer == OWN_TRAINER else "eager",)
 
 
 def possible() -> Iterator[str]:

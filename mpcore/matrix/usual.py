@@ -32,7 +32,7 @@ def fitting_batch(workload: str, memory_class: int) -> int | None:
 
 @functools.cache
 def usual_execution(workload: str, size: Size, device: "torch.device") -> str:
-    """Where none is named. What is wrong with an own step is said when it is measured."""
+    """Where none is named. An own step is built for that, on the device. What is wrong with it is said when it is measured."""
     from mpcore.precision import Inapplicable
     from mpcore.training import script
     from mpcore.workloads import WorkloadError
