@@ -9,7 +9,7 @@ from mpcore.gate.anchor import anchors, drifted
 from mpcore.gate.change_points import ChangePoint, change_points
 from mpcore.gate.checks import checks, speedup
 from mpcore.gate.common_change import common_change
-from mpcore.gate.confirmation import confirmed, needs_confirmation, needs_pairs
+from mpcore.gate.confirmation import confirmed, needs_confirmation, needs_pairs, needs_seeds
 from mpcore.gate.judge import Judge, judge_run
 from mpcore.gate.margins import Caps, Margins, Policy, PolicyError, load_policy
 from mpcore.gate.matching import BaselineMatch, match_baselines
@@ -38,6 +38,7 @@ __all__ = [
     "match_baselines",
     "needs_confirmation",
     "needs_pairs",
+    "needs_seeds",
     "regressions",
     "saturation",
     "speedup",

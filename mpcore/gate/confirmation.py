@@ -8,7 +8,7 @@ from mpcore.gate.intervals import Interval, judged_pairs
 from mpcore.gate.limits import CONFIRMING_CONFIDENCE
 from mpcore.gate.margins import Margins
 from mpcore.gate.regressions import COMPILE_TIME, STEP_TIME, how_run, percent
-from mpcore.records import Pair, PairedConfirmation, Regression, RegressionStatus, Result, Speed
+from mpcore.records import Pair, PairedConfirmation, Quality, Regression, RegressionStatus, Result, Speed
 
 
 def needs_confirmation(result: Result) -> bool:
@@ -21,6 +21,12 @@ def needs_pairs(result: Result) -> bool:
     """Whether a time is worse twice over, and nobody knows yet whether it is the code."""
     slower = any(r.status == "worse" and r.metric == STEP_TIME for r in result.regressions)
     return slower and isinstance(result.record, Speed) and result.pairs is None
+
+
+def needs_seeds(result: Result) -> bool:
+    """Whether trainings have not decided yet if more accuracy is lost than may be."""
+    trained = isinstance(result.record, Quality)
+    return trained and any(check.status == "inconclusive" and check.value is not None for check in result.checks)
 
 
 def confirmed(first: Sequence[Regression], second: Sequence[Regression] | str) -> list[Regression]:

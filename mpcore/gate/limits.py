@@ -149,8 +149,10 @@ ONE_RUN_CONFIDENCE = 0.999
 odd about that run, or about the machine, is odd both times."""
 SAME_CONFIDENCE = 0.95
 """One-sided, of `same`. It stops no merge, and what a machine adds by itself is nearly as large as the margin."""
-NON_INFERIORITY_CONFIDENCE = 0.95
-"""One-sided, that no more accuracy is lost than the tolerance."""
+ACCURACY_LOOKS = 3
+"""Times that trainings are judged, at most. While it is not decided as many seeds are added as there were at first."""
+NON_INFERIORITY_CONFIDENCE = 1 - 0.05 / ACCURACY_LOOKS
+"""One-sided, of one look, that no more accuracy is lost than the tolerance. The looks share an error of one in twenty."""
 FASTER_CONFIDENCE = 0.99
 """Two-sided, that a step is faster than another."""
 

@@ -66,6 +66,16 @@ def measure_accuracy(
     return quality if reference else quality.model_copy(update={"reference": quality.scores})
 
 
+def joined(rounds: Sequence[Quality]) -> Quality:
+    """One record of trainings of a mode from other seeds each, with all that they are compared with."""
+    first = rounds[0]
+    references = [each.reference for each in rounds if each.reference]
+    scores = {seed: score for each in references for seed, score in each.by_seed.items()}
+    reference = references[0].model_copy(update={"by_seed": scores}) if references else None
+    trainings = tuple(training for each in rounds for training in each.trainings)
+    return first.model_copy(update={"trainings": trainings, "reference": reference})
+
+
 def check_shared(setup: Setup) -> None:
     """Raises Inapplicable where ranks cannot share a batch alike, and WorkloadError where one row of the last is too few."""
     size = setup.modelled.recipe.batch_size

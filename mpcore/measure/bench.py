@@ -9,7 +9,7 @@ import torch
 from mpcore.data import Source
 from mpcore.device import agreement
 from mpcore.execution import Eager
-from mpcore.measure.accuracy import check_shared, measure_accuracy
+from mpcore.measure.accuracy import check_shared, joined, measure_accuracy
 from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import emulation_of
 from mpcore.measure.entrants import entrants
@@ -72,7 +72,7 @@ class Bench:
         self._seeds = tuple(seeds)
         self._speeds = Speeds(self.setups)
         self._yardsticks = Yardsticks(self.setups)
-        self._trainings: dict[Case, Quality] = {}
+        self._trainings: dict[Case, list[Quality]] = {}
         self._emulations: dict[Case, str | None] = {}
         self._joint: tuple[Case, Joint] | None = None
 
@@ -126,21 +126,34 @@ class Bench:
         self._joint = None
         free_memory()
 
-    def accuracy(self, case: Case) -> Quality:
+    def accuracy(self, case: Case, rounds: int = 1) -> Quality:
         """The trainings of `case`, once a session. Before them come those that they are compared with: of its base for a
-        variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself."""
-        if case not in self._trainings:
-            setup = self.setups.of(case, pretrained=True)
-            if not isinstance(setup.workload, OwnStep):
-                check_shared(setup)  # before others are trained in vain
-            first = self._first_trained(case)
-            reference = None if case == first else self.accuracy(first).scores
-            if isinstance(setup.workload, OwnStep):
-                self._trainings[case] = measure_curves(setup, self._seeds, reference, self.progress)
-            else:
-                splits = self.setups.splits(setup.modelled)
-                self._trainings[case] = measure_accuracy(setup, self._seeds, splits, reference, self.progress)
-        return self._trainings[case]
+        variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself.
+        rounds: each trains from as many seeds again, where there are other seeds."""
+        made = self._trainings.setdefault(case, [])
+        while len(made) < rounds and self._other_seeds(case):
+            made.append(self._trained(case, len(made)))
+        return joined(made[:rounds])
+
+    def _other_seeds(self, case: Case) -> bool:
+        """Whether trainings differ by the seed: an own step may set one of its own, and is trained once."""
+        known = [self._trainings.get(each) for each in (case, self._first_trained(case))]
+        return all(len(rounds[-1].trainings) == len(self._seeds) for rounds in known if rounds)
+
+    def _trained(self, case: Case, number: int) -> Quality:
+        """The trainings of a round, counted from 0."""
+        setup = self.setups.of(case, pretrained=True)
+        own = isinstance(setup.workload, OwnStep)
+        if not own:
+            check_shared(setup)  # before others are trained in vain
+        first = self._first_trained(case)
+        if case != first:
+            self.accuracy(first, number + 1)
+        reference = None if case == first else self._trainings[first][number].scores
+        seeds = [number * (1 + max(self._seeds)) + seed for seed in self._seeds]
+        if own:
+            return measure_curves(setup, seeds, reference, self.progress)
+        return measure_accuracy(setup, seeds, self.setups.splits(setup.modelled), reference, self.progress)
 
     def _first_trained(self, case: Case) -> Case:
         """What the trainings of `case` are compared with. An own step that is spread has none on one GPU."""

@@ -78,9 +78,9 @@ class LaunchedBench:
         if self._launches is not None:
             self._launches.close()
 
-    def accuracy(self, case: Case) -> Quality:
-        """Of its trainings, and of those on one GPU that they are compared with."""
-        quality = self._measured(case, "accuracy", TRAINING_SECONDS)
+    def accuracy(self, case: Case, rounds: int = 1) -> Quality:
+        """Of its trainings, and of those on one GPU that they are compared with. rounds: as `Bench.accuracy`."""
+        quality = self._measured(case, "accuracy", TRAINING_SECONDS, rounds=rounds)
         assert isinstance(quality, Quality)
         return quality
 
@@ -97,11 +97,11 @@ class LaunchedBench:
 
     training_parity = race
 
-    def _measured(self, case: Case, kind: RequestKind, seconds: float = CASE_SECONDS) -> Any:
+    def _measured(self, case: Case, kind: RequestKind, seconds: float = CASE_SECONDS, *, rounds: int = 1) -> Any:
         """Raises Inapplicable and CaseFailed."""
         if self._launches is None:
             self._launches = Launches(Path.cwd(), self._selection, path=[p or os.curdir for p in sys.path])
-        measured = self._launches.measure([case], kind=kind, seconds=seconds)[case]
+        measured = self._launches.measure([case], kind=kind, seconds=seconds, rounds=rounds)[case]
         if isinstance(measured, Failure):
             skipped = TooLarge if measured.large else Inapplicable
             raise (skipped if measured.skipped else CaseFailed)(measured.sentence)

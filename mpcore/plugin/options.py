@@ -52,7 +52,8 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAMES",
         help="workloads that are trained to the end, separated by commas, or all (default: all but those that take long)",
     )
-    group.addoption("--mp-seeds", metavar="N", type=int, help="trainings of each mode, from the seeds 0 to N - 1 (default: 3)")
+    seeds = "trainings of each mode, from the seeds 0 to N - 1 (default: 3, and up to 9 while these decide nothing)"
+    group.addoption("--mp-seeds", metavar="N", type=int, help=seeds)
     group.addoption(
         "--mp-checkpoint",
         metavar="WORKLOAD=WEIGHTS",

@@ -124,12 +124,13 @@ class Session:
 
     def judge_record(self, test: str, record: "AnyRecord", cost: "Cost | None" = None) -> "Result":
         """What the gate says of what a test measured at this cost. A time or a memory that is worse is measured again, in a
-        fresh process that has the GPU for itself. A time that is worse again is measured beside the accepted commit."""
+        fresh process that has the GPU for itself. A time that is worse again is measured beside the accepted commit. Trainings
+        that decide nothing are followed by more."""
         from mpcore.gate import needs_confirmation, needs_pairs
         from mpcore.records import Speed
 
         before = list(self.results.values())
-        result = self.judge.judge(record, before)
+        result = self._decided(self.judge.judge(record, before), before)
         if needs_confirmation(result):
             self.bench.release()
             again = self._confirmation(record.case)
@@ -138,6 +139,17 @@ class Session:
                 result = self.judge.judge(record, before, again, self.beside([record], record.case.id))
         self.results[test] = result.model_copy(update={"cost": cost})
         return self.results[test]
+
+    def _decided(self, result: "Result", before: "Sequence[Result]") -> "Result":
+        """The same, of trainings from more seeds while they do not decide, unless it was said from how many."""
+        from mpcore.gate import needs_seeds
+        from mpcore.gate.limits import ACCURACY_LOOKS
+
+        for rounds in range(2, ACCURACY_LOOKS + 1):
+            if self.options.seeds is not None or not needs_seeds(result):
+                break
+            result = self.judge.judge(self.bench.accuracy(result.record.case, rounds), before)
+        return result
 
     def _confirmation(self, case: "Case") -> "Speed | str":
         from mpcore.parallel.bench import LaunchedBench

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from mpcore.records.base import Bytes, Number, Record
 from mpcore.records.case import Case
@@ -25,13 +25,14 @@ class Request(Record):
     It measures a `Timing` of a case, a `Speed`, its `Work`, its `Numerics`, its trainings (accuracy), or what ranks have in
     common (parallel). speedup is a `Speed` with the references that a session times it against. Without a case it lists those
     of its selection, or the code that it has loaded. slowdown: how many times longer a step is made to take, by a wait on the
-    device.
+    device. rounds: of trainings, each from as many seeds again.
     """
 
     case: Case | None = None
     kind: RequestKind = "timing"
     profile: bool = False
     slowdown: Annotated[Number, Field(ge=1)] = 1.0
+    rounds: PositiveInt = 1
 
 
 class Ready(Record):

@@ -77,7 +77,7 @@ class Responder:
             if request.kind == "numerics":
                 return self._bench.numerics(case)
             if request.kind == "accuracy":
-                return self._bench.accuracy(case)
+                return self._bench.accuracy(case, request.rounds)
             return self._bench.time(case, profile=request.profile, slowdown=request.slowdown)
         except Inapplicable as error:
             return Failure(case=case, sentence=str(error), skipped=True)

@@ -112,17 +112,18 @@ class Runner:
         kind: RequestKind = "timing",
         profile: bool = False,
         slowdown: float = 1.0,
+        rounds: int = 1,
         seconds: float | None = None,
     ) -> dict[Case, Measured]:
-        """What was measured of each case, one after the other, or why it was not. slowdown: how many times longer a step is
-        made to take. seconds: after which a case counts as hung, where that is known better.
+        """What was measured of each case, one after the other, or why it was not. slowdown, rounds: see `Request`. seconds:
+        after which a case counts as hung, where that is known better.
 
         A process that does not live through a case is the failure of that case, and those after it are measured in a new one.
         A process that does not begin is the failure of all.
         """
         if seconds is not None:
             self._timeouts = replace(self._timeouts, case=seconds)
-        return dict(self.measuring(cases, kind=kind, profile=profile, slowdown=slowdown))
+        return dict(self.measuring(cases, kind=kind, profile=profile, slowdown=slowdown, rounds=rounds))
 
     def measuring(
         self,
@@ -131,10 +132,12 @@ class Runner:
         kind: RequestKind = "timing",
         profile: bool = False,
         slowdown: float = 1.0,
+        rounds: int = 1,
     ) -> Iterator[tuple[Case, Measured]]:
         """The same, case by case, to be taken to the end. The process begins before the first is taken, so that two can
         measure at once."""
-        requests = [Request(case=case, kind=kind, profile=profile, slowdown=slowdown) for case in cases]
+        asked = Request(kind=kind, profile=profile, slowdown=slowdown, rounds=rounds)
+        requests = [asked.model_copy(update={"case": case}) for case in cases]
         self._send(requests)
         return self._measured(requests)
 

@@ -363,6 +363,25 @@ def test_a_drift_fails_the_session_where_it_leaves_in_doubt_what_is_faster(run, 
     )
 
 
+@pytest.mark.parametrize(("arguments", "rounds"), [((), [1, 2, 3]), (("--mp-seeds", "3"), [1])])
+def test_trainings_that_decide_nothing_are_followed_by_more(run, monkeypatch, arguments, rounds):
+    """Unless it was said how many there are to be."""
+    measure, asked = Bench.accuracy, []
+
+    def far_apart(self, case, rounds=1):
+        quality = measure(self, case)
+        asked.extend([rounds] * (case.precision == "bf16-manual"))
+        reached = {t.seed: {**t.metrics, "accuracy": 0.5 + 0.1 * t.seed} for t in quality.trainings}
+        trainings = tuple(t.model_copy(update={"metrics": reached[t.seed]}) for t in quality.trainings)
+        reference = quality.reference.model_copy(update={"by_seed": {0: 0.7, 1: 0.6, 2: 0.5}})
+        return quality.model_copy(update={"trainings": trainings, "reference": reference})
+
+    monkeypatch.setattr(Bench, "accuracy", far_apart)
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "bf16-manual", "-m", "accuracy", *arguments)
+    result.assert_outcomes(failed=1)
+    assert asked == rounds
+
+
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
     result = run("--mp-execution", "graph", "--mp-precision", "fp32")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED

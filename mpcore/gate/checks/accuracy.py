@@ -64,18 +64,18 @@ def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality])
 
 
 def _not_inferior(points: float, interval: Interval | None, tolerance: float) -> CheckStatus:
-    """`inconclusive` where more may be lost than was seen."""
+    """`inconclusive` where neither is shown: that no more is lost, nor that more is."""
     if interval is None:
         return passed(points >= -tolerance)
     if interval.low >= -tolerance:
         return "passed"
-    return "failed" if points < -tolerance else "inconclusive"
+    return "failed" if interval.high < -tolerance else "inconclusive"
 
 
 def _lowest(interval: Interval | None) -> str:
     if interval is None:
         return f", too few for a test, which takes {LEAST_SEEDS}"
-    return f" ({100 * NON_INFERIORITY_CONFIDENCE:.0f} % bound {interval.low:+.2f})"
+    return f" ({100 * NON_INFERIORITY_CONFIDENCE:.3g} % bound {interval.low:+.2f})"
 
 
 def _learnt(quality: Quality, dummy_score: float, tolerance: float) -> Check:
