@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo import config
+from torch.profiler import ProfilerActivity, profile
 
 from mpcore.device.compilations import Compilations
-from mpcore.execution import Compile, Eager, Graph, Inductor, inductor
+from mpcore.device.flops import FlopCount
+from mpcore.execution import Compile, Eager, Graph, Inductor, compile, inductor
 from mpcore.measure.collectives import sent
+from mpcore.measure.work import dispatched
 from mpcore.precision.native import FP32
 from mpcore.records import Compiled
 from mpcore.training.evaluation import evaluate
@@ -139,6 +142,25 @@ def test_a_step_whose_collectives_were_counted_is_compiled_all_the_same(dots, cp
     with Compilations() as compilations:
         step(batch)
     assert compilations.seen.graphs > 0
+
+
+@needs_compiler
+def test_a_step_of_several_ranks_that_was_watched_is_compiled_all_the_same(dots, cpu, monkeypatch):
+    """Its launch goes through what compiles the first shape alone, which does not call off who passes over the compiled."""
+    monkeypatch.setattr(compile.agreement, "ranks", lambda: 2)
+    step = TrainStep(dots, FP32(), cpu, execution="compile")
+    batch = dots.split("train", cpu).rows(slice(8))
+    found = dispatched(step, batch)
+    sent(step, batch)
+    with FlopCount() as flops:
+        step.launch(batch)
+    assert found.flops["float32"] == flops.total > 0
+    with Compilations() as compilations:
+        step(batch)
+    assert not compilations.reasons
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        step(batch)
+    assert "CompiledFunction" in {event.key for event in profiled.key_averages()}
 
 
 def test_what_is_launched_is_compiled_but_not_captured():
