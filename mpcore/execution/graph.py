@@ -21,6 +21,7 @@ from mpcore.device.allocator import large_blocks_split
 from mpcore.device.graph_contents import GraphContents, contents_of
 from mpcore.errors import cause, root_cause
 from mpcore.execution.eager import Eager, Function, executions
+from mpcore.execution.host import HostDecisions
 from mpcore.execution.workspaces import renew_workspaces
 
 WARM_UP = 3
@@ -53,6 +54,7 @@ class Graph(Eager):
         self._stream = _side_stream(_index(self.device))
         self._calls: Counter[Hashable] = Counter()
         self._captured: dict[Hashable, _Captured] = {}
+        self._host = HostDecisions(model)
 
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:
@@ -73,7 +75,8 @@ class Graph(Eager):
         if shape not in self._captured:
             self._calls[shape] += 1
             if self._calls[shape] <= warm_up_calls() or self.layout() is None:
-                return self._launch(batch)
+                with self._host.met():
+                    return self._launch(batch)
             self._captured[shape] = self._capture(batch)
         return self._captured[shape](batch)
 
@@ -113,7 +116,7 @@ class Graph(Eager):
         """On all ranks, or on none: one that replays a graph waits for the others in it for ever."""
         captured, failed = None, None
         try:
-            captured = _Captured(self.function, batch, self._stream)
+            captured = _Captured(self.function, batch, self._stream, self._host)
         except (CaptureError, torch.cuda.OutOfMemoryError) as error:
             failed = error
         others_fail = agreement.any_rank(failed is not None)
@@ -151,7 +154,7 @@ def _errors_of() -> Literal["global", "thread_local"]:
 class _Captured:
     """One graph, with the places that it reads its input from and writes its output to."""
 
-    def __init__(self, function: Function, batch: Any, stream: torch.cuda.Stream) -> None:
+    def __init__(self, function: Function, batch: Any, stream: torch.cuda.Stream, host: HostDecisions) -> None:
         self.pool = torch.cuda.graph_pool_handle()
         self._graph = torch.cuda.CUDAGraph(keep_graph=True)  # whose contents can be read then
         self._input = mapped(batch, Tensor.clone)
@@ -161,7 +164,10 @@ class _Captured:
         try:
             options: dict[str, Any] = {"pool": self.pool, "stream": stream, "capture_error_mode": _errors_of()}
             with _without_collector(), large_blocks_split(), torch.cuda.graph(self._graph, **options):
-                self._output = function(self._input)
+                with host.frozen() as frozen:
+                    self._output = function(self._input)
+                if frozen:
+                    raise CaptureError(frozen[0])
             self._graph.instantiate()
         except Exception as error:
             torch.cuda.set_stream(current)  # as all that follows: a capture that fails leaves it behind

@@ -16,15 +16,14 @@ from torch.utils._pytree import tree_leaves  # private API
 from mpcore.device.machine import name_and_capability
 from mpcore.errors import reraised_as
 from mpcore.execution.eager import Eager
+from mpcore.execution.host import EAGER, frozen_in_a_graph
 from mpcore.precision.casting import Kept
 from mpcore.precision.errors import Inapplicable, PrecisionError
 from mpcore.precision.optimisers import (
-    EAGER,
     OwnOptimiser,
     ParameterGroup,
     WeightGroup,
     as_real,
-    frozen_in_a_graph,
     load,
     refused,
     saved,

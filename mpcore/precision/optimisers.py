@@ -30,7 +30,6 @@ ELEMENTWISE = (
 given the weights tensor by tensor. It may look at rows and columns, or at a tensor's norm."""
 DENSE_ONLY = *(kind for kind in ELEMENTWISE if kind is not torch.optim.SGD), torch.optim.Adafactor
 """Of torch's, those without an update for sparse gradients."""
-EAGER = "expected --mp-execution eager"
 MOMENTS = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
 """What torch's optimisers call what they remember of gradients; a state may hold more, such as masters."""
 
@@ -87,26 +86,6 @@ def keep_on_device(optimiser: Optimizer) -> None:
         elif not (isinstance(optimiser, torch.optim.SGD) and group["fused"]):  # which counts no steps
             continue
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=group["params"][0].device).clone()
-
-
-def frozen_in_a_graph(*optimisers: Optimizer) -> str | None:
-    """Why a graph of these would go on with the rate that it was captured with, or None."""
-    for optimiser in optimisers:
-        rates = [group["lr"] for group in optimiser.param_groups if group["params"]]
-        if not all(isinstance(rate, Tensor) and rate.is_cuda for rate in rates):
-            return f"{type(optimiser).__name__} reads its learning rate on the host, where a graph would freeze it: {EAGER}"
-    return None
-
-
-def set_from_python(step: str) -> str:
-    """Why a graph of a step that writes its rate itself would go on with one rate."""
-    return f"{step} sets its learning rate from Python, where a graph would freeze it: {EAGER}"
-
-
-def host_numbers(optimiser: Optimizer) -> list[Any]:
-    """What `optimiser` keeps in Python, such as a count of steps: a captured step would not go on with it."""
-    kept = [*optimiser.state.values(), *({k: v for k, v in g.items() if k != "lr"} for g in optimiser.param_groups)]
-    return [(key, value) for values in kept for key, value in values.items() if isinstance(value, int | float)]
 
 
 def saved(optimiser: Optimizer) -> dict[str, Any]:

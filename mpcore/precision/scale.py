@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mpcore.precision.optimisers import host_numbers
+from mpcore.execution.host import host_numbers
 
 INITIAL = 2.0**16
 GROWTH, BACKOFF, GROWTH_INTERVAL = 2.0, 0.5, 2000

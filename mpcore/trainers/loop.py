@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from mpcore.data import Batch
 from mpcore.errors import reraised_as
 from mpcore.execution import CaptureError, Eager, ReduceOverhead, executions
+from mpcore.execution.host import frozen_in_a_graph, set_from_python
 from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.autocast import Autocast
-from mpcore.precision.optimisers import frozen_in_a_graph, keep_on_device, set_from_python
+from mpcore.precision.optimisers import keep_on_device
 from mpcore.trainers.skips import Skips
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.rates import Rates, innermost

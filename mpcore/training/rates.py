@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mpcore.execution.host import written_rates
+
 
 class Rates:
     """optimisers: each of whose groups has a rate; `all_have` says whether that is so.
@@ -18,7 +20,7 @@ class Rates:
         self._optimisers = optimisers
         self._share: float | None = None
         self._own = [_own_rates(optimiser) for optimiser in optimisers]
-        self._seen = [_rates(optimiser) for optimiser in optimisers]
+        self._seen = [written_rates(optimiser) for optimiser in optimisers]
         self.written = False
         """Whether the step itself has set a rate that lives in a tensor."""
         for number, optimiser in enumerate(optimisers):
@@ -43,10 +45,10 @@ class Rates:
                 group["lr"].fill_(own * share)  # in place, where a captured step reads it
             else:
                 group["lr"] = own * share
-        self._seen[number] = _rates(optimiser)
+        self._seen[number] = written_rates(optimiser)
 
     def _at_the_door(self, number: int) -> None:
-        rates = _rates(self._optimisers[number])
+        rates = written_rates(self._optimisers[number])
         if rates == self._seen[number]:
             return
         self.written = self.written or any(isinstance(rate, tuple) for rate in rates)
@@ -71,9 +73,3 @@ def _own_rates(optimiser: torch.optim.Optimizer) -> list[float]:
         return own  # each group was given its own
     factor = max(1.0, float(given) / max(own)) if max(own) else 1.0
     return [rate * factor for rate in own]
-
-
-def _rates(optimiser: torch.optim.Optimizer) -> list[Any]:
-    """What tells whether one was set: numbers, and of tensors which they are and how often they were written to."""
-    rates = (group["lr"] for group in optimiser.param_groups)
-    return [(id(rate), rate._version) if isinstance(rate, Tensor) else rate for rate in rates]  # private API

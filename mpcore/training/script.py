@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mpcore.device import agreement
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
+from mpcore.execution.host import EAGER, frozen_in_a_graph, set_from_python
 from mpcore.precision import precisions
-from mpcore.precision.optimisers import EAGER, frozen_in_a_graph, set_from_python
 from mpcore.training.base import Step
 from mpcore.training.checked import (
     checked_call,

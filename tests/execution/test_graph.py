@@ -2,6 +2,7 @@
 
 import gc
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -127,6 +128,31 @@ class TestGraph:
         for _ in range(WARM_UP):
             step(batch)
         with pytest.raises(error, match=words):
+            step(batch)
+        dots.loss = loss
+        assert fit(TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu)).losses[-1] < 0.5
+
+    @pytest.mark.parametrize(
+        ("decide", "words"),
+        [
+            (lambda model: np.random.rand(), "the generator of NumPy"),
+            (lambda model: torch.rand([]), "the generator of torch"),
+            (lambda model: setattr(model, "mean", model.mean * 0.9), "replaces its buffer mean"),
+        ],
+    )
+    def test_what_the_host_decides_is_not_frozen_and_the_next_case_works(self, dots, gpu, decide, words):
+        loss, build = dots.loss, dots.build_model
+
+        def with_buffer():
+            model = build()
+            model.register_buffer("mean", torch.ones(()))
+            return model
+
+        dots.build_model, dots.loss = with_buffer, lambda model, batch: (decide(model), loss(model, batch))[1]
+        step, batch = TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu).rows(slice(32))
+        for _ in range(WARM_UP):
+            step(batch)
+        with pytest.raises(CaptureError, match=f"{words}.*: expected --mp-execution eager"):
             step(batch)
         dots.loss = loss
         assert fit(TrainStep(dots, FP32(), gpu, execution="graph"), dots.split("train", gpu)).losses[-1] < 0.5

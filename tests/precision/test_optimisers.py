@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from mpcore.data import Split
+from mpcore.execution.host import frozen_in_a_graph, host_numbers
 from mpcore.precision import Inapplicable, precisions
-from mpcore.precision.optimisers import ELEMENTWISE, frozen_in_a_graph, host_numbers
+from mpcore.precision.optimisers import ELEMENTWISE
 from mpcore.precision.scale import Skip
 from mpcore.records import Recipe
 from mpcore.training.step import TrainStep

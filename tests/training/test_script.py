@@ -357,6 +357,13 @@ class TestOnAGpu:
         with pytest.raises(CaptureError, match="line sets its learning rate from Python"):
             step(step.batches[0])
 
+    def test_a_rate_of_an_optimiser_that_nobody_named_is_not_frozen(self):
+        step = step_of(type("Unnamed", (Line,), {"optimisers": lambda self: ()}), self.device, execution="graph")
+        for _ in range(WARM_UP):
+            step(step.batches[0])
+        with pytest.raises(CaptureError, match=r"SGD reads its learning rate on the host, .* execution = 'eager' in its class"):
+            step(step.batches[0])
+
     def test_without_optimisers_a_captured_step_is_put_back(self):
         class Held(OnDevice):
             def optimisers(self):
