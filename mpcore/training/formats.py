@@ -1,6 +1,6 @@
 """The formats that a model's author mixes, which a mode that casts the model has to know. Autocast obeys by itself.
 
-Each question is asked once a workload, by a forward pass over a few samples that leaves the model as it was.
+Each question is asked once a workload and mode, by a forward pass over a few samples that leaves the model as it was.
 """
 
 import re
@@ -26,10 +26,11 @@ NO_KERNEL = re.compile(r"not implemented for '(Half|BFloat16)'|could not create 
 """In torch's words, and in oneDNN's, of an operation that a CPU has not in 16 bits."""
 
 
-def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> tuple[str, ...]:
+def fp32_modules(workload: Workload, precision: Precision, model: nn.Module, device: torch.device) -> tuple[str, ...]:
     """Qualified names of the modules that compute in FP32 on purpose. They have weights, and autocast is off around them. Or
-    they make a weight of others, which in 16 bits may be not finite. `model` is as `build_model` made it."""
-    if workload.fp32_modules is None:
+    they make a weight of others, which in 16 bits may be not finite. `model` is as `build_model` made it, and `precision` has
+    patched it."""
+    if precision.name not in workload.fp32_modules:
         found = {name for name, m in model.named_modules() if isinstance(m, ParametrizationList)}
         names = {module: name for name, module in model.named_modules() if name and _has_weights(module)}
 
@@ -42,18 +43,19 @@ def fp32_modules(workload: Workload, model: nn.Module, device: torch.device) -> 
                 stack.callback(module.register_forward_pre_hook(look).remove)
             stack.enter_context(torch.autocast(device.type, torch.bfloat16))
             _failure(workload, model, device)
-        workload.fp32_modules = tuple(sorted(found))
-    return workload.fp32_modules
+        workload.fp32_modules[precision.name] = tuple(sorted(found))
+    return workload.fp32_modules[precision.name]
 
 
 def mixes_formats(workload: Workload, precision: Precision, device: torch.device) -> bool:
     """Whether weights that `precision` has cast meet tensors in FP32, which the model makes inside. Examples are an embedding
     of a timestep, and a state that begins at zero."""
-    if workload.mixes_formats is None:
+    key = precision.name, precision.keep_fp32
+    if key not in workload.mixes_formats:
         with precision.settings(), precision.forward():
             failure = _failure(workload, precision.model, device)
-        workload.mixes_formats = formats_differ(failure)
-    return workload.mixes_formats
+        workload.mixes_formats[key] = formats_differ(failure)
+    return workload.mixes_formats[key]
 
 
 def mixes_formats_by_itself(workload: Workload, precision: Precision, device: torch.device) -> bool:

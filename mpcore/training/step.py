@@ -108,7 +108,7 @@ class TrainStep(WorkloadStep):
     def _prepare(self, precision: Precision, workload: Workload) -> None:
         """The mode takes the model over, and its optimiser is seen to be one that can train it."""
         recipe = workload.recipe
-        found = fp32_modules(workload, self.model, self.device) if precision.casts else ()
+        found = fp32_modules(workload, precision, self.model, self.device) if precision.casts else ()
         precision.keep_fp32 = tuple(dict.fromkeys([*precision.keep_fp32, *found]))
         by_recipe(precision, workload, self.model)
         precision.shard = functools.partial(self.strategy.shard, self.loss_module, precision)

@@ -74,10 +74,10 @@ class Workload(Entry):
 
     def __init__(self, size: Size, source: Source | None = None, checkpoint: str | None = None) -> None:
         super().__init__(size, source, checkpoint)
-        self.fp32_modules: tuple[str, ...] | None = None
-        """Those that the model computes in FP32 on purpose, once they are known."""
-        self.mixes_formats: bool | None = None
-        """Whether the model makes tensors in FP32 inside, once that is known."""
+        self.fp32_modules: dict[str, tuple[str, ...]] = {}
+        """By mode, which may patch the model: those that it computes in FP32 on purpose, once they are known."""
+        self.mixes_formats: dict[tuple[str, tuple[str, ...]], bool] = {}
+        """Whether the model makes tensors in FP32 inside, once that is known, by mode and by what is kept in FP32."""
         self._changed: dict[str, Any] = {}
         self._splits: dict[tuple[str, str], Split] = {}
 

@@ -11,7 +11,8 @@ from mpcore.precision.autocast import BF16Autocast
 from mpcore.precision.master import BF16MasterWeights
 from mpcore.precision.native import FP32
 from mpcore.precision.pure import BF16True
-from mpcore.training.formats import fp32_modules
+from mpcore.precision.variant import Variant
+from mpcore.training.formats import fp32_modules, mixes_formats
 from mpcore.training.step import TrainStep
 
 CASTING = [BF16MasterWeights, BF16True]
@@ -40,7 +41,8 @@ class Timed(nn.Module):
 
     def forward(self, x):
         time = torch.arange(8, dtype=torch.float32).cos().expand(len(x), 8)
-        return self.last(self.first(x) + self.time(time))
+        h = self.first(x)
+        return self.last(h + self.time(time).to(h.dtype))
 
 
 class Functional(nn.Module):
@@ -170,10 +172,38 @@ def test_a_model_that_is_asked_stays_as_it_was(dots, cpu, monkeypatch):
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    assert fp32_modules(dots, model, cpu) == ()
+    assert fp32_modules(dots, BF16MasterWeights(), model, cpu) == ()
     assert torch.equal(torch.rand(3), expected)
     assert int(model[0].num_batches_tracked) == 0
     assert model[0].running_mean.abs().sum() == 0
+
+
+class Island(Variant):
+    """Computes the last layer in FP32."""
+
+    name = "island"
+    base = "bf16-manual"
+
+    def apply(self, model):
+        def forward(x):
+            h = model.first(x)
+            with torch.autocast("cpu", enabled=False):
+                return model.last(h.float())
+
+        model.forward = forward
+
+
+@pytest.mark.parametrize("order", [[Island, BF16MasterWeights], [BF16MasterWeights, Island]])
+def test_what_a_variant_computes_in_fp32_its_base_does_not(step, order):
+    found = {mode: [kept.name for kept in step(Plain, mode).precision.kept] for mode in order}
+    assert found == {Island: ["last"], BF16MasterWeights: []}
+
+
+@pytest.mark.parametrize("order", [[(), ("time",)], [("time",), ()]])
+def test_what_meets_where_a_module_is_kept_does_not_meet_elsewhere(dots, cpu, step, batch, order):
+    found = {keep: step(Timed, BF16MasterWeights, keep_fp32=keep) for keep in order}
+    assert all(made(batch).isfinite() for made in found.values())
+    assert [mixes_formats(dots, found[keep].precision, cpu) for keep in ((), ("time",))] == [True, False]
 
 
 def test_autocast_that_is_off_is_on_purpose_only_where_it_was_on(step, batch):
