@@ -17,7 +17,7 @@ from mpcore.precision.casting import hold_fp32, matching
 from mpcore.registry import Registry
 from mpcore.strategies import Strategy
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
-from mpcore.training.generators import draw_apart
+from mpcore.training.generators import draw_apart, same_draws
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
 from mpcore.training.step import by_recipe, seeded_model
@@ -81,7 +81,7 @@ class Trainer:
 
         def build() -> Loop:
             alone = agreement.alone() if strategy is None else nullcontext()
-            with alone, precision.settings(), _same_draws(device), reraised(f"{self.name}: build()"):
+            with alone, precision.settings(), same_draws(device), reraised(f"{self.name}: build()"):  # it may set a seed
                 loop = self.build(workload, model, precision.name, device)
             if not isinstance(loop, Loop):
                 raise TrainerError(f"{self.name}: build() returned {described(loop)}: expected a Loop")
@@ -138,11 +138,6 @@ class Trainer:
                 raise Inapplicable(f"{self.called()} keeps no modules of {workload.name} in FP32 in {precision.name}")
             with reraised(f"{self.name}: keep_fp32"):
                 hold_fp32(matching(model, names), next(model.parameters()).device.type)
-
-
-def _same_draws(device: torch.device) -> AbstractContextManager[None]:
-    """What is drawn afterwards, for dropout, is what would be without it: a library may set a seed of its own."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _version_of(package: str) -> str | None:

@@ -15,6 +15,7 @@ from mpcore.precision import Precision
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.pure import cast_wholly
 from mpcore.training.buffers import Buffers
+from mpcore.training.generators import same_draws
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import checked_model
 
@@ -78,7 +79,7 @@ def called_modules(workload: Workload, device: torch.device) -> set[str]:
 
 def _new(workload: Workload, device: torch.device) -> nn.Module:
     """Draws no random numbers of anybody else's."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.device(device):
+    with same_draws(device), torch.device(device):
         return checked_model(workload).to(device)
 
 
@@ -105,7 +106,7 @@ def _failure(workload: Workload, model: nn.Module, device: torch.device) -> Exce
 @contextmanager
 def _left_as_it_was(model: nn.Module, device: torch.device) -> Iterator[None]:
     buffers = Buffers(model)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with same_draws(device):
         yield
     buffers.put_back()
 

@@ -1,6 +1,8 @@
 """The generators of random numbers that a model may draw from: those of torch, NumPy and Python."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,3 +42,13 @@ def set_generators(state: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """What is drawn after it is what would be drawn without it."""
+    state = generators(device)
+    try:
+        yield
+    finally:
+        set_generators(state, device)

@@ -1,5 +1,8 @@
 """What formats a model's author mixes is found, and obeyed by the modes that cast the model."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +15,8 @@ from mpcore.precision.master import BF16MasterWeights
 from mpcore.precision.native import FP32
 from mpcore.precision.pure import BF16True
 from mpcore.precision.variant import Variant
-from mpcore.training.formats import fp32_modules, mixes_formats
+from mpcore.training.formats import called_modules, fp32_modules, mixes_formats
+from mpcore.training.generators import seed_everything
 from mpcore.training.step import TrainStep
 
 CASTING = [BF16MasterWeights, BF16True]
@@ -166,14 +170,28 @@ def test_what_failed_before_it_was_called_is_no_mistake(step, batch):
         step(Table, BF16MasterWeights, keep_fp32=["last", "table"])(batch)
 
 
-def test_a_model_that_is_asked_stays_as_it_was(dots, cpu, monkeypatch):
-    model = nn.Sequential(nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 2))
-    monkeypatch.setattr(dots, "build_model", lambda: model)
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
+def modules_in_fp32(dots, model, cpu):
     assert fp32_modules(dots, BF16MasterWeights(), model, cpu) == ()
-    assert torch.equal(torch.rand(3), expected)
+
+
+def modules_called(dots, model, cpu):
+    assert called_modules(dots, cpu) == {"", "0", "1", "2"}
+
+
+def drawn():
+    return torch.rand(3).tolist(), np.random.rand(), random.random()
+
+
+@pytest.mark.parametrize("ask", [modules_in_fp32, modules_called])
+def test_a_model_that_is_asked_stays_as_it_was_and_so_do_the_generators(dots, cpu, monkeypatch, ask):
+    model, loss = nn.Sequential(nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 2)), dots.loss
+    monkeypatch.setattr(dots, "build_model", lambda: drawn() and model)
+    monkeypatch.setattr(dots, "loss", lambda model, batch: drawn() and loss(model, batch))
+    seed_everything(7)
+    expected = drawn()
+    seed_everything(7)
+    ask(dots, model, cpu)
+    assert drawn() == expected
     assert int(model[0].num_batches_tracked) == 0
     assert model[0].running_mean.abs().sum() == 0
 
