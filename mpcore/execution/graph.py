@@ -28,6 +28,9 @@ WARM_UP = 3
 """Calls with batches of one shape before it is captured: cuDNN has chosen its algorithms then, cuBLAS has its workspace."""
 WARM_UP_OF_RANKS = 12
 """The same where a step is spread over ranks: DDP lays out its buckets anew at the second, and times the first ten."""
+MOST_GRAPHS = 4
+"""Of a function, each of which keeps the memory of a step: of whole batches and of the last of an epoch, in a training and in
+an evaluation."""
 
 
 def warm_up_calls() -> int:
@@ -41,7 +44,7 @@ class CaptureError(RuntimeError):
 
 @executions.register
 class Graph(Eager):
-    """Captured as a CUDA graph, once for each shape of batch, and replayed.
+    """Captured as a CUDA graph, once for each shape of batch, and replayed. Shapes beyond `MOST_GRAPHS` stay eager.
 
     The first `warm_up_calls()` with a shape are eager ones, on a stream of their own as capturing demands. They are calls
     like all others: nothing is run for the sake of warming up, and no batch is lost. Raises CaptureError.
@@ -52,8 +55,8 @@ class Graph(Eager):
     def __init__(self, function: Function, model: nn.Module, **options: Any) -> None:
         super().__init__(function, model, **options)
         self._stream = _side_stream(_index(self.device))
-        self._calls: Counter[Hashable] = Counter()
-        self._captured: dict[Hashable, _Captured] = {}
+        self._calls: Counter[tuple[Hashable, ...]] = Counter()
+        self._captured: dict[tuple[Hashable, ...], _Captured] = {}
         self._host = HostDecisions(model)
 
     @classmethod
@@ -74,7 +77,7 @@ class Graph(Eager):
         shape = self._shape(batch)
         if shape not in self._captured:
             self._calls[shape] += 1
-            if self._calls[shape] <= warm_up_calls() or self.layout() is None:
+            if self._calls[shape] <= warm_up_calls() or self.layout() is None or self._has_enough():
                 with self._host.met():
                     return self._launch(batch)
             self._captured[shape] = self._capture(batch)
@@ -108,9 +111,13 @@ class Graph(Eager):
     def contents(self) -> GraphContents | None:
         return next((captured.contents for captured in self._captured.values()), None)
 
-    def _shape(self, batch: Any) -> Hashable:
+    def _shape(self, batch: Any) -> tuple[Hashable, ...]:
         """Evaluation is another computation than training, whatever the batch."""
         return self.layout(), self.model.training, structure(batch)
+
+    def _has_enough(self) -> bool:
+        """Of the layout that there is now: graphs of another are no longer replayed."""
+        return sum(layout == self.layout() for layout, *_ in self._captured) == MOST_GRAPHS
 
     def _capture(self, batch: Any) -> "_Captured":
         """On all ranks, or on none: one that replays a graph waits for the others in it for ever."""

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mpcore.execution.graph import WARM_UP, CaptureError, Graph
+from mpcore.execution import graph
+from mpcore.execution.graph import MOST_GRAPHS, WARM_UP, CaptureError, Graph
 from mpcore.execution.workspaces import workspace_pool
 from mpcore.precision.autocast import FP16Autocast
 from mpcore.precision.master import FP16MasterWeights
@@ -26,6 +27,21 @@ def gpu():
 
 def graph_of(function, device, model=None):
     return Graph(function, (model or nn.Linear(1, 1)).to(device))
+
+
+def test_batches_of_many_shapes_do_not_all_become_graphs(monkeypatch):
+    """Each graph keeps the memory of a step. What comes later is launched, and nothing is lost."""
+    captured, seen = [], []
+    monkeypatch.setattr(graph, "_side_stream", lambda device: None)
+    monkeypatch.setattr(Graph, "_launch", lambda self, batch: self.function(batch))
+    monkeypatch.setattr(Graph, "_capture", lambda self, batch: captured.append(len(batch["x"])) or self.function)
+    options = {"device": torch.device("cpu", 0), "layout": lambda: len(seen) >= len(lengths)}
+    padded = Graph(lambda batch: seen.append(len(batch["x"])), nn.Linear(1, 1), **options)
+    lengths = [1 + number % 9 for number in range(9 * (WARM_UP + 2))]
+    for length in 2 * lengths:
+        padded({"x": torch.ones(length)})
+    assert captured == 2 * list(range(1, MOST_GRAPHS + 1))  # another layout has others
+    assert seen == 2 * lengths
 
 
 @pytest.mark.cuda
