@@ -3,7 +3,8 @@
 import functools
 import importlib.util
 import shutil
-from contextlib import nullcontext
+import weakref
+from contextlib import ExitStack, nullcontext
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -20,6 +21,8 @@ is, and says so in a warning; beyond these it is an error."""
 
 _alive: "WeakSet[nn.Module]" = WeakSet()
 """Models that were compiled and may be called again."""
+_switched = ExitStack()
+"""Puts dynamo's switches back. They are the whole process's: what a script compiles by itself goes by its own."""
 
 
 def forget_dead() -> None:
@@ -57,10 +60,7 @@ class Inductor(Eager):
     @classmethod
     def prepare(cls, model: nn.Module) -> None:
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
-        _alive.add(model)
-        dynamo.recompile_limit = max(dynamo.recompile_limit, VERSIONS)
-        dynamo.fail_on_recompile_limit_hit = True
-        dynamo.use_recursive_dict_tags_for_guards = False  # or torch 2.11 dies where Python frees a model (pytorch#181873)
+        _switch(model)
         _compile(model, dynamic=False, mode=cls.mode)
 
     def __call__(self, batch: Any) -> Tensor:
@@ -72,6 +72,25 @@ class Inductor(Eager):
         self._first = self._first or shapes
         with nullcontext() if shapes == self._first else torch.compiler.set_stance("force_eager"):
             return self.function(batch)
+
+
+def _switch(model: nn.Module) -> None:
+    """Dynamo's switches, for as long as one of the models that are compiled lives. To set them at each call would take longer
+    than the host of a small step."""
+    if not _alive:
+        switches = {
+            "recompile_limit": max(dynamo.recompile_limit, VERSIONS),
+            "fail_on_recompile_limit_hit": True,
+            "use_recursive_dict_tags_for_guards": False,  # or torch 2.11 dies where Python frees a model (pytorch#181873)
+        }
+        _switched.enter_context(dynamo.patch(switches))
+    _alive.add(model)
+    weakref.finalize(model, _put_back).atexit = False
+
+
+def _put_back() -> None:
+    if not list(_alive):  # whose length counts one that is dying
+        _switched.close()
 
 
 def _compile(module: nn.Module, **options: Any) -> None:

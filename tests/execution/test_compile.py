@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from mpcore.device.compilations import Compilations
 from mpcore.device.flops import FlopCount
 from mpcore.execution import Compile, Eager, Graph, Inductor, compile, inductor
+from mpcore.execution.inductor import VERSIONS
 from mpcore.measure.collectives import sent
 from mpcore.measure.work import dispatched
 from mpcore.precision.native import FP32
@@ -63,6 +64,7 @@ def test_a_compiled_step_trains_on_a_gpu_as_an_eager_one_does(execution, accumul
 def _nothing_is_alive(monkeypatch):
     """Whatever other tests hold."""
     monkeypatch.setattr(inductor, "_alive", WeakSet())
+    inductor._switched.close()
 
 
 class Block(nn.Module):
@@ -129,8 +131,27 @@ def test_a_model_of_a_class_of_torch_is_compiled_too():
 def test_no_guard_watches_the_dictionaries_of_a_model():
     """By default those of torch 2.11 do, and its process dies when Python frees a model."""
     with config.patch(use_recursive_dict_tags_for_guards=True):
-        Inductor.prepare(Stack())
+        model = Stack()
+        Inductor.prepare(model)
         assert not config.use_recursive_dict_tags_for_guards
+        del model
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_switches_of_dynamo_are_put_back_once_no_compiled_model_lives(order):
+    """What a script compiles by itself may have many versions: torch runs the next as it is."""
+    before = config.get_config_copy()
+    models = {number: Stack() for number in order}
+    for number in (0, 1):
+        Inductor.prepare(models[number])
+    for number in order:
+        assert (config.recompile_limit, config.fail_on_recompile_limit_hit) == (VERSIONS, True)
+        del models[number]
+        gc.collect()
+    assert config.get_config_copy() == before
+    own = torch.compile(lambda x: x + 1, dynamic=False, backend="eager")
+    assert [len(own(torch.ones(size))) for size in range(VERSIONS + 2)] == list(range(VERSIONS + 2))
 
 
 @needs_compiler
