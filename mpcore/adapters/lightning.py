@@ -1,5 +1,6 @@
 """A LightningModule with its loader, through Lightning Fabric."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -14,9 +15,14 @@ from mpcore.precision import Inapplicable
 from mpcore.workloads import OwnStep, WorkloadError
 from mpcore.workloads.checked import described
 
-HOOKS = (
+FIRST = ("on_fit_start", "on_train_start", "on_train_epoch_start")
+"""Hooks that come before the first step, once module and optimiser are on the device."""
+REFUSED = (
     "backward",
+    "clip_gradients",
+    "configure_callbacks",
     "configure_gradient_clipping",
+    "configure_sharded_model",
     "lr_scheduler_step",
     "on_after_backward",
     "on_after_batch_transfer",
@@ -24,21 +30,22 @@ HOOKS = (
     "on_before_batch_transfer",
     "on_before_optimizer_step",
     "on_before_zero_grad",
-    "on_fit_start",
     "on_train_batch_end",
     "on_train_batch_start",
-    "on_train_start",
     "optimizer_step",
     "optimizer_zero_grad",
     "transfer_batch_to_device",
 )
-"""Methods that Lightning's Trainer calls in a step, or before the first, and Fabric does not."""
+"""Methods that change a step where Lightning's Trainer calls them, and that Fabric does not call."""
 INSTEAD = "write the step that it stands for as an OwnStep, whose build() returns a function of a batch"
+NO_TRAINER = ("is not attached to a `Trainer`", "code tried to access `self.trainer.")
+"""What Lightning says where a module asks for its Trainer, before Fabric has it and after."""
 
 
 class LightningStep(OwnStep):
-    """A script that trains a LightningModule with automatic optimisation: `configure_optimizers`, with its schedule, and
-    `training_step` are called as Lightning's Trainer calls them. What only that Trainer calls is refused by name."""
+    """A script that trains a LightningModule with automatic optimisation. `configure_optimizers`, with its schedule, and
+    `training_step` are called as Lightning's Trainer calls them in a first epoch, and so are the hooks before them. What only
+    that Trainer calls in a step is refused by name."""
 
     precisions = ("fp32", "tf32", "fp16-amp", "bf16-amp")
     modes: ClassVar[dict[str, Any]] = {"fp16-amp": "16-mixed", "bf16-amp": "bf16-mixed"}
@@ -62,10 +69,17 @@ class LightningStep(OwnStep):
         self._fabric = fabric_on(device, self.modes.get(precision, "32-true"), spread=spread)
         self._module = self.module()
         self._check(self._module)
-        self._module.configure_model()
-        self._module.setup("fit")
-        self._optimiser, schedules = self._configured(self._module)
+        self._module.to(device)  # whose `device` says so from then on
+        if self._fabric.local_rank == 0:
+            self._hook("prepare_data")
+        self._fabric.barrier()
+        self._hook("setup", stage="fit")
+        self._hook("configure_model")
+        self._optimiser, schedules = self._configured()
         model, optimiser = self._fabric.setup(self._module, self._optimiser)
+        for hook in FIRST:
+            self._hook(hook)
+        numbered = _takes_a_number(self._module.training_step)
         parts, norm = self.accumulate_grad_batches, self.gradient_clip_val
         done = 0
 
@@ -76,7 +90,7 @@ class LightningStep(OwnStep):
                 unreduced = self._fabric.no_backward_sync(model, enabled=spread and number < len(batch) - 1)
                 with unreduced:
                     with self._fabric.autocast():
-                        returned = model.training_step(part, done * parts + number)
+                        returned = model.training_step(part, *[done * parts + number] * numbered)
                     own = self._loss(returned) / parts
                     self._fabric.backward(own)
                 loss = own.detach() if loss is None else loss + own.detach()
@@ -127,7 +141,9 @@ class LightningStep(OwnStep):
             raise WorkloadError(f"{self.name}: module() returned a {name}: expected a LightningModule")
         if not module.automatic_optimization:
             raise WorkloadError(f"{self.name}: {name} optimises manually, which Fabric cannot follow: {INSTEAD}")
-        for hook in HOOKS:
+        if "dataloader_iter" in inspect.signature(module.training_step).parameters:
+            raise WorkloadError(f"{self.name}: training_step() of {name} asks for the loader itself: {INSTEAD}")
+        for hook in REFUSED:
             if getattr(type(module), hook) is not getattr(LightningModule, hook):
                 raise WorkloadError(f"{self.name}: {name} has a {hook}() of its own, which Fabric does not call: {INSTEAD}")
 
@@ -138,15 +154,19 @@ class LightningStep(OwnStep):
             raise WorkloadError(f"{self.name}: training_step() returned {described(returned)}: {expected}")
         return loss
 
-    def _configured(self, module: Any) -> tuple[torch.optim.Optimizer, list[tuple[Any, int]]]:
-        """The optimiser of `configure_optimizers`, and each schedule with the loader's batches after which it goes on."""
+    def _hook(self, name: str, **options: Any) -> Any:
+        """What a hook of the module returns. One that needs the Trainer is told so."""
         try:
-            optimisers, schedules = _listed(module.configure_optimizers())
-        except RuntimeError as error:
-            if "is not attached to a `Trainer`" not in str(error):
+            return getattr(self._module, name)(**options)
+        except (RuntimeError, AttributeError) as error:
+            if not any(said in str(error) for said in NO_TRAINER):
                 raise
-            expected = "expected the number itself, such as total_steps=1000, for Fabric has no Trainer"
-            raise WorkloadError(f"{self.name}: configure_optimizers() asks self.trainer{where(error)}: {expected}") from error
+            expected = "expected the value itself, such as total_steps=1000, for Fabric has no Trainer"
+            raise WorkloadError(f"{self.name}: {name}() asks self.trainer{where(error)}: {expected}") from error
+
+    def _configured(self) -> tuple[torch.optim.Optimizer, list[tuple[Any, int]]]:
+        """The optimiser of `configure_optimizers`, and each schedule with the loader's batches after which it goes on."""
+        optimisers, schedules = _listed(self._hook("configure_optimizers"))
         if len(optimisers) != 1:
             found = f"configure_optimizers() returned {len(optimisers)} optimisers"
             raise WorkloadError(f"{self.name}: {found}: expected one; with several, {INSTEAD}")
@@ -180,6 +200,13 @@ def fabric_on(device: torch.device, precision: Any, *, spread: bool) -> Any:
     fabric = Fabric(accelerator=device.type, precision=precision, **where)
     fabric.launch()
     return fabric
+
+
+def _takes_a_number(training_step: Callable[..., Any]) -> bool:
+    """Whether a batch comes with its number, which may have any name."""
+    from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+
+    return is_param_in_hook_signature(training_step, "batch_idx", min_args=2)
 
 
 def _listed(configured: Any) -> tuple[list[Any], list[Any]]:

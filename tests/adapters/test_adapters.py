@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mpcore.adapters import LightningStep, LoopStep, TrainerStep
+from mpcore.adapters.lightning import REFUSED
 from mpcore.precision import Inapplicable
 from mpcore.training.script import ScriptStep
 from mpcore.workloads import WorkloadError
@@ -149,26 +150,98 @@ def lightning_step(module, **options):
     return type("NetStep", (LightningStep,), attributes | options)
 
 
+@pytest.fixture
+def fitted(lightning, tmp_path):
+    """fitted(module): it, once Lightning's Trainer has made three steps of it."""
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+    def fit(module, **options):
+        trainer = lightning.Trainer(accelerator="cpu", devices=1, max_steps=3, default_root_dir=tmp_path, **quiet, **options)
+        trainer.fit(module, torch.utils.data.DataLoader(ROWS, batch_size=8))
+        return module
+
+    return fit
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("clip", [None, 0.01])
-def test_a_lightning_module_makes_the_updates_of_its_trainer(lightning, module_of, parts, clip, tmp_path):
+def test_a_lightning_module_makes_the_updates_of_its_trainer(module_of, fitted, parts, clip):
     step = step_of(lightning_step(module_of(), accumulate_grad_batches=parts, gradient_clip_val=clip))
     theirs = module_of()()
     theirs.load_state_dict(step.model.state_dict())
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = lightning.Trainer(
-        accelerator="cpu", devices=1, max_steps=3, accumulate_grad_batches=parts, gradient_clip_val=clip,
-        default_root_dir=tmp_path, **quiet,
-    )  # fmt: skip
-    trainer.fit(theirs, torch.utils.data.DataLoader(ROWS, batch_size=8))
+    fitted(theirs, accumulate_grad_batches=parts, gradient_clip_val=clip)
     assert same(trained(step, 3), list(theirs.parameters()))
     assert stands_still(step)
 
 
+def test_a_training_step_need_not_take_the_number_of_its_batch(module_of, fitted):
+    for training_step in (
+        lambda self, batch: self.layer(batch).square().mean(),
+        lambda self, batch, number: self.layer(batch).square().mean() * (1 + number),
+        lambda self, *given: self.layer(given[0]).square().mean() * len(given),
+        lambda self, rows, batch_idx=None: self.layer(rows).square().mean() * (1 + batch_idx),
+    ):
+        step = step_of(lightning_step(module := module_of(training_step=training_step)))
+        theirs = module()
+        theirs.load_state_dict(step.model.state_dict())
+        assert same(trained(step, 3), list(fitted(theirs).parameters()))
+
+
+BEFORE = (
+    "prepare_data",
+    "setup",
+    "configure_model",
+    "configure_optimizers",
+    "on_fit_start",
+    "on_train_start",
+    "on_train_epoch_start",
+)
+
+
+def test_what_comes_before_the_first_step_is_called_in_the_order_of_the_trainer(module_of, fitted):
+    plain = module_of()
+
+    def noting(hook):
+        def note(self, **options):
+            self.called.append((hook, self.device, options))
+            return getattr(plain, hook)(self, **options)
+
+        return note
+
+    module = module_of(
+        **{hook: noting(hook) for hook in BEFORE}, called=property(lambda self: self.__dict__.setdefault("_called", []))
+    )
+    called = step_of(lightning_step(module)).own._module.called
+    assert [hook for hook, *_ in called] == list(BEFORE)
+    assert called == fitted(module()).called
+
+
+def test_a_backbone_that_a_hook_freezes_is_not_trained(module_of):
+    step = step_of(lightning_step(module_of(on_train_epoch_start=lambda self: self.layer.bias.requires_grad_(False))))
+    before = step.model.layer.bias.clone()
+    trained(step, 3)
+    assert torch.equal(step.model.layer.bias, before)
+    assert list(step.weights()) == ["layer.weight"]
+
+
+def test_every_hook_of_lightning_is_called_or_refused_or_changes_no_step(lightning):
+    from lightning.pytorch.core import hooks
+
+    evaluation = ("validation", "test", "predict", "val_")
+    after = {"on_train_epoch_end", "on_train_end", "on_fit_end", "teardown", "on_save_checkpoint", "on_load_checkpoint"}
+    listed = {name for kind in (hooks.ModelHooks, hooks.DataHooks, hooks.CheckpointHooks) for name in vars(kind)}
+    listed = {name for name in listed if not name.startswith("__")} | set(BEFORE) | set(REFUSED)
+    known = {*BEFORE, *REFUSED, *after, "train_dataloader"}
+    assert {name for name in listed - known if not any(kind in name for kind in evaluation)} == set()
+    assert [hook for hook in REFUSED if not hasattr(lightning.LightningModule, hook)] == []
+
+
 def test_what_lightnings_trainer_alone_calls_is_refused_by_name(module_of):
-    for hook in ("optimizer_step", "on_train_batch_start", "configure_gradient_clipping"):
+    for hook in REFUSED:
         with pytest.raises(WorkloadError, match=rf"net: Net has a {hook}\(\) of its own, .* write the step .* as an OwnStep"):
             step_of(lightning_step(module_of(**{hook: lambda self, *_, **__: None})))
+    with pytest.raises(WorkloadError, match=r"training_step\(\) of Net asks for the loader itself: write the step"):
+        step_of(lightning_step(module_of(training_step=lambda self, dataloader_iter: None)))
     manual = property(lambda self: False, lambda self, value: None)
     with pytest.raises(WorkloadError, match="net: Net optimises manually, which Fabric cannot follow: write the step"):
         step_of(lightning_step(module_of(automatic_optimization=manual)))
@@ -195,6 +268,10 @@ def test_what_only_a_trainer_knows_is_told_with_what_to_do(module_of):
     asks = {"configure_optimizers": lambda self: self.trainer.estimated_stepping_batches}
     with pytest.raises(WorkloadError, match=r"asks self.trainer \(test_adapters.py, line \d+: .* for Fabric has no Trainer"):
         step_of(lightning_step(module_of(**asks)))
+    with pytest.raises(
+        WorkloadError, match=r"on_train_start\(\) asks self.trainer \(test_adapters.py, line \d+: .* for Fabric has"
+    ):
+        step_of(lightning_step(module_of(on_train_start=lambda self: self.trainer.datamodule)))
     skips = step_of(lightning_step(module_of(training_step=lambda self, batch, batch_idx: None)))
     with pytest.raises(WorkloadError, match=r"training_step\(\) returned NoneType None: expected a loss, for a step that its"):
         skips(skips.batches[0])
