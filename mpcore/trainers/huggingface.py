@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.adapters.huggingface import NEVER, Updates
+from mpcore.data import Batch
 from mpcore.precision import Inapplicable
 from mpcore.trainers.accelerate import forget_modes
 from mpcore.trainers.base import Trainer, optimiser, trainers
@@ -33,9 +34,11 @@ class HuggingFace(Trainer):
         from transformers import Trainer as HuggingFaceTrainer
         from transformers import TrainingArguments
 
+        weights: list[float] = []
+
         class Fed(HuggingFaceTrainer):
             def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
-                return workload.loss(model, inputs)
+                return workload.loss(model, inputs) * weights.pop(0)
 
             def get_train_dataloader(self) -> Any:
                 return []  # each step is handed its batch
@@ -57,10 +60,18 @@ class HuggingFace(Trainer):
         if arguments.n_gpu > 1:
             arguments._n_gpu = 1  # private API; a step is one GPU's
         made = optimiser(workload, model)
-        updates = Updates(Fed(model=model, args=arguments, optimizers=(made, None)))
+        trainer = Fed(model=model, args=arguments, optimizers=(made, None))
+        trainer.model_accepts_loss_kwargs = False  # or it leaves its division to a model whose forward takes **kwargs
+        updates = Updates(trainer)
+
+        def step(batch: Batch) -> Tensor:
+            split = parts(batch, recipe.accumulation)
+            weights[:] = [share * len(split) for _, share in split]  # for it divides by their number
+            return updates([part for part, _ in split])
+
         return Loop(
-            step=lambda batch: updates([part for part, _ in parts(batch, recipe.accumulation)]),
+            step=step,
             optimisers=[made],
-            scaler=updates.trainer.accelerator.scaler,
-            model=updates.trainer.model_wrapped,
+            scaler=trainer.accelerator.scaler,
+            model=trainer.model_wrapped,
         )

@@ -2,14 +2,18 @@
 
 import pytest
 import torch
+from torch import nn
 
+from mpcore.data import Split
 from mpcore.device.flops import FlopCount
 from mpcore.measure.observation import observe
 from mpcore.measure.yardstick import relative_error
 from mpcore.precision import precisions
+from mpcore.records import Recipe
 from mpcore.trainers import trainers
 from mpcore.training.evaluation import evaluate
 from mpcore.training.loop import fit
+from mpcore.workloads import cross_entropy
 
 CPU = torch.device("cpu")
 OTHERS = [name for name in trainers.names() if name != "mpcore"]
@@ -79,6 +83,39 @@ def test_its_gradients_and_updates_are_seen_and_are_ours(name, precision, dots):
     assert relative_error(theirs.updates, ours.updates) < 1e-4
     assert (theirs.made, theirs.skipped) == (ours.made, ours.skipped)
     assert share_of(steps[0], batch) == share_of(steps[1], batch)
+
+
+@pytest.fixture
+def labelled(dots):
+    """It has the names that transformers knows, a column `labels` and a forward with `**kwargs`, and four parts of a batch."""
+
+    class Labelled(type(dots)):
+        recipes = {"tiny": Recipe(epochs=3, batch_size=32, learning_rate=1e-2, accumulation=4)}
+
+        def build_model(self):
+            class Model(nn.Sequential):
+                def forward(self, x, **kwargs):
+                    return super().forward(x)
+
+            return Model(*super().build_model())
+
+        def data(self, split):
+            columns = super().data(split).columns
+            return Split({"x": columns["x"], "labels": columns["label"]})
+
+        def loss(self, model, batch):
+            return cross_entropy(model(batch["x"]), batch["labels"])
+
+    return Labelled("tiny")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("rows", [32, 30, 3])
+def test_gradients_of_parts_add_up_to_that_of_the_batch_though_one_is_smaller(name, rows, labelled):
+    batch = labelled.split("train", CPU).rows(slice(rows))
+    theirs, ours = (observe(step_of(who, labelled, dropout=False), batch) for who in (name, "mpcore"))
+    assert relative_error(theirs.gradients, ours.gradients) < 1e-5
+    assert theirs.loss == pytest.approx(ours.loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", OTHERS)
