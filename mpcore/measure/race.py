@@ -44,7 +44,7 @@ def measure_race(case: Case, among: Entrants, setup_of: Callable[[Case], TimingS
         found = _each_alone(among, same, steps)
         timed, fastest = found.timed, _leaders(found.timed, among)
         pairs = {pair for pair in (fastest, same) if len(pair) == 2 and timed.keys() >= {*pair}}
-        turns: dict[tuple[Case, ...], Turns] = {pair: _turns(pair, timed, steps) for pair in pairs}
+        turns: dict[tuple[Case, ...], Turns | None] = {pair: _turns(pair, found, steps) for pair in pairs}
     steps.keep(())
     return Race(
         **setup_of(case).fields,
@@ -83,11 +83,16 @@ def _leaders(timed: Mapping[Case, Entrant], among: Entrants) -> tuple[Case, ...]
     return tuple(min(side, key=lambda case: timed[case].blocks.step_seconds) for side in sides if side)
 
 
-def _turns(pair: tuple[Case, ...], timed: Mapping[Case, Entrant], steps: "_Steps") -> Turns:
+def _turns(pair: tuple[Case, ...], found: _Found, steps: "_Steps") -> Turns | None:
+    """None where one of the two fails, though it was timed alone."""
     try:
         ours, theirs = steps.time(*pair, narrow=True)
     except torch.cuda.OutOfMemoryError:
-        return Turns(ours=timed[pair[0]], theirs=timed[pair[1]], apart=True)
+        ours, theirs = (found.timed[case] for case in pair)
+        return Turns(ours=ours, theirs=theirs, apart=True)
+    except CASE_ERRORS as error:
+        found.failed[" in turns with ".join(case.id for case in pair)] = one_sentence(error)
+        return None
     return Turns(ours=ours, theirs=theirs)
 
 

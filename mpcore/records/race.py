@@ -54,8 +54,8 @@ class Race(Measurement):
     """Our steps of a workload, in each mode and execution, and those of other trainers in the mode of the case.
 
     missing: by the id of a case why there is no such step, or no memory for it. failed: why one that should be there could not
-    be timed. fastest: the fastest of ours against the fastest other. same_mode: ours by `compile` against plain PyTorch by
-    `reduce-overhead`, both in the mode of the case. None where one of the two is not there.
+    be timed, or a pair not in turns. fastest: the fastest of ours against the fastest other. same_mode: ours by `compile`
+    against plain PyTorch by `reduce-overhead`, both in the mode of the case. None where one of the two is not there.
     """
 
     kind: Literal["race"] = "race"

@@ -102,7 +102,7 @@ class LoopStep(WorkloadStep):
             return self._execute(batch)
         if isinstance(self._execute, ReduceOverhead):
             torch.compiler.cudagraph_mark_step_begin()  # which all have to say once one does
-        return self._loop.step(batch)
+        return self._call(batch)
 
     def set_rate(self, share: float) -> None:
         if self._rates:
@@ -136,13 +136,19 @@ class LoopStep(WorkloadStep):
         if self._captures and self._rates and self._rates.written:
             raise CaptureError(set_from_python(self.label))
         self.before_loss()
-        with reraised(f"{self.label}: its step"):
-            loss = self._loop.step(batch)
+        loss = self._call(batch)
         if not isinstance(loss, Tensor) or loss.dim() or loss.device.type != self.device.type:
             raise TrainerError(
                 f"{self.label}: its step returned {described(loss)}: expected the loss, a 0-dim tensor on {self.device}"
             )
         return loss.detach()
+
+    def _call(self, batch: Batch) -> Tensor:
+        try:
+            return self._loop.step(batch)
+        except Exception as error:  # the context is made here only: it takes microseconds of each step
+            with reraised(f"{self.label}: its step"):
+                raise error
 
     def _predict(self, batch: Batch) -> Tensor:
         model: Any = self._loop.model or self.model

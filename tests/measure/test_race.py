@@ -1,6 +1,8 @@
 """Our steps against those of other trainers: who is timed, and what of it is judged."""
 
+import dataclasses
 import itertools
+import math
 import weakref
 from types import SimpleNamespace
 
@@ -9,6 +11,7 @@ import torch
 
 from mpcore.device.nvml import NvmlSampler
 from mpcore.execution import CaptureError
+from mpcore.gate import checks
 from mpcore.measure import Bench, race, timing
 from mpcore.measure.entrants import Entrants, entrants
 from mpcore.measure.race import measure_race, same_mode
@@ -192,6 +195,56 @@ def test_one_that_finds_no_memory_is_missing_and_one_that_fails_has_failed(setup
     assert found.missing == {PLAIN.id: "the GPU has no memory for it"}
     assert found.failed == {"dots-bf16-amp-eager-tiny": "it waits for the host"}
     assert found.fastest.theirs.case == FABRIC
+
+
+@pytest.fixture
+def plain_stops(monkeypatch):
+    """plain_stops(steps): plain PyTorch's step raises once it was called so often."""
+
+    def stops(steps):
+        build = trainers["plain"].build
+
+        def built(*arguments):
+            loop, calls = build(*arguments), itertools.count()
+
+            def step(batch):
+                if next(calls) >= steps():
+                    raise KeyError("queue")
+                return loop.step(batch)
+
+            return dataclasses.replace(loop, step=step)
+
+        monkeypatch.setattr(trainers["plain"], "build", built)
+
+    return stops
+
+
+STOPPED = "dots by plain PyTorch: its step failed: KeyError: 'queue' (test_race.py, line "
+
+
+def test_one_whose_step_raises_has_failed_and_the_others_are_timed(setup_of, plain_stops):
+    plain_stops(lambda: 2)
+    found = measure_race(OURS, Entrants([OURS], [PLAIN, FABRIC], {}), setup_of)
+    assert [entrant.case for entrant in found.timed] == [OURS, FABRIC] * 2
+    assert found.failed.keys() == {PLAIN.id}
+    assert found.failed[PLAIN.id].startswith(STOPPED)
+
+
+def test_a_pair_that_fails_in_turns_leaves_the_times_of_all(setup_of, plain_stops, monkeypatch):
+    plain_stops(lambda: math.inf if alone else 0)
+    alone = True
+
+    def interleave(steps, *rest):
+        nonlocal alone
+        alone = len(steps) == 1
+        return timing.interleave(steps, *rest)
+
+    monkeypatch.setattr(race, "interleave", interleave)
+    found = measure_race(OURS, Entrants([OURS], [PLAIN], {}), setup_of)
+    assert [entrant.case for entrant in found.timed] == [OURS, PLAIN]
+    assert (found.fastest, found.failed.keys()) == (None, {f"{OURS.id} in turns with {PLAIN.id}"})
+    assert checks(found)[0].status == "inconclusive"
+    assert STOPPED in checks(found)[0].sentence
 
 
 def test_where_all_fail_nothing_took_turns(setup_of, built):
