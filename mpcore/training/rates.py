@@ -1,13 +1,34 @@
 """The learning rates of a script's own optimisers, of all their groups, as shares of what they are by themselves."""
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mpcore.execution.host import written_rates
+
+BUILT = "built_lr"
+"""In a group, the rate that it was built with."""
+
+
+@contextmanager
+def kept_as_built() -> Iterator[None]:
+    """Within it, each group of an optimiser that is built keeps its rate in `BUILT`: a loop that makes its first step here may
+    have set another for it by hand."""
+    add = torch.optim.Optimizer.add_param_group
+
+    def keep(optimiser: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+        add(optimiser, group)
+        if "lr" in (added := optimiser.param_groups[-1]):
+            added.setdefault(BUILT, float(added["lr"]))
+
+    torch.optim.Optimizer.add_param_group = keep  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = add  # type: ignore[method-assign]
 
 
 class Rates:
@@ -66,10 +87,5 @@ def innermost(optimiser: Any) -> Any:
 
 def _own_rates(optimiser: torch.optim.Optimizer) -> list[float]:
     """The highest that is known of each group: a schedule may begin with less, and so may a step that sets its rates itself."""
-    names = ("lr", "initial_lr", "max_lr")
-    own = [max(float(group[name]) for name in names if name in group) for group in optimiser.param_groups]
-    given, parameters = optimiser.defaults.get("lr"), inspect.signature(type(optimiser)).parameters
-    if given is None or ("lr" in parameters and given is parameters["lr"].default):
-        return own  # each group was given its own
-    factor = max(1.0, float(given) / max(own)) if max(own) else 1.0
-    return [rate * factor for rate in own]
+    names = ("lr", "initial_lr", "max_lr", BUILT)
+    return [max(float(group[name]) for name in names if name in group) for group in optimiser.param_groups]

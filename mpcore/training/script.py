@@ -24,7 +24,7 @@ from mpcore.training.checked import (
     endless_batches,
 )
 from mpcore.training.generators import seed_everything
-from mpcore.training.rates import Rates
+from mpcore.training.rates import Rates, kept_as_built
 from mpcore.workloads import OwnStep
 
 BATCHES = 2
@@ -53,7 +53,7 @@ class ScriptStep(Step):
         how = executions[execution]
         seed_everything(seed)
         with self.settings():
-            with how.stream(device) if own.distributed else agreement.alone():
+            with how.stream(device) if own.distributed else agreement.alone(), kept_as_built():
                 self._call = checked_call(self.own, precision, device)
             self._find_parts()
         self._captures = issubclass(how, Graph)

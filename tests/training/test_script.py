@@ -134,11 +134,17 @@ def test_a_schedule_inside_the_step_does_not_move_weights_at_rate_0():
 
 
 def test_rates_that_each_group_was_given_are_its_own():
-    """And not what the optimiser has by itself, which none of them uses."""
-    optimiser = torch.optim.AdamW([{"params": nn.Parameter(torch.ones(1)), "lr": 2e-5}])
-    rates = Rates([optimiser])
-    rates.set(1.0)
-    assert optimiser.param_groups[0]["lr"] == 2e-5
+    """And not what the optimiser has by itself, or was told, which none of them uses."""
+
+    class Groups(Line):
+        def make(self, device):
+            groups = [{"params": [weight], "lr": lr} for weight, lr in zip(self.model.parameters(), (1e-4, 2e-4), strict=True)]
+            return torch.optim.AdamW(groups, **self.rate)
+
+    for Groups.rate in ({}, {"lr": 1e-2}):
+        step = step_of(Groups)
+        step.set_rate(1.0)
+        assert [group["lr"] for group in step.optimisers[0].param_groups] == [1e-4, 2e-4]
 
 
 class Bare(Line):
