@@ -1,6 +1,7 @@
 """git, as `ab` runs it."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -9,9 +10,17 @@ class RevisionError(ValueError):
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a session of its own, where the terminal's Ctrl-C does not reach it."""
+    """In a session of its own, where the terminal's Ctrl-C does not reach it. What it prints is read as names of files are,
+    for these need not be a text."""
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, start_new_session=True)
+        return subprocess.run(
+            ["git", *arguments],
+            capture_output=True,
+            encoding=sys.getfilesystemencoding(),
+            errors=sys.getfilesystemencodeerrors(),
+            check=False,
+            start_new_session=True,
+        )
     except OSError as error:
         return subprocess.CompletedProcess(["git"], 127, "", f"git: {error.strerror}")
 

@@ -94,6 +94,19 @@ def test_what_a_killed_process_left_is_removed(repository, tmp_path):
         assert (tmp_path / f"mpcore-ab-{os.getpid()}-x" / "tree").is_dir()  # of a comparison that is still running
 
 
+def test_names_of_files_need_not_be_a_text(repository):
+    try:
+        (repository / os.fsdecode(b"caf\xe9.bin")).write_text("")
+    except OSError:
+        pytest.skip("this file system takes names that are a text only")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "a name")
+    with checkouts("HEAD", None, None, None) as (base, head):
+        assert len(list(base.tree.glob("caf*"))) == 1
+        assert head.commit == base.commit
+    assert left_behind(repository) == []
+
+
 def test_a_command_runs_before_the_python_of_a_side(repository):
     """The Python of a container may not be here."""
     with checkouts("main", None, None, "nowhere/python", (None, "env A='b c' --chdir={tree}")) as (base, head):
