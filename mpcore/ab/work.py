@@ -48,8 +48,8 @@ def start(checkout: Checkout, selection: Selection) -> Process:
 
 
 def all_work(selection: Selection) -> Selection:
-    """Where it names nothing else, every workload in every mode, tiny, on the CPU."""
-    defaults = {"workloads": (ALL,), "precisions": (ALL,), "size": "tiny", "device": "cpu"}
+    """Where it names nothing else, every mode, tiny, on the CPU."""
+    defaults = {"precisions": (ALL,), "size": "tiny", "device": "cpu"}
     return selection.model_copy(update={name: getattr(selection, name) or value for name, value in defaults.items()})
 
 

@@ -62,8 +62,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--work-only",
         action="store_true",
-        help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options of all "
-        "workloads, synthetic ones too, in all modes, also those on request, in size tiny, on the CPU",
+        help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options in all "
+        "modes, also those on request, in size tiny, on the CPU",
     )
     trained = "train, too: head must not lose more than the tolerance, seed by seed"
     parser.add_argument("--accuracy", action="store_true", help=trained)

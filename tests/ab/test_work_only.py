@@ -185,15 +185,15 @@ def test_each_has_a_gpu_to_itself():
 
 def test_a_revision_that_is_older_says_so():
     script = Counters({}, {"a": stub.work("a")})
-    script.change("base", kinds=("timing", "speed"), unknown=(("workloads all", "unknown workload 'all'"),))
+    script.change("base", kinds=("timing", "speed"), unknown=(("precisions all", "unknown precision 'all'"),))
     with pytest.raises(RunnerError, match=r"^base \(main\) cannot count work: it is older than --work-only"):
         compared(script)
     assert script.open == set()
 
 
-def test_everything_is_counted_where_nothing_is_named():
-    everything = Selection(workloads=("all",), precisions=("all",), size="tiny", device="cpu")
-    assert all_work(Selection()) == everything
+def test_every_mode_is_counted_where_nothing_is_named():
+    """The workloads are those that are timed: of a file of one's own, that it registers."""
+    assert all_work(Selection()) == Selection(precisions=("all",), size="tiny", device="cpu")
     chosen = Selection(workloads=("a",), precisions=("fp32",), size="full", device="cuda", batch_sizes=(8,))
     assert all_work(chosen) == chosen
 
