@@ -111,7 +111,7 @@ def _speed(
     for metric, field in (("memory", "peak_allocated_bytes"), ("graph memory", "pool_bytes")):
         before, now = [b for s in accepted if (b := getattr(s, field))], getattr(speed, field)
         if before and now:  # it repeats: the last run says it all
-            found.append(_memory(speed, metric, before[-1], now, margins.memory))
+            found.append(_memory(speed, metric, before, now, margins.memory))
     if speed.compilation:
         found += _compile_time(speed, speed.compilation, accepted, margins.compile_time)
     return found
@@ -168,7 +168,8 @@ def reported_only(status: RegressionStatus, sentence: str) -> tuple[RegressionSt
     return "undecided", f"{sentence}. Reported only: this kind of GPU is not calibrated yet, which `{CALIBRATE}` does"
 
 
-def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> Regression:
+def _memory(speed: Speed, metric: str, accepted: Sequence[int], now: int, margin: float) -> Regression:
+    before = accepted[-1]
     change = Interval(*[math.log(now / before)] * 3)
     allowed, said = before * margin / 100, f"{margin:g} %"
     if metric == "memory" and allowed < EAGER_MEMORY_NOISE_BYTES:
@@ -177,7 +178,7 @@ def _memory(speed: Speed, metric: str, before: int, now: int, margin: float) -> 
     where = "an eager step takes" if metric == "memory" else "the graph holds"
     sentence = (
         f"{where} {now / GIB:.3f} GiB in {speed.case.precision}, {percent(change.centre)} from the {before / GIB:.3f} of "
-        f"the last accepted run. The margin is {said}"
+        f"{'the accepted run' if len(accepted) == 1 else 'the last accepted run'}. The margin is {said}"
     )
     return _regression(speed, metric, status, change, now / GIB, (before + allowed) / GIB, sentence)
 

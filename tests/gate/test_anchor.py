@@ -6,6 +6,8 @@ from made import numerics, run, step
 from mpcore.gate import Policy, anchors, drifted, judge_run, match_baselines
 from mpcore.records import ALL_CASES, Accepted, Check, Result
 
+NAME = "speed:w0-fp16-amp-graph-tiny"
+
 
 def accepted(*records, day=1, reset=()):
     return run(*records, datetime=f"2026-01-{day:02}", accepted=Accepted(reason="x", datetime="", reset=tuple(reset)))
@@ -89,3 +91,20 @@ def test_what_fails_otherwise_is_a_baseline():
     assert list(match_baselines(step(10.0), [run(results=(slow,))]).accepted) == [0]
     known = with_check(of_case(numerics()), "update error", "expected_failure")
     assert list(match_baselines(step(10.0), [run(results=(Result(record=step(9.0)), known))]).accepted) == [0]
+
+
+@pytest.mark.parametrize(("again", "found"), [({"pool_bytes": 100 * 2**30}, set()), ({"pool_bytes": 106 * 2**30}, {NAME})])
+def test_drift_is_what_a_second_measurement_says_too(again, found):
+    """Of a run whose memory was once more than in accepted runs, and in a fresh process was not."""
+    usual = step(10.0, workload="w0", pool_bytes=100 * 2**30)
+    runs = [accepted(usual, day=1), accepted(usual, day=2)]
+    more = usual.model_copy(update={"pool_bytes": 106 * 2**30})
+    new = run(results=(Result(record=more, confirmation=usual.model_copy(update=again)),), datetime="2026-02-01")
+    assert set(drifted(new, runs, Policy())) == found
+
+
+def test_drift_of_memory_is_said_to_be_from_one_run():
+    runs = [accepted(step(10.0, workload="w0", pool_bytes=n * 2**30), day=n - 99) for n in (100, 101)]
+    new = run(step(10.0, workload="w0", pool_bytes=102 * 2**30), datetime="2026-02-01")
+    (regression,) = drifted(new, runs, Policy()).values()
+    assert "+2.0 % from the 100.000 of the accepted run" in regression.sentence
