@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mpcore.commands import COMMANDS
 from mpcore.commands.output import tell
@@ -18,6 +19,8 @@ UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code is the command's. It is 4 for a file or an option that cannot be used, or output that cannot be written.
     After Ctrl-C it is 130, and 141 where nobody reads on."""
+    if sys.stdout is None:  # it is closed
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -1,6 +1,7 @@
 """What commands print."""
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,5 +16,7 @@ def show(document: "Document") -> None:
 
 
 def tell(line: str) -> None:
-    """Says on standard error what is being done, or what went wrong."""
-    print(f"mpcore: {line}", file=sys.stderr, flush=True)
+    """Says on standard error what is being done, or what went wrong. Nothing ends because nobody reads it there."""
+    if sys.stderr is not None:  # as where it is closed; then print would write to standard output
+        with suppress(OSError):
+            print(f"mpcore: {line}", file=sys.stderr, flush=True)

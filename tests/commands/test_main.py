@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,28 @@ def test_output_that_finds_no_room_is_one_sentence(run_file):
         command = [sys.executable, "-m", "mpcore", "report", run_file]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (4, "mpcore: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize("file", ["run", "missing.json"])
+def test_a_closed_stream_changes_no_exit_code(run_file, closed, file):
+    """As a service manager or `>&-` closes them. What is for one of them does not go to the other."""
+    path = run_file if file == "run" else file
+    redirected = {"stdout": ">&-", "stderr": "2>&-"}[closed]
+    command = shlex.join([sys.executable, "-m", "mpcore", "judge", str(path)])
+    done = subprocess.run(f"{command} {redirected}", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if file == "run" else 4)
+    assert "Traceback" not in done.stderr
+    assert (done.stdout == "") is (closed == "stdout" or file != "run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_message_that_finds_no_room_changes_no_exit_code(run_file):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [sys.executable, "-m", "mpcore", "report", run_file, "missing.json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert done.returncode == 4
+    assert "pytest benchmarks" in done.stdout
 
 
 def test_another_error_is_not_taken_for_one_of_output(monkeypatch, run_file):
