@@ -8,6 +8,8 @@ from mpcore.records.base import Number, Record
 
 RESERVED = ("", "published")
 """Keys that no machine has."""
+LONGEST = 200
+"""Bytes of a key: names of files end at 255 on most systems."""
 
 
 class Hardware(Record):
@@ -33,6 +35,9 @@ class Hardware(Record):
     def _can_be_a_folder(self) -> "Hardware":
         if self.key in RESERVED:
             raise ValueError(f"name {self.name!r}: expected one that can name a folder, not {' or '.join(map(repr, RESERVED))}")
+        if not re.fullmatch(r"[\w-]+", self.key) or len(self.key.encode()) > LONGEST:
+            named = f"name {self.name!r:.40} and label {self.label!r:.40}"
+            raise ValueError(f"{named}: expected what can name a folder: letters, digits and hyphens, {LONGEST} bytes at most")
         return self
 
     @property

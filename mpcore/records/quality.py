@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from mpcore.records.base import Finite, Record, Seconds
 from mpcore.records.measurement import Measurement
@@ -59,6 +59,12 @@ class Scores(Record):
         return statistics.fmean(math.nan if value is None else value for value in self.by_seed.values())
 
 
+def _with_both(rows: dict[str, int]) -> dict[str, int]:
+    if missing := {"train", "test"} - rows.keys():
+        raise ValueError(f"expected those to {' and to '.join(sorted(missing))} among them")
+    return rows
+
+
 class Quality(Measurement):
     """What trainings from several seeds reached.
 
@@ -71,7 +77,7 @@ class Quality(Measurement):
     kind: Literal["accuracy"] = "accuracy"
     weights: str
     data: str
-    rows: dict[str, PositiveInt]
+    rows: Annotated[dict[str, PositiveInt], AfterValidator(_with_both)]
     metric: str
     lower_is_better: bool = False
     reference: Scores | None = None
@@ -91,6 +97,8 @@ class Quality(Measurement):
             if value is not None and not (value > 0 if self.lower_is_better else value <= 1):
                 expected = "a value above 0" if self.lower_is_better else "a share, at most 1"
                 raise ValueError(f"{self.metric} of training {number} is {value:g}: expected {expected}")
+            if training.confusion is not None and {len(row) for row in training.confusion} != {len(training.confusion)}:
+                raise ValueError(f"the confusion matrix of training {number}: expected as many columns as rows")
         seeds = [training.seed for training in self.trainings]
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"trainings from seeds {', '.join(map(str, seeds))}: expected each of them once")

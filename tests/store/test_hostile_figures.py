@@ -19,7 +19,7 @@ TRAINING = {
     "steps_per_point": 1, "losses": [], "loss_scales": [], "skipped_steps": 0, "diverged": None,
 }  # fmt: skip
 QUALITY = {
-    "kind": "accuracy", "weights": "random", "data": "embedded", "rows": {"test": 8}, "metric": "accuracy",
+    "kind": "accuracy", "weights": "random", "data": "embedded", "rows": {"train": 64, "test": 8}, "metric": "accuracy",
     "trainings": [TRAINING, TRAINING | {"seed": 1}],
 }  # fmt: skip
 ABOUT = ("case", "workload_version", "device", "batch_size", "unit")
@@ -79,10 +79,17 @@ def test_what_is_no_memory(refused, field):
         ({"metrics": {"accuracy": 99.0}}, "accuracy of training 1 is 99: expected a share, at most 1"),
         ({"seed": 1}, "trainings from seeds 1, 1: expected each of them once"),
         ({"train_seconds": 1e300}, "train_seconds: Input should be less than"),
+        ({"confusion": [[1, 2, 3], [1]]}, "the confusion matrix of training 1: expected as many columns as rows"),
+        ({"confusion": []}, "the confusion matrix of training 1: expected as many columns as rows"),
     ],
 )
 def test_trainings_that_cannot_be_compared(refused, training, sentence):
     assert sentence in refused(QUALITY | {"trainings": [TRAINING | training, TRAINING | {"seed": 1}]})
+
+
+@pytest.mark.parametrize(("rows", "missing"), [({}, "test and to train"), ({"train": 8}, "test")])
+def test_rows_are_those_of_both_splits(refused, rows, missing):
+    assert f"rows: Value error, expected those to {missing} among them" in refused(QUALITY | {"rows": rows})
 
 
 def test_a_figure_of_which_lower_is_better_is_above_zero(refused):
@@ -95,6 +102,16 @@ def test_a_machine_whose_name_names_no_folder(on_gpu, saved, name):
     on_gpu["mpcore"]["machine"]["hardware"]["name"] = name
     with pytest.raises(RunError, match=r"expected one that can name a folder, not '' or 'published'"):
         load(saved(on_gpu))
+
+
+@pytest.mark.parametrize(("field", "value"), [("name", "ü" * 150), ("label", "../.."), ("label", "")])
+def test_a_machine_that_would_be_another_folder(on_gpu, saved, field, value):
+    on_gpu["mpcore"]["machine"]["hardware"][field] = value
+    if value:
+        with pytest.raises(RunError, match=r"expected what can name a folder: letters, digits and hyphens, 200 bytes at most"):
+            load(saved(on_gpu))
+    else:
+        assert load(saved(on_gpu)).machine.hardware.key == "nvidia-h200"
 
 
 def test_a_link_that_leads_to_itself_is_one_sentence(folder, stored, content):
