@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -45,13 +46,21 @@ def subjects() -> dict[tuple[str, str], Subject]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def known() -> dict[str, dict[str, Any]]:
+    """By workload what all its modes share."""
+    return {}
+
+
 @pytest.fixture
-def subject(request: pytest.FixtureRequest, subjects: dict[tuple[str, str], Subject]) -> Subject:
+def subject(
+    request: pytest.FixtureRequest, subjects: dict[tuple[str, str], Subject], known: dict[str, dict[str, Any]]
+) -> Subject:
     """Skipped where the device cannot run the mode."""
     workload, precision = request.param
     if request.param not in subjects:
         bench = session_of(request.config).bench
         if not isinstance(bench, Bench):
             pytest.skip("the contract is that of a step on one GPU: expected no --mp-gpus")
-        subjects[request.param] = Subject(workload, precision, bench)
+        subjects[request.param] = Subject(workload, precision, bench, known.setdefault(workload, {}))
     return subjects[request.param]

@@ -4,7 +4,7 @@ import functools
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -28,14 +28,17 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload, workloads
 from mpcore.workloads.checked import WorkloadError
 
+T = TypeVar("T")
 LEAST_ROWS, MOST_ROWS = 8, 32
 """Of a batch, which has as many as its recipe asks for within these: fewer make no parts, and more take long."""
 
 
 class Subject:
-    """A workload in a mode, with the data and on the device of `bench`, and the means to build steps of them."""
+    """A workload in a mode, with the data and on the device of `bench`, and the means to build steps of them. known: what is
+    known of the workload already, from its other modes."""
 
-    def __init__(self, workload: str, precision: str, bench: Bench) -> None:
+    def __init__(self, workload: str, precision: str, bench: Bench, known: dict[str, Any] | None = None) -> None:
+        self._known = {} if known is None else known
         self.device = bench.device
         entry = workloads[workload]
         if not issubclass(entry, Workload):
@@ -105,9 +108,19 @@ class Subject:
         setup = Setup(case, self.workload, self.device, requirements_of(case, self.workload, self.device))
         return first_not_finite(setup, self.batch(), learning_rate, None)
 
-    @functools.cached_property
+    def once(self, what: str, find: Callable[[], T]) -> T:
+        """What does not depend on the mode is found out in the first of them."""
+        if what not in self._known:
+            self._known[what] = find()
+        found: T = self._known[what]
+        return found
+
+    @property
     def draws(self) -> bool:
         """Whether the loss is random without dropout, as two in FP64 tell, or in FP32 where FP64 cannot run it."""
+        return self.once("draws", self._draws)
+
+    def _draws(self) -> bool:
         with suppress(PrecisionError, WorkloadError):
             return random_loss(self.step(FP64), self.batch()) is not None
         return random_loss(self.step(precisions["fp32"]), self.batch()) is not None

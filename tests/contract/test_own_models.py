@@ -154,10 +154,10 @@ class Twice(Own):
 def subject(monkeypatch):
     monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
 
-    def of(kind, precision, base=Own):
+    def of(kind, precision, base=Own, known=None):
         workloads._classes.pop("own-model", None)
         workloads.register(type("Named", (base,), {"name": "own-model", "kind": kind}))
-        return Subject("own-model", precision, Bench(torch.device("cpu")))
+        return Subject("own-model", precision, Bench(torch.device("cpu")), known)
 
     return of
 
@@ -192,6 +192,20 @@ def test_what_is_otherwise_in_evaluation_is_named(subject, kind, named):
     with pytest.raises(AssertionError) as failed:
         test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "bf16-amp"))
     assert named in str(failed.value)
+
+
+def test_what_all_modes_share_is_found_out_once(subject, monkeypatch):
+    evaluated, steps, known = test_evaluation.evaluated, [], {}
+
+    def counted(step, subject):
+        steps.append(step.precision.name)
+        return evaluated(step, subject)
+
+    monkeypatch.setattr(test_evaluation, "evaluated", counted)
+    for mode in ("bf16-amp", "bf16-manual"):
+        test_evaluation.test_evaluation_agrees_with_fp32(subject(Net, mode, known=known))
+    assert steps == ["fp32", "bf16-amp", "bf16-manual"]
+    assert set(known) == {"draws", "evaluated in fp32"}
 
 
 def test_a_buffer_may_move_by_less_than_its_format_resolves(subject, monkeypatch):
