@@ -56,12 +56,18 @@ def unchanged(base: Revision, head: Revision) -> bool:
     return base.machine.software == head.machine.software and code_of(base.loaded) == code_of(head.loaded)
 
 
-def other_wheels(base: Revision, head: Revision) -> bool:
-    """Whether what is installed differs, or whatever else the hash of a case does not cover. True where one does not say."""
-    if base.loaded is None or head.loaded is None or base.machine.software != head.machine.software:
-        return True
-    before, after = ((of.wheels, _settings(of)) for of in (base.loaded, head.loaded))
-    return before != after
+def differs_for_all(base: Revision, head: Revision) -> str:
+    """Why the hash of a case does not tell that its code is the same: a file that is no module differs, or what is installed.
+    "" where it does."""
+    if base.loaded is None or head.loaded is None:
+        return "one side does not say what it has loaded"
+    if base.machine.software != head.machine.software or base.loaded.wheels != head.loaded.wheels:
+        return "what is installed differs"
+    settings = sorted({path for path, _ in _settings(base.loaded) ^ _settings(head.loaded)})
+    if not settings:
+        return ""
+    named = f"{settings[0]} differs" if len(settings) == 1 else f"{settings[0]} and {len(settings) - 1} more differ"
+    return f"{named}, which a step may read"
 
 
 def code_of(loaded: Loaded) -> tuple[set[tuple[str, str]], dict[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mpcore.ab.code import KIND, check_code, other_wheels, unchanged, unchanged_comparison
+from mpcore.ab.code import KIND, check_code, differs_for_all, unchanged, unchanged_comparison
 from mpcore.ab.figures import Measure, figures, measure
 from mpcore.ab.listings import Matched, matched
 from mpcore.ab.paired_tests import PairedTests, Progress
@@ -64,7 +64,10 @@ def compare(
             return unchanged_comparison(before, after, selection, found.common)
         kept = {case: had[case] for case in found.common if case in had and not had[case].open}
         asked = [case for case in found.common if case not in kept]
-        alike = not time_all and not other_wheels(before, after)
+        difference = "" if time_all else differs_for_all(before, after)
+        if difference:
+            progress(f"{difference}: all cases are timed")
+        alike = not time_all and not difference
         needless = settled((base, head), listings, selection, asked, progress, count) if alike else []
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
         paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy), looks, progress)

@@ -35,7 +35,8 @@ def counted(changed, seconds=0.001, loaded=OTHERS, **head):
     script = Script(dict.fromkeys(NAMES, 0.001), dict.fromkeys(NAMES, seconds))
     script.listings = dict.fromkeys(("base", "head"), stub.listing(*NAMES, kinds=KINDS))
     script.loaded = {"base": Loaded(files=()), "head": Loaded(**{"files": ()} | loaded)}
-    return compared(script, time_all=False, count=count, measure=lambda *asked: {})[0], script
+    comparison, script.said = compared(script, time_all=False, count=count, measure=lambda *asked: {})
+    return comparison, script
 
 
 def test_what_is_the_same_is_not_timed_and_six_cases_try_the_machine():
@@ -58,13 +59,22 @@ def test_code_graph_and_work_must_all_be_the_same(head):
     assert all(len(case.pairs) == 6 for case in comparison.cases)
 
 
+def tiles(*names):
+    return {"files": tuple(LoadedFile(path=name, sha256="2") for name in names)}
+
+
 @pytest.mark.parametrize(
-    "loaded",
-    [{"wheels": {"torchao": "0.15"}}, {"files": (LoadedFile(path="tiles.json", sha256="2"),)}],
+    ("loaded", "why"),
+    [
+        ({"wheels": {"torchao": "0.15"}}, "what is installed differs"),
+        (tiles("tiles.json"), "tiles.json differs, which a step may read"),
+        (tiles("b.json", "a.toml", "c.cu"), "a.toml and 2 more differ, which a step may read"),
+    ],
 )
-def test_what_no_hash_of_a_case_covers_must_be_the_same(loaded):
-    comparison, _ = counted((), loaded=loaded)
+def test_what_no_hash_of_a_case_covers_must_be_the_same(loaded, why):
+    comparison, script = counted((), loaded=loaded)
     assert all(len(case.pairs) == 6 for case in comparison.cases)
+    assert f"{why}: all cases are timed" in script.said
 
 
 def test_two_pairs_are_all_where_everything_is_the_same():
