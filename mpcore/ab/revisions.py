@@ -1,11 +1,9 @@
 """The two that are compared, as trees on disk: a revision in a worktree of its own, a folder, or the working tree as it is."""
 
 import os
-import re
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +13,10 @@ from mpcore.ab.git import RevisionError, git, reason_of, why_not
 from mpcore.ab.signals import put_off
 from mpcore.ab.submodules import add_submodules, forget_submodules
 from mpcore.records import WORKING_TREE, Loaded, Machine, Revision
+from mpcore.runner.scratch import Scratch, abandoned
 
-OURS = re.compile(r"mpcore-ab-(\d+)-")
-"""The folder of a worktree, with the process that made it."""
+FOLDERS = "mpcore-ab-"
+"""How folders begin that hold a worktree."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,9 @@ def _worktree(commit: str) -> Iterator[Path]:
     _sweep()
     with ExitStack() as stack:
         with put_off():
-            folder = Path(tempfile.mkdtemp(prefix=f"mpcore-ab-{os.getpid()}-"))
-            tree = folder / commit[:12]
+            scratch = Scratch(FOLDERS)
+            stack.callback(scratch.close)
+            tree = scratch.path / commit[:12]
             stack.callback(_remove, tree)
             added = git("worktree", "add", "--detach", str(tree), commit)
         if added.returncode != 0:
@@ -126,19 +126,8 @@ def _sweep() -> None:
     """Removes worktrees of processes that were killed."""
     listed = git("worktree", "list", "--porcelain").stdout.splitlines()
     for tree in (Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")):
-        made = OURS.match(tree.parent.name)
-        if made and not _lives(int(made[1])):
+        if tree.parent.name.startswith(FOLDERS) and abandoned(tree.parent):
             _remove(tree)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def _remove(tree: Path) -> None:

@@ -10,10 +10,8 @@ import json
 import os
 import queue
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,7 +24,10 @@ from mpcore.parallel.lines import Event, Lines
 from mpcore.records import Fault, Record, Response, Selection
 from mpcore.runner.process import LAST_BYTES, Hung, RunnerError, ending, response_of
 from mpcore.runner.runner import Runner
+from mpcore.runner.scratch import Scratch
 
+FOLDERS = "mpcore-ranks-"
+"""How folders begin that hold the ends of ranks' lines, and what ranks print."""
 GRACE_SECONDS = 10.0
 """In which torchrun ends by itself, once a rank has, and all ranks are gone, once they are killed."""
 WHERE_SECONDS = 0.5
@@ -58,7 +59,8 @@ class Launch:
     """Ranks, their torchrun, and their lines. device: "cpu" or "cuda", "" for cuda where there is one."""
 
     def __init__(self, python: str, ranks: int, device: str, tree: Path, environment: dict[str, str]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mpcore-"))
+        self._scratch = Scratch(FOLDERS)
+        self._folder = self._scratch.path
         self._first: tuple[int, str | None] | None = None
         self._waiting = 0
         self._broken: str | None = None
@@ -78,6 +80,7 @@ class Launch:
             )
         except OSError as error:
             self._lines.close()
+            self._scratch.close()
             raise RunnerError(f"cannot start {python} in {tree}: {error.strerror}") from error
         threading.Thread(target=self._wait, daemon=True).start()
 
@@ -118,7 +121,7 @@ class Launch:
         self._lines.ended.wait(GRACE_SECONDS)
         self._lines.close()
         self._errors.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def _error(self, sentence: str, kind: type[RunnerError] = RunnerError) -> RunnerError:
         self._broken = sentence

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from repositories import git, left_behind
-from test_ab_command import ab
+from test_ab_command import ab, environment
 
 from mpcore.ab import RevisionError, check_large_files, checkouts
 
@@ -84,14 +85,27 @@ def test_a_side_that_cannot_be_had_is_named(repository, arguments, sentence):
     assert left_behind(repository) == []
 
 
-def test_what_a_killed_process_left_is_removed(repository, tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for process in (gone.pid, os.getpid()):
-        git(repository, "worktree", "add", "--detach", str(tmp_path / f"mpcore-ab-{process}-x" / "tree"), "HEAD")
+HELD = "with checkouts('main', None, None, None) as (base, _): print(base.tree, flush=True); input()"
+
+
+def holding():
+    """A process that compares, and its worktree."""
+    command = [sys.executable, "-c", f"from mpcore.ab import checkouts\n{HELD}"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True)
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_what_a_killed_process_left_is_removed(repository):
+    killed, left = holding()
+    running, kept = holding()
+    killed.kill()
+    killed.wait()
+    assert left.is_dir()
     with checkouts("main", None, None, None):
-        assert not (tmp_path / f"mpcore-ab-{gone.pid}-x").exists()
-        assert (tmp_path / f"mpcore-ab-{os.getpid()}-x" / "tree").is_dir()  # of a comparison that is still running
+        assert not left.parent.exists()
+        assert kept.is_dir()  # of a comparison that is still running
+    running.communicate("\n", timeout=60)
+    assert left_behind(repository) == []
 
 
 def test_names_of_files_need_not_be_a_text(repository):
