@@ -53,8 +53,8 @@ def _error(parallel: Parallel, before: float, factor: float) -> Regression:
     status: RegressionStatus = "worse" if worse else "better" if better else "same"
     figure = "not finite" if now is None else f"{now:.2g}"
     sentence = (
-        f"the gradient that {len(parallel.ranks)} ranks average in {parallel.case.precision} is {figure} from FP64, "
-        f"{before:.2g} in accepted runs. The limit is {factor:g} times that"
+        f"the gradient that {len(parallel.ranks)} ranks average in {parallel.case.precision} is {figure} from "
+        f"{parallel.reference.upper()}, {before:.2g} in accepted runs. The limit is {factor:g} times that"
     )
     return _regression(parallel, "averaged gradient error", status, now, limit, sentence)
 

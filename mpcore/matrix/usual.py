@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mpcore.matrix.registries import is_own, registries
-from mpcore.records import Selection, Size
+from mpcore.records import OWN_STRATEGY, Selection, Size
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +15,7 @@ def strategies_of(workload: str, gpus: int, selection: Selection) -> Sequence[st
     """How its step is spread over so many GPUs: those of the selection; of an own step, as its author does it."""
     if gpus == 1:
         return ("single",)
-    return ("own",) if is_own(workload) else selection.strategies or ("ddp",)
+    return (OWN_STRATEGY,) if is_own(workload) else selection.strategies or ("ddp",)
 
 
 def usual_batch(workload: str, size: Size, device: "torch.device") -> int | None:

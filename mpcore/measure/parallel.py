@@ -4,9 +4,11 @@ All is exact but the errors of gradients. Those are of gradients and not of upda
 clipping, which hides it, too. FP64 says what is right: one rank with the batch of all, in as many parts.
 """
 
+import contextlib
+import functools
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any
 
@@ -23,17 +25,19 @@ from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
+from mpcore.measure.requirements import against_fp32, beyond_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
-from mpcore.measure.yardstick import relative_error
-from mpcore.precision import Inapplicable, Precision, precisions
+from mpcore.measure.yardstick import relative_error, rounded_runs, whole_error
+from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import OWN_TRAINER, Parallel, RankState
+from mpcore.records import OWN_TRAINER, Parallel, RankState, Requirements
 from mpcore.strategies import Strategy, strategies
 from mpcore.trainers import trainers
 from mpcore.training.base import Step
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
+from mpcore.workloads import WorkloadError
 
 STEPS = 20
 """After which ranks are compared: in a graph some are replayed."""
@@ -45,27 +49,49 @@ NEVER_CLIPPED = 1e30
 
 @dataclass(frozen=True)
 class Joint:
-    """Gradients of one rank with the batch of all, in FP64, in parts; and the errors of FP64 ranks. Each is None where another
-    trainer spreads the step, which has no FP64."""
+    """Gradients of one rank with the batch of all in parts, in `reference`: FP64, or FP32 where that cannot run; and the errors
+    of FP64 ranks. Each is None where that cannot run, and where another trainer spreads the step, which has no FP64.
+
+    rounding: by the round-off of a format, what rounding alone does to these gradients; None where that cannot be had.
+    """
 
     gradients: dict[str, Tensor]
+    reference: str
+    rounding: Callable[[float], float | None]
     fp64_error: float | None = None
     joint_error: float | None = None
 
 
 def measure_joint(setup: Setup, rows: Batch) -> Joint:
-    """rows: of all ranks."""
-    count = agreement.ranks()
-    if strategies[setup.case.strategy].mixes:
-        parts = _gradients(setup, PARTS, side_by_side(rows, count))
-    else:
-        parts = _gradients(setup, PARTS * count, rows)
+    """rows: of all ranks. Where FP64 fails, it fails on all of them."""
+    joint: Joint | None = None
+    with contextlib.suppress(PrecisionError, WorkloadError):
+        joint = _joint(setup, rows, FP64)
+    if joint is None:
+        return _joint(setup, rows, precisions["fp32"])
     if setup.case.trainer != OWN_TRAINER:
-        return Joint(parts)
+        return joint
     spread = _gradients(setup, PARTS, rank_rows(rows), strategies[setup.case.strategy](setup.device))
     whole = _gradients(setup, 1, rows)
-    same = relative_error(parts, whole) < FP64_PARTS_ERROR
-    return Joint(parts, relative_error(spread, parts), relative_error(spread, whole) if same else None)
+    same = relative_error(joint.gradients, whole) < FP64_PARTS_ERROR
+    of_whole = relative_error(spread, whole) if same else None
+    return replace(joint, fp64_error=relative_error(spread, joint.gradients), joint_error=of_whole)
+
+
+def _joint(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
+    count = agreement.ranks()
+    mixes = strategies[setup.case.strategy].mixes
+    batch, parts = (side_by_side(rows, count), PARTS) if mixes else (rows, PARTS * count)
+    new = functools.partial(_accumulating, setup, mode, parts)
+    gradients = observe(new(), batch, updates=1).gradients
+    return Joint(gradients, mode.name, functools.cache(functools.partial(_rounding, new, batch, gradients)))
+
+
+def _rounding(new: Callable[[], TrainStep], batch: Batch, gradients: dict[str, Tensor], roundoff: float) -> float | None:
+    try:
+        return whole_error(rounded_runs(new, batch, roundoff), gradients)
+    except (Inapplicable, PrecisionError, WorkloadError):  # as for one GPU, whose record says why
+        return None
 
 
 def side_by_side(rows: Batch, ranks: int) -> Batch:
@@ -89,8 +115,9 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
     del step, own
     again = agreement.gathered(state_of(_trained(setup))) if sharded else None
     averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
+    required = setup.requirements if joint is None else _required(setup, joint)
     return Parallel(
-        **setup.fields,
+        **setup.fields | {"requirements": required},
         steps=STEPS,
         sharded=sharded,
         ranks=tuple(states),
@@ -104,6 +131,17 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
     )
 
 
+def _required(setup: Setup, joint: Joint) -> Requirements:
+    """As of the errors of one GPU: wider where FP64 cannot run, or rounding alone does more than the usual cap."""
+    workload, required = setup.modelled, setup.requirements
+    if joint.reference != FP64.name:
+        required = against_fp32(required, workload)
+    if says_conditioning(workload):
+        return required
+    rounding = joint.rounding(precisions[setup.case.precision].roundoff())
+    return required if rounding is None else beyond_rounding(required, workload, rounding)
+
+
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     """What a step of the mode sends and comes to, whose batch goes through in parts."""
     mode = precisions[setup.case.precision]
@@ -114,8 +152,13 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     del step
     error = relative_error(observed.gradients, joint.gradients)
     if setup.case.trainer != OWN_TRAINER:
-        return {"accumulated": sum(each.elements for each in called), "mode_error": error}
+        return {
+            "accumulated": sum(each.elements for each in called),
+            "reference": joint.reference,
+            "mode_error": error,
+        }
     return {
+        "reference": joint.reference,
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
         "mode_error": error,
         **_of_like(setup, mode, part, joint),
@@ -131,6 +174,8 @@ def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> 
     name = strategies[setup.case.strategy].like
     if name is None:
         return {}
+    if joint.reference == mode.name:
+        return {"like": name, "unlike": f"FP64 cannot run it, and against {joint.reference} itself errors are chance"}
     try:
         like = _accumulating(setup, mode, PARTS, strategies[name](setup.device))
         found = observe(like, part, updates=1).gradients

@@ -144,8 +144,12 @@ def beyond_rounding(required: Requirements, workload: Workload, rounding_error: 
 def rounding_limit(workload: Workload, rounding_error: float) -> float:
     """Relative error of the whole gradient that is no fault of a mode, where rounding alone does `rounding_error` to it. 0
     where the author has said how the workload is conditioned."""
-    said = (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
-    return 0.0 if said else min(ERROR_CAP, WHOLE_ROUNDINGS * rounding_error)
+    return 0.0 if says_conditioning(workload) else min(ERROR_CAP, WHOLE_ROUNDINGS * rounding_error)
+
+
+def says_conditioning(workload: Workload) -> bool:
+    """Whether its author does, and not only the base of all."""
+    return (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
 
 
 def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:

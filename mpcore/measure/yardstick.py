@@ -3,7 +3,7 @@ run, the step in FP32."""
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from mpcore.measure.draws import same_numbers
 from mpcore.measure.observation import Observation, observe
 from mpcore.measure.rounding import DIGITS, Rounded
 from mpcore.precision import Inapplicable
+from mpcore.precision.pure import FP64
 from mpcore.training.buffers import Buffers
 from mpcore.training.step import TrainStep
 from mpcore.workloads.checked import checked_loss
@@ -60,7 +61,6 @@ class Yardstick:
             self.observed: Observation = observe(step, batch)
         self.layers = _layers(step.model, called)
         self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
-        self._dtype = torch.float64 if failure is None else torch.float32
         self._rounding: dict[float, RoundingErrors] = {}
 
     @property
@@ -69,22 +69,17 @@ class Yardstick:
 
     def rounding_errors(self, roundoff: float) -> RoundingErrors:
         """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once. Raises what
-        a step raises, though it did not without: a rounded number may be an index beyond the last. And Inapplicable for a
-        format with as many digits as the yardstick's."""
+        `rounded_runs` does."""
         if roundoff not in self._rounding:
             self._rounding[roundoff] = self._measured(roundoff)
         return self._rounding[roundoff]
 
     def _measured(self, roundoff: float) -> RoundingErrors:
-        digits = round(-math.log2(roundoff))
-        if digits >= DIGITS[self._dtype]:
-            raise Inapplicable(f"{self.reference} has no more digits than it")
-        count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
-        runs = [self._rounded(digits, seed) for seed in range(count)]
+        runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate)
         return RoundingErrors(
             _root_mean_squares([tensor_errors(run.gradients, self.observed.gradients) for run in runs]),
             _root_mean_squares([tensor_errors(run.updates, self._first_updates) for run in runs]),
-            _root_mean_square([relative_error(run.gradients, self.observed.gradients) for run in runs]),
+            whole_error(runs, self.observed.gradients),
         )
 
     @functools.cached_property
@@ -100,17 +95,36 @@ class Yardstick:
         self._step.precision.optimiser.state.clear()
         return self._step
 
-    def _rounded(self, digits: int, seed: int) -> Observation:
-        """One step. Its weights are rounded, too; their update is not."""
-        step, rounding = self._renewed(), Rounded(digits, seed=seed, dtype=self._dtype)
-        for weight in step.model.parameters():
-            rounding.round_(weight.data)
-        hook = step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
-        try:
-            with rounding:
-                return observe(step, self._batch, updates=1, learning_rate=self.observed.learning_rate)
-        finally:
-            hook.remove()
+
+def rounded_runs(
+    new: Callable[[], TrainStep], batch: Batch, roundoff: float, learning_rate: float | None = None
+) -> list[Observation]:
+    """Single steps on `batch` whose results are rounded to a format. new: makes a step in FP64, or in FP32 where that cannot
+    be. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And Inapplicable
+    for a format with as many digits as the step's own."""
+    count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
+    return [_rounded(new(), batch, round(-math.log2(roundoff)), seed, learning_rate) for seed in range(count)]
+
+
+def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rate: float | None) -> Observation:
+    """One step. Its weights are rounded, too; their update is not."""
+    dtype = torch.float64 if step.precision.name == FP64.name else torch.float32
+    if digits >= DIGITS[dtype]:
+        raise Inapplicable(f"{step.precision.name} has no more digits than it")
+    rounding = Rounded(digits, seed=seed, dtype=dtype)
+    for weight in step.model.parameters():
+        rounding.round_(weight.data)
+    hook = step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
+    try:
+        with rounding:
+            return observe(step, batch, updates=1, learning_rate=learning_rate)
+    finally:
+        hook.remove()
+
+
+def whole_error(runs: Sequence[Observation], truth: dict[str, Tensor]) -> float:
+    """The root mean square of how far the whole gradient of each is from `truth`."""
+    return _root_mean_square([relative_error(run.gradients, truth) for run in runs])
 
 
 def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

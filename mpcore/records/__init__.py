@@ -10,7 +10,7 @@ stored as None, for JSON has no NaN.
 
 from mpcore.records.base import Error, Finite, NonNegativeFloat, Number, PositiveFloat, Record
 from mpcore.records.calibration import Calibration
-from mpcore.records.case import OWN_TRAINER, Case, Size
+from mpcore.records.case import OWN_STRATEGY, OWN_TRAINER, Case, Size
 from mpcore.records.check import Check, CheckStatus
 from mpcore.records.collective import Collective
 from mpcore.records.comparison import WORKING_TREE, Comparison, Pair, PairedCase, Revision
@@ -44,6 +44,7 @@ from mpcore.records.work import Operation, Work
 __all__ = [
     "ALL_CASES",
     "LAYOUT",
+    "OWN_STRATEGY",
     "OWN_TRAINER",
     "REST",
     "WORKING_TREE",

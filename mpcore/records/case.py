@@ -11,6 +11,8 @@ Size = Literal["tiny", "full", "fit"]
 ModelSize = Literal["tiny", "full"]
 OWN_TRAINER = "mpcore"
 """Who makes the step where nobody else is named."""
+OWN_STRATEGY = "own"
+"""How a step is spread whose author has done it."""
 CAPTURED = ("graph", "compile")
 """Executions whose step is one graph on a GPU, which the host only has to start."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from mpcore.records.base import Error, Finite, Record
+from mpcore.records.case import OWN_STRATEGY, OWN_TRAINER
 from mpcore.records.collective import Collective
 from mpcore.records.measurement import Measurement
 
@@ -38,11 +39,15 @@ class Parallel(Measurement):
     sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
-    that one averages whose batch goes through in parts; of another trainer all that it sends. mode_error: relative error of the
-    averaged gradient against FP64, of one rank with the batch of all in parts. like_error: the same of `like`, the strategy
-    that this one must be as near to FP64 as. fp64_error: the same of ranks in FP64, and joint_error against the batch in one
-    piece, None where in FP64 too parts are not the whole. settling: steps that are skipped until the loss scale fits what ranks
-    average. settling_alone: the same of the rank that skips most, where none averages. Each is None without a scale.
+    that one averages whose batch goes through in parts; of another trainer all that it sends.
+
+    reference: the mode that errors are against, `fp32` where FP64 cannot run. mode_error: relative error of the averaged
+    gradient against that of one rank with the batch of all in parts. like_error: the same of `like`, the strategy that this one
+    must be as near to FP64 as. fp64_error: the same of ranks in FP64, and joint_error against the batch in one piece, None
+    where in FP64 too parts are not the whole. Both are None where there is no FP64.
+
+    settling: steps that are skipped until the loss scale fits what ranks average. settling_alone: the same of the rank that
+    skips most, where none averages. Each is None without a scale.
     """
 
     kind: Literal["parallel"] = "parallel"
@@ -57,6 +62,7 @@ class Parallel(Measurement):
     reduction: str = ""
     reduced: NonNegativeInt | None = None
     accumulated: NonNegativeInt | None = None
+    reference: str = "fp64"
     mode_error: Error = None
     like: str | None = None
     like_error: Error = None
@@ -68,6 +74,15 @@ class Parallel(Measurement):
     settling_alone: NonNegativeInt | None = None
 
     @property
+    def terms(self) -> dict[str, object]:
+        return super().terms | {"reference": self.reference}
+
+    @property
     def compared(self) -> bool:
-        """Whether the averaged gradient was compared with FP64: its error is None where it is not finite, too."""
-        return self.fp64_error is not None or self.accumulated is not None
+        """Whether the averaged gradient was compared with that of one rank. Its error says so only where it is finite."""
+        return self.case.strategy != OWN_STRATEGY
+
+    @property
+    def compared_in_fp64(self) -> bool:
+        """Whether the ranks were, in FP64, too."""
+        return self.compared and self.case.trainer == OWN_TRAINER and self.reference == "fp64"

@@ -3,6 +3,7 @@
 import torch
 
 from mpcore.precision import Precision
+from mpcore.records import OWN_STRATEGY
 from mpcore.strategies.base import Strategy, strategies
 
 
@@ -10,7 +11,7 @@ from mpcore.strategies.base import Strategy, strategies
 class OwnStrategy(Strategy):
     """`build()` of an own step finds the process group there and does the rest."""
 
-    name = "own"
+    name = OWN_STRATEGY
 
     @classmethod
     def unsupported(cls, mode: type[Precision], optimiser: str, gpus: int, device: torch.device) -> str | None:

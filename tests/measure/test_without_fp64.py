@@ -11,7 +11,6 @@ from mpcore.device.occupancy import Occupancy
 from mpcore.gate import checks
 from mpcore.measure import Bench
 from mpcore.measure.requirements import numerics_limits
-from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case
@@ -103,7 +102,7 @@ def without_memory(*_):
 
 
 def test_without_memory_for_rounded_results_the_case_is_measured_all_the_same(bench, monkeypatch):
-    monkeypatch.setattr(Yardstick, "_rounded", without_memory)
+    monkeypatch.setattr("mpcore.measure.yardstick._rounded", without_memory)
     numerics = bench.numerics(CASE)
     assert numerics.tensors is None
     assert numerics.gradient_error > 0
@@ -112,7 +111,7 @@ def test_without_memory_for_rounded_results_the_case_is_measured_all_the_same(be
 
 
 def test_where_fp64_had_memory_a_lack_of_it_is_an_error(cpu, monkeypatch):
-    monkeypatch.setattr(Yardstick, "_rounded", without_memory)
+    monkeypatch.setattr("mpcore.measure.yardstick._rounded", without_memory)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         Bench(cpu).numerics(Case(workload="resnet18-mnist", precision="bf16-amp", size="tiny"))
 

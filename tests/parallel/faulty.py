@@ -48,6 +48,18 @@ class Divisor(DataParallel):
 
 
 @strategies.register
+class NotFinite(DataParallel):
+    """One gradient is no number, where nobody knows how many elements a step must average, as with `ddp-syncbn`."""
+
+    name = "not-finite"
+    reduced = None
+
+    def reduce(self):
+        super().reduce()
+        next(iter(self._precision.trained(self._precision.model).values())).grad.fill_(torch.nan)
+
+
+@strategies.register
 class Scale(DataParallel):
     """The second rank doubles its loss scale by itself."""
 

@@ -58,6 +58,37 @@ class Normed(Planted):
         return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
 
 
+class Around(nn.Module):
+    """Its numbers lie close together around a large one, of which 16 bits keep little more than that."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return (self.network(x) + 256.0) - 256.0
+
+
+@register
+class Rounds(Planted):
+    """Rounding alone does much to its gradient."""
+
+    name = "rounds"
+
+    def build_model(self):
+        return Around(super().build_model())
+
+
+@register
+class WithoutFP64(Planted):
+    name = "without-fp64"
+
+    def loss(self, model, batch):
+        if model(batch["x"]).dtype == torch.float64:
+            raise RuntimeError("kernel: expected fp32, fp16 or bf16")
+        return super().loss(model, batch)
+
+
 @register
 class Crash(Planted):
     name = "crash"

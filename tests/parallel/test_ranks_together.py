@@ -7,6 +7,7 @@ import torch
 from started import PLANTED, case, launcher
 
 from mpcore.gate.checks import checks
+from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import precisions
 from mpcore.records import Parallel
 
@@ -28,12 +29,15 @@ FAULTS = {
     ),
     "missing": ("fp32", "replicas", "rank 1 has what the optimiser updates and the weights of the model and the state of the"),
     "divisor": ("fp32", "gradient in FP64 in parts", "average in FP64 is 0.5 from the one that FP64 computes on one rank"),
+    "not-finite": ("fp32", "gradient in fp32 in parts", "average in fp32 is not finite"),
     "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
     "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
     "overflow": ("fp16-manual", "overflow between ranks", "finite on each rank overflow as they are averaged"),
     "coarse": ("fp16-manual", "gradient against ddp", "that coarse averages in fp16-manual is"),
     "apart": ("fp16-manual", "skipped steps", "where the loss of the last rank is infinite rank 0 did not skip it"),
 }
+WIDER = {"rounds": "fp64", "without-fp64": "fp32"}
+"""Workloads whose errors may be larger, with what they are against."""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,39 @@ def test_ranks_stay_together(found, strategy, mode):
     (sent,) = [each for each in record.collectives if each.operation == record.reduction]
     assert sent.dtype == str(precisions[mode].dtype if (strategy, mode) in IN_16_BITS else torch.float32).removeprefix("torch.")
     assert (sent.calls, sent.bytes) == (1, sent.elements * (2 if (strategy, mode) in IN_16_BITS else 4))
+
+
+def test_gradients_that_are_not_finite_fail_in_fp64_too(found):
+    failed = {check.metric for check in checks(found["not-finite", "fp32"]) if not check.passed}
+    assert "gradient in FP64 in parts" in failed
+
+
+@pytest.fixture(scope="module")
+def wider():
+    """By workload, strategy and mode, what may err more than the usual."""
+    pairs = (("ddp", "fp32"), ("ddp", "bf16-amp"), ("fsdp", "fp32"), ("fsdp", "bf16-manual"))
+    cases = {(name, *pair): case(name, strategy=pair[0]).in_precision(pair[1]) for name in WIDER for pair in pairs}
+    with launcher(*WIDER, precisions=("all",)) as ranks:
+        measured = ranks.measure(list(cases.values()), kind="parallel")
+    return {key: measured[each] for key, each in cases.items()}
+
+
+def test_what_rounding_alone_does_is_no_fault_on_ranks(wider):
+    record = wider["rounds", "ddp", "fp32"]
+    assert record.mode_error > numerics_limits(precisions["fp32"].roundoff(), 64.0, masters=True, scales=True).gradient_error
+    for (name, *_), each in wider.items():
+        assert isinstance(each, Parallel), each
+        assert [check.sentence for check in checks(each) if not check.passed] == []
+        assert each.reference == WIDER[name]
+
+
+def test_where_fp64_cannot_run_ranks_are_compared_with_fp32(wider):
+    record = wider["without-fp64", "ddp", "bf16-amp"]
+    low, full = (numerics_limits(precisions[name].roundoff(), 64.0, masters=True, scales=True) for name in ("bf16-amp", "fp32"))
+    assert record.requirements.gradient_error == low.gradient_error + full.gradient_error
+    assert (record.fp64_error, record.joint_error) == (None, None)
+    assert "from the one that FP32 computes on one rank" in " ".join(check.sentence for check in checks(record))
+    assert wider["without-fp64", "fsdp", "fp32"].unlike.startswith("FP64 cannot run it")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

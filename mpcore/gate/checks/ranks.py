@@ -18,7 +18,7 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
     if parallel.reduced is not None and parallel.accumulated is not None:
         what = "a step whose batch goes through in parts"
         yield _reduced(parallel, "accumulated gradients", what, parallel.accumulated, parallel.reduced)
-    if parallel.fp64_error is not None:
+    if parallel.compared_in_fp64:
         yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64")
     if parallel.joint_error is not None:
         yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
@@ -110,8 +110,8 @@ def _overflow(parallel: Parallel, skipped: int, alone: int) -> Check:
 def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode: str) -> Check:
     figure = "not finite, or infinitely far" if error is None else f"{error:.3g}"
     sentence = (
-        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that FP64 computes on "
-        f"one rank, with the batch of all {how}. {limit:.3g} is the most"
+        f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that "
+        f"{parallel.reference.upper()} computes on one rank, with the batch of all {how}. {limit:.3g} is the most"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
 
@@ -121,8 +121,8 @@ def _like(parallel: Parallel, before: float) -> Check:
     error, limit, strategy = parallel.mode_error, LIKE_ERROR_TIMES * before, parallel.case.strategy
     figure = "not finite" if error is None else f"{error:.3g}"
     sentence = (
-        f"the gradient that {strategy} averages in {parallel.case.precision} is {figure} from FP64, and {before:.3g} by "
-        f"{parallel.like}. {LIKE_ERROR_TIMES:g} times that is the most"
+        f"the gradient that {strategy} averages in {parallel.case.precision} is {figure} from "
+        f"{parallel.reference.upper()}, and {before:.3g} by {parallel.like}. {LIKE_ERROR_TIMES:g} times that is the most"
     )
     return _check(parallel, f"gradient against {parallel.like}", error is not None and error <= limit, sentence, error, limit)
 

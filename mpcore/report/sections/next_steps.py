@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from mpcore.records import OWN_TRAINER, Case, Run, Selection, Speed
+from mpcore.records import OWN_STRATEGY, OWN_TRAINER, Case, Run, Selection, Speed
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 
@@ -72,7 +72,7 @@ def options_of(cases: list[Case], selection: Selection) -> list[str]:
         "trainer": [case.trainer for case in cases] if {case.trainer for case in cases} != {OWN_TRAINER} else [],
         "execution": [case.execution for case in cases],
         "gpus": [str(case.gpus) for case in cases] if {case.gpus for case in cases} != {1} else [],
-        "strategy": [case.strategy for case in cases if case.strategy not in ("single", "own")],
+        "strategy": [case.strategy for case in cases if case.strategy not in ("single", OWN_STRATEGY)],
         "batch": [str(case.batch_size) for case in cases if case.batch_size and (case.size != "fit" or selection.batch_sizes)],
     }
     values: list[tuple[str, str | None]] = [(name, ",".join(dict.fromkeys(texts))) for name, texts in named.items()]
