@@ -39,6 +39,7 @@ FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 """As faulthandler writes it, the innermost first."""
 LOST = re.compile(r"Connection (closed|reset) by (remote )?peer|(Read|Write) error|ncclRemoteError|remote (worker|process)")
 """In what a rank says of a collective in which another one has ended."""
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 DEFAULTS = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 """Variables of the ranks. torchrun sets the first for several ranks only, and one rank is compared with them."""
 
@@ -68,6 +69,7 @@ class Launch:
         self._errors = (self._folder / "torchrun").open("wb+")
         command = [python, *_torchrun(ranks, self._folder), "-m", "mpcore.parallel.worker", device]
         environment = DEFAULTS | _with_growing_segments(environment) | environment | {SOCKET: str(self._folder / "line")}
+        environment |= _showing_one_gpu(environment) if ranks == 1 else {}
         try:
             self._agent = subprocess.Popen(
                 command,
@@ -181,6 +183,11 @@ def _with_growing_segments(environment: dict[str, str]) -> dict[str, str]:
     """Variables of ranks whose allocator's segments grow: NCCL must not register what a graph reads then (pytorch#158029)."""
     asked = "".join(environment.get(name, "") for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"))
     return {"NCCL_GRAPH_REGISTER": "0"} if "expandable_segments:True" in asked else {}
+
+
+def _showing_one_gpu(environment: dict[str, str]) -> dict[str, str]:
+    """The first of those that there are. A library that sees more would spread over them what is to be a step on one."""
+    return {VISIBLE_GPUS: environment.get(VISIBLE_GPUS, "0").partition(",")[0]}
 
 
 def _place(errors: bytes) -> str:

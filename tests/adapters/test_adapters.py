@@ -347,3 +347,18 @@ def test_a_mode_that_a_library_would_replace_in_silence_is_inapplicable(lightnin
         step_of(Trainable, "fp16-amp")
     with pytest.raises(Inapplicable, match="Fabric computes in BF16 on a CPU"):
         step_of(lightning_step(module_of()), "fp16-amp")
+
+
+def test_a_trainer_that_would_spread_its_step_is_told_what_to_do():
+    pytest.importorskip("accelerate")
+
+    class SeesTwo(Trainable):
+        name = "sees-two"
+
+        def trainer(self, **arguments):
+            trainer = super().trainer(**arguments)
+            trainer.args._n_gpu = 2
+            return trainer
+
+    with pytest.raises(WorkloadError, match="over all 2 GPUs that it sees: expected one of them in CUDA_VISIBLE_DEVICES"):
+        step_of(SeesTwo)

@@ -124,6 +124,17 @@ def test_one_rank_is_launched_as_several_are(left):
     assert not left()
 
 
+@pytest.mark.parametrize(("ranks", "visible", "seen"), [(1, None, "0"), (1, "3,1", "3"), (2, "3,1", "3,1"), (2, None, None)])
+def test_one_rank_sees_one_gpu(left, monkeypatch, ranks, visible, seen):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with launcher("good", ranks=ranks) as launched:
+        assert soon(lambda: len(launched._process._lines.processes) == ranks, 60)
+        environment = Path(f"/proc/{launched._process._lines.processes[0]}/environ").read_text().split("\0")
+    assert dict(entry.split("=", 1) for entry in environment if entry).get("CUDA_VISIBLE_DEVICES") == seen
+
+
 def test_ranks_that_do_not_begin_say_why(left):
     with (
         launcher("good", data="nowhere") as ranks,
