@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mpcore.adapters.huggingface import held_mode
 from mpcore.data import Batch
-from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -30,21 +30,25 @@ class Accelerate(Trainer):
 
         forget_modes()
         accelerator = Accelerator(mixed_precision=self.modes[precision], cpu=device.type == "cpu")
-        norm, made = workload.recipe.max_norm, optimiser(workload, model)
-        wrapped, wrapped_optimiser = accelerator.prepare(model, made)
+        norm, made, spread = workload.recipe.max_norm, optimiser(workload, model), self.strategy == "ddp"
+        wrapped, wrapped_optimiser = accelerator.prepare(loss_module(workload, model) if spread else model, made)
+        loss_of = wrapped if spread else functools.partial(workload.loss, wrapped)
         unreduced = functools.partial(accelerator.no_sync, wrapped)
         own_mode = held_mode()
 
         def step(batch: Batch) -> Tensor:
             own_mode()
-            loss = backward_in_parts(workload, wrapped, batch, accelerator.backward, unreduced=unreduced)
+            count = workload.recipe.accumulation
+            loss = backward_in_parts(loss_of, batch, count, accelerator.backward, unreduced=unreduced)
             if norm is not None:
                 accelerator.clip_grad_norm_(wrapped.parameters(), norm)
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
             return loss
 
-        return Loop(step=step, optimisers=[made], scaler=accelerator.scaler, model=wrapped)
+        return Loop(
+            step=step, optimisers=[made], scaler=accelerator.scaler, **({"whole": wrapped} if spread else {"model": wrapped})
+        )
 
 
 def forget_modes() -> None:

@@ -1,5 +1,6 @@
 """Who makes the training step of a workload in a mode: mpcore, a library, or a training stack of one's own."""
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
@@ -15,7 +16,7 @@ from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.casting import hold_fp32, matching
 from mpcore.registry import Registry
-from mpcore.strategies import Strategy
+from mpcore.strategies import LossModule, Strategy
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
 from mpcore.training.generators import draw_apart, same_draws
 from mpcore.training.of_workload import WorkloadStep
@@ -160,22 +161,27 @@ def optimiser(workload: Workload, model: nn.Module, *, fused: bool = True) -> to
     return mode.optimiser
 
 
+def loss_module(workload: Workload, model: nn.Module) -> LossModule:
+    """What a library wraps on ranks: DDP averages what goes through a forward pass, and a loss may use all of the model."""
+    return LossModule(model, functools.partial(workload.loss, model))
+
+
 def backward_in_parts(
-    workload: Workload,
-    model: Any,
+    loss_of: Callable[[Batch], Tensor],
     batch: Batch,
+    count: int,
     backward: Callable[[Tensor], Any],
     forward: Callable[[], AbstractContextManager[Any]] = nullcontext,
     unreduced: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Tensor:
-    """The loss of `batch`, once its gradients are there: those of the parts that the recipe has it go through the model in are
-    added up. unreduced: makes the context of all parts but the last, whose gradients are not averaged over ranks."""
+    """The loss of `batch`, once its gradients are there: those of the `count` parts that it goes through the model in are added
+    up. unreduced: makes the context of all parts but the last, whose gradients are not averaged over ranks."""
     total: Tensor | None = None
-    *others, last = parts(batch, workload.recipe.accumulation)
+    *others, last = parts(batch, count)
     for part, share in (*others, last):
         with nullcontext() if part is last[0] else unreduced():
             with forward():
-                loss = workload.loss(model, part) * share
+                loss = loss_of(part) * share
             backward(loss)
         total = loss.detach() if total is None else total + loss.detach()
     assert total is not None  # a batch has at least one part

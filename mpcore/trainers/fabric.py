@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mpcore.adapters.lightning import fabric_on
 from mpcore.data import Batch
-from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -34,18 +34,20 @@ class Fabric(Trainer):
     gpu_only = ("fp16-amp",)
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
-        fabric = fabric_on(device, self.modes[precision], spread=self.strategy == "ddp")
+        spread = self.strategy == "ddp"
+        fabric = fabric_on(device, self.modes[precision], spread=spread)
         norm, scaler = workload.recipe.max_norm, getattr(fabric.strategy.precision, "scaler", None)
         made = optimiser(workload, model, fused=norm is None or scaler is None)  # it cannot clip what a fused one unscales
-        wrapped, wrapped_optimiser = fabric.setup(model, made)
-        unreduced = functools.partial(fabric.no_backward_sync, wrapped) if self.strategy == "ddp" else nullcontext
+        wrapped, wrapped_optimiser = fabric.setup(loss_module(workload, model) if spread else model, made)
+        loss_of = wrapped if spread else functools.partial(workload.loss, wrapped)
+        unreduced = functools.partial(fabric.no_backward_sync, wrapped) if spread else nullcontext
 
         def step(batch: Batch) -> Tensor:
-            loss = backward_in_parts(workload, wrapped, batch, fabric.backward, unreduced=unreduced)
+            loss = backward_in_parts(loss_of, batch, workload.recipe.accumulation, fabric.backward, unreduced=unreduced)
             if norm is not None:
                 fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=norm)
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
             return loss
 
-        return Loop(step=step, optimisers=[made], scaler=scaler, model=wrapped)
+        return Loop(step=step, optimisers=[made], scaler=scaler, **({"whole": wrapped} if spread else {"model": wrapped}))

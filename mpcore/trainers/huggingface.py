@@ -11,7 +11,7 @@ from mpcore.adapters.huggingface import NEVER, Updates
 from mpcore.data import Batch
 from mpcore.precision import Inapplicable
 from mpcore.trainers.accelerate import forget_modes
-from mpcore.trainers.base import Trainer, optimiser, trainers
+from mpcore.trainers.base import Trainer, loss_module, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.training.parts import parts
 from mpcore.workloads import Workload
@@ -35,15 +35,18 @@ class HuggingFace(Trainer):
         from transformers import TrainingArguments
 
         weights: list[float] = []
+        spread = self.strategy == "ddp"
 
         class Fed(HuggingFaceTrainer):
             def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
-                return workload.loss(model, inputs) * weights.pop(0)
+                loss: Tensor = model(inputs) if spread else workload.loss(model, inputs)
+                weight = weights.pop(0)
+                return loss if weight == 1 else loss * weight  # one launch less, as in a script
 
             def get_train_dataloader(self) -> Any:
                 return []  # each step is handed its batch
 
-        if device.index and self.strategy == "single":
+        if device.index and not spread:
             raise Inapplicable(f"Trainer takes the first GPU that it sees, and this is {device}: expected CUDA_VISIBLE_DEVICES")
         forget_modes()
         recipe = workload.recipe
@@ -60,9 +63,10 @@ class HuggingFace(Trainer):
         if arguments.n_gpu > 1:
             arguments._n_gpu = 1  # private API; a step is one GPU's
         made = optimiser(workload, model)
-        trainer = Fed(model=model, args=arguments, optimizers=(made, None))
+        trained = loss_module(workload, model) if spread else model
+        trainer = Fed(model=trained, args=arguments, optimizers=(made, None))
         trainer.model_accepts_loss_kwargs = False  # or it leaves its division to a model whose forward takes **kwargs
-        updates = Updates(trainer)
+        updates, wrapped = Updates(trainer), trainer.model_wrapped
 
         def step(batch: Batch) -> Tensor:
             split = parts(batch, recipe.accumulation)
@@ -73,5 +77,5 @@ class HuggingFace(Trainer):
             step=step,
             optimisers=[made],
             scaler=trainer.accelerator.scaler,
-            model=trainer.model_wrapped,
+            **({"whole": wrapped} if spread else {"model": wrapped}),
         )

@@ -1,7 +1,9 @@
 """A training step that somebody else has written: what is known of it, and the step that is measured."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.errors import reraised_as
+from mpcore.errors import reraised_as, where
 from mpcore.execution import CaptureError, Eager, ReduceOverhead, executions
 from mpcore.execution.host import frozen_in_a_graph, set_from_python
 from mpcore.precision import Inapplicable, Precision, PrecisionError
@@ -21,6 +23,9 @@ from mpcore.training.rates import Rates, innermost
 from mpcore.workloads import Workload, WorkloadError
 from mpcore.workloads.checked import checked_prediction, described
 
+ASKED_OF_DDP = re.compile("'DistributedDataParallel' object has no attribute '(\\w+)'")
+"""In torch's words."""
+
 
 class TrainerError(RuntimeError):
     """A trainer whose methods or steps fail: one sentence that names the trainer."""
@@ -30,6 +35,21 @@ def reraised(what: str) -> AbstractContextManager[None]:
     """Within it, what is raised becomes a TrainerError, unless it is one that says by itself what happened."""
     others = (Inapplicable, WorkloadError, PrecisionError, CaptureError, torch.cuda.OutOfMemoryError)
     return reraised_as(TrainerError, what, *others)
+
+
+@contextmanager
+def past_ddp(label: str) -> Iterator[None]:
+    """Within it, who calls another method of a model in DDP than its forward pass is told what to wrap in its place."""
+    try:
+        yield
+    except AttributeError as error:
+        if not (asked := ASKED_OF_DDP.search(str(error))):
+            raise
+        expected = "expected DDP around mpcore.strategies.LossModule(model, functools.partial(workload.loss, model))"
+        raise TrainerError(
+            f"{label}: its loss uses {asked[1]!r} of the model, and DDP averages what goes through forward() alone"
+            f"{where(error)}: {expected}, called with the batch"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +66,9 @@ class Loop:
     """What scales the loss, so that its scale and the skipped steps are known."""
     model: Callable[..., Any] | None = None
     """What `step` calls in the model's place, for predictions; the model itself where nothing is wrapped around it."""
+    whole: Callable[..., Any] | None = None
+    """In the place of `model`, for predictions, what `step` calls with a batch for its loss: a LossModule, or what is wrapped
+    around it on ranks."""
     forward: Callable[[], AbstractContextManager[Any]] = nullcontext
     """Makes the context that `step` computes its loss in, such as autocast, for predictions."""
     weights: Mapping[str, Tensor] | None = None
@@ -147,13 +170,15 @@ class LoopStep(WorkloadStep):
         try:
             return self._loop.step(batch)
         except Exception as error:  # the context is made here only: it takes microseconds of each step
-            with reraised(f"{self.label}: its step"):
+            with reraised(f"{self.label}: its step"), past_ddp(self.label):
                 raise error
 
     def _predict(self, batch: Batch) -> Tensor:
         model: Any = self._loop.model or self.model
+        predict = functools.partial(checked_prediction, self.workload, model)
         with torch.no_grad(), self._loop.forward():
-            return checked_prediction(self.workload, model, batch)
+            predicted: Tensor = predict(batch) if self._loop.whole is None else self._loop.whole(batch, predict)
+        return predicted
 
     def _keep_rates_on_device(self) -> None:
         for optimiser in self._optimisers:

@@ -1,5 +1,6 @@
 """A plain PyTorch loop."""
 
+import functools
 from contextlib import nullcontext
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mpcore.data import Batch
-from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, optimiser, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -24,12 +25,14 @@ class Plain(Trainer):
     modes = {"fp32": None, "tf32": None, "fp16-amp": torch.float16, "bf16-amp": torch.bfloat16, "bf16-true": None}
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
-        pure, dtype, norm = precision == "bf16-true", self.modes[precision], workload.recipe.max_norm
+        pure, dtype = precision == "bf16-true", self.modes[precision]
+        norm, count = workload.recipe.max_norm, workload.recipe.accumulation
         if pure:
             model.to(torch.bfloat16)
         made = optimiser(workload, model)
         scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        spread = DistributedDataParallel(model) if self.strategy == "ddp" else None
+        spread = DistributedDataParallel(loss_module(workload, model)) if self.strategy == "ddp" else None
+        loss_of = spread or functools.partial(workload.loss, model)
         unreduced = nullcontext if spread is None else spread.no_sync
 
         def forward() -> torch.autocast:
@@ -38,9 +41,7 @@ class Plain(Trainer):
         def step(batch: Batch) -> Tensor:
             if pure:
                 batch = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in batch.items()}
-            loss = backward_in_parts(
-                workload, spread or model, batch, lambda loss: scaler.scale(loss).backward(), forward, unreduced
-            )
+            loss = backward_in_parts(loss_of, batch, count, lambda loss: scaler.scale(loss).backward(), forward, unreduced)
             if norm is not None:
                 scaler.unscale_(made)
                 nn.utils.clip_grad_norm_(model.parameters(), norm)

@@ -79,6 +79,31 @@ class Rounds(Planted):
         return Around(super().build_model())
 
 
+class Methods(nn.Module):
+    """Has no forward pass, but a method and a part that others call."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.body, self.head = network[:2], network[2]
+
+    def scores(self, x):
+        return self.head(x)
+
+
+@register
+class ByMethods(Planted):
+    name = "by-methods"
+
+    def build_model(self):
+        return Methods(super().build_model())
+
+    def loss(self, model, batch):
+        return cross_entropy(model.scores(model.body(batch["x"])), batch["label"])
+
+    def predict(self, model, batch):
+        return model.scores(model.body(batch["x"])).argmax(-1)
+
+
 @register
 class WithoutFP64(Planted):
     name = "without-fp64"

@@ -6,7 +6,7 @@ import pytest
 from started import PLANTED, case, launcher
 
 from mpcore.gate.checks import checks
-from mpcore.records import Parallel, Speed
+from mpcore.records import Failure, Parallel, Speed
 from mpcore.trainers import Trainer
 
 STACKS = str(Path(__file__).parent / "spread_stacks.py")
@@ -43,6 +43,38 @@ def test_it_is_timed_and_its_ranks_stay_together(found, name):
     assert "gradient in fp32 in parts" in {check.metric for check in checks(together)}
     assert ("allreduce_", WEIGHTS) in {(each.operation, each.elements) for each in together.collectives}
     assert WEIGHTS <= together.accumulated < 2 * WEIGHTS  # but for lists of buckets: only the last part is averaged
+
+
+@pytest.fixture(scope="module")
+def by_methods():
+    """By trainer, what ranks have in common where the loss calls methods of the model, and what a training reaches."""
+    made = {name: case("by-methods", strategy="ddp", trainer=name) for name in (*LIBRARIES, "our-stack")}
+    made |= {f"{name}-bf16": made[name].in_precision("bf16-amp") for name in LIBRARIES}
+    options = {"trainers": ("all",), "precisions": ("fp32", "bf16-amp"), "seeds": 1}
+    with launcher("by-methods", load=(PLANTED, STACKS), **options) as ranks:
+        together = ranks.measure(list(made.values()), kind="parallel")
+        trained = ranks.measure([made[name] for name in LIBRARIES], kind="accuracy")
+    return {name: (together[each], trained.get(each)) for name, each in made.items()}
+
+
+@pytest.mark.parametrize("name", [f"{name}{mode}" for name in LIBRARIES for mode in ("", "-bf16")])
+def test_a_loss_may_call_methods_of_the_model(by_methods, name):
+    pytest.importorskip(LIBRARIES[name.removesuffix("-bf16")])
+    together, trained = by_methods[name]
+    assert isinstance(together, Parallel), together
+    assert [check.sentence for check in checks(together) if not check.passed] == []
+    if trained is not None:
+        assert trained.scores.by_seed == pytest.approx(trained.reference.by_seed, abs=0.01)
+
+
+def test_who_wraps_a_model_whose_methods_the_loss_calls_is_told_what_to_wrap(by_methods):
+    failure, _ = by_methods["our-stack"]
+    assert isinstance(failure, Failure)
+    assert failure.sentence.startswith(
+        "by-methods by our-stack: its loss uses 'scores' of the model, and DDP averages what goes through forward() alone "
+        "(planted.py, line "
+    )
+    assert failure.sentence.endswith("LossModule(model, functools.partial(workload.loss, model)), called with the batch")
 
 
 def test_a_scaler_skips_on_all_ranks_what_is_infinite_on_one(found):
