@@ -17,7 +17,6 @@ from mpcore.precision import Inapplicable
 from mpcore.records import Case, Drift, Failure, Numerics, Parallel, Quality, Selection, Speed, Work
 from mpcore.records.protocol import RequestKind
 from mpcore.runner import confirm
-from mpcore.runner.runner import CASE_SECONDS, TRAINING_SECONDS
 from mpcore.workloads import OwnStep, workloads
 
 ON_ONE_GPU = "it is measured in sessions on one GPU: expected no --mp-gpus"
@@ -80,7 +79,7 @@ class LaunchedBench:
 
     def accuracy(self, case: Case, rounds: int = 1) -> Quality:
         """Of its trainings, and of those on one GPU that they are compared with. rounds: as `Bench.accuracy`."""
-        quality = self._measured(case, "accuracy", TRAINING_SECONDS, rounds=rounds)
+        quality = self._measured(case, "accuracy", rounds=rounds)
         assert isinstance(quality, Quality)
         return quality
 
@@ -97,11 +96,11 @@ class LaunchedBench:
 
     training_parity = race
 
-    def _measured(self, case: Case, kind: RequestKind, seconds: float = CASE_SECONDS, *, rounds: int = 1) -> Any:
+    def _measured(self, case: Case, kind: RequestKind, *, rounds: int = 1) -> Any:
         """Raises Inapplicable and CaseFailed."""
         if self._launches is None:
             self._launches = Launches(Path.cwd(), self._selection, path=[p or os.curdir for p in sys.path])
-        measured = self._launches.measure([case], kind=kind, seconds=seconds, rounds=rounds)[case]
+        measured = self._launches.measure([case], kind=kind, rounds=rounds)[case]
         if isinstance(measured, Failure):
             skipped = TooLarge if measured.large else Inapplicable
             raise (skipped if measured.skipped else CaseFailed)(measured.sentence)

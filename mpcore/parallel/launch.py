@@ -21,9 +21,9 @@ from typing import Any
 from mpcore.errors import source_line
 from mpcore.parallel.line import SOCKET, WHERE
 from mpcore.parallel.lines import Event, Lines
-from mpcore.records import Fault, Record, Response, Selection
+from mpcore.records import Alive, Fault, Record, Response, Selection
 from mpcore.runner.process import LAST_BYTES, Hung, RunnerError, ending, response_of
-from mpcore.runner.runner import Runner
+from mpcore.runner.runner import CASE_SECONDS, Runner
 from mpcore.runner.scratch import Scratch
 
 FOLDERS = "mpcore-ranks-"
@@ -92,9 +92,11 @@ class Launch:
 
     def receive(self, seconds: float, purpose: str) -> Response:
         """The next response. Raises RunnerError where none comes within so many seconds, and where a rank ends before it or has
-        ended."""
+        ended. From where a training has begun, ranks may be silent as long as their steps take, and as long as a case may
+        take besides."""
         if self._broken is not None:
             raise RunnerError(self._broken)
+        besides = min(seconds, CASE_SECONDS)
         end = time.monotonic() + seconds
         while True:
             try:
@@ -103,7 +105,12 @@ class Launch:
                 raise self._error(self._hung(f"took more than {seconds:.0f} s {purpose} and were ended"), Hung) from None
             if event.line is None:
                 raise self._error(self._end(event.rank))
-            if json.loads(event.line)["kind"] == "fault":
+            kind = json.loads(event.line)["kind"]
+            if kind == "alive":
+                steps = Alive.model_validate_json(event.line).seconds
+                seconds, purpose = besides + steps, "until the next sign of life in a training"
+                end = time.monotonic() + seconds
+            elif kind == "fault":
                 assert event.rank is not None
                 self._first = self._first or (event.rank, Fault.model_validate_json(event.line).sentence)
             elif event.rank == 0:

@@ -52,13 +52,15 @@ def serve(line: Orders, name: str) -> None:
 
 def _serve(line: Orders, name: str) -> None:
     from mpcore.device import agreement  # imports torch: not before the line is there
+    from mpcore.parallel.pace import Pace
     from mpcore.runner.responses import Responder
 
     device = device_of_rank(name)
     with agreement.process_group(device):
         selection = Selection.model_validate_json(_passed_on(line))
         try:
-            responder = Responder(selection.model_copy(update={"device": str(device)}))
+            progress = Pace(line.say) if agreement.rank() == 0 else None
+            responder = Responder(selection.model_copy(update={"device": str(device)}), progress)
         except SelectionError as error:
             _respond(line, Failure(case=None, sentence=str(error)))
             return

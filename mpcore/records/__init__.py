@@ -26,7 +26,7 @@ from mpcore.records.paired_confirmation import PairedConfirmation
 from mpcore.records.parallel import Parallel, RankState
 from mpcore.records.parity import Parity
 from mpcore.records.profile import REST, Family, Kernel, Profile
-from mpcore.records.protocol import Failure, Fault, Joined, Listing, Ready, Request, Response, Timing
+from mpcore.records.protocol import Alive, Failure, Fault, Joined, Listing, Ready, Request, Response, Timing
 from mpcore.records.published import Published
 from mpcore.records.quality import Confusion, Divergence, Quality, Scores, Training
 from mpcore.records.race import Entrant, Race, Turns
@@ -50,6 +50,7 @@ __all__ = [
     "WORKING_TREE",
     "Accepted",
     "AccuracyProof",
+    "Alive",
     "AnyRecord",
     "Blocks",
     "Calibration",

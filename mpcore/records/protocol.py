@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from mpcore.records.base import Bytes, Number, Record
+from mpcore.records.base import Bytes, NonNegativeFloat, Number, Record
 from mpcore.records.case import Case
 from mpcore.records.loaded import Loaded
 from mpcore.records.machine import Machine
@@ -93,6 +93,13 @@ class Fault(Record):
 
     kind: Literal["fault"] = "fault"
     sentence: str
+
+
+class Alive(Record):
+    """What a rank says while it trains. seconds: that its steps take until it says so again, as far as those before tell."""
+
+    kind: Literal["alive"] = "alive"
+    seconds: NonNegativeFloat
 
 
 KINDS: tuple[str, ...] = get_args(RequestKind)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gc
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mpcore.data import DataError
@@ -18,14 +19,18 @@ from mpcore.records.protocol import KINDS
 from mpcore.runner.case_code import code_of_case
 from mpcore.runner.loaded import loaded
 from mpcore.runner.runner import Measured
+from mpcore.training.loop import Progress
 from mpcore.workloads import WorkloadError
 
 
 class Responder:
     """Of one selection. Once it is made, all data are loaded, and no GPU was touched: another process may be measuring on it.
-    One that makes its context beside a step changes the step's time for good, by 3.4 % on an H200. Raises SelectionError."""
+    One that makes its context beside a step changes the step's time for good, by 3.4 % on an H200. Raises SelectionError.
 
-    def __init__(self, selection: Selection) -> None:
+    progress: makes the reporter of one training from its title.
+    """
+
+    def __init__(self, selection: Selection, progress: Callable[[str], Progress] | None = None) -> None:
         there, self._unknown = resolve(selection)
         self._there, device = there, device_of(selection)
         self._alone = there is not None and bool(alone(there))
@@ -37,6 +42,7 @@ class Responder:
             dict(selection.checkpoints),
             tolerance_points=selection.tolerance_points,
             seeds=range(selection.seeds or SEEDS),
+            progress=progress,
         )
         for name in [] if there is None else workloads_of(there):
             with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured

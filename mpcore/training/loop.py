@@ -24,7 +24,8 @@ WINDOW = 50
 """Steps, after which the host reads the buffers: a training that came to nothing runs on for as many at most."""
 
 Progress = Callable[[int, int, float], None]
-"""Called with the steps done, the steps in all, and the last loss."""
+"""Called with the steps done, the steps in all, and the last loss: after the first step, which tells how long they take, after
+each `WINDOW`, and at the end."""
 
 
 class Diverged(RuntimeError):
@@ -37,11 +38,11 @@ class Diverged(RuntimeError):
 
 
 def record(losses: Iterable[Tensor], history: History, steps: int, progress: Progress | None = None) -> Divergence | None:
-    """Writes the losses of `steps` steps down as they are made, and looks at them every `WINDOW`. It goes on to their end, or
-    to where they come to nothing, which is returned."""
+    """Writes the losses of `steps` steps down as they are made, and looks at the first and at them every `WINDOW`. It goes on
+    to their end, or to where they come to nothing, which is returned."""
     for done, loss in enumerate(losses, 1):
         history.append(loss)
-        if done % WINDOW and done != steps:
+        if done % WINDOW and done not in (1, steps):
             continue
         diverged = history.check()
         if progress:

@@ -191,6 +191,31 @@ class StopInReplay(Planted):
 
 
 @register
+class Slow(Planted):
+    """Its training takes longer than a case may be silent."""
+
+    name = "slow"
+
+    def loss(self, model, batch):
+        time.sleep(0.5)
+        return super().loss(model, batch)
+
+
+@register
+class HangLater(Planted):
+    """In the training."""
+
+    name = "hang-later"
+    together = True
+    losses = 0
+
+    def fault(self):
+        self.losses += 1
+        if self.losses > 4:
+            time.sleep(1000)
+
+
+@register
 class Both(Planted):
     name = "both"
 

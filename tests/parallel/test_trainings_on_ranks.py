@@ -1,5 +1,8 @@
 """Whole trainings on two ranks over gloo: they share each batch, and reach what one rank reaches from the same seed."""
 
+import re
+import time
+
 import pytest
 import torch
 from started import case, launcher
@@ -8,8 +11,10 @@ from mpcore.device import agreement
 from mpcore.gate.checks import checks
 from mpcore.measure import Bench
 from mpcore.measure.accuracy import check_shared
+from mpcore.parallel.pace import Pace
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Quality
+from mpcore.training.loop import WINDOW
 from mpcore.training.parts import rank_rows
 
 CASES = {name: case("good", strategy=name) for name in ("ddp", "fsdp")}
@@ -60,6 +65,36 @@ def test_the_last_batch_of_each_rank_is_looked_at_where_its_statistics_are_its_o
     spread = Case(workload="resnet18-mnist", precision="fp32", size="tiny", strategy=strategy, gpus=2)
     check_shared(Bench(cpu).setups.of(spread))
     assert looked_at == ranks
+
+
+def test_a_training_may_take_longer_than_a_case_as_long_as_it_goes_on():
+    begin = time.monotonic()
+    with launcher("slow", seconds=6.0, seeds=1) as ranks:
+        spread = case("slow", strategy="ddp")
+        quality = ranks.measure([spread], kind="accuracy")[spread]
+    assert isinstance(quality, Quality), quality
+    assert time.monotonic() - begin > 6.0
+
+
+def test_a_training_that_hangs_is_ended_by_the_time_that_its_steps_take():
+    with launcher("hang-later", seconds=4.0, seeds=1) as ranks:
+        spread = case("hang-later", strategy="ddp")
+        failure = ranks.measure([spread], kind="accuracy", seconds=4.0)[spread]
+    assert isinstance(failure, Failure)
+    assert failure.hung
+    said = r"its ranks took more than \d+ s until the next sign of life in a training and were ended; rank 0 was in barrier"
+    assert re.match(said, failure.sentence), failure.sentence
+    assert "rank 1 was in fault (planted.py, line" in failure.sentence
+
+
+def test_a_training_says_how_long_it_will_be_silent(monkeypatch):
+    now = iter([100.0, 103.0, 152.0, 172.0])
+    monkeypatch.setattr("mpcore.parallel.pace.time.monotonic", lambda: next(now))
+    said = []
+    report = Pace(said.append)("a training")
+    for done in (1, 50, 60):
+        report(done, 60, 0.5)
+    assert [alive.seconds for alive in said] == [0.0, 3.0 * WINDOW, 10.0, 0.0]
 
 
 @pytest.mark.parametrize(("rows", "shares"), [(6, [[0, 1, 2], [3, 4, 5]]), (7, [[0, 1, 2, 3], [4, 5, 6, 0]]), (1, [[0], [0]])])

@@ -72,7 +72,7 @@ def test_a_collapsed_scale_stops_the_training_at_its_step(dots, cpu, mode):
         fit(step, dots.split("train", cpu))
 
 
-def test_progress_is_told_every_window_and_at_the_end(dots, cpu):
+def test_progress_is_told_after_the_first_step_every_window_and_at_the_end(dots, cpu):
     told = []
     fit(TrainStep(dots, FP32(), cpu), dots.split("train", cpu), progress=lambda *args: told.append(args[:2]))
-    assert told == [(50, 96), (96, 96)]
+    assert told == [(1, 96), (50, 96), (96, 96)]
