@@ -150,17 +150,16 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     reduced = step.strategy.reduced if isinstance(step, TrainStep) else None
     called = sent(step, part)
     del step
-    error = relative_error(observed.gradients, joint.gradients)
-    if setup.case.trainer != OWN_TRAINER:
-        return {
-            "accumulated": sum(each.elements for each in called),
-            "reference": joint.reference,
-            "mode_error": error,
-        }
-    return {
+    losses = tuple(agreement.gathered(observed.loss))
+    found: dict[str, Any] = {
         "reference": joint.reference,
+        "losses": losses if observed.made else None,
+        "mode_error": relative_error(observed.gradients, joint.gradients),
+    }
+    if setup.case.trainer != OWN_TRAINER:
+        return found | {"accumulated": sum(each.elements for each in called)}
+    return found | {
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
-        "mode_error": error,
         **_of_like(setup, mode, part, joint),
         "fp64_error": joint.fp64_error,
         "joint_error": joint.joint_error,

@@ -41,10 +41,11 @@ class Parallel(Measurement):
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
     that one averages whose batch goes through in parts; of another trainer all that it sends.
 
-    reference: the mode that errors are against, `fp32` where FP64 cannot run. mode_error: relative error of the averaged
-    gradient against that of one rank with the batch of all in parts. like_error: the same of `like`, the strategy that this one
-    must be as near to FP64 as. fp64_error: the same of ranks in FP64, and joint_error against the batch in one piece, None
-    where in FP64 too parts are not the whole. Both are None where there is no FP64.
+    reference: the mode that errors are against, `fp32` where FP64 cannot run. losses: of each rank on its part of the batch of
+    all, in the mode. mode_error: relative error of the averaged gradient against that of one rank with the batch of all in
+    parts. like_error: the same of `like`, the strategy that this one must be as near to FP64 as. fp64_error: the same of ranks
+    in FP64, and joint_error against the batch in one piece, None where in FP64 too parts are not the whole. Both are None where
+    there is no FP64.
 
     settling: steps that are skipped until the loss scale fits what ranks average. settling_alone: the same of the rank that
     skips most, where none averages. Each is None without a scale.
@@ -63,6 +64,7 @@ class Parallel(Measurement):
     reduced: NonNegativeInt | None = None
     accumulated: NonNegativeInt | None = None
     reference: str = "fp64"
+    losses: tuple[Finite, ...] | None = None
     mode_error: Error = None
     like: str | None = None
     like_error: Error = None

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mpcore.device import agreement
 from mpcore.precision import Inapplicable, Precision
 from mpcore.precision.flat import FlatWeights
+from mpcore.precision.optimisers import as_real
 from mpcore.strategies.base import LossModule, Strategy, strategies
 
 ALL_REDUCE = "allreduce_"
@@ -67,7 +68,7 @@ class DataParallel(Strategy):
     def reduced(self) -> tuple[str, int] | None:
         if isinstance(self._precision, FlatWeights):
             return ALL_REDUCE, sum(group.whole.numel() for group in self._precision.groups)
-        return ALL_REDUCE, sum(p.numel() for p in self._precision.trained(self._precision.model).values())
+        return ALL_REDUCE, sum(as_real(p).numel() for p in self._precision.trained(self._precision.model).values())
 
     @property
     def remark(self) -> str | None:
@@ -80,6 +81,7 @@ class DataParallel(Strategy):
         if self._unreached is None:
             self._unreached, *_ = everywhere = agreement.gathered(unreached)
             differ = len(set(everywhere)) > 1
+            unreached = frozenset[str]().union(*everywhere)  # or a rank that reaches all would wait for those that raise
         else:
             differ = unreached != self._unreached
         if unreached and (differ or self._wrapper is not None):

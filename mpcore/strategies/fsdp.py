@@ -52,6 +52,11 @@ class FullyShard(Strategy):
             raise Inapplicable(
                 f"fsdp shards rows, and {other} lies in memory otherwise: expected no channels_last in the model"
             )
+        complex_ = next((name for name, p in whole.model.named_parameters() if p.is_complex()), None)
+        if complex_ is not None:
+            raise Inapplicable(
+                f"fsdp shards weights of one format together, and {complex_} is complex: expected --mp-strategy ddp"
+            )
         mesh = init_device_mesh(self.device.type, (agreement.ranks(),))
         dtype = precision.dtype if precision.name in SHARDED else None
         reduced = self.reduced_in(precision)

@@ -18,6 +18,7 @@ from mpcore.precision.casting import hold_fp32, matching
 from mpcore.registry import Registry
 from mpcore.strategies import LossModule, Strategy
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
+from mpcore.training.alike import check_alike
 from mpcore.training.generators import draw_apart, same_draws
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
@@ -78,6 +79,8 @@ class Trainer:
         """A new step of `workload`. strategy: None for one on one GPU. Raises TrainerError, WorkloadError, PrecisionError."""
         self.strategy = Strategy.name if strategy is None else strategy.name
         model = seeded_model(workload, precision, device, seed)
+        if strategy is not None:
+            check_alike(workload, model)
         self._keep_fp32(model, workload, precision)
 
         def build() -> Loop:

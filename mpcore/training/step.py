@@ -16,6 +16,7 @@ from mpcore.precision import Inapplicable, Precision, PrecisionError
 from mpcore.precision.casting import cast_module_inputs
 from mpcore.precision.optimisers import WeightGroup, keep_on_device
 from mpcore.strategies import LossModule, Strategy
+from mpcore.training.alike import check_alike
 from mpcore.training.anomaly import forward_line
 from mpcore.training.base import Step
 from mpcore.training.formats import (
@@ -89,6 +90,8 @@ class TrainStep(WorkloadStep):
         self.spread = strategy is not None
         precision = self.strategy.mode(precision)
         model = self.strategy.convert(seeded_model(workload, precision, device, seed))
+        if self.spread:
+            check_alike(workload, model)
         super().__init__(workload, precision, model, device, dropout=dropout)
         self.loss_module = LossModule(self.model, self._loss)
         self._prepare(precision, workload)

@@ -1,5 +1,6 @@
 """Workloads that train in a moment, some with a fault: in the second rank, and where both have begun."""
 
+import math
 import os
 import signal
 import threading
@@ -102,6 +103,62 @@ class ByMethods(Planted):
 
     def predict(self, model, batch):
         return model.scores(model.body(batch["x"])).argmax(-1)
+
+
+class OneOfTwo(nn.Module):
+    """Which of its parts is called hangs on the batch, and so on the rank."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(8, 2) for _ in range(2))
+
+    def forward(self, x):
+        return self.parts[int(x[0, 0] > 0)](x)
+
+
+@register
+class Sometimes(Planted):
+    name = "sometimes"
+
+    def build_model(self):
+        return OneOfTwo()
+
+
+@register
+class OtherShape(Planted):
+    name = "other-shape"
+
+    def build_model(self):
+        width = 17 if os.environ.get("RANK") == "1" else 16
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 2))
+
+
+class Spectrum(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, 4, dtype=torch.complex64) / 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head((x.to(self.weight.dtype) @ self.weight).abs())
+
+
+@register
+class Complex(Planted):
+    name = "complex"
+
+    def build_model(self):
+        return Spectrum()
+
+
+@register
+class NoLoss(Planted):
+    """Of rank 1."""
+
+    name = "no-loss"
+
+    def loss(self, model, batch):
+        return super().loss(model, batch) * (math.nan if os.environ.get("RANK") == "1" else 1.0)
 
 
 @register

@@ -9,7 +9,7 @@ from started import PLANTED, case, launcher
 from mpcore.gate.checks import checks
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import precisions
-from mpcore.records import Parallel
+from mpcore.records import Failure, Parallel
 
 FAULTY = str(Path(__file__).parent / "faulty.py")
 MODES = {
@@ -96,6 +96,56 @@ def test_where_fp64_cannot_run_ranks_are_compared_with_fp32(wider):
     assert (record.fp64_error, record.joint_error) == (None, None)
     assert "from the one that FP32 computes on one rank" in " ".join(check.sentence for check in checks(record))
     assert wider["without-fp64", "fsdp", "fp32"].unlike.startswith("FP64 cannot run it")
+
+
+ODD = {
+    "complex": (("ddp", "fp32"), ("ddp", "bf16-manual"), ("fsdp", "fp32")),
+    "no-loss": (("ddp", "fp32"),),
+    "sometimes": (("ddp", "fp32"), ("ddp", "bf16-manual")),
+    "other-shape": (("ddp", "fp32"), ("ddp", "bf16-manual"), ("fsdp", "fp32")),
+}
+
+
+@pytest.fixture(scope="module")
+def odd():
+    """By workload, what came of its strategies and modes."""
+    cases = {name: [case(name, strategy=s).in_precision(mode) for s, mode in pairs] for name, pairs in ODD.items()}
+    plain = case("other-shape", strategy="ddp", trainer="plain")
+    with launcher(*ODD, precisions=("all",), trainers=("mpcore", "plain")) as ranks:
+        measured = ranks.measure([each for some in cases.values() for each in some] + [plain], kind="parallel")
+        launch = ranks._process
+        assert launch._broken is None  # all in one launch
+    return {name: [measured[each] for each in some] for name, some in cases.items()} | {"plain": [measured[plain]]}
+
+
+def test_complex_weights_are_averaged_as_pairs_of_numbers(odd):
+    *averaged, sharded = odd["complex"]
+    for record in averaged:
+        assert isinstance(record, Parallel), record
+        assert [check.sentence for check in checks(record) if not check.passed] == []
+    assert isinstance(sharded, Failure)
+    assert sharded.skipped
+    assert sharded.sentence.startswith("fsdp shards weights of one format together, and weight is complex")
+
+
+def test_the_rank_whose_loss_is_not_finite_is_named(odd):
+    (record,) = odd["no-loss"]
+    failed = {check.metric: check.sentence for check in checks(record) if not check.passed}
+    assert failed["gradient in fp32 in parts"].endswith(". The loss of rank 1 is not finite")
+
+
+def test_weights_that_some_ranks_do_not_reach_are_told_by_all(odd):
+    for failure in odd["sometimes"]:
+        assert isinstance(failure, Failure)
+        assert failure.skipped
+        assert "the loss does not reach parts." in failure.sentence
+
+
+def test_ranks_that_build_other_models_are_told_before_anything_is_averaged(odd):
+    for failure in odd["other-shape"] + odd["plain"]:
+        assert isinstance(failure, Failure)
+        other = "build_model() makes other weights on rank 1 than on rank 0, such as 0.weight of [17, 8]"
+        assert failure.sentence == f"other-shape: {other}: expected one model on all ranks"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

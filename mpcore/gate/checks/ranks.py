@@ -112,8 +112,15 @@ def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode
     sentence = (
         f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that "
         f"{parallel.reference.upper()} computes on one rank, with the batch of all {how}. {limit:.3g} is the most"
+        f"{_without_loss(parallel) if error is None else ''}"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
+
+
+def _without_loss(parallel: Parallel) -> str:
+    """Which ranks' loss is not finite, as a sentence; "" where no rank's is, or nobody knows."""
+    ranks = [str(rank) for rank, loss in enumerate(parallel.losses or ()) if loss is None]
+    return f". The loss of rank {' and '.join(ranks)} is not finite" if ranks else ""
 
 
 def _like(parallel: Parallel, before: float) -> Check:
