@@ -26,13 +26,16 @@ LAZY = {
 def load(paths: str | Path | Iterable[str | Path]) -> "pd.DataFrame":
     """Saved runs as one pandas frame, with a row for each case of each run. Needs no torch.
 
-    paths: a file, or several. The columns and their units stand at the beginning of `mpcore/report/frame.py`; a figure that was
-    not measured is missing. Raises mpcore.store.RunError for a file that cannot be read as a run.
+    paths: a file that --benchmark-autosave wrote, a folder of them, or several of either. The columns and their units stand at
+    the beginning of `mpcore/report/frame.py`; a figure that was not measured is missing. Raises mpcore.store.RunError for a
+    file that cannot be read as a run, and for a folder that holds none.
     """
     from mpcore.report.frame import frame
+    from mpcore.store import files_in
     from mpcore.store import load as load_run
 
-    return frame(load_run(path) for path in ([paths] if isinstance(paths, str | Path) else paths))
+    given = [paths] if isinstance(paths, str | Path) else paths
+    return frame(load_run(file) for path in given for file in files_in(Path(path)))
 
 
 def register(cls: C) -> C:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from refused import one_sentence
 
+import mpcore
 from mpcore.records import LAYOUT, Accepted, FailedTest, Numerics
 from mpcore.store import RunError, load, load_either, load_published, to_run
 
@@ -34,6 +35,12 @@ def test_a_saved_run_is_loaded(saved, content):
     assert (run.machine.software, run.command) == ({"torch": "2.11.0"}, "pytest benchmarks")
     assert run.results[0].record == Numerics(**result(content)["record"])
     assert (len(run.results), run.failed, run.accepted) == (1, (), None)
+
+
+def test_the_runs_of_a_folder_are_one_frame(saved, content):
+    path = saved(content)
+    (path.parent / "calibration.json").write_text("{}")
+    assert list(mpcore.load(path.parent).run) == list(mpcore.load([path]).run) == [str(path)]
 
 
 def test_a_path_may_be_a_text(saved, content):
