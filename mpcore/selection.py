@@ -19,12 +19,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "FILE",
         "action": "append",
         "default": [],
-        "help": "a Python file that registers workloads, modes or trainers of your own; may be repeated",
+        "help": "a Python file that registers workloads, modes, trainers or strategies of your own; may be repeated",
     },
     "--mp-workload": {
         "metavar": "NAMES",
-        "help": "workloads, separated by commas, or all (default: those of the files of --mp-load, where they register some; "
-        "else all that are neither synthetic nor on request)",
+        "help": "workloads, separated by commas, or all. Default: those of the files of --mp-load, where they register some, "
+        "else all that are neither synthetic nor on request",
     },
     "--mp-precision": {
         "metavar": "NAMES",
@@ -51,7 +51,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--mp-strategy": {
         "metavar": "NAMES",
-        "help": "how a step is spread over several GPUs: ddp, ddp-syncbn, fsdp, separated by commas (default: ddp)",
+        "help": "how a step is spread over several GPUs: ddp, ddp-overlap, ddp-16bit, ddp-syncbn, fsdp, fsdp-16bit or your "
+        "own, separated by commas (default: ddp)",
     },
     "--mp-keep-fp32": {
         "metavar": "PATTERNS",

@@ -29,7 +29,7 @@ def gates() -> str:
     pairs = statistics.median(float(row[-1]) for row in cells("ab finds 95 times in 100, in per cent:") if "odd" not in row[0])
     runs = max(float(row[3]) for row in cells("accepted runs 95 times in 100, in per cent:") if "steady" in row[0])
     shown = [
-        ("`ab main --work-only`", "operations, casts, FLOPs, saved bytes, synchronisations", "one", "a minute", "any CPU"),
+        ("`ab main --work-only`", "operations, casts, FLOPs, saved bytes, synchronisations", "one", "two minutes", "any CPU"),
         ("`ab main`", "time and memory of a step", f"{pairs:.1f} % of a time", "half a minute a case", "one GPU"),
         ("accepted runs", "time, memory, errors, accuracy, counts", f"{runs:.1f} % of a time", "ten minutes", "one GPU"),
         ("`trend`", "all figures of many nights", f"{100 * limits.TREND_LEAST_CHANGE:g} %, lasting", "seconds", "any CPU"),

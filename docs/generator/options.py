@@ -64,7 +64,7 @@ def arguments(recorded: Recorded, left_out: Iterable[str] = ()) -> str:
             value = keywords.get("metavar") or "/".join(keywords.get("choices", ()))
             optional = names[0].startswith("-")
             shown = f"{', '.join(names)} {value}".strip() if optional else value or names[0]
-            rows.append((f"`{shown}`", keywords.get("help", "").replace("%%", "%").replace("|", "\\|")))
+            rows.append((f"`{shown}`", keywords.get("help", "").replace("%%", "%").replace("|", "\\|").replace("<", "&lt;")))
     return table(("option" if rows and "-" in rows[0][0][:3] else "argument", "meaning"), rows) if rows else ""
 
 

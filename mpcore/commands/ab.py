@@ -42,11 +42,11 @@ def add(commands: Commands) -> None:
         "is the working tree as it is, uncommitted changes included. With a Python of its own for either side BASE may be left "
         "out: then the same tree runs in two environments. A file of --mp-load, or of pytest's option mp_load, that lies in "
         "the tree is each side's own. Of the margins, pair-time, pair-memory and pair-blind count here. With --work-only "
-        "nothing is timed: what a step does is counted and has to be the same, on a CPU too, in a minute."
+        "nothing is timed: what a step does is counted and has to be the same, on a CPU too, in two minutes."
     )
     codes = (
-        "exit code: 0 same, better, or work that is changed in no known direction, which is shown; 1 worse (whatever else "
-        "happened); 2 usage or failure; 4 blind: fresh pairs, too, cannot exclude what must be (pair-blind); 3 undecided"
+        "exit code: 0 same, better, or work that is changed in no known direction, which is shown. 1 worse, whatever else "
+        "happened. 2 usage or failure. 4 blind: fresh pairs, too, cannot exclude what must be (pair-blind). 3 undecided"
     )
     parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
     stood_on = "a git revision or a folder (default in a GitHub job: what its pull request or merge group stands on)"

@@ -46,7 +46,9 @@ class Options:
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("mpcore", "mixed-precision benchmarks")
     selection.add_options(group.addoption)
-    parser.addini("mp_load", type="paths", help="Python files that register workloads, modes or trainers of your own")
+    parser.addini(
+        "mp_load", type="paths", help="Python files that register workloads, modes, trainers or strategies of your own"
+    )
     group.addoption(
         "--mp-accuracy",
         metavar="NAMES",
