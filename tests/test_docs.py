@@ -8,7 +8,7 @@ from pathlib import Path
 
 import generate
 import pytest
-from generator.picture import all_pictures, several_gpus
+from generator.picture import all_pictures
 
 from mpcore.__main__ import parser
 
@@ -53,8 +53,15 @@ def test_nobody_writes_among_the_results():
 
 def test_pictures_show_the_newest_runs():
     """They have their figures with them."""
-    assert [shown(picture.path) for picture in all_pictures() if not picture.is_drawn()] == [], STALE
-    assert (ROOT / "docs" / "pictures" / "scaling.png").is_file() == (several_gpus() is not None), STALE
+    made = {picture.path: picture.is_drawn() for picture in all_pictures()}
+    assert [shown(path) for path, drawn in made.items() if not drawn] == [], STALE
+    assert set((ROOT / "docs" / "pictures").iterdir()) == made.keys(), STALE
+
+
+@pytest.mark.parametrize("path", ALL, ids=shown)
+def test_a_page_has_no_markup_that_github_would_leave_out(path):
+    """Of a folder named `<set>` without backticks nothing is shown."""
+    assert re.findall(r"</?[a-z][^>]*>", re.sub(r"`[^`\n]*`", "", without_code(path.read_text()))) == []
 
 
 # Links
@@ -93,7 +100,7 @@ def test_links_lead_somewhere(path):
 
 
 def test_every_page_is_linked():
-    linked = {target for path in ALL for target, _ in links(path)}
+    linked = {target for path in ALL for target, _ in links(path) if target != path}
     assert {shown(path) for path in ALL} - {shown(path) for path in linked if path.is_relative_to(ROOT)} == {"README.md"}
 
 
@@ -129,7 +136,7 @@ def test_a_command_is_one(arguments):
     """Its options are parsed, and files that it names without a placeholder are there."""
     words = shlex.split(arguments)
     assert parser().parse_args(words).run  # which ends the test with argparse's own sentence otherwise
-    committed = [word for word in words if re.match(r"(baselines|published|docs)/", word)]
+    committed = [word for word in words if re.match(r"(baselines|published|docs)\b", word)]
     assert [word for word in committed if not list(ROOT.glob(word))] == []
 
 
@@ -156,6 +163,14 @@ def known_names():
     text = "".join(path.read_text() for path in PAGES)
     shown = re.findall(r"^    name(?:, \w+)* = \"([\w-]+)\"", text, flags=re.MULTILINE)
     return {"all", *precisions.names(), *trainers.names(), *workloads.names(), *shown}
+
+
+def test_a_guide_prints_a_frame_of_committed_runs(capsys):
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "reading-a-report.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
+    exec(code, {})
+    assert "vit-l-cifar10" in capsys.readouterr().out
 
 
 def test_the_code_of_the_readme_learns(tmp_path):

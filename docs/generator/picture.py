@@ -1,15 +1,18 @@
-"""Pictures of committed runs, which have their figures in their metadata: another matplotlib would draw other pixels of the
-same."""
+"""Pictures of committed runs, which have their figures in their metadata: another matplotlib or browser would draw other pixels
+of the same."""
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
 from generator.runs import DOCS, newest, spread
+from generator.screenshots import screenshots
 from mpcore.records import Run
 from mpcore.report.page.panels import scaling, speedups
 from mpcore.report.pictures import SCALING, pictures, scaling_figures
@@ -19,12 +22,11 @@ PICTURES = DOCS / "pictures"
 
 @dataclass(frozen=True)
 class Picture:
-    """The first of the run whose name begins so. figures: what it shows, as CSV."""
+    """figures: what it shows, as text, which the file holds as its description. write: draws it to a path."""
 
     path: Path
-    run: Run
-    name: str
     figures: str
+    write: Callable[[Path], None]
 
     def is_drawn(self) -> bool:
         if not self.path.is_file():
@@ -33,16 +35,22 @@ class Picture:
             return getattr(picture, "text", {}).get("Description") == self.figures
 
     def draw(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            found = (path for path in pictures(self.run, Path(folder)) if path.name.startswith(self.name))
-            shutil.copy(next(found), self.path)
+        self.write(self.path)
+
+
+def of_run(run: Run, name: str, path: Path) -> None:
+    """Writes the first picture of the run whose name begins so."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = (made for made in pictures(run, Path(folder)) if made.name.startswith(name))
+        shutil.copy(next(found), path)
 
 
 def over_fp32() -> Picture:
     """The README's: speed-ups in the newest run on one GPU."""
     run = newest()
     view = speedups({run.machine.hardware.key: run.results}).views[0]
-    return Picture(PICTURES / "over-fp32.png", run, "over-fp32", pd.DataFrame(view.columns).to_csv(index=False))
+    figures = pd.DataFrame(view.columns).to_csv(index=False)
+    return Picture(PICTURES / "over-fp32.png", figures, partial(of_run, run, "over-fp32"))
 
 
 def several_gpus() -> Picture | None:
@@ -50,8 +58,9 @@ def several_gpus() -> Picture | None:
     if (run := spread()) is None:
         return None
     figures = scaling_figures(scaling({run.machine.hardware.key: run.results}).views)
-    return Picture(PICTURES / "scaling.png", run, SCALING, figures.to_csv(index=False))
+    return Picture(PICTURES / "scaling.png", figures.to_csv(index=False), partial(of_run, run, SCALING))
 
 
 def all_pictures() -> list[Picture]:
-    return [picture for picture in (over_fp32(), several_gpus()) if picture]
+    of_the_page = [Picture(PICTURES / f"{shot.panel}.png", shot.figures, shot.take) for shot in screenshots()]
+    return [*(picture for picture in (over_fp32(), several_gpus()) if picture), *of_the_page]
