@@ -29,8 +29,9 @@ class TrainerStep(OwnStep):
 
     @abstractmethod
     def trainer(self, **arguments: Any) -> Any:
-        """A new Trainer. arguments: those that its TrainingArguments must be given, for device and precision, and so that
-        nothing is saved, logged or evaluated between steps."""
+        """A new Trainer of transformers, or of a class that is made of it; the seed is set. arguments: those that its
+        TrainingArguments must be given, for device and precision, and so that nothing is saved, logged or evaluated between
+        steps."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         if (precision, device.type) == ("fp16-amp", "cpu"):

@@ -51,16 +51,17 @@ class LightningStep(OwnStep):
     modes: ClassVar[dict[str, Any]] = {"fp16-amp": "16-mixed", "bf16-amp": "bf16-mixed"}
     """By precision, what Fabric calls it; any other is its default."""
     gradient_clip_val: ClassVar[float | None] = None
-    """As of Lightning's Trainer, like the next."""
+    """As of Lightning's Trainer, like the next: the Euclidean norm that gradients are clipped to."""
     accumulate_grad_batches: ClassVar[int] = 1
 
     @abstractmethod
     def module(self) -> Any:
-        """A new LightningModule."""
+        """A new LightningModule with random weights, on the CPU; the seed is set. One that Fabric cannot follow is refused with
+        a WorkloadError."""
 
     @abstractmethod
     def loader(self) -> Iterable[Any]:
-        """A new loader of what its `training_step` takes."""
+        """A new loader of what its `training_step` takes, on the CPU: Fabric moves it. The seed is set."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         if (precision, device.type) == ("fp16-amp", "cpu"):

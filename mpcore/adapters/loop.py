@@ -22,7 +22,8 @@ class LoopStep(OwnStep):
 
     @abstractmethod
     def loop(self, precision: str, device: torch.device, batches: Iterator[Any]) -> Iterator[Tensor]:
-        """Trains on `batches`, which have no end, `batches_per_step` for each step, and yields the loss of each."""
+        """Trains on `batches`, which have no end, `batches_per_step` for each step. Yields the loss of each step, a 0-dim
+        tensor on `device`. What it raises is told as one sentence, a WorkloadError."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         given: list[Any] = []

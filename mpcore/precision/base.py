@@ -247,7 +247,8 @@ class Precision:
         return {name: as_real(w.grad) for name, w in weights.items() if w.grad is not None}
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Times the factor of each parameter group: its rate over the recipe's, as the optimiser was built."""
+        """Sets the rate of each parameter group: `learning_rate` times the group's factor, which is its rate over the recipe's
+        as the optimiser was built."""
         if self._rates is None:
             self._rates = Rates(self.optimiser, self.recipe.learning_rate)
         self._rates.set(learning_rate)
@@ -263,8 +264,8 @@ class Precision:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Of the same mode with the same model. In place where a captured step reads; where that cannot be, it is captured
-        anew."""
+        """Takes what `state_dict` gave, of the same mode with the same model. It is written where a captured step reads; where
+        that cannot be, the step is captured anew."""
         if not load(self.optimiser, state["optimiser"]):
             self._layouts += 1
         with torch.no_grad():
@@ -307,7 +308,7 @@ class Precision:
         return None
 
     def state(self) -> ScaleState:
-        """Waits for the device."""
+        """The loss scale and the number of skipped steps, as the host knows them. Waits for the device."""
         return scale_state(self.loss_scale, self.skipped)
 
 

@@ -27,7 +27,8 @@ class Variant(Precision):
             def apply(self, model): ...
 
     error_factor: how many times as far from FP64 as in the base the gradient of a tensor may be. format: in which a
-    quantisation computes, None for the base's; from its round-off follow the other limits.
+    quantisation computes, None for the base's; from its round-off follow the other limits. Raises ValueError for a base that is
+    no mode.
     """
 
     base: ClassVar[str]

@@ -54,14 +54,14 @@ class Strategy:
         return precision
 
     def convert(self, model: nn.Module) -> nn.Module:
-        """The model that the mode takes over, in FP32."""
+        """The model that the mode takes over, in FP32: here `model` itself."""
         return model
 
     def shard(self, whole: LossModule, precision: Precision) -> None:
         """Called once the mode has cast the model, and before there is an optimiser."""
 
     def wrap(self, whole: LossModule, precision: Precision) -> nn.Module:
-        """What is called for the loss of a batch. Called last."""
+        """What is called with a batch and gives its loss, a 0-dim tensor: here `whole` itself. Called last."""
         return whole
 
     def predicted(self, whole: LossModule, predict: Callable[[Any], Tensor], batch: Any) -> Tensor:

@@ -62,7 +62,7 @@ class Trainer:
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
         """A Loop that trains `model` itself, and no copy of it, in the mode `precision`, one of `modes`. model: the workload's,
         in FP32 on `device`, from the seed. TF32 is set as the mode needs it, here and whenever the loop is called. What it
-        raises is told as one sentence, a TrainerError."""
+        raises is told as one sentence, a TrainerError; Inapplicable skips the case."""
         raise NotImplementedError
 
     def step(
@@ -153,8 +153,8 @@ def _version_of(package: str) -> str | None:
 
 
 def optimiser(workload: Workload, model: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
-    """The recipe's, or the workload's own, over all weights of `model` that are trained. Raises Inapplicable where it cannot
-    train them."""
+    """The recipe's optimiser, or the workload's own, over all weights of `model` that are trained, at the recipe's rate. fused:
+    by one kernel of torch, where it has one. Raises Inapplicable where it cannot train them."""
     mode = precisions["fp32"]()
     mode.model, mode.fused = model, fused  # type: ignore[misc]
     by_recipe(mode, workload, model)

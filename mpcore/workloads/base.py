@@ -137,7 +137,9 @@ class Workload(Entry):
 
     def score(self, truth: Batch, predicted: Tensor) -> tuple[dict[str, float], Confusion | None]:
         """The metrics by name, and the confusion matrix where there is one: here those of a classification of the column
-        `label`. Both on the CPU: `truth`, all columns of the test split, and `predicted`, a row for each of theirs."""
+        `label`. `metric` is one of them, a share from 0 to 1, or above 0 where lower is better. Both arguments are on the CPU:
+        `truth`, all columns of the test split, and `predicted`, a row for each of theirs. Raises WorkloadError where these are
+        no classes."""
         for what, values in (("the column 'label'", truth.get("label")), ("what predict() returned", predicted)):
             if not _are_classes(values, self.classes):
                 raise WorkloadError(
@@ -147,8 +149,9 @@ class Workload(Entry):
         return classification(truth["label"].tolist(), predicted.tolist(), self.classes)
 
     def dummy_prediction(self, train: Split, test: Split) -> Tensor | None:
-        """What is predicted for the test by someone who has not learnt to tell its samples apart. Here it is the class that is
-        most frequent in training. A training that is no better shows nothing. None where there is nothing of the kind."""
+        """What is predicted for the test by someone who has not learnt to tell its samples apart, a row for each of them. Here
+        it is the class that is most frequent in training. A training that is no better shows nothing. None where there is
+        nothing of the kind."""
         label = train.columns.get("label")
         return label.mode().values.expand(len(test)) if self.classes and label is not None and label.dim() == 1 else None
 
@@ -164,8 +167,8 @@ class Workload(Entry):
         raise NotImplementedError
 
     def schedule(self, step: int, steps: int) -> float:
-        """The share of the learning rate for `step` of `steps`, counted from 1. Here it goes up over the first tenth of the
-        steps, then down to zero."""
+        """The share of the recipe's learning rate for `step` of `steps`, counted from 1. Here it goes up over the first tenth
+        of the steps, then down to zero, on straight lines."""
         return warm_up_and_down(step, steps)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -174,7 +177,8 @@ class Workload(Entry):
         return batch
 
     def picture(self, batch: Batch, predicted: Tensor) -> Tensor | None:
-        """(height, width) bytes, grey: the first sample beside what was predicted for it, where that is worth looking at."""
+        """The first sample beside what was predicted for it: a (height, width) tensor of uint8, grey. None where that is not
+        worth looking at."""
         return None
 
     def split(self, name: str, device: torch.device) -> Split:

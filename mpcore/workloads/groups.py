@@ -8,7 +8,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters of a model, and the factors for the recipe's learning rate (`rate`) and weight decay (`decay`)."""
+    """Parameters of a model, and the factors that the recipe's learning rate (`rate`) and weight decay (`decay`) are multiplied
+    by: at 0 nothing of it is left."""
 
     parameters: Iterable[Tensor]
     rate: float = 1.0
