@@ -50,7 +50,8 @@ def of_one_run(path: Path, title: str) -> str:
     run = run_of(path)
     made, *rest = run_document(run).sections
     measured = f"Measured by `{run.command}`." if run.command else "Its command was not kept."
-    return page(title, f"{made.lead}\n\n{measured}", f"python -m mpcore report {run.path}", markdown(*only_tables(rest)))
+    machine = "\n".join(f"- {part}" for part in made.lead.rstrip(".").split("; "))
+    return page(title, f"{machine}\n\n{measured}", f"python -m mpcore report {run.path}", markdown(*only_tables(rest)))
 
 
 def only_tables(sections: Iterable[Section]) -> Iterator[Section]:
