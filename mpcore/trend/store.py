@@ -10,6 +10,8 @@ from mpcore.records import Run, RunFigures
 from mpcore.store import KEY, RunError, first_error, load, read_bytes, write
 from mpcore.trend.figures import figures_of
 
+FIGURES = re.compile(rb'"kind": ?"figures"')
+
 
 def append(folder: Path, runs: Iterable[Run]) -> list[Path]:
     """The files that were written; none for a run that the folder has. Raises RunError."""
@@ -27,7 +29,7 @@ def append(folder: Path, runs: Iterable[Run]) -> list[Path]:
 def read_figures(path: Path) -> RunFigures:
     """Those that a file holds, or those of the run that is saved in it. Raises RunError."""
     text = read_bytes(path)
-    if f'"{KEY}"'.encode() in text:
+    if f'"{KEY}"'.encode() in text and not FIGURES.search(text):  # our name is also that of a package, among the software
         return figures_of(load(path))
     try:
         return RunFigures.model_validate_json(text)

@@ -24,7 +24,7 @@ def night(number, cases, hardware="nvidia-h200", torch="2.11.0", commit=None):
         datetime=(FIRST + timedelta(days=number)).isoformat(),
         commit=f"{number:08x}" if commit is None else commit,
         hardware=hardware,
-        software={"torch": torch},
+        software={"torch": torch, "mpcore": "0.1.0"},  # whose name is also the key of a saved run
         cases=tuple(
             CaseFigures(case=name, workload_version=1, batch_size=32, figures=figures) for name, figures in cases.items()
         ),
