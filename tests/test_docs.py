@@ -120,7 +120,7 @@ def typed(program):
     found = [(shown(path), part) for path in PAGES for part in commands(path)]
     inline = [(shown(path), part) for path in PAGES for part in re.findall(r"`([^`\n]+)`", without_code(path.read_text()))]
     for page, part in (*found, *inline):
-        part = part.removeprefix(".venv/bin/").removeprefix("git bisect run ")
+        part = part.removeprefix("git bisect run ")
         if part.startswith(f"{program} "):
             yield page, part.removeprefix(f"{program} ")
 
