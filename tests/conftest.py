@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mpcore.data import Split
+from mpcore.precision import PrecisionError
 from mpcore.records import Recipe
 from mpcore.workloads import Workload, cross_entropy
 
@@ -38,6 +39,21 @@ class Dots(Workload):
 
     def predict(self, model, batch):
         return model(batch["x"]).argmax(-1)
+
+
+def no_memory_for_cublas():
+    """As a mode tells it: no error of the allocator, but of a library that has asked the driver."""
+    error = PrecisionError("bf16-amp: backward() failed: CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+    error.__cause__ = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    return error
+
+
+@pytest.fixture(
+    params=[lambda: torch.cuda.OutOfMemoryError("CUDA out of memory"), no_memory_for_cublas], ids=["torch", "cuBLAS"]
+)
+def without_memory(request):
+    """What is raised where there is none."""
+    return request.param()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ ALLOCATION = ("ALLOC_FAILED", "CUDA error: out of memory")
 def failure_of(case: Case, error: BaseException, device: torch.device) -> Failure:
     """Why it was not measured. Where it needs more memory than there is, whoever else is on the GPU, that is no fault: it is
     skipped. Where others hold what it lacks, they are named. The memory that it held is given back."""
-    held = occupancy(device) if _lacks_memory(error) else None
+    held = occupancy(device) if lacks_memory(error) else None
     sentence = one_sentence(error)
     if held is None:
         return Failure(case=case, sentence=sentence)
@@ -56,7 +56,8 @@ def one_sentence(failed: BaseException) -> str:
     return first
 
 
-def _lacks_memory(error: BaseException) -> bool:
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it is one of the allocator's, or of a library that asked the driver, whatever it was told as since."""
     cause = root_cause(error)
     return isinstance(cause, torch.cuda.OutOfMemoryError) or any(sign in str(cause) for sign in ALLOCATION)
 

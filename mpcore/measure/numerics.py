@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
+from mpcore.measure.errors import lacks_memory
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import Observation, observe
@@ -75,14 +76,13 @@ def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None
     """What rounding alone does, None where that cannot be had; and what is to be known of the errors."""
     try:
         return yardstick.rounding_errors(precisions[setup.case.precision].roundoff()), yardstick.remark
-    except torch.cuda.OutOfMemoryError:
-        if yardstick.failure is None:
-            raise
-        reason = f"no memory for runs with rounded results: {NOT_JUDGED}"
     except Inapplicable as error:
         reason = f"{NOT_JUDGED}: {error}"
-    except (PrecisionError, WorkloadError) as error:
-        reason = f"{NO_ROUNDING} ({error})"
+    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        without_memory = lacks_memory(error)
+        if without_memory and yardstick.failure is None:
+            raise
+        reason = f"no memory for runs with rounded results: {NOT_JUDGED}" if without_memory else f"{NO_ROUNDING} ({error})"
     free_memory()
     return None, "; ".join(filter(None, [yardstick.remark, f"{setup.case.precision}: {reason}"]))
 

@@ -1,12 +1,12 @@
 """What is wrong with the data, the weights or the steps of cases is said before anything is trained."""
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
 
 from mpcore.data import DataError
 from mpcore.execution import Eager
+from mpcore.measure.errors import lacks_memory
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setups import BATCHES, CPU, Setups
 from mpcore.precision import Inapplicable
@@ -59,8 +59,11 @@ def _check_kept(case: Case, workload: Workload) -> None:
 def _check_own_step(setups: Setups, case: Case) -> None:
     """One step of it, eager. What this device cannot do is said of each case."""
     setup = setups.of(case.model_copy(update={"execution": Eager.name}))
-    with contextlib.suppress(Inapplicable, torch.cuda.OutOfMemoryError):
+    try:
         step = setup.build()
         step(step.batches[0])
         del step
+    except (Inapplicable, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        if not (isinstance(error, Inapplicable) or lacks_memory(error)):
+            raise
     free_memory()

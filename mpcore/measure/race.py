@@ -15,7 +15,7 @@ from torch import Tensor
 from mpcore.data import Batch
 from mpcore.execution import Compile, ReduceOverhead
 from mpcore.measure.entrants import PLAIN, Entrants
-from mpcore.measure.errors import CASE_ERRORS, one_sentence
+from mpcore.measure.errors import CASE_ERRORS, lacks_memory, one_sentence
 from mpcore.measure.memory import free_everything, free_memory
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, interleave
@@ -130,7 +130,9 @@ class _Steps:
             steps = [self._step(case) for case in cases]
             setup = self._setup_of(cases[-1])
             dropped = interleave(steps, setup.target if narrow else math.inf, setup.sampler)
-        except torch.cuda.OutOfMemoryError:
+        except CASE_ERRORS as error:
+            if not lacks_memory(error):
+                raise
             return None
         return [_entrant(case, step, dropped) for case, step in zip(cases, steps, strict=True)]
 

@@ -9,6 +9,7 @@ import torch
 from mpcore.device import agreement
 from mpcore.device.nvml import NvmlSampler
 from mpcore.execution import Eager, executions
+from mpcore.measure.errors import CASE_ERRORS, lacks_memory
 from mpcore.measure.timing import TimedStep, interleave
 from mpcore.precision import Inapplicable, precisions
 from mpcore.records import Case, Reference, Requirements
@@ -112,8 +113,8 @@ class TimingSetup(Setup):
         try:
             others = [self.timed_step(name) for name in names]
             dropped = interleave([own, *others], self.target, self.sampler)
-        except torch.cuda.OutOfMemoryError:
-            if agreement.ranks() > 1:  # the others wait for this one
+        except CASE_ERRORS as error:
+            if not lacks_memory(error) or agreement.ranks() > 1:  # the others wait for this one
                 raise
             return None
         pairs = zip(names, others, strict=True)

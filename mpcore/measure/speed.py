@@ -13,8 +13,6 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
-import torch
-
 from mpcore.device import agreement
 from mpcore.device.compilations import Compilations
 from mpcore.device.dispatch import Dispatch
@@ -22,6 +20,7 @@ from mpcore.device.hashes import hash_of
 from mpcore.device.network import network
 from mpcore.device.profiler import profiled_rank
 from mpcore.measure.collectives import sent
+from mpcore.measure.errors import CASE_ERRORS, lacks_memory
 from mpcore.measure.learning import EDGE, learning_losses
 from mpcore.measure.memory import free_everything, free_memory, occupied_memory, peak_memory
 from mpcore.measure.setup import TimingSetup
@@ -166,6 +165,8 @@ def _afterwards(setup: TimingSetup, name: str) -> Reference | None:
     try:
         other = setup.timed_step(name)
         dropped = setup.time_alone(other)
-    except torch.cuda.OutOfMemoryError:
+    except CASE_ERRORS as error:
+        if not lacks_memory(error):
+            raise
         return None
     return Reference(blocks=other.blocks, rounds=None, dropped_blocks=dropped)

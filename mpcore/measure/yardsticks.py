@@ -4,7 +4,7 @@ import torch
 
 from mpcore.device.machine import fast_in_fp64
 from mpcore.execution import Eager
-from mpcore.measure.errors import CaseFailed, failure_of
+from mpcore.measure.errors import CaseFailed, failure_of, lacks_memory
 from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.setups import Setups
@@ -83,7 +83,7 @@ class Yardsticks:
             return Yardstick(step(FP64), batch)
         except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
             found = failure_of(case, error, self._setups.device)
-            if isinstance(error, torch.cuda.OutOfMemoryError) and not found.large:
+            if lacks_memory(error) and not found.large:
                 raise CaseFailed(found.sentence) from None
             failure = found.sentence
         yardstick = Yardstick(step(precisions["fp32"]), batch, failure)

@@ -155,10 +155,12 @@ def test_ours_by_compile_takes_turns_with_torchs_own_graphs_in_the_same_mode(set
     assert named(same_mode(OURS)) == [("mpcore", "fp32", "compile"), ("plain", "fp32", "reduce-overhead")]
 
 
-def test_those_that_do_not_fit_beside_each_other_are_compared_as_they_were_timed_alone(setup_of, built, monkeypatch):
+def test_those_that_do_not_fit_beside_each_other_are_compared_as_they_were_timed_alone(
+    setup_of, built, monkeypatch, without_memory
+):
     def narrow(steps, *rest):
         if len(steps) > 1:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise without_memory
         return timing.interleave(steps, *rest)
 
     monkeypatch.setattr(race, "interleave", narrow)
@@ -188,8 +190,8 @@ def test_one_that_fits_by_itself_makes_the_others_give_way(setup_of, monkeypatch
     assert found.fastest.apart is (found.fastest.theirs.case == FABRIC)
 
 
-def test_one_that_finds_no_memory_is_missing_and_one_that_fails_has_failed(setup_of, built):
-    built.fails[PLAIN] = torch.cuda.OutOfMemoryError("CUDA out of memory")
+def test_one_that_finds_no_memory_is_missing_and_one_that_fails_has_failed(setup_of, built, without_memory):
+    built.fails[PLAIN] = without_memory
     built.fails[OURS.in_precision("bf16-amp")] = CaptureError("it waits for the host")
     found = measure_race(OURS, Entrants([OURS, OURS.in_precision("bf16-amp")], [PLAIN, FABRIC], {}), setup_of)
     assert found.missing == {PLAIN.id: "the GPU has no memory for it"}

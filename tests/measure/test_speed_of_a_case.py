@@ -158,13 +158,15 @@ def test_where_the_ratio_is_close_to_one_it_takes_turns_all_the_same(setup_of, c
     assert reference.blocks.seconds != (10.0, 10.0)
 
 
-def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_other(setup_of, cpu, monkeypatch):
+def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_other(
+    setup_of, cpu, monkeypatch, without_memory
+):
     """The record says so: the reference has no rounds of the case."""
     turns = module.interleave
 
     def narrow(timed_steps, *rest):
         if len(timed_steps) > 1:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise without_memory
         return turns(timed_steps, *rest)
 
     monkeypatch.setattr("mpcore.measure.setup.interleave", narrow)
@@ -176,12 +178,12 @@ def test_steps_that_do_not_fit_into_memory_together_are_measured_one_after_the_o
         assert (speed.references["fp32"] == alone) is (known is not None)
 
 
-def test_a_reference_that_does_not_fit_at_all_is_left_out(setup_of, cpu, monkeypatch):
+def test_a_reference_that_does_not_fit_at_all_is_left_out(setup_of, cpu, monkeypatch, without_memory):
     setup = setup_of(cpu)
 
     def make(case):
         if case.precision == "fp32":
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise without_memory
         return setup.make(case)
 
     speed, _ = measure_speed(dataclasses.replace(setup, make=make), {"fp32": None}, None)

@@ -1,0 +1,50 @@
+"""What is said of an own step before anything is measured."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from mpcore.measure.preflight import check_cases
+from mpcore.records import Case
+from mpcore.workloads import OwnStep, WorkloadError
+
+
+class Script(OwnStep):
+    name = "script"
+    precisions = ("fp32",)
+
+    def build(self, precision, device):
+        raise NotImplementedError
+
+    def batches(self, device):
+        raise NotImplementedError
+
+
+@dataclasses.dataclass
+class Failing:
+    """Setups, of which each fails where it builds a step."""
+
+    error: Exception
+    checkpoints = ()
+
+    def entry(self, case, **_):
+        return Script("tiny")
+
+    def of(self, case):
+        def build():
+            raise WorkloadError("script: the step failed") from self.error
+
+        return SimpleNamespace(build=build)
+
+
+CASES = [Case(workload="script", precision="fp32", size="tiny")]
+
+
+def test_a_lack_of_memory_is_said_of_each_case_and_not_before_all(without_memory):
+    check_cases(Failing(without_memory), CASES)
+
+
+def test_what_is_wrong_with_a_step_is_said_before_all():
+    with pytest.raises(WorkloadError):
+        check_cases(Failing(RuntimeError("shapes")), CASES)
