@@ -11,7 +11,6 @@ from mpcore.device.occupancy import Occupancy
 from mpcore.gate import checks
 from mpcore.measure import Bench
 from mpcore.measure.requirements import numerics_limits
-from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import Case
@@ -103,7 +102,7 @@ def full(monkeypatch, without_memory):
     def rounded(*_):
         raise without_memory
 
-    monkeypatch.setattr(Yardstick, "_rounded", rounded)
+    monkeypatch.setattr("mpcore.measure.yardstick._rounded", rounded)
 
 
 def test_without_memory_for_rounded_results_the_case_is_measured_all_the_same(bench, full):

@@ -38,7 +38,7 @@ def test_no_context_is_made_before_that(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(
         "import torch\nfrom mpcore import OwnStep, register\n\n\n@register\nclass Line(OwnStep):\n"
-        '    name, unit, units_per_batch = "line", "rows", 8\n\n'
+        '    name, unit, units_per_batch, precisions = "line", "rows", 8, ("fp32",)\n\n'
         "    def build(self, precision, device):\n"
         "        model = torch.nn.Linear(4, 1).to(device)\n"
         "        return lambda x: model(x).mean()\n\n"
