@@ -77,13 +77,10 @@ class Inductor(Eager):
 def _switch(model: nn.Module) -> None:
     """Dynamo's switches, for as long as one of the models that are compiled lives. To set them at each call would take longer
     than the host of a small step."""
+    dynamo.use_recursive_dict_tags_for_guards = False  # for good: torch 2.11 dies where Python frees a model (pytorch#181873)
     if not _alive:
-        switches = {
-            "recompile_limit": max(dynamo.recompile_limit, VERSIONS),
-            "fail_on_recompile_limit_hit": True,
-            "use_recursive_dict_tags_for_guards": False,  # or torch 2.11 dies where Python frees a model (pytorch#181873)
-        }
-        _switched.enter_context(dynamo.patch(switches))
+        limit = max(dynamo.recompile_limit, VERSIONS)
+        _switched.enter_context(dynamo.patch(recompile_limit=limit, fail_on_recompile_limit_hit=True))
     _alive.add(model)
     weakref.finalize(model, _put_back).atexit = False
 
