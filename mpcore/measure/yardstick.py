@@ -16,6 +16,7 @@ from mpcore.measure.draws import same_numbers
 from mpcore.measure.observation import Observation, observe
 from mpcore.measure.rounding import DIGITS, Rounded
 from mpcore.precision import Inapplicable
+from mpcore.precision.optimisers import load, saved
 from mpcore.precision.pure import FP64
 from mpcore.training.buffers import Buffers
 from mpcore.training.step import TrainStep
@@ -57,6 +58,7 @@ class Yardstick:
         self._batch = batch
         self._start = {tensor: tensor.detach().clone() for tensor in step.model.parameters()}
         self._buffers = Buffers(step.model)
+        self._optimiser = saved(step.precision.optimiser)  # some fill their state as they are made
         with _called(step.model) as called:
             self.observed: Observation = observe(step, batch)
         self.layers = _layers(step.model, called)
@@ -92,7 +94,7 @@ class Yardstick:
             for tensor, value in self._start.items():
                 tensor.copy_(value)
         self._buffers.put_back()
-        self._step.precision.optimiser.state.clear()
+        load(self._step.precision.optimiser, self._optimiser)
         return self._step
 
 

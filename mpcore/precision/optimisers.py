@@ -94,6 +94,7 @@ def saved(optimiser: Optimizer) -> dict[str, Any]:
     return {
         "options": [_copied({k: v for k, v in group.items() if k != "params"}) for group in groups],
         "state": [[_copied(optimiser.state.get(p, {})) for p in group["params"]] for group in groups],
+        "shared": _copied(_shared(optimiser)),
     }
 
 
@@ -103,8 +104,20 @@ def load(optimiser: Optimizer, state: dict[str, Any]) -> bool:
     for group, options, states in zip(optimiser.param_groups, state["options"], state["state"], strict=True):
         in_place &= _fill(group, options)
         for p, values in zip(group["params"], states, strict=True):
-            in_place &= _fill(optimiser.state[p], values)
+            if values:
+                in_place &= _fill(optimiser.state[p], values)
+            else:  # some ask whether a weight has a state, and not whether there is something in it
+                in_place &= not optimiser.state.pop(p, None)
+    for key in _shared(optimiser):
+        del optimiser.state[key]
+    shared: dict[Any, Any] = _copied(state["shared"])
+    optimiser.state.update(shared)
     return in_place
+
+
+def _shared(optimiser: Optimizer) -> dict[Any, Any]:
+    """What it remembers of no weight, as a count for all."""
+    return {key: value for key, value in optimiser.state.items() if not isinstance(key, Tensor)}
 
 
 def forget(optimiser: Optimizer) -> None:

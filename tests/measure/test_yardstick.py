@@ -136,6 +136,36 @@ def test_rounding_errors_are_as_large_as_the_round_off(dots, cpu):
     assert measured.rounding_errors(2.0**-8) is measured.rounding_errors(2.0**-8)
 
 
+class Lion(torch.optim.Optimizer):
+    """Fills its state as it is made, and counts for all weights."""
+
+    def __init__(self, groups):
+        super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0})
+        self.state["all"] = {"steps": 0}
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["mean"] = torch.zeros_like(p)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.state["all"]["steps"] += 1
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                mean = self.state[p]["mean"]
+                p.add_(mean.lerp_(p.grad, 0.1).sign(), alpha=-group["lr"] / self.state["all"]["steps"])
+
+
+@pytest.mark.parametrize("kind", [Lion, torch.optim.Adagrad, torch.optim.AdamW])
+def test_an_optimiser_is_put_back_to_what_it_was_as_it_was_made(dots, cpu, monkeypatch, kind):
+    monkeypatch.setattr(type(dots), "optimiser", lambda self, groups: kind(groups))
+    measured = yardstick(dots, cpu)
+    first = observe(TrainStep(dots, FP64(), cpu, dropout=False), measured._batch, updates=1)
+    for _ in range(2):
+        again = observe(measured._renewed(), measured._batch, updates=1)
+        assert all(torch.equal(update, again.updates[name]) for name, update in first.updates.items())
+    assert 0 < measured.rounding_errors(2.0**-8).gradients["0.weight"] < 0.1
+
+
 def test_a_tensor_that_should_be_nothing_is_infinitely_wrong():
     zero, one = torch.zeros(2), torch.ones(2)
     assert tensor_errors({"a": one, "b": zero}, {"a": zero, "b": zero, "c": one}) == {"a": torch.inf, "b": 0.0, "c": 1.0}
