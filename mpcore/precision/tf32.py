@@ -15,7 +15,7 @@ import torch
 def tf32_switches(on: bool) -> Iterator[None]:
     """Within it, matrix products, convolutions and recurrent layers round their inputs to TF32, or compute in IEEE FP32."""
     cudnn: Any = torch.backends.cudnn  # whose newer attributes type checkers do not know
-    put_back = _as_they_are()
+    put_back_products, put_back_layers = _products(), _layers()
     try:
         torch.set_float32_matmul_precision("high" if on else "highest")
         cudnn.allow_tf32 = on
@@ -23,25 +23,31 @@ def tf32_switches(on: bool) -> Iterator[None]:
             cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
         yield
     finally:
-        put_back()
+        put_back_products()
+        put_back_layers()
 
 
-def _as_they_are() -> Callable[[], None]:
-    """A function that puts the switches back as they are now, by whichever of torch's two interfaces set them."""
+def _products() -> Callable[[], None]:
+    """A function that puts the switch of matrix products back as it is now, by whichever of torch's two interfaces set it."""
     matmul: Any = torch.backends.cuda.matmul
+    try:
+        legacy = torch.get_float32_matmul_precision()
+    except RuntimeError:  # the newer attribute was written
+        newer = matmul.fp32_precision
+        return lambda: setattr(matmul, "fp32_precision", newer)
+    return lambda: torch.set_float32_matmul_precision(legacy)
+
+
+def _layers() -> Callable[[], None]:
+    """The same of those of convolutions and recurrent layers."""
     cudnn: Any = torch.backends.cudnn
     try:
-        legacy = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-    except RuntimeError:  # the newer attributes were written
-        newer = matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+        legacy = cudnn.allow_tf32
+    except RuntimeError:
+        newer = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
 
-        def put_back_newer() -> None:
-            matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = newer
+        def put_back() -> None:
+            cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = newer
 
-        return put_back_newer
-
-    def put_back_legacy() -> None:
-        torch.set_float32_matmul_precision(legacy[0])
-        cudnn.allow_tf32 = legacy[1]
-
-    return put_back_legacy
+        return put_back
+    return lambda: setattr(cudnn, "allow_tf32", legacy)
