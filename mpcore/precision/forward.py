@@ -41,9 +41,12 @@ class _Conv2d(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gy,), (x, weight), (stride, padding, dilation, groups) = gradients, ctx.saved_tensors, ctx.how
+        alone = x.dim() == 3  # one sample, not in a batch
+        batch = (gy[None], x[None]) if alone else (gy, x)
         gx, gw, gb = torch.ops.aten.convolution_backward(
-            gy, x, weight, [weight.shape[0]], stride, padding, dilation, False, [0, 0], groups, ctx.needs_input_grad[:3]
+            *batch, weight, [weight.shape[0]], stride, padding, dilation, False, [0, 0], groups, ctx.needs_input_grad[:3]
         )
+        gx = gx[0] if alone and gx is not None else gx
         return gx, gw, gb, None, None, None, None
 
 
@@ -81,10 +84,10 @@ class FP16Forward(Precision):
             if layer not in held:
                 layer.forward = partial(self._forward, layer)
 
-    def _forward(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def _forward(self, layer: nn.Module, input: Tensor) -> Tensor:  # by torch's name, for who calls it by name
         self._running += 1
         try:
-            return _FORWARDS[type(layer)](layer, x)
+            return _FORWARDS[type(layer)](layer, input)
         finally:
             self._running -= 1
 

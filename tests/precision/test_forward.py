@@ -15,8 +15,11 @@ LAYERS = {
     "convolution": (nn.Conv2d(2, 4, 3), (3, 2, 8, 8)),
     "strided": (nn.Conv2d(2, 4, 3, stride=2, padding=1, bias=False), (3, 2, 8, 8)),
     "grouped": (nn.Conv2d(4, 4, 3, groups=2, dilation=2), (3, 4, 8, 8)),
+    "convolution of one": (nn.Conv2d(2, 4, 3), (2, 8, 8)),
     "same": (nn.Conv2d(2, 4, 3, padding="same"), (3, 2, 8, 8)),
+    "same of one": (nn.Conv2d(2, 4, 3, padding="same"), (2, 8, 8)),
     "reflected": (nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), (3, 2, 8, 8)),
+    "reflected of one": (nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), (2, 8, 8)),
 }
 
 
@@ -33,7 +36,7 @@ def test_the_forward_pass_is_fp16_and_the_backward_pass_exact(name, recipe):
     precision = FP16Forward()
     precision.prepare(plain, recipe)
     with FlopCount() as flops:
-        out = plain(x)
+        out = layer(input=x)
     assert set(flops.by_dtype) == {torch.float16}
     assert out.dtype == torch.float32
     assert 0 < (out - expected).abs().max() < 0.01
