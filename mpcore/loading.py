@@ -42,7 +42,9 @@ def load(path: Path) -> None:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise SelectionError(f"--mp-load {path.name}, line {error.lineno}: {error.msg}") from error
+        wrong = Path(error.filename or path)  # or a module that it imports
+        place = f"line {error.lineno}" if wrong.name == path.name else f"{wrong.name}, line {error.lineno}"
+        raise SelectionError(f"--mp-load {path.name}, {place}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise SelectionError(f"--mp-load {path.name}: {cause(error)}") from error
     if [registry.names() for registry in registries] == before:

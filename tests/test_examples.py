@@ -185,6 +185,14 @@ def test_a_mistake_is_said_when_the_file_is_loaded(files, registries, shown, wro
     assert sentence in str(refused.value)
 
 
+def test_a_mistake_in_an_imported_module_is_said_with_its_file(tmp_path, monkeypatch):
+    (tmp_path / "broken_layers.py").write_text("\n\ndef x(:\n")
+    (tmp_path / "imports_it.py").write_text("from broken_layers import x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SelectionError, match=r"^--mp-load imports_it.py, broken_layers.py, line 3: invalid syntax$"):
+        load(tmp_path / "imports_it.py")
+
+
 SCORE = "return model(batch['x']).argmax(-1)\n\n    def score(self, truth, predicted):\n        return "
 AT_LAST = {
     "logits for classes": (
