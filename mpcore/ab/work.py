@@ -100,7 +100,7 @@ def counted(
 ) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
     """Of base and head. Raises SelectionError where both have loaded one file for them that differs."""
     base, head = processes
-    progress(f"{len(cases)} cases are counted in base and head")
+    progress(f"{len(cases)} {'case is' if len(cases) == 1 else 'cases are'} counted in base and head")
     if device == "cpu":
         begun = [process.measuring(cases, kind=KIND) for process in processes]
         works = dict(begun[0]), dict(begun[1])

@@ -103,7 +103,10 @@ def _fitted(options: argparse.Namespace) -> "Iterator[Section]":
     options.baselines = None if options.baselines == OWN else options.baselines
     folder = baselines_of(options)
     refused = []
-    for runs in all_accepted(folder).values():
+    accepted = all_accepted(folder)
+    if not accepted:
+        raise RunError(f"no accepted runs in {folder}")
+    for runs in accepted.values():
         try:
             found = fit_runs(runs)
         except RunError as error:

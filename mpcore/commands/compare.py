@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     found, unreadable = read_all(options.files, load_either)
     runs = [each for each in found if isinstance(each, Run)]
     figures = [figure for each in found if not isinstance(each, Run) for figure in each]
-    if not runs and figures:
+    if not runs and not unreadable:
         raise RunError("no run among these files: published figures are shown beside runs")
     if runs and options.output:
         document = comparison_document(runs, figures, unreadable)

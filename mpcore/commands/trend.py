@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     for path in append(options.folders[0], saved):
         tell(f"added: {path}")
     found, bad = read_all(options.folders, read_figures)
+    if not found:
+        return 4
     series = series_of(found, _known(options.figure, found) if options.figure else USUAL)
     document = trend_document(found, series, changes(series))
     show(document)

@@ -101,6 +101,11 @@ HARDWARE = {
 }  # fmt: skip
 
 
+def test_no_accepted_runs_are_said(tmp_path, capsys):
+    assert main(["calibrate", "--baselines", str(tmp_path)]) == 4
+    assert capsys.readouterr().err == f"mpcore: no accepted runs in {tmp_path}\n"
+
+
 def test_without_write_nothing_is_written(folder, capsys):
     assert main(["calibrate", "--baselines", str(folder), "--suites", "5"]) == 0
     assert not (folder / "nvidia-h200" / "calibration.json").exists()

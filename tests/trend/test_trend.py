@@ -63,6 +63,14 @@ def test_a_machine_that_changed_under_one_commit_is_told_so():
     assert change.where.startswith("the same commit, 12345678 (")
 
 
+def test_where_there_is_no_run_nothing_is_said_of_changes(tmp_path, capsys):
+    assert main(["trend", str(tmp_path), "-o", str(tmp_path / "trend.md")]) == 4
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "holds no run" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_that_changed_is_said(tmp_path, capsys):
     assert main(["trend", str(written(tmp_path / "history", slower_from(99)))]) == 0
     assert capsys.readouterr().out == "40 runs on nvidia-h200, 1 figure: nothing changed\n"
