@@ -198,7 +198,8 @@ def _join(runs: Sequence[Run], folder: Path, keep: int) -> dict[str, list[Run]]:
             raise RunError(f"{run.path} is named twice")
         for other in (*joined[hardware.key], *seen):
             if (other.datetime, other.commit) == (run.datetime, run.commit):
-                raise RunError(f"{run.path} has been accepted already: it is the run in {other.path}")
+                already = "" if other in seen else "has been accepted already: it "
+                raise RunError(f"{run.path} {already}is the run in {other.path}")
             if other.machine.hardware.key == hardware.key and (why := comparable(hardware, other.machine.hardware)):
                 raise RunError(f"{run.path}: its machine cannot be compared with the one in {other.path}: {why}")
         seen.append(run)

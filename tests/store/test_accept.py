@@ -243,6 +243,9 @@ def test_a_run_is_accepted_once(run, folder):
     assert refusal([run()], folder) == f"{run()} has been accepted already: it is the run in {first}"
     assert refusal([first], folder) == f"{first} has been accepted already: it is the run in {first}"
     assert refusal([run(1), run(1)], folder) == f"{run(1)} is named twice"
+    copy = run(1).with_name("copy.json")
+    copy.write_bytes(run(1).read_bytes())
+    assert refusal([run(1), copy], folder) == f"{copy} is the run in {run(1)}"
 
 
 def test_runs_of_one_moment_and_other_commits_are_two(run, folder):
