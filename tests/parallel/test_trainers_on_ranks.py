@@ -48,7 +48,7 @@ def test_it_is_timed_and_its_ranks_stay_together(found, name):
 @pytest.fixture(scope="module")
 def by_methods():
     """By trainer, what ranks have in common where the loss calls methods of the model, and what a training reaches."""
-    made = {name: case("by-methods", strategy="ddp", trainer=name) for name in (*LIBRARIES, "our-stack")}
+    made = {name: case("by-methods", strategy="ddp", trainer=name) for name in (*LIBRARIES, "our-stack", "wraps-the-loss")}
     made |= {f"{name}-bf16": made[name].in_precision("bf16-amp") for name in LIBRARIES}
     options = {"trainers": ("all",), "precisions": ("fp32", "bf16-amp"), "seeds": 1}
     with launcher("by-methods", load=(PLANTED, STACKS), **options) as ranks:
@@ -75,6 +75,9 @@ def test_who_wraps_a_model_whose_methods_the_loss_calls_is_told_what_to_wrap(by_
         "(planted.py, line "
     )
     assert failure.sentence.endswith("LossModule(model, functools.partial(workload.loss, model)), called with the batch")
+    told, _ = by_methods["wraps-the-loss"]
+    assert isinstance(told, Parallel), told
+    assert [check.sentence for check in checks(told) if not check.passed] == []
 
 
 def test_a_scaler_skips_on_all_ranks_what_is_infinite_on_one(found):
