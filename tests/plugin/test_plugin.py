@@ -481,6 +481,36 @@ def test_other_people_s_tests_are_left_alone(pytester, monkeypatch):
     assert "mixed precision" not in result.stdout.str()
 
 
+def test_what_torch_traces_while_it_compiles_is_not_logged_in_any_phase(pytester, monkeypatch):
+    """It is composed only where somebody listens: what is measured would take longer."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
+    pytester.makepyfile("""
+        import logging
+        import pytest
+        from torch._logging import trace_structured
+
+        trace_structured("artifact", expect_trace_id=False)  # after which torch's own listener is gone
+
+        def compiles():
+            logging.getLogger("script").warning("compiles")
+            trace_structured("artifact", lambda: pytest.exit("a trace was composed"), expect_trace_id=False)
+
+        @pytest.fixture
+        def compiled():
+            compiles()
+            yield
+            compiles()
+
+        def test_fails(compiled):
+            compiles()
+            assert False
+    """)
+    result = pytester.runpytest_subprocess("-p", "mpcore.plugin", "--log-file=log.txt", "--log-file-level=WARNING")
+    result.assert_outcomes(failed=1)
+    assert "compiles" in result.stdout.str()
+    assert len((pytester.path / "log.txt").read_text().splitlines()) == 3
+
+
 def test_progress_of_a_training_is_shown(run, pytester):
     pytester.makeconftest("""
         pytest_plugins = ["mpcore.plugin"]
