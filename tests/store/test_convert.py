@@ -187,7 +187,7 @@ def quality(*verdicts, precision="fp16-amp", layout=2):
     training = {"seed": 3, "steps": 1, "train_seconds": 1.0, "evaluation_seconds": 1.0, "metrics": {"accuracy": 0.75}}
     training |= {"confusion": None, "steps_per_point": 1, "losses": [], "loss_scales": [], "skipped_steps": 0, "diverged": None}
     record = {"kind": "quality", "case": CASE | {"precision": precision}, "weights": "random", "data": "embedded"}
-    record |= SHARED | {"rows": {"test": 1}, "metric": "accuracy", "trainings": [training]}
+    record |= SHARED | {"rows": {"train": 8, "test": 1}, "metric": "accuracy", "trainings": [training]}
     return {"layout": layout, "record": record, "verdicts": list(verdicts)}
 
 
