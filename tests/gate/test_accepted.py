@@ -23,6 +23,8 @@ from mpcore.store.files import to_run
 RUNS = Path(__file__).parents[1] / "runs"
 HARDWARE = ["nvidia-h100-80gb-hbm3", "nvidia-h200"]
 JUDGED_OTHERWISE = (" eager time", " step time", "all cases")
+TODAY = {"saturated", "inconclusive"}
+"""What is said today of trainings that had passed: of three seeds more is asked, for six or nine may follow."""
 SAID = json.loads(gzip.decompress((RUNS / "verdicts.json.gz").read_bytes()))
 
 
@@ -94,9 +96,11 @@ def test_converted_runs_reach_what_they_reached(runs):
         again = judge_run(run, [], Policy())
         for before, after in zip(run.results, again.results, strict=True):
             if before.record.kind != "drift":  # which has no verdict of its own in that layout
-                assert [(c.metric, c.status.replace("saturated", "passed"), c.value) for c in after.checks] == [
-                    (c.metric, c.status, pytest.approx(c.value)) for c in before.checks
+                assert [(c.metric, c.value) for c in after.checks] == [
+                    (c.metric, pytest.approx(c.value)) for c in before.checks
                 ]
+                for then, now in zip(before.checks, after.checks, strict=True):
+                    assert now.status in {then.status} | (TODAY if then.status == "passed" else set())
 
 
 # Times, leave one out: of 436 and 1308 verdicts on two kinds of GPU
