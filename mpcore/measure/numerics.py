@@ -51,7 +51,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         **setup.fields | {"batch_size": len(next(iter(batch.values()))), "requirements": required},
         reference=yardstick.reference,
         seconds=time.perf_counter() - start,
-        loss_error=relative(abs(observed.loss - truth.loss), abs(truth.loss)),
+        loss_error=relative(abs(observed.loss - truth.loss), yardstick.terms),
         gradient_error=relative_error(observed.gradients, truth.gradients),
         flushed_share=_flushed_share(observed.gradients, truth.gradients),
         updates=observed.made,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
+from mpcore.measure.magnitudes import Magnitudes
 from mpcore.measure.observation import Observation, observe
 from mpcore.measure.rounding import DIGITS, Rounded
 from mpcore.precision import Inapplicable
@@ -68,6 +69,12 @@ class Yardstick:
     @property
     def draws(self) -> bool:
         return self.remark is not None
+
+    @functools.cached_property
+    def terms(self) -> float:
+        """What the terms of the loss come to without their signs, which its error is a share of."""
+        with Magnitudes() as magnitudes:
+            return magnitudes.of(_loss(self._renewed(), self._batch, same=True))
 
     def rounding_errors(self, roundoff: float) -> RoundingErrors:
         """Of results that are rounded to a format: the root mean square over `ROUNDINGS` runs, which are run once. Raises what
@@ -155,11 +162,11 @@ def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[s
 def random_loss(step: TrainStep, batch: Batch) -> str | None:
     """What is to be said of a loss that is random without dropout, as two losses in FP64 tell; None of any other."""
     step.precision.set_learning_rate(0.0)
-    first, second = _loss(step, batch, same=True), _loss(step, batch, same=False)
+    first, second = _loss(step, batch, same=True).item(), _loss(step, batch, same=False).item()
     if not (math.isfinite(first) and math.isfinite(second)) or math.isclose(first, second, rel_tol=SAME_LOSS):
         return None
     differ = f"its loss is random without dropout: two in FP64, on one batch and from the same weights, are {first:.6g} and"
-    third = _loss(step, batch, same=True)
+    third = _loss(step, batch, same=True).item()
     if math.isclose(first, third, rel_tol=SAME_LOSS):
         return f"{differ} {second:.6g}; every format was given the same random numbers, in steps that Python launched"
     return (
@@ -168,12 +175,12 @@ def random_loss(step: TrainStep, batch: Batch) -> str | None:
     )
 
 
-def _loss(step: TrainStep, batch: Batch, *, same: bool) -> float:
+def _loss(step: TrainStep, batch: Batch, *, same: bool) -> Tensor:
     """same: whether the generators start from the seed. What the model remembers in its buffers is put back."""
     buffers = Buffers(step.model)
     with same_numbers(step) if same else nullcontext(), step.settings(), step.precision.forward():
         step.before_loss()
-        loss = checked_loss(step.workload, step.model, batch).item()
+        loss = checked_loss(step.workload, step.model, batch).detach()
     buffers.put_back()
     return loss
 
