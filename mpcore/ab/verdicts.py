@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpcore.errors import sentences
+from mpcore.gate.digits import as_judged, beside_margin, told_apart
 from mpcore.gate.intervals import Interval, judged_pairs, odd_excess, odd_pairs
 from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, ODD_PAIR, PAIR_BLIND_PERCENT
 from mpcore.gate.margins import Margins
@@ -26,14 +27,14 @@ def judged(pairs: Sequence[Pair], confidence: float, margin: float) -> tuple[Int
     return judged_pairs(*_seconds(pairs), confidence, math.log1p(margin / 100))
 
 
-def _unconfirmed(count: int, change: Interval | None) -> str:
+def _unconfirmed(count: int, change: Interval | None, margin: float) -> str:
     """Of the fresh pairs that were to confirm it. Fewer than that say little."""
     if change is None:
         return "fresh pairs could not be measured"
     measured = (
         "fresh pairs" if count >= CONFIRMING_PAIRS else f"the {count} of {CONFIRMING_PAIRS} fresh pairs that were measured"
     )
-    return f"{measured} do not confirm it, {_percent(change)}"
+    return f"{measured} do not confirm it, {_percent(change, margin)}"
 
 
 def time_regression(
@@ -50,25 +51,26 @@ def time_regression(
     change, status = judged(pairs, confidence, margin)
     base, head = (f"{1000 * statistics.median(seconds):.4g} ms" for seconds in _seconds(pairs))
     sentence = (
-        f"{case.id}: a step takes {head} in head and {base} in base, {_percent(change)} in {len(pairs)} pairs. "
+        f"{case.id}: a step takes {head} in head and {base} in base, {_percent(change, margin)} in {len(pairs)} pairs. "
         f"More than {margin:g} % is worse{_set_aside(pairs)}"
     )
     if status == "worse":
         again, said = judged(confirmation, CONFIRMING_CONFIDENCE, margin) if len(confirmation) > 1 else (None, None)
         if again and said == "worse":
-            sentence += f". {len(confirmation)} fresh pairs confirm it, {_percent(again)}"
+            sentence += f". {len(confirmation)} fresh pairs confirm it, {_percent(again, margin)}"
             more = statistics.median(_seconds(pairs)[1]) - statistics.median(_seconds(pairs)[0])
             sentence = sentences(sentence, explain_difference(*profiles, more=more) if profiles else "")
         else:
             status = "undecided"
-            sentence = sentences(sentence, _unconfirmed(len(confirmation), again))
+            sentence = sentences(sentence, _unconfirmed(len(confirmation), again, margin))
         change = again if again and status == "undecided" else change
     elif status == "undecided":
         sentence += ". That does not decide it"
     if status == "undecided":
         bound = 100 * math.expm1(change.high)
+        within, _ = told_apart(bound, blind, ".3g")
         status = "blind" if bound > blind else status
-        sentence += f". {bound:.3g} % cannot be excluded" + (f", and {blind:g} % must be" if status == "blind" else "")
+        sentence += f". {within} % cannot be excluded" + (f", and {blind:g} % must be" if status == "blind" else "")
     return Regression(
         kind=KIND,
         case=case.id,
@@ -86,8 +88,9 @@ def memory_regression(case: Case, base_bytes: int, head_bytes: int, margin: floa
     """Of what the graph holds: it repeats, and needs no statistics."""
     ratio = head_bytes / base_bytes
     more, mib = 100 * (ratio - 1), (head_bytes / 2**20, base_bytes / 2**20)
+    said, _ = told_apart(more, math.copysign(margin, more), "+.1f")
     sentence = (
-        f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {more:+.1f} %. "
+        f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {said} %. "
         f"More than {margin:g} % is worse"
     )
     return Regression(
@@ -135,6 +138,7 @@ def _seconds(pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
     return [pair.base_seconds for pair in pairs], [pair.head_seconds for pair in pairs]
 
 
-def _percent(change: Interval) -> str:
+def _percent(change: Interval, margin: float) -> str:
     low, centre, high = (100 * math.expm1(bound) for bound in (change.low, change.centre, change.high))
-    return f"{centre:+.2f} % ({low:+.2f} to {high:+.2f})"
+    least, most, _ = as_judged(beside_margin, (low, "+.2f"), (high, "+.2f"), (margin, "g"))
+    return f"{centre:+.2f} % ({least} to {most})"

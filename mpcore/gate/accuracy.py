@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from mpcore.gate.digits import told_apart
 from mpcore.gate.limits import LEAST_SEEDS, LEAST_TOLERANCE_ROWS, LEAST_TOLERANCES_TO_CEILING, SENSITIVE_SHARE
 from mpcore.gate.matching import match_baselines
 from mpcore.records import AccuracyProof, Quality, Run
@@ -27,8 +28,9 @@ def saturation(quality: Quality) -> str:
     below, subject = 100 * (1 - mean) / tolerance, quality.case.subject
     name = quality.reference.precision if quality.reference else quality.case.precision
     if below < LEAST_TOLERANCES_TO_CEILING:
+        said, _ = told_apart(below, LEAST_TOLERANCES_TO_CEILING, ".1f")
         return (
-            f"{subject}: {quality.metric} of {name} is {100 * mean:.2f} %, {below:.1f} tolerances of {tolerance:.3g} points "
+            f"{subject}: {quality.metric} of {name} is {100 * mean:.2f} %, {said} tolerances of {tolerance:.3g} points "
             f"below the ceiling: under {LEAST_TOLERANCES_TO_CEILING:g} a loss may be hidden"
         )
     tried = quality.sensitivity

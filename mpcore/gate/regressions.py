@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mpcore.errors import sentences
 from mpcore.gate.accuracy import saturation, tolerance_points
+from mpcore.gate.digits import as_judged, beside_margin, error_since, told_apart
 from mpcore.gate.intervals import Deviation, Interval, change_since, judged_since, mean_interval, pooled_deviation
 from mpcore.gate.judgement import judgement_of
 from mpcore.gate.limits import (
@@ -144,9 +145,13 @@ def _compile_time(speed: Speed, now: Compilation, accepted: list[Speed], margin:
     usual = statistics.median(before)
     allowed = max(usual * margin / 100, COMPILE_TIME_NOISE_SECONDS)
     change = Interval(*[now.seconds - usual] * 3)
+    said, then, margin_said = as_judged(
+        lambda now, usual, allowed: Interval(*[now - usual] * 3).judged(allowed),
+        *((seconds, ".1f") for seconds in (now.seconds, usual, allowed)),
+    )
     sentence = (
-        f"{speed.case.precision} was compiled in {now.seconds:.1f} s, {now.warmth}, in {usual:.1f} s in {runs(len(before))}. "
-        f"The margin is {allowed:.1f} s"
+        f"{speed.case.precision} was compiled in {said} s, {now.warmth}, in {then} s in {runs(len(before))}. "
+        f"The margin is {margin_said} s"
     )
     return [_regression(speed, COMPILE_TIME, change.judged(allowed), None, now.seconds, usual + allowed, sentence)]
 
@@ -175,9 +180,13 @@ def _memory(speed: Speed, metric: str, accepted: Sequence[int], now: int, margin
     if metric == "memory" and allowed < EAGER_MEMORY_NOISE_BYTES:
         allowed, said = EAGER_MEMORY_NOISE_BYTES, f"{EAGER_MEMORY_NOISE_BYTES / 2**20:g} MiB"
     status = Interval(*[float(now - before)] * 3).judged(allowed)
+    held, held_before = as_judged(
+        lambda now, before: Interval(*[GIB * (now - before)] * 3).judged(allowed), (now / GIB, ".3f"), (before / GIB, ".3f")
+    )
+    share, _ = told_apart(100 * (now / before - 1), math.copysign(100 * allowed / before, now - before), "+.1f")
     where = "an eager step takes" if metric == "memory" else "the graph holds"
     sentence = (
-        f"{where} {now / GIB:.3f} GiB in {speed.case.precision}, {percent(change.centre)} from the {before / GIB:.3f} of "
+        f"{where} {held} GiB in {speed.case.precision}, {share} % from the {held_before} of "
         f"{'the accepted run' if len(accepted) == 1 else 'the last accepted run'}. The margin is {said}"
     )
     return _regression(speed, metric, status, change, now / GIB, (before + allowed) / GIB, sentence)
@@ -201,13 +210,19 @@ def _quality(quality: Quality, accepted: list[Quality], margins: Margins, repeat
     one = pooled_deviation([[p / times for p in points], *repeated])
     lost = mean_interval([-p for p in points], Deviation(times * one.value, one.freedom), WORSE_CONFIDENCE)
     status = lost.judged(margin)
+    low, high = as_judged(lambda *bounds: _reversed(*bounds).judged(margin), (-lost.high, "+.2f"), (-lost.low, "+.2f"))
     sentence = (
         f"{name} is {-lost.centre:+.2f} {unit} from {runs(len(accepted))}, over {len(points)} seeds "
-        f"(99 % bounds {-lost.high:+.2f} and {-lost.low:+.2f}). {margin:g} may be lost"
+        f"(99 % bounds {low} and {high}). {margin:g} may be lost"
     )
     if status == "same" and (why := saturation(quality)):
         status, sentence = "saturated", sentences(sentence, why.partition(": ")[2])
     return _regression(quality, quality.metric, status, None, -lost.centre, -margin, sentence)
+
+
+def _reversed(low: float, high: float) -> Interval:
+    """What is lost, of what is gained."""
+    return Interval(-high, -high, -low)
 
 
 def _diverged(quality: Quality, accepted: Quality) -> Regression:
@@ -236,9 +251,9 @@ def _error(numerics: Numerics, metric: str, before: float, now: float | None, fa
     limit = max(factor * before, floor)
     smaller = now is not None and now * factor < before
     status: RegressionStatus = "worse" if now is None or now > limit else "better" if smaller and before > floor else "same"
-    figure = "not finite" if now is None else f"{now:.2g}"
+    figure, then = error_since(before, now, factor, floor)
     allowed = f"{floor:g}" if limit == floor else f"{factor:g} times that"
-    sentence = f"{metric} of {numerics.case.precision} is {figure}, {before:.2g} in accepted runs. The limit is {allowed}"
+    sentence = f"{metric} of {numerics.case.precision} is {figure}, {then} in accepted runs. The limit is {allowed}"
     return _regression(numerics, metric, status, None, now, limit, sentence)
 
 
@@ -253,7 +268,9 @@ def runs(count: int) -> str:
 
 def bounds(change: Interval, margin: float, confidence: float = WORSE_CONFIDENCE) -> str:
     each = f"{100 * confidence:g} % each"
-    return f"between {percent(change.low)} and {percent(change.high)} ({each}). The margin is {100 * math.expm1(margin):.3g} %"
+    shares = [100 * math.expm1(value) for value in (change.low, change.high, margin)]
+    low, high, most = as_judged(beside_margin, *zip(shares, ("+.1f", "+.1f", ".3g"), strict=True))
+    return f"between {low} % and {high} % ({each}). The margin is {most} %"
 
 
 def as_ratio(change: Interval | None) -> dict[str, Any]:

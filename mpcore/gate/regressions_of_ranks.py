@@ -4,6 +4,7 @@ they average may grow by a factor."""
 import statistics
 from collections.abc import Sequence
 
+from mpcore.gate.digits import error_since
 from mpcore.gate.judgement import judgement_of
 from mpcore.records import Collective, Parallel, Regression, RegressionStatus
 
@@ -51,10 +52,10 @@ def _error(parallel: Parallel, before: float, factor: float) -> Regression:
     now, limit = parallel.mode_error, factor * before
     worse, better = now is None or now > limit, now is not None and now * factor < before
     status: RegressionStatus = "worse" if worse else "better" if better else "same"
-    figure = "not finite" if now is None else f"{now:.2g}"
+    figure, then = error_since(before, now, factor)
     sentence = (
         f"the gradient that {len(parallel.ranks)} ranks average in {parallel.case.precision} is {figure} from "
-        f"{parallel.reference.upper()}, {before:.2g} in accepted runs. The limit is {factor:g} times that"
+        f"{parallel.reference.upper()}, {then} in accepted runs. The limit is {factor:g} times that"
     )
     return _regression(parallel, "averaged gradient error", status, now, limit, sentence)
 

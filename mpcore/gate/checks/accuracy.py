@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from mpcore.errors import sentences
 from mpcore.gate.accuracy import saturation, tolerance_points
 from mpcore.gate.checks.check import new_check, passed
+from mpcore.gate.digits import told_apart
 from mpcore.gate.intervals import Interval, mean_interval, pooled_deviation
 from mpcore.gate.limits import LEAST_SEEDS, NON_INFERIORITY_CONFIDENCE
 from mpcore.records import Check, CheckStatus, Quality, Scores
@@ -42,9 +43,10 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     than = reference.called if quality.case.spread else reference.precision
     mean, seeds = quality.mean(metric), len(quality.trainings)
     value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
+    gained, _ = told_apart(points, -tolerance, "+.2f")
     sentence = (
-        f"{metric} of {name} is {value}, {points:+.2f} {unit} from {than} over "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval)}. At most {tolerance:g} may be lost"
+        f"{metric} of {name} is {value}, {gained} {unit} from {than} over "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval, tolerance)}. At most {tolerance:g} may be lost"
     )
     if status == "expected_failure":
         sentence += ", and without FP32 masters it is known to lose some"
@@ -72,17 +74,19 @@ def _not_inferior(points: float, interval: Interval | None, tolerance: float) ->
     return "failed" if interval.high < -tolerance else "inconclusive"
 
 
-def _lowest(interval: Interval | None) -> str:
+def _lowest(interval: Interval | None, tolerance: float) -> str:
     if interval is None:
         return f", too few for a test, which takes {LEAST_SEEDS}"
-    return f" ({100 * NON_INFERIORITY_CONFIDENCE:.3g} % bound {interval.low:+.2f})"
+    bound, _ = told_apart(interval.low, -tolerance, "+.2f")
+    return f" ({100 * NON_INFERIORITY_CONFIDENCE:.3g} % bound {bound})"
 
 
 def _learnt(quality: Quality, dummy_score: float, tolerance: float) -> Check:
     above = quality.points_above(dummy_score)
+    said, _ = told_apart(above, tolerance, "+.2f")
     unit = "% of it" if quality.lower_is_better else "points"
     sentence = (
-        f"{quality.metric} of {quality.case.precision} is {above:+.2f} {unit} from what a prediction reaches that has learnt "
+        f"{quality.metric} of {quality.case.precision} is {said} {unit} from what a prediction reaches that has learnt "
         f"nothing ({dummy_score:.4g}). It must be more than {tolerance:g} better, or the comparison shows nothing"
     )
     return new_check(quality, "learning", _expected(quality, passed(above > tolerance)), above, tolerance, sentence)

@@ -1,5 +1,6 @@
 """What every check is made of."""
 
+from mpcore.gate.digits import told_apart
 from mpcore.gate.intervals import Interval
 from mpcore.gate.judgement import judgement_of
 from mpcore.gate.limits import DROPPED_BLOCKS_SHARE, FASTER_CONFIDENCE
@@ -34,9 +35,11 @@ def step_times(blocks: Blocks) -> list[float]:
     return [seconds / blocks.steps for seconds in blocks.seconds]
 
 
-def between(ratio: Interval) -> str:
-    """The interval of a ratio, in words."""
-    return f"{100 * FASTER_CONFIDENCE:.0f} % interval {ratio.low:.3g} to {ratio.high:.3g}"
+def times_as_fast(ours: str, theirs: str, ratio: Interval, at_least: float) -> str:
+    """The clause that says how many times as fast, with its interval. at_least: what must be reached."""
+    low, centre, high = (told_apart(value, at_least, ".3g")[0] for value in (ratio.low, ratio.centre, ratio.high))
+    interval = f"{100 * FASTER_CONFIDENCE:.0f} % interval {low} to {high}"
+    return f"{ours} is {centre} times as fast as {theirs} ({interval})"
 
 
 def figure(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mpcore.gate.checks.check import figure, new_check, passed
+from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import MOST_OF_A_STEP
 from mpcore.records import Check, Numerics, TensorErrors
 
@@ -33,9 +34,10 @@ def numerics_checks(numerics: Numerics) -> list[Check]:
 
 
 def _within(numerics: Numerics, metric: str, value: float | None, limit: float) -> Check:
-    sentence = (
-        f"{metric} of {numerics.case.precision} against {numerics.reference} is {figure(value)}, at most {limit:.2g} may be"
-    )
+    said, most = figure(value), f"{limit:.2g}"
+    if value is not None:
+        said, most = told_apart(value, limit, ".3g", ".2g")
+    sentence = f"{metric} of {numerics.case.precision} against {numerics.reference} is {said}, at most {most} may be"
     return new_check(numerics, metric, passed(value is not None and value <= limit), value, limit, sentence)
 
 
@@ -43,14 +45,12 @@ def _in_its_bits(numerics: Numerics, share: float, low: float, high: float) -> C
     """What somebody asked to be in FP32 is not missed."""
     low *= max(0.0, 1 - MOST_OF_A_STEP * numerics.fp32_on_purpose)
     reached, limit = low <= share <= high, low if share < low else high
-    digits = next((n for n in range(6) if f"{100 * share:.{n}f}" != f"{100 * limit:.{n}f}"), 0) if not reached else 0
+    figures = (100 * share, ".0f"), (100 * low, ".0f"), (100 * high, ".3g")
+    said, least, most = as_judged(lambda share, low, high: low <= share <= high, *figures)
     asked = (
         f". {100 * numerics.fp32_on_purpose:.0f} % of a forward pass are in FP32 on purpose" if numerics.fp32_on_purpose else ""
     )
-    sentence = (
-        f"{numerics.case.precision} does {100 * share:.{digits}f} % of its FLOPs in 16 bits, expected "
-        f"{100 * low:.{digits}f} to {100 * high:.0f} %{asked}"
-    )
+    sentence = f"{numerics.case.precision} does {said} % of its FLOPs in 16 bits, expected {least} to {most} %{asked}"
     return new_check(numerics, "16-bit share", passed(reached), share, limit, sentence)
 
 
@@ -71,7 +71,8 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     wrong = [(t, error, limit) for t, error, limit in errors if error > limit or error >= 1]
     worst, error, limit = max(wrong or errors, key=lambda said: said[1] / said[2])
     name = numerics.case.precision
-    sentence = f"the {what} of {worst.where} in {name} is {error:.3g} off from {numerics.reference}, at most {limit:.2g} may be"
+    said, most = told_apart(error, limit, ".3g", ".2g")
+    sentence = f"the {what} of {worst.where} in {name} is {said} off from {numerics.reference}, at most {most} may be"
     if what == "gradient" and worst.base_error is not None:
         sentence += f". In {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
     if error == 1:

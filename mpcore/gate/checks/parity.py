@@ -1,6 +1,7 @@
 """What a comparison with other trainers must show: ours is as fast, and scores as well."""
 
-from mpcore.gate.checks.check import SPEEDUP, between, new_check, passed, state_of_gpu, step_times
+from mpcore.gate.checks.check import SPEEDUP, new_check, passed, state_of_gpu, step_times, times_as_fast
+from mpcore.gate.digits import told_apart
 from mpcore.gate.intervals import Interval, ratio_interval, separate_ratio_interval
 from mpcore.records import Check, CheckStatus, Entrant, Parity, Race, Turns
 
@@ -22,7 +23,8 @@ def parity_checks(parity: Parity) -> list[Check]:
 
 def _scores_as_well(parity: Parity, tolerance: float) -> Check:
     points = round(100 * (parity.scores["ours"] - parity.scores["theirs"]), 9)
-    sentence = f"{parity.case.precision} scores {points:+.2f} points against {parity.trainer}. {tolerance:g} may be lost"
+    said, lost = told_apart(points, -tolerance, "+.2f")
+    sentence = f"{parity.case.precision} scores {said} points against {parity.trainer}. {lost.lstrip('-')} may be lost"
     return new_check(parity, "score", passed(points >= -tolerance), points, -tolerance, sentence)
 
 
@@ -63,6 +65,5 @@ def _as_fast(record: Parity | Race, metric: str, ratio: Interval, who: tuple[str
     status: CheckStatus = "failed" if ratio.high < at_least else "inconclusive"
     if record.device == "cpu" or ratio.centre >= at_least:
         status = "passed"
-    ours, theirs = who
-    sentence = f"{ours} is {ratio.centre:.3g} times as fast as {theirs} ({between(ratio)}). A GPU must reach {at_least:g}"
+    sentence = f"{times_as_fast(*who, ratio, at_least)}. A GPU must reach {at_least:g}"
     return new_check(record, metric, status, ratio.centre, at_least, sentence)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mpcore.gate.checks.check import new_check, passed
+from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_TIMES
 from mpcore.records import Check, Parallel, RankState, Speed
 
@@ -41,7 +42,8 @@ def slowest_rank(speed: Speed) -> Iterator[Check]:
     if speed.slowest_rank is None or speed.device == "cpu":
         return
     rank, times = speed.slowest_rank
-    sentence = f"rank {rank} computes longest, {times:.3f} times as long as the median of ranks; {SLOWER_RANK_TIMES:g} may be"
+    said, _ = told_apart(times, SLOWER_RANK_TIMES, ".3f")
+    sentence = f"rank {rank} computes longest, {said} times as long as the median of ranks; {SLOWER_RANK_TIMES:g} may be"
     yield new_check(speed, "slowest rank", passed(times <= SLOWER_RANK_TIMES), times, SLOWER_RANK_TIMES, sentence)
 
 
@@ -108,10 +110,12 @@ def _overflow(parallel: Parallel, skipped: int, alone: int) -> Check:
 
 
 def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode: str) -> Check:
-    figure = "not finite, or infinitely far" if error is None else f"{error:.3g}"
+    figure, most = "not finite, or infinitely far", f"{limit:.3g}"
+    if error is not None:
+        figure, most = told_apart(error, limit, ".3g", ".3g")
     sentence = (
         f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that "
-        f"{parallel.reference.upper()} computes on one rank, with the batch of all {how}. {limit:.3g} is the most"
+        f"{parallel.reference.upper()} computes on one rank, with the batch of all {how}. {most} is the most"
         f"{_without_loss(parallel) if error is None else ''}"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
@@ -126,10 +130,12 @@ def _without_loss(parallel: Parallel) -> str:
 def _like(parallel: Parallel, before: float) -> Check:
     """Both average the same in the same mode, by other collectives."""
     error, limit, strategy = parallel.mode_error, LIKE_ERROR_TIMES * before, parallel.case.strategy
-    figure = "not finite" if error is None else f"{error:.3g}"
+    figure, theirs = "not finite", f"{before:.3g}"
+    if error is not None:
+        figure, theirs = as_judged(lambda e, b: e <= LIKE_ERROR_TIMES * b, (error, ".3g"), (before, ".3g"))
     sentence = (
         f"the gradient that {strategy} averages in {parallel.case.precision} is {figure} from "
-        f"{parallel.reference.upper()}, and {before:.3g} by {parallel.like}. {LIKE_ERROR_TIMES:g} times that is the most"
+        f"{parallel.reference.upper()}, and {theirs} by {parallel.like}. {LIKE_ERROR_TIMES:g} times that is the most"
     )
     return _check(parallel, f"gradient against {parallel.like}", error is not None and error <= limit, sentence, error, limit)
 

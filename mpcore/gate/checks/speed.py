@@ -1,8 +1,9 @@
 """What the time of a step must show: it learns, it is faster than what it must beat, and nothing disturbed it."""
 
 from mpcore.errors import sentences
-from mpcore.gate.checks.check import SPEEDUP, between, figure, new_check, passed, state_of_gpu, step_times
+from mpcore.gate.checks.check import SPEEDUP, figure, new_check, passed, state_of_gpu, step_times, times_as_fast
 from mpcore.gate.checks.ranks import slowest_rank
+from mpcore.gate.digits import as_judged
 from mpcore.gate.intervals import Interval, ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import LEARNED_SHARE, has_learnt
 from mpcore.kernels.bound import bound
@@ -32,7 +33,10 @@ def speedup(speed: Speed, reference: str) -> Interval | None:
 def _learns(speed: Speed) -> Check:
     before, after, mode = speed.loss_before, speed.loss_after, speed.case.precision
     fell = before is not None and after is not None and has_learnt(before, after)
-    sentence = f"the loss went from {figure(before)} to {figure(after)} while {mode} was learning two batches"
+    said = [figure(before), figure(after)]
+    if before is not None and after is not None:
+        said = as_judged(has_learnt, (before, ".3g"), (after, ".3g"))
+    sentence = f"the loss went from {said[0]} to {said[1]} while {mode} was learning two batches"
     if speed.requirements.negative_control:
         return new_check(speed, "learning", "passed", after, before, f"negative control: {sentence}")
     if before is None:
@@ -70,7 +74,7 @@ def _faster(speed: Speed, mode: str) -> Check:
         sentence = f"{mode} could not be measured, and so not whether {speed.case.precision} is faster: {why}"
         return new_check(speed, metric, "inconclusive", None, 1.0, sentence)
     status: CheckStatus = "passed" if ratio.low > 1 else "failed" if ratio.high < 1 else "inconclusive"
-    sentence = f"{speed.case.precision} is {ratio.centre:.3g} times as fast as {mode} ({between(ratio)})"
+    sentence = times_as_fast(speed.case.precision, mode, ratio, 1.0)
     if status != "passed":
         whose = "The workload expects it" if mode != speed.requirements.base else "A variant has"
         sentence = sentences(f"{sentence}. {whose} to be faster", bound(speed))
