@@ -11,6 +11,7 @@ from mpcore.records import Collective, Parallel, Rank, RankState, RankTime, Requ
 GOOD = RankState(masters="a", weights="b", optimiser="c", buffers="d", loss_scale=1024.0, skipped_steps=2)
 AFTER = GOOD.model_copy(update={"masters": "e", "loss_scale": 512.0, "skipped_steps": 3})
 SENT = Collective(operation="allreduce_", dtype="float32", calls=2, elements=100, bytes=400)
+SPREAD_ALREADY = stub.case("bert").model_copy(update={"strategy": "own", "gpus": 2})
 RIGHT = {
     "case": stub.case("bert").model_copy(update={"strategy": "ddp", "gpus": 2}),
     "workload_version": 1,
@@ -89,8 +90,13 @@ def test_what_is_right_passes_each_check():
             "average in fp32 is 0.5 from the one that FP64 computes on one rank",
         ),
         ({"mode_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
-        ({"mode_error": None, "fp64_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
-        ({"mode_error": None, "fp64_error": None, "accumulated": None}, None, ""),
+        ({"mode_error": None, "fp64_error": None}, "gradient in FP64 in parts", "average in FP64 is not finite"),
+        (
+            {"mode_error": None, "fp64_error": None, "reference": "fp32"},
+            "gradient in fp32 in parts",
+            "FP32 computes on one rank",
+        ),
+        ({"mode_error": None, "fp64_error": None, "accumulated": None, "case": SPREAD_ALREADY}, None, ""),
         (
             {"settling": 3, "settling_alone": 2},
             "overflow between ranks",
@@ -124,7 +130,7 @@ def test_shards_differ_from_rank_to_rank():
 
 def test_without_a_scale_or_a_yardstick_there_is_less_to_check():
     figures = ("planted", "reduced", "accumulated", "mode_error", "fp64_error", "joint_error")
-    none = dict.fromkeys(figures)
+    none = dict.fromkeys(figures) | {"case": SPREAD_ALREADY}
     assert [check.metric for check in checks(Parallel(**(RIGHT | none)))] == ["replicas", "collectives"]
 
 

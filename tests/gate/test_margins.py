@@ -14,6 +14,7 @@ from mpcore.gate.limits import (
     ERROR_MARGIN_FACTOR,
     FLUSHED_SHARE_CAP,
     MEMORY_MARGIN_PERCENT,
+    PAIR_BLIND_PERCENT,
     PAIR_MEMORY_MARGIN_PERCENT,
     PAIR_TIME_MARGIN_PERCENT,
     STEP_TIME_MARGIN_PERCENT,
@@ -240,4 +241,5 @@ def test_the_defaults_that_the_guide_shows_are_those_of_graphs():
         "errors": ERROR_MARGIN_FACTOR,
         "pair-time": PAIR_TIME_MARGIN_PERCENT["graph"],
         "pair-memory": PAIR_MEMORY_MARGIN_PERCENT,
+        "pair-blind": PAIR_BLIND_PERCENT,
     }
