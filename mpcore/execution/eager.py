@@ -78,6 +78,11 @@ class Eager:
         return False
 
     @property
+    def remark(self) -> str | None:
+        """What is to be known of it, once it was called."""
+        return None
+
+    @property
     def contents(self) -> GraphContents | None:
         """What the graph is made of that was captured first. None where none was, or it cannot be read."""
         return None

@@ -108,6 +108,10 @@ class Graph(Eager):
         return sum(s["total_size"] for s in torch.cuda.memory_snapshot() if tuple(s["segment_pool_id"]) in pools)
 
     @property
+    def remark(self) -> str | None:
+        return "; ".join(self._host.drawn) or None
+
+    @property
     def contents(self) -> GraphContents | None:
         return next((captured.contents for captured in self._captured.values()), None)
 

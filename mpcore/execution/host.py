@@ -24,6 +24,8 @@ class HostDecisions:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._optimisers: WeakSet[Optimizer] = WeakSet()
+        self.drawn: list[str] = []
+        """What is to be known of host generators that a graph drew from. Some models draw, and decide nothing by it."""
 
     @contextmanager
     def met(self) -> Iterator[None]:
@@ -40,17 +42,19 @@ class HostDecisions:
 
         Afterwards `reasons` says why a graph of that step would train in another way, as far as it would."""
         reasons: list[str] = []
-        before, buffers = self._moving(), dict(self._model.named_buffers())
+        before, buffers, generators = self._moving(), dict(self._model.named_buffers()), _generators()
         with self.met():
             yield reasons
         after, kept = self._moving(), dict(self._model.named_buffers())
+        moved = [_drawn(whose) for whose, state in _generators().items() if state != generators[whose]]
+        self.drawn = list(dict.fromkeys([*self.drawn, *moved]))
         reasons += [reason for optimiser in self._optimisers if (reason := frozen_in_a_graph(optimiser))]
         reasons += [said for (of, said), value in before.items() if after.get((of, said)) != value]
         reasons += [_rebound(name) for name, buffer in buffers.items() if kept.get(name) is not buffer]
 
     def _moving(self) -> dict[tuple[Any, str], Any]:
         """By whose it is, and by what is to be said if it moves."""
-        found: dict[tuple[Any, str], Any] = {(None, _drawn(whose)): state for whose, state in _generators().items()}
+        found: dict[tuple[Any, str], Any] = {}
         for optimiser in self._optimisers:
             found[optimiser, counts_on_host(optimiser)] = _counted(optimiser)
             found[optimiser, set_from_python("the step")] = written_rates(optimiser)
@@ -112,7 +116,7 @@ def _generators() -> dict[str, Any]:
 
 
 def _drawn(whose: str) -> str:
-    return f"the step draws numbers on the host from the generator of {whose}, where a graph would freeze them: {EAGER}"
+    return f"it draws numbers on the host from the generator of {whose}, and a graph goes on with those of its capture"
 
 
 def _rebound(buffer: str) -> str:

@@ -3,8 +3,7 @@
 import functools
 import importlib.util
 import shutil
-import weakref
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -21,15 +20,18 @@ is, and says so in a warning; beyond these it is an error."""
 
 _alive: "WeakSet[nn.Module]" = WeakSet()
 """Models that were compiled and may be called again."""
-_switched = ExitStack()
-"""Puts dynamo's switches back. They are the whole process's: what a script compiles by itself goes by its own."""
+_before: dict[str, Any] = {}
+"""Dynamo's switches as they were. They are the whole process's: what a script compiles by itself goes by its own."""
 
 
 def forget_dead() -> None:
-    """Gives back what was compiled of models that are dead, torch's graphs included, unless another is alive. Whatever else was
-    compiled in this process is forgotten with it."""
+    """Gives back what was compiled of models that are dead, torch's graphs included, and puts dynamo's switches back, unless
+    another is alive. Whatever else was compiled in this process is forgotten with it."""
     if not _alive:
         torch.compiler.reset()
+        for name, value in _before.items():
+            setattr(dynamo, name, value)
+        _before.clear()
 
 
 @executions.register
@@ -75,19 +77,13 @@ class Inductor(Eager):
 
 
 def _switch(model: nn.Module) -> None:
-    """Dynamo's switches, for as long as one of the models that are compiled lives. To set them at each call would take longer
-    than the host of a small step."""
+    """Dynamo's switches, until the dead are forgotten. To set them at each call would take longer than the host of a small
+    step."""
     dynamo.use_recursive_dict_tags_for_guards = False  # for good: torch 2.11 dies where Python frees a model (pytorch#181873)
-    if not _alive:
-        limit = max(dynamo.recompile_limit, VERSIONS)
-        _switched.enter_context(dynamo.patch(recompile_limit=limit, fail_on_recompile_limit_hit=True))
     _alive.add(model)
-    weakref.finalize(model, _put_back).atexit = False
-
-
-def _put_back() -> None:
-    if not list(_alive):  # whose length counts one that is dying
-        _switched.close()
+    for name, value in (("recompile_limit", VERSIONS), ("fail_on_recompile_limit_hit", True)):
+        _before.setdefault(name, getattr(dynamo, name))
+        setattr(dynamo, name, max(getattr(dynamo, name), value))
 
 
 def _compile(module: nn.Module, **options: Any) -> None:

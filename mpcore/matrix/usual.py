@@ -33,6 +33,8 @@ def fitting_batch(workload: str, memory_class: int) -> int | None:
 @functools.cache
 def usual_execution(workload: str, size: Size, device: "torch.device") -> str:
     """Where none is named. An own step is built for that, on the device. What is wrong with it is said when it is measured."""
+    import torch
+
     from mpcore.precision import Inapplicable
     from mpcore.training import script
     from mpcore.workloads import WorkloadError
@@ -46,7 +48,7 @@ def usual_execution(workload: str, size: Size, device: "torch.device") -> str:
         return str(entry.execution)
     try:
         return script.usual_execution(entry("full" if size == "fit" else size), device)
-    except (WorkloadError, Inapplicable):
+    except (WorkloadError, Inapplicable, torch.cuda.OutOfMemoryError):
         return "eager"
 
 

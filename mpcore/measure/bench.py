@@ -131,7 +131,7 @@ class Bench:
         variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself.
         rounds: each trains from as many seeds again, where there are other seeds."""
         made = self._trainings.setdefault(case, [])
-        while len(made) < rounds and self._other_seeds(case):
+        while not made or (len(made) < rounds and self._other_seeds(case)):
             made.append(self._trained(case, len(made)))
         return joined(made[:rounds])
 

@@ -10,6 +10,7 @@ from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup
 from mpcore.precision import Inapplicable
 from mpcore.records import Quality, Scores, Training
+from mpcore.records.quality import OWN_DATA
 from mpcore.training.history import Fit, History
 from mpcore.training.loop import Diverged, Progress, record
 from mpcore.training.script import ScriptStep
@@ -44,7 +45,7 @@ def measure_curves(
     quality = Quality(
         **setup.fields,
         weights="its own",
-        data="its own",
+        data=OWN_DATA,
         rows={"train": own.curve_steps * own.rows_per_batch},
         metric=METRIC,
         lower_is_better=True,

@@ -4,7 +4,6 @@ All is exact but the errors of gradients. Those are of gradients and not of upda
 clipping, which hides it, too. FP64 says what is right: one rank with the batch of all, in as many parts.
 """
 
-import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ from mpcore.device import agreement
 from mpcore.device.hashes import hash_of
 from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
+from mpcore.measure.errors import lacks_memory
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
 from mpcore.measure.requirements import against_fp32, beyond_rounding, says_conditioning
@@ -65,8 +65,11 @@ class Joint:
 def measure_joint(setup: Setup, rows: Batch) -> Joint:
     """rows: of all ranks. Where FP64 fails, it fails on all of them."""
     joint: Joint | None = None
-    with contextlib.suppress(PrecisionError, WorkloadError):
+    try:
         joint = _joint(setup, rows, FP64)
+    except (PrecisionError, WorkloadError) as error:
+        if lacks_memory(error):  # this rank alone may: the others would wait for it
+            raise
     if joint is None:
         return _joint(setup, rows, precisions["fp32"])
     if setup.case.trainer != OWN_TRAINER:
@@ -90,7 +93,9 @@ def _joint(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
 def _rounding(new: Callable[[], TrainStep], batch: Batch, gradients: dict[str, Tensor], roundoff: float) -> float | None:
     try:
         return whole_error(rounded_runs(new, batch, roundoff), gradients)
-    except (Inapplicable, PrecisionError, WorkloadError):  # as for one GPU, whose record says why
+    except (Inapplicable, PrecisionError, WorkloadError) as error:  # as for one GPU, whose record says why
+        if lacks_memory(error):
+            raise
         return None
 
 

@@ -77,7 +77,7 @@ def judge(request: pytest.FixtureRequest, benchmark: Any) -> "Callable[[AnyRecor
     counter = Counter(session.device_here)
 
     def judge(record: "AnyRecord") -> None:
-        result = session.judge_record(request.node.nodeid, record, counter.cost())
+        result = session.judge_record(request.node.nodeid, record, counter.cost)
         pytest_benchmark.replay(request.node, benchmark, record)
         session.fail(result)
 

@@ -7,7 +7,7 @@ terminal and the page of the job are made from it.
 import contextlib
 import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -122,22 +122,22 @@ class Session:
         root = self.config.rootpath
         return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
 
-    def judge_record(self, test: str, record: "AnyRecord", cost: "Cost | None" = None) -> "Result":
-        """What the gate says of what a test measured at this cost. A time or a memory that is worse is measured again, in a
-        fresh process that has the GPU for itself. A time that is worse again is measured beside the accepted commit. Trainings
-        that decide nothing are followed by more."""
+    def judge_record(self, test: str, record: "AnyRecord", cost: "Callable[[], Cost | None]" = lambda: None) -> "Result":
+        """What the gate says of what a test measured. cost: of that, once nothing more is trained for it. A time or a memory
+        that is worse is measured again, in a fresh process that has the GPU for itself. A time that is worse again is measured
+        beside the accepted commit. Trainings that decide nothing are followed by more."""
         from mpcore.gate import needs_confirmation, needs_pairs
         from mpcore.records import Speed
 
         before = list(self.results.values())
-        result = self._decided(self.judge.judge(record, before), before)
+        result, paid = self._decided(self.judge.judge(record, before), before), cost()
         if needs_confirmation(result):
             self.bench.release()
             again = self._confirmation(record.case)
             result = self.judge.judge(record, before, again)
             if needs_pairs(result) and isinstance(record, Speed):
                 result = self.judge.judge(record, before, again, self.beside([record], record.case.id))
-        self.results[test] = result.model_copy(update={"cost": cost})
+        self.results[test] = result.model_copy(update={"cost": paid})
         return self.results[test]
 
     def _decided(self, result: "Result", before: "Sequence[Result]") -> "Result":

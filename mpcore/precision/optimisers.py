@@ -108,11 +108,19 @@ def load(optimiser: Optimizer, state: dict[str, Any]) -> bool:
                 in_place &= _fill(optimiser.state[p], values)
             else:  # some ask whether a weight has a state, and not whether there is something in it
                 in_place &= not optimiser.state.pop(p, None)
-    for key in _shared(optimiser):
+    return _fill_shared(optimiser, state["shared"]) and in_place
+
+
+def _fill_shared(optimiser: Optimizer, values: Mapping[Any, Any]) -> bool:
+    place = _shared(optimiser)
+    for key in place.keys() - values.keys():
         del optimiser.state[key]
-    shared: dict[Any, Any] = _copied(state["shared"])
-    optimiser.state.update(shared)
-    return in_place
+    within = {key for key, value in values.items() if isinstance(value, dict) and isinstance(place.get(key), dict)}
+    filled = [_fill(place[key], values[key]) for key in within]
+    flat = {key: value for key, value in place.items() if key not in within}
+    filled.append(_fill(flat, {key: value for key, value in values.items() if key not in within}))
+    optimiser.state.update(flat)  # tensors are the same, others new
+    return all(filled)
 
 
 def _shared(optimiser: Optimizer) -> dict[Any, Any]:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from mpcore.records.base import Finite, Record, Seconds
 from mpcore.records.measurement import Measurement
@@ -13,6 +13,10 @@ from mpcore.records.sensitivity import Sensitivity
 
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are the true classes, columns the predicted ones."""
+
+
+OWN_DATA = "its own"
+"""Where an own step brings its data."""
 
 
 class Divergence(Record):
@@ -59,12 +63,6 @@ class Scores(Record):
         return statistics.fmean(math.nan if value is None else value for value in self.by_seed.values())
 
 
-def _with_both(rows: dict[str, int]) -> dict[str, int]:
-    if missing := {"train", "test"} - rows.keys():
-        raise ValueError(f"expected those to {' and to '.join(sorted(missing))} among them")
-    return rows
-
-
 class Quality(Measurement):
     """What trainings from several seeds reached.
 
@@ -77,7 +75,7 @@ class Quality(Measurement):
     kind: Literal["accuracy"] = "accuracy"
     weights: str
     data: str
-    rows: Annotated[dict[str, PositiveInt], AfterValidator(_with_both)]
+    rows: dict[str, PositiveInt]
     metric: str
     lower_is_better: bool = False
     reference: Scores | None = None
@@ -88,7 +86,10 @@ class Quality(Measurement):
 
     @model_validator(mode="after")
     def _counts(self) -> "Quality":
-        """The metric that counts is in each training, and each has a seed of its own."""
+        """The metric that counts is in each training, and each has a seed of its own. Only an own step has nothing to test."""
+        splits = {"train"} if self.data == OWN_DATA else {"train", "test"}
+        if missing := splits - self.rows.keys():
+            raise ValueError(f"rows: expected those to {' and to '.join(sorted(missing))} among them")
         for number, training in enumerate(self.trainings, 1):
             if self.metric not in training.metrics:
                 has = ", ".join(training.metrics) or "no metrics"

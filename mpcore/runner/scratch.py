@@ -25,8 +25,9 @@ class Scratch:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         draft = self.path / f"{LOCK}.tmp"
         self._lock = os.open(draft, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        draft.rename(self.path / LOCK)  # which is locked before it has its name
+        with contextlib.suppress(OSError):  # a file system without locks: nobody will take the folder for abandoned
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            draft.rename(self.path / LOCK)  # which is locked before it has its name
 
     def close(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

@@ -22,6 +22,7 @@ from mpcore.training.alike import check_alike
 from mpcore.training.generators import draw_apart, same_draws
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import parts
+from mpcore.training.rates import kept_as_built
 from mpcore.training.step import by_recipe, seeded_model
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import described
@@ -85,7 +86,8 @@ class Trainer:
 
         def build() -> Loop:
             alone = agreement.alone() if strategy is None else nullcontext()
-            with alone, precision.settings(), same_draws(device), reraised(f"{self.name}: build()"):  # it may set a seed
+            within = reraised(f"{self.name}: build()")
+            with alone, precision.settings(), same_draws(device), kept_as_built(), within:  # it may set a seed, and a rate
                 loop = self.build(workload, model, precision.name, device)
             if not isinstance(loop, Loop):
                 raise TrainerError(f"{self.name}: build() returned {described(loop)}: expected a Loop")

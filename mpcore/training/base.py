@@ -79,7 +79,7 @@ class Step:
     @property
     def remark(self) -> str | None:
         """What is to be known of how it was made, for the report."""
-        return None
+        return None if self._execute is None else self._execute.remark
 
     @property
     def loss_scale(self) -> Tensor | None:

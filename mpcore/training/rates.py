@@ -19,8 +19,8 @@ def kept_as_built() -> Iterator[None]:
     have set another for it by hand."""
     add = torch.optim.Optimizer.add_param_group
 
-    def keep(optimiser: torch.optim.Optimizer, group: dict[str, Any]) -> None:
-        add(optimiser, group)
+    def keep(optimiser: torch.optim.Optimizer, param_group: dict[str, Any]) -> None:
+        add(optimiser, param_group)
         if "lr" in (added := optimiser.param_groups[-1]):
             added.setdefault(BUILT, float(added["lr"]))
 

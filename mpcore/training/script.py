@@ -95,7 +95,7 @@ class ScriptStep(Step):
             said.append(f"eager, for {self.frozen.removesuffix(f': {EAGER}')}")
         if self._held == [] and not self.rates:
             said.append("its weights moved while it was timed: its class has no optimisers(), parameters() or state()")
-        return "; ".join(said) or None
+        return "; ".join([*said, *filter(None, [super().remark])]) or None
 
     @property
     def optimisers(self) -> Sequence[torch.optim.Optimizer]:

@@ -154,7 +154,7 @@ class TrainStep(WorkloadStep):
 
     @property
     def remark(self) -> str | None:
-        return "; ".join(filter(None, [self.precision.remark, self.strategy.remark])) or None
+        return "; ".join(filter(None, [self.precision.remark, self.strategy.remark, super().remark])) or None
 
     @property
     def loss_scale(self) -> Tensor | None:

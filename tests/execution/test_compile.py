@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mpcore.device.compilations import Compilations
 from mpcore.device.flops import FlopCount
-from mpcore.execution import Compile, Eager, Graph, Inductor, compile, inductor
+from mpcore.execution import Compile, Eager, Graph, Inductor, compile, forget_dead, inductor
 from mpcore.execution.inductor import VERSIONS
 from mpcore.measure.collectives import sent
 from mpcore.measure.work import dispatched
@@ -64,7 +64,7 @@ def test_a_compiled_step_trains_on_a_gpu_as_an_eager_one_does(execution, accumul
 def _nothing_is_alive(monkeypatch):
     """Whatever other tests hold."""
     monkeypatch.setattr(inductor, "_alive", WeakSet())
-    inductor._switched.close()
+    forget_dead()
 
 
 class Block(nn.Module):
@@ -149,6 +149,7 @@ def test_switches_of_dynamo_are_put_back_once_no_compiled_model_lives(order):
         assert (config.recompile_limit, config.fail_on_recompile_limit_hit) == (VERSIONS, True)
         del models[number]
         gc.collect()
+        forget_dead()
     assert config.get_config_copy() == before
     own = torch.compile(lambda x: x + 1, dynamic=False, backend="eager")
     assert [len(own(torch.ones(size))) for size in range(VERSIONS + 2)] == list(range(VERSIONS + 2))

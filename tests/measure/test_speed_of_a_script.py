@@ -101,11 +101,11 @@ def case_in(precision):
 def test_precisions_of_ones_own_are_compared_with_the_first():
     registered()
     bench = Bench(CPU, seeds=range(3))
-    speed, quality = bench.speed(case_in("halved")), bench.accuracy(case_in("halved"))
+    speed, quality = bench.speed(case_in("halved")), bench.accuracy(case_in("halved"), 3)
     assert list(speed.references) == ["whole"]
     assert speed.ceiling_flops is None
     assert quality.reference.precision == "whole"
-    assert len(quality.trainings) == 3
+    assert len(quality.trainings) == 9
     assert {check.status for check in checks(quality)} == {"passed"}
     assert (quality.batch_size, quality.unit, quality.trainings[0].steps) == (8, "rows", 30)
 

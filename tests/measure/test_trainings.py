@@ -60,3 +60,10 @@ def test_another_mode_is_compared_with_the_seeds_that_it_has(bench):
 def test_a_step_with_a_seed_of_its_own_has_no_other(bench):
     case = CASE.model_copy(update={"workload": "of-one-seed"})
     assert len(bench.accuracy(case, 3).trainings) == 1
+
+
+def test_nor_has_what_is_compared_with_it(bench):
+    case = CASE.model_copy(update={"workload": "of-one-seed"})
+    first, second = bench.accuracy(case.in_precision("fp32")), bench.accuracy(case)
+    assert len(first.trainings) == len(second.trainings) == 1
+    assert second.reference == first.scores

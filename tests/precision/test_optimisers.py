@@ -7,7 +7,7 @@ from torch import nn
 from mpcore.data import Split
 from mpcore.execution.host import frozen_in_a_graph, host_numbers
 from mpcore.precision import Inapplicable, precisions
-from mpcore.precision.optimisers import ELEMENTWISE
+from mpcore.precision.optimisers import ELEMENTWISE, load, saved
 from mpcore.precision.scale import Skip
 from mpcore.records import Recipe
 from mpcore.training.step import TrainStep
@@ -230,6 +230,32 @@ def test_a_rate_on_the_host_would_freeze_in_a_graph():
     assert frozen_in_a_graph(optimiser) == (
         "Muon reads its learning rate on the host, where a graph would freeze it: expected --mp-execution eager"
     )
+
+
+@pytest.mark.parametrize("kept", [torch.tensor(3.0), {"count": torch.tensor(3.0), "name": "x"}, 3])
+def test_what_is_remembered_of_no_weight_is_loaded_in_place(kept):
+    """A graph reads it where it was."""
+    optimiser = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1)
+    optimiser.state["all"] = kept
+    was = saved(optimiser)
+    for tensor in tensors_of(kept):
+        tensor.add_(1)
+    assert load(optimiser, was)
+    assert saved(optimiser)["shared"] == was["shared"]
+    places = [x.data_ptr() for x in tensors_of(optimiser.state["all"])]
+    assert places == [x.data_ptr() for x in tensors_of(kept)]
+
+
+def test_a_tensor_of_no_weight_that_was_not_there_is_no_place_of_a_graph():
+    optimiser, other = (torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1) for _ in range(2))
+    optimiser.state["all"] = {"count": torch.tensor(3.0)}
+    other.state["all"] = {}
+    assert not load(other, saved(optimiser))
+    assert other.state["all"]["count"] == 3
+
+
+def tensors_of(kept):
+    return [x for x in (kept.values() if isinstance(kept, dict) else [kept]) if isinstance(x, torch.Tensor)]
 
 
 @pytest.mark.parametrize("mode", ["bf16-true", "fp16-true"])

@@ -89,7 +89,7 @@ def test_trainings_that_cannot_be_compared(refused, training, sentence):
 
 @pytest.mark.parametrize(("rows", "missing"), [({}, "test and to train"), ({"train": 8}, "test")])
 def test_rows_are_those_of_both_splits(refused, rows, missing):
-    assert f"rows: Value error, expected those to {missing} among them" in refused(QUALITY | {"rows": rows})
+    assert f"rows: expected those to {missing} among them" in refused(QUALITY | {"rows": rows})
 
 
 def test_a_figure_of_which_lower_is_better_is_above_zero(refused):

@@ -136,6 +136,28 @@ def test_the_mode_s_tf32_holds_while_it_is_built_and_called_and_not_otherwise(do
         assert torch.get_float32_matmul_precision() == "highest"
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_a_rate_that_is_lowered_by_hand_while_it_is_built_is_its_warm_up(dots, added):
+    """The rates are those that its groups were built with, whatever is set before a step is seen."""
+
+    class WarmsUp(WithOptimisers):
+        def build(self, workload, model, precision, device):
+            loop, (first, *others) = super().build(workload, model, precision, device), model.parameters()
+            if added:
+                self.adam = torch.optim.SGD([first], lr=0.1)
+                self.adam.add_param_group(param_group={"params": others, "lr": 0.2})
+                loop = Loop(step=loop.step, optimisers=[self.adam])
+            for group in self.adam.param_groups:
+                group["lr"] = 1e-5
+            return loop
+
+    step = step_of(WarmsUp, dots)
+    step.set_rate(0.5)
+    (made,) = step.optimisers
+    own = [0.1, 0.2] if added else [dots.recipe.learning_rate]
+    assert [group["lr"] for group in made.param_groups] == [0.5 * rate for rate in own]
+
+
 def test_what_it_draws_while_it_is_built_changes_no_dropout_and_no_other_draws(dots):
     class Seeds(Bare):
         def build(self, workload, model, precision, device):
