@@ -28,7 +28,7 @@ def trained(precision, mean, spread=SPREAD, reference=None):
     ]  # fmt: skip
     made = Quality(
         case=CASE.in_precision(precision), workload_version=1, device="cpu", batch_size=32, unit="rows", weights="random",
-        data="embedded", rows={"test": 2000}, metric="accuracy", trainings=tuple(trainings), reference=reference,
+        data="embedded", rows={"train": 1600, "test": 2000}, metric="accuracy", trainings=tuple(trainings), reference=reference,
         requirements=Requirements(tolerance_points=1.0, low_precision_share=(0.5, 1.0)),
     )  # fmt: skip
     return made if reference else made.model_copy(update={"reference": made.scores})
