@@ -458,3 +458,14 @@ def test_a_machine_whose_clock_is_another_is_not_a_change_to_all_either():
     for mhz, status in ((1980, "worse"), (1920, "undecided")):
         new = [step(10.3, workload=f"w{i}", gpu=gpu(mhz=(mhz,))) for i in range(20)]
         assert common_change([match_baselines(r, accepted) for r in new], Margins(), H200).status == status
+
+
+@pytest.mark.parametrize(("again", "status"), [(100, "worse"), (None, "same"), (120, "same")])
+def test_memory_is_compared_with_the_less_that_an_accepted_run_measured(again, status):
+    """What a second measurement had cleared is no reason to take as much again."""
+    first = step(10.0, pool_bytes=106 * GIB)
+    second = again and first.model_copy(update={"pool_bytes": again * GIB})
+    accepted = run(first)
+    results = tuple(result.model_copy(update={"confirmation": second}) for result in accepted.results)
+    match = match_baselines(first, [accepted.model_copy(update={"results": results})])
+    assert by_metric(regressions(match, Margins(), H200))["graph memory"].status == status
