@@ -57,8 +57,8 @@ def matched(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listi
 
 
 def _alike(base: Listing, head: Listing) -> tuple[Cases, Cases]:
-    """Their cases. Where a file that is loaded leaves out all other workloads on one side only, as one that is new does, they
-    are left out on the other side, too."""
+    """Their cases. A loaded file may leave out all other workloads on one side only, as a new file does. They are left out on
+    the other side then, too."""
     before, after = dict(base.cases), dict(head.cases)
     if base.alone and not head.alone:
         return before, _of_workloads(before, after)

@@ -58,8 +58,8 @@ def compare_work(
 ) -> Comparison:
     """What a step of each case does in base and in head.
 
-    Raises RunnerError where one of them lists no cases, or is too old to count; SelectionError where neither has what is
-    selected, and where one of two trees has no code of its own, or runs the other's.
+    Raises RunnerError where one of them lists no cases, or is too old to count. Raises SelectionError where neither has what
+    is selected, and where one of two trees has no code of its own or runs the other's.
     """
     with closing(start(base, selection)) as first, closing(start(head, selection)) as second:
         progress("base and head list their cases")

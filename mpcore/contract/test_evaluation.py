@@ -24,8 +24,8 @@ of it in eight batches (ResNets, U-Net)."""
 
 class Evaluated(NamedTuple):
     """The loss of a batch in evaluation mode, after steps that have moved no weight. trained: its loss in the first of them.
-    moved: by how much they have moved buffers. resolved: see `resolution`. outputs: of modules, in the
-    order in which they are called first."""
+    moved: by how much they have moved buffers. resolved: see `resolution`. outputs: of modules, in the order in
+    which they are called first."""
 
     loss: float
     trained: float

@@ -29,8 +29,7 @@ WARM_UP = 3
 WARM_UP_OF_RANKS = 12
 """The same where a step is spread over ranks: DDP lays out its buckets anew at the second, and times the first ten."""
 MOST_GRAPHS = 4
-"""Of a function, each of which keeps the memory of a step: of whole batches and of the last of an epoch, in a training and in
-an evaluation."""
+"""Of one function. Each keeps the memory of a step. A training and an evaluation have whole batches, and a last one each."""
 
 
 def warm_up_calls() -> int:

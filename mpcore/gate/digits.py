@@ -23,7 +23,7 @@ def told_apart(value: float, limit: float, form: str, limit_form: str = "g") -> 
 
 
 def error_since(before: float, now: float | None, factor: float, floor: float = 0.0) -> tuple[str, str]:
-    """An error and the one in accepted runs, of which it may be `factor` times as much, or `floor`."""
+    """An error, and the one in accepted runs. It may be `factor` times as large as that, or as large as `floor`."""
     if now is None:
         return "not finite", f"{before:.2g}"
     now_said, before_said = as_judged(

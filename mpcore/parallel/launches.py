@@ -43,8 +43,8 @@ class Launches:
         return found
 
     def measuring(self, cases: Sequence[Case], **asked: Any) -> Iterator[tuple[Case, Measured]]:
-        """As a Runner's, but that nothing begins before the first is taken. Ranks on a CPU would share it with others; those on
-        GPUs make a context and a communicator before they are ready, which would change the time of a step beside them."""
+        """As a Runner's, but that nothing begins before the first is taken. Ranks on a CPU would share it with others. Ranks on
+        GPUs make contexts before they are ready, which would change the time of a step beside them."""
         yield from self.measure(cases, **asked).items()
 
     def close(self) -> None:

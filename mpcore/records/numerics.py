@@ -47,9 +47,9 @@ def _share(error: float | None, limit: float | None) -> float:
 class Numerics(Measurement):
     """Errors against FP64 on one fixed batch, dropout off.
 
-    Errors are relative: |x - x64| / |x64|, with Euclidean norms over all trainable parameters. The loss's is
-    a share of what its terms come to without their signs, which may cancel each other. `flushed_share` is the share of gradient
-    entries that are not zero in FP64 and are zero here. `low_precision_flops_share` is None where there are no FLOPs to count.
+    Errors are relative: |x - x64| / |x64|, with Euclidean norms over all trainable parameters. The error of the
+    loss is a share of what its terms come to without their signs. `flushed_share` is the share of gradient entries that are
+    not zero in FP64 and are zero here. `low_precision_flops_share` is None where there are no FLOPs to count.
     `fp32_on_purpose` is the share of the forward pass's FLOPs that somebody asked to be in FP32. tensors: in the order of the
     forward pass. remark: what is to be known of the loss, such as that it is random. not_finite: where something first is not
     finite. reference: the mode that errors are against, `fp32` where FP64 cannot run.

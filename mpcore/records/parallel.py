@@ -42,10 +42,10 @@ class Parallel(Measurement):
     that one averages whose batch goes through in parts; of another trainer all that it sends.
 
     reference: the mode that errors are against, `fp32` where FP64 cannot run. losses: of each rank on its part of the batch of
-    all, in the mode. mode_error: relative error of the averaged gradient against that of one rank with the batch of all in
-    parts. like_error: the same of `like`, the strategy that this one must be as near to FP64 as. fp64_error: the same of ranks
-    in FP64, and joint_error against the batch in one piece, None where in FP64 too parts are not the whole. Both are None where
-    there is no FP64.
+    all, in the mode. mode_error: relative error of the averaged gradient. It is held against the gradient that one rank
+    computes, with the batch of all in parts. like_error: the same of `like`, the strategy that this one must be as near to FP64
+    as. fp64_error: the same of ranks in FP64. joint_error: theirs against the batch in one piece, None where in FP64 too parts
+    are not the whole. Both are None where there is no FP64.
 
     settling: steps that are skipped until the loss scale fits what ranks average. settling_alone: the same of the rank that
     skips most, where none averages. Each is None without a scale.
@@ -81,7 +81,7 @@ class Parallel(Measurement):
 
     @property
     def compared(self) -> bool:
-        """Whether the averaged gradient was compared with that of one rank. Its error says so only where it is finite."""
+        """Whether the averaged gradient was compared with one rank's. Its error says so only where it is finite."""
         return self.case.strategy != OWN_STRATEGY
 
     @property
