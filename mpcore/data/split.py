@@ -38,6 +38,10 @@ class Split:
         """The samples that `index` picks, by column."""
         return {name: column[index] for name, column in self.columns.items()}
 
+    def rows_on(self, device: torch.device, index: slice | Tensor) -> Batch:
+        """The same on `device`, which the others need not fit on."""
+        return {name: column.to(device) for name, column in self.rows(index).items()}
+
     def batches(self, size: int) -> Iterator[Batch]:
         """In the order of the data; the last batch may be smaller, no sample is lost."""
         for start in range(0, len(self), size):

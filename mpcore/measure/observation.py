@@ -48,7 +48,7 @@ def observe(
     it steps, or have no gradient of the model's.
     """
     needs(step, "rate", "optimisers", "weights")
-    before = {name: _in_fp64(w).clone() for name, w in step.weights().items()}
+    before = {name: in_fp64(w).clone() for name, w in step.weights().items()}
     door = _Door(step, learning_rate)
     loss, made, tried, skipped = math.nan, 0, 0, 0
     gradients: dict[str, Tensor] = {}
@@ -70,7 +70,7 @@ def observe(
     if not door.gradients and not skipped:
         expected = "expected those of torch.optim, and not what a library wraps around them"
         raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
-    moved = {name: _in_fp64(w) - before[name] for name, w in step.weights().items()}
+    moved = {name: in_fp64(w) - before[name] for name, w in step.weights().items()}
     return Observation(door.learning_rate or 0.0, loss, gradients, moved, made, tried - made)
 
 
@@ -118,7 +118,7 @@ class _Door:
     def _look(self, optimiser: torch.optim.Optimizer) -> None:
         scale = getattr(optimiser, "grad_scale", None)
         for name, gradient in self._step.gradients().items():
-            self.gradients[name] = _in_fp64(gradient) / (1.0 if scale is None else scale)
+            self.gradients[name] = in_fp64(gradient) / (1.0 if scale is None else scale)
         if not self.gradients:
             expected = "expected build() to train the model that it is given, or a Loop that says its weights"
             raise TrainerError(
@@ -129,7 +129,7 @@ class _Door:
             self._step.set_learning_rate(self.learning_rate)
 
 
-def _in_fp64(tensor: Tensor) -> Tensor:
+def in_fp64(tensor: Tensor) -> Tensor:
     """Dense, of all shards, and of a complex tensor both parts, in a last dimension."""
     whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     dense = whole.detach().to_dense()

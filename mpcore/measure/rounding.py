@@ -34,6 +34,10 @@ class Rounded(TorchDispatchMode):
         self._seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
 
+    def restart(self) -> None:
+        """From here on the same chances again. A kernel rounds in one way, step by step, what hardly changes."""
+        self._generators.clear()
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if self.on and not getattr(func, "is_view", False) and name_of(func) not in UNIFORM:

@@ -84,8 +84,7 @@ class Setups:
 
     def batch(self, case: Case, rows: slice) -> Batch:
         """These rows of the workload's training data, on the device."""
-        batch = self.workload(case).split("train", CPU).rows(rows)
-        return {name: column.to(self.device) for name, column in batch.items()}
+        return self.workload(case).split("train", CPU).rows_on(self.device, rows)
 
     def _rank_batch(self, case: Case, number: int) -> Batch:
         """Another one on each rank, as far as there are as many."""

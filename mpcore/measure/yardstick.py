@@ -5,7 +5,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mpcore.data import Batch
 from mpcore.measure.draws import same_numbers
 from mpcore.measure.magnitudes import Magnitudes
-from mpcore.measure.observation import Observation, observe
+from mpcore.measure.observation import UPDATES, Observation, in_fp64, observe
 from mpcore.measure.rounding import DIGITS, Rounded
 from mpcore.precision import Inapplicable
 from mpcore.precision.optimisers import load, saved
@@ -65,6 +65,7 @@ class Yardstick:
         self.layers = _layers(step.model, called)
         self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
         self._rounding: dict[float, RoundingErrors] = {}
+        self._rounded_updates: dict[float, dict[str, float]] = {}
 
     @property
     def draws(self) -> bool:
@@ -82,6 +83,17 @@ class Yardstick:
         if roundoff not in self._rounding:
             self._rounding[roundoff] = self._measured(roundoff)
         return self._rounding[roundoff]
+
+    def rounding_of_updates(self, roundoff: float) -> dict[str, float]:
+        """By tensor, relative, what rounding alone does to all updates together, where `rounding_errors` is of the first. They
+        may come to little, where a gradient changes its sign on the way. It takes `ROUNDINGS` times as many steps. Raises
+        what `rounded_runs` does."""
+        if roundoff not in self._rounded_updates:
+            runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate, UPDATES)
+            self._rounded_updates[roundoff] = _root_mean_squares(
+                [tensor_errors(run.updates, self.observed.updates) for run in runs]
+            )
+        return self._rounded_updates[roundoff]
 
     def _measured(self, roundoff: float) -> RoundingErrors:
         runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate)
@@ -106,29 +118,49 @@ class Yardstick:
 
 
 def rounded_runs(
-    new: Callable[[], TrainStep], batch: Batch, roundoff: float, learning_rate: float | None = None
+    new: Callable[[], TrainStep], batch: Batch, roundoff: float, learning_rate: float | None = None, updates: int = 1
 ) -> list[Observation]:
-    """Single steps on `batch` whose results are rounded to a format. new: makes a step in FP64, or in FP32 where that cannot
-    be. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And Inapplicable
-    for a format with as many digits as the step's own."""
+    """Runs of `updates` steps on `batch` whose results are rounded to a format. new: makes a step in FP64, or in FP32 where
+    that cannot be. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And
+    Inapplicable for a format with as many digits as the step's own."""
     count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
-    return [_rounded(new(), batch, round(-math.log2(roundoff)), seed, learning_rate) for seed in range(count)]
+    return [_rounded(new(), batch, round(-math.log2(roundoff)), seed, learning_rate, updates) for seed in range(count)]
 
 
-def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rate: float | None) -> Observation:
-    """One step. Its weights are rounded, too; their update is not."""
+def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rate: float | None, updates: int) -> Observation:
+    """Its weights are rounded, too. What is updated are masters, which are not."""
     dtype = torch.float64 if step.precision.name == FP64.name else torch.float32
     if digits >= DIGITS[dtype]:
         raise Inapplicable(f"{step.precision.name} has no more digits than it")
     rounding = Rounded(digits, seed=seed, dtype=dtype)
-    for weight in step.model.parameters():
-        rounding.round_(weight.data)
-    hook = step.precision.optimiser.register_step_pre_hook(lambda *_: setattr(rounding, "on", False))
+    masters = {weight: weight.detach().clone() for weight in step.model.parameters()}
+
+    @torch.no_grad()
+    def to_masters(*_: Any) -> None:
+        rounding.on = False
+        for weight, master in masters.items():
+            weight.data.copy_(master)
+
+    @torch.no_grad()
+    def from_masters(*_: Any) -> None:
+        rounding.restart()
+        for weight, master in masters.items():
+            master.copy_(weight)
+            rounding.round_(weight.data)
+        rounding.on = True
+
+    start = {name: in_fp64(weight).clone() for name, weight in step.weights().items()}
+    from_masters()
+    optimiser = step.precision.optimiser
+    hooks = [optimiser.register_step_pre_hook(to_masters), optimiser.register_step_post_hook(from_masters)]
     try:
         with rounding:
-            return observe(step, batch, updates=1, learning_rate=learning_rate)
+            observed = observe(step, batch, updates=updates, learning_rate=learning_rate)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+    to_masters()
+    return replace(observed, updates={name: in_fp64(weight) - start[name] for name, weight in step.weights().items()})
 
 
 def whole_error(runs: Sequence[Observation], truth: dict[str, Tensor]) -> float:

@@ -94,7 +94,7 @@ def lacks_a_kernel(error: BaseException, device: torch.device) -> bool:
 
 def _failure(workload: Workload, model: nn.Module, device: torch.device) -> Exception | None:
     """What the loss of a few samples raises, if anything: a step will say it."""
-    batch = workload.split("train", device).rows(slice(ROWS))
+    batch = workload.split("train", torch.device("cpu")).rows_on(device, slice(ROWS))
     with _left_as_it_was(model, device), torch.no_grad():
         try:
             workload.loss(model, batch)

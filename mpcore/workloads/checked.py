@@ -73,8 +73,8 @@ def _materialise(workload: Authored, model: nn.Module) -> None:
     """One forward pass gives lazy layers their weights. Raises WorkloadError where it leaves one out."""
     lazy = next(p for p in model.parameters() if isinstance(p, UninitializedParameter))
     with torch.device("cpu"):  # where data are made, whatever the model's device is
-        split = workload.split("train", lazy.device)
-    batch = split.rows(slice(workload.recipe.batch_size))
+        split = workload.split("train", torch.device("cpu"))
+    batch = split.rows_on(lazy.device, slice(workload.recipe.batch_size))
     with reraised(workload, "loss"), torch.no_grad():
         workload.loss(model, batch)
     for name, weight in model.named_parameters():
@@ -153,7 +153,7 @@ def check_last_batch(workload: Authored, ranks: int = 1) -> None:
         return
     model = checked_model(workload)
     norm = next((name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.training), None)
-    one = workload.split("train", next(model.parameters()).device).rows(slice(1))
+    one = workload.split("train", torch.device("cpu")).rows_on(next(model.parameters()).device, slice(1))
     try:
         with reraised(workload, "loss"), torch.no_grad():
             if norm is not None:

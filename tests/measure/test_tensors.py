@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from mpcore.gate import checks
 from mpcore.gate.limits import ERROR_CAP, TENSOR_UPDATE_ERROR
 from mpcore.measure.numerics import measure_numerics
+from mpcore.measure.observation import observe
 from mpcore.measure.requirements import requirements_of
 from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import Yardstick
@@ -104,6 +105,29 @@ def test_masters_that_are_dropped_in_one_layer_are_named(net, cpu, monkeypatch):
     monkeypatch.setattr(MasterWeights, "update", without_some)
     found = failed(measured(net(), "bf16-manual", cpu))
     assert found["worst tensor's update"].startswith("dots: the update of side.2.weight (Linear) in bf16-manual is ")
+
+
+@pytest.mark.parametrize(("alone", "named"), [(0.1, True), (0.3, True), (0.4, False)])
+def test_updates_beyond_their_limit_are_held_against_what_rounding_does_to_as_many(net, cpu, monkeypatch, alone, named):
+    """Of the first update it may do next to nothing, and much to the net of twenty: a gradient may change its sign."""
+
+    def short_of_some(*args, **options):
+        observed = observe(*args, **options)
+        return replace(observed, updates={name: 0.45 * update for name, update in observed.updates.items()})
+
+    monkeypatch.setattr("mpcore.measure.numerics.observe", short_of_some)
+    monkeypatch.setattr(Yardstick, "rounding_of_updates", lambda self, _: dict.fromkeys(self.layers, alone))
+    found = measured(net(), "bf16-manual", cpu)
+    errors = failed(found)
+    assert [t.name for t in found.tensors if t.update_limit is None] == (
+        [] if alone < 1 / 3 else [t.name for t in found.tensors]
+    )
+    assert ("worst tensor's update" in errors) is named
+
+
+def test_updates_within_their_limit_cost_no_more_steps(net, cpu, monkeypatch):
+    monkeypatch.setattr(Yardstick, "rounding_of_updates", lambda *_: pytest.fail("nothing is to be explained"))
+    assert failed(measured(net(), "bf16-manual", cpu)) == {}
 
 
 def test_single_updates_are_judged_as_sharply_where_rounding_explains_more_of_all(net, cpu, monkeypatch):

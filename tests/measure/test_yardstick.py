@@ -11,6 +11,7 @@ from mpcore.measure.draws import DrawnInFP32
 from mpcore.measure.observation import observe
 from mpcore.measure.rounding import Rounded
 from mpcore.measure.yardstick import Yardstick, tensor_errors
+from mpcore.precision.master import BF16MasterWeights, FP16MasterWeights
 from mpcore.precision.native import FP32
 from mpcore.precision.pure import FP64
 from mpcore.records import Recipe
@@ -134,6 +135,20 @@ def test_rounding_errors_are_as_large_as_the_round_off(dots, cpu):
     assert 0.1 * 2**-8 < errors[8] < 4 * 2**-8
     assert errors[8] / errors[11] == pytest.approx(8, rel=0.6)
     assert measured.rounding_errors(2.0**-8) is measured.rounding_errors(2.0**-8)
+
+
+@pytest.mark.parametrize("mode", [BF16MasterWeights, FP16MasterWeights])
+def test_rounding_does_to_twenty_updates_what_the_format_does(dots, cpu, mode):
+    """The weights are rounded anew at each step, and their masters are not: what is too little for a weight adds up."""
+    dots.build_model = lambda: nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 2))
+    held = yardstick(dots, cpu)
+    found = observe(TrainStep(dots, mode(), cpu, dropout=False), held._batch, learning_rate=held.observed.learning_rate)
+    errors = tensor_errors(found.updates, held.observed.updates)
+    alone = held.rounding_of_updates(mode().roundoff())
+    assert max(errors.values()) > 1e-3
+    assert all(error < 3 * alone[name] for name, error in errors.items())
+    assert max(alone.values()) < 6 * max(errors.values())
+    assert held.rounding_of_updates(mode().roundoff()) is alone
 
 
 class Lion(torch.optim.Optimizer):

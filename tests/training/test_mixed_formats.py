@@ -311,3 +311,13 @@ def test_a_kernel_that_a_cpu_lacks_is_one_sentence(step, batch, mode):
     with pytest.raises(Inapplicable, match=said):
         step(Antialiased, mode)(batch)
     assert step(Antialiased, FP32)(batch).isfinite()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("mode", CASTING)
+def test_a_question_of_formats_leaves_no_data_set_on_the_gpu(dots, mode):
+    """The memory of a step would be said to be more by all of it."""
+    device = torch.device("cuda")
+    TrainStep(dots, mode(), device)
+    assert {where for _, where in dots._splits} == {"cpu"}
