@@ -72,7 +72,7 @@ class Judge:
             record=record,
             confirmation=confirmation,
             pairs=pairs,
-            checks=tuple(better_reference(checks(capped, before), match, found)),
+            checks=tuple(better_reference(checks(capped, self._known(record, before)), match, found)),
             regressions=tuple(found),
         )
 
@@ -95,6 +95,15 @@ class Judge:
         graphs = [s for s in speeds if how_run(s) == "graph" and self.accepted_run(s) is self.baselines[-1]]
         return sorted(graphs, key=lambda speed: speed.blocks.step_seconds)[:COMMON_CHANGE_CASES]
 
+    def _known(self, record: AnyRecord, before: Sequence[Result]) -> Sequence[Result]:
+        """`before`; and of a training's other modes, which come later, what the last accepted run has. Their spread is known
+        then. Of its own mode it is not: from the same seeds it would be counted twice."""
+        if not isinstance(record, Quality):
+            return before
+        measured = {record.case, *(result.record.case for result in before)}
+        accepted = {result.record.case: result for run in self.baselines for result in run.results if _trained(result)}
+        return [*before, *(result for case, result in accepted.items() if case not in measured)]
+
     def _regressions(
         self, record: AnyRecord, before: Sequence[Result], confidence: float = WORSE_CONFIDENCE
     ) -> list[Regression]:
@@ -103,6 +112,10 @@ class Judge:
             return regressions(match, margins, self.calibration, confidence=confidence)
         earlier = [result.record for result in before if isinstance(result.record, Quality)]
         return regressions(match, margins, self.calibration, repeated(record, self.baselines, earlier))
+
+
+def _trained(result: Result) -> bool:
+    return isinstance(result.record, Quality)
 
 
 def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: Calibration | None = None) -> Run:

@@ -304,7 +304,7 @@ def test_more_seeds_are_needed_where_they_could_decide(accuracies, fp32, needs):
     assert needs_seeds(Result(record=record, checks=tuple(checks(record)))) is needs
 
 
-def test_the_spread_of_16_bit_modes_before_it_is_pooled():
+def test_the_spread_of_modes_before_it_is_pooled():
     """They tell the spread of seeds, too. Others do not: FP32, a negative control, another workload, and what diverged."""
     fp32 = [0.9] * 3
     scores = {"fp32": fp32, "precision": "tf32"}
@@ -317,7 +317,7 @@ def test_the_spread_of_16_bit_modes_before_it_is_pooled():
     assert "bound -2.14" in pooled.sentence
     control = quiet.requirements.model_copy(update={"negative_control": True})
     others = [
-        quality("tf32", *fp32, fp32=fp32, requirements=Requirements(low_precision_share=(0.0, 0.0))),
+        quality("fp32", *fp32, fp32=fp32),
         quiet.model_copy(update={"requirements": control}),
         quiet.model_copy(update={"case": quiet.case.model_copy(update={"workload": "resnet50"})}),
         quiet.model_copy(update={"case": quiet.case.model_copy(update={"batch_size": 8})}),

@@ -307,3 +307,25 @@ def test_pairs_that_differ_too_much_confirm_nothing():
     result = judge.judge(slow, confirmation=slow, pairs=pairs_of(1.03, slow.case.id, apart=0.05))
     assert statuses(result)["step time"] == "undecided"
     assert result.regressions[0].sentence.endswith("That does not confirm that it is the code")
+
+
+def test_the_spread_of_modes_that_come_later_is_known_from_accepted_runs():
+    """From the same seeds its own is the same trainings once more, and tells nothing."""
+    required = Requirements(tolerance_points=1.5, low_precision_share=(0.5, 1.0))
+
+    def trained(precision, *points, **changes):
+        scores = [0.9 + point / 100 for point in points]
+        return quality(precision, *scores, fp32=[0.9] * 3, requirements=required, **changes)
+
+    own, other = trained("fp16-amp", -0.6, 0.0, 0.6), trained("bf16-amp", -0.5, 0.1, 0.4)
+    spread = {
+        "alone": Judge([], DEFAULT).judge(own),
+        "its own": Judge([run(own)], DEFAULT).judge(own),
+        "another": Judge([run(other)], DEFAULT).judge(own),
+        "other data": Judge([run(trained("bf16-amp", -0.5, 0.1, 0.4, data="imdb"))], DEFAULT).judge(own),
+        "measured": Judge([run(other)], DEFAULT).judge(own, [Result(record=other)]),
+    }
+    found = {name: result.checks[0].status for name, result in spread.items()}
+    decided = {"another": "passed", "measured": "passed"}
+    assert found == dict.fromkeys(("alone", "its own", "other data"), "inconclusive") | decided
+    assert spread["another"].checks[0].sentence == spread["measured"].checks[0].sentence

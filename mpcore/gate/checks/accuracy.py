@@ -56,11 +56,13 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
 
 
 def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality]) -> list[list[float]]:
-    """Those of 16-bit modes of the same workload. None for FP32, which does not differ from itself."""
+    """Those of other modes of the same workload, TF32 among them, which rounds as FP16 does. None for FP32, which does not
+    differ from itself."""
     if (quality.case.precision, quality.case.gpus) == (reference.precision, reference.gpus):
         return []
     case = quality.case.in_precision("")
-    same = [q for q in before if q.case.in_precision("") == case and q.requirements.low_precision]
+    alike = [q for q in before if q.case.in_precision("") == case and q.terms == quality.terms]
+    same = [q for q in alike if q.case.precision != reference.precision and not q.requirements.negative_control]
     gains = [q.gains([q.reference]) for q in same if q.reference]
     return [points for points in gains if all(map(math.isfinite, points))]
 
