@@ -128,37 +128,40 @@ def rounded_runs(
 
 
 def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rate: float | None, updates: int) -> Observation:
-    """Its weights are rounded, too. What is updated are masters, which are not."""
+    """Its weights are rounded, too. What is updated are masters, which are not; a single update needs none."""
     dtype = torch.float64 if step.precision.name == FP64.name else torch.float32
     if digits >= DIGITS[dtype]:
         raise Inapplicable(f"{step.precision.name} has no more digits than it")
-    rounding = Rounded(digits, seed=seed, dtype=dtype)
-    masters = {weight: weight.detach().clone() for weight in step.model.parameters()}
+    rounding, weights = Rounded(digits, seed=seed, dtype=dtype), list(step.model.parameters())
+    masters = [weight.detach().clone() for weight in weights] if updates > 1 else []
+    start = {name: in_fp64(weight).clone() for name, weight in step.weights().items()} if masters else {}
 
-    @torch.no_grad()
     def to_masters(*_: Any) -> None:
         rounding.on = False
-        for weight, master in masters.items():
+        for weight, master in zip(weights, masters, strict=False):
             weight.data.copy_(master)
 
-    @torch.no_grad()
     def from_masters(*_: Any) -> None:
+        for weight, master in zip(weights, masters, strict=False):
+            master.copy_(weight.data)
         rounding.restart()
-        for weight, master in masters.items():
-            master.copy_(weight)
+        for weight in weights:
             rounding.round_(weight.data)
         rounding.on = True
 
-    start = {name: in_fp64(weight).clone() for name, weight in step.weights().items()}
     from_masters()
     optimiser = step.precision.optimiser
-    hooks = [optimiser.register_step_pre_hook(to_masters), optimiser.register_step_post_hook(from_masters)]
+    hooks = [optimiser.register_step_pre_hook(to_masters)]
+    if masters:
+        hooks.append(optimiser.register_step_post_hook(from_masters))
     try:
         with rounding:
             observed = observe(step, batch, updates=updates, learning_rate=learning_rate)
     finally:
         for hook in hooks:
             hook.remove()
+    if not masters:
+        return observed
     to_masters()
     return replace(observed, updates={name: in_fp64(weight) - start[name] for name, weight in step.weights().items()})
 
