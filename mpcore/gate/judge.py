@@ -6,7 +6,7 @@ from mpcore.gate.accuracy import proven, repeated
 from mpcore.gate.better_reference import better_reference
 from mpcore.gate.checks import checks
 from mpcore.gate.common_change import common_change
-from mpcore.gate.confirmation import caused, common_caused, confirmed
+from mpcore.gate.confirmation import caused, common_caused, confirmed, needs_seeds
 from mpcore.gate.limits import COMMON_CHANGE_CASES, ONE_RUN_CONFIDENCE, WORSE_CONFIDENCE
 from mpcore.gate.margins import Policy
 from mpcore.gate.matching import match_baselines
@@ -125,6 +125,8 @@ def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: C
     results: list[Result] = []
     for result in run.results:  # in their order: each with those before it
         judged_again = judge.judge(result.record, results, result.confirmation, result.pairs)
+        if needs_seeds(judged_again):  # the session had looked at later modes, too
+            judged_again = judge.judge(result.record, [other for other in run.results if other is not result])
         results.append(judged_again.model_copy(update={"cost": result.cost}))
     judged = run.model_copy(update={"results": tuple(results), "common": judge.common(results, run.common_pairs)})
     return judged.model_copy(update={"failed": _failed(run, judged)})

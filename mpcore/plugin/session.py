@@ -141,15 +141,36 @@ class Session:
         return self.results[test]
 
     def _decided(self, result: "Result", before: "Sequence[Result]") -> "Result":
-        """The same, of trainings from more seeds while they do not decide, unless it was said from how many."""
+        """The same; of trainings that do not decide, with the spread of the modes that come later, and then from more seeds.
+        Not where it was said from how many."""
         from mpcore.gate import needs_seeds
         from mpcore.gate.limits import ACCURACY_LOOKS
 
+        if self.options.seeds is not None or not needs_seeds(result):
+            return result
+        case = result.record.case
+        known = [*before, *self._of_later_modes(case)]
+        result = self.judge.judge(result.record, known)
         for rounds in range(2, ACCURACY_LOOKS + 1):
-            if self.options.seeds is not None or not needs_seeds(result):
+            if not needs_seeds(result):
                 break
-            result = self.judge.judge(self.bench.accuracy(result.record.case, rounds), before)
+            result = self.judge.judge(self.bench.accuracy(case, rounds), known)
         return result
+
+    def _of_later_modes(self, case: "Case") -> "list[Result]":
+        """Trainings that are made anyway, before their tests. What cannot be trained is left to its test. Ranks are launched
+        for each test, and keep nothing."""
+        from mpcore.measure import CASE_ERRORS, Bench
+        from mpcore.records import Result
+
+        tests = [self.tests[node] for node in self.tests if node in self.missed]
+        others = [test.case for test in tests if test.kind == "accuracy" and test.case != case]
+        found: list[Result] = []
+        for other in others if isinstance(self.bench, Bench) else []:
+            if other.in_precision("") == case.in_precision(""):
+                with contextlib.suppress(*CASE_ERRORS):
+                    found.append(Result(record=self.bench.accuracy(other)))
+        return found
 
     def _confirmation(self, case: "Case") -> "Speed | str":
         from mpcore.parallel.bench import LaunchedBench

@@ -15,6 +15,7 @@ import mpcore.gate
 import mpcore.report.documents
 import mpcore.report.render  # noqa: F401  (all before pytester, which unloads what it sees loaded first)
 from mpcore.execution import CaptureError
+from mpcore.gate import Policy, judge_run
 from mpcore.measure import Bench
 from mpcore.plugin.pytest_benchmark import saved_files
 from mpcore.precision.autocast import Autocast
@@ -380,6 +381,31 @@ def test_trainings_that_decide_nothing_are_followed_by_more(run, monkeypatch, ar
     result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "bf16-manual", "-m", "accuracy", *arguments)
     result.assert_outcomes(failed=1)
     assert asked == rounds
+
+
+def test_trainings_of_later_modes_are_made_before_more_seeds_are(run, monkeypatch, pytester):
+    """They tell how far trainings spread, and are wanted anyway."""
+    measure, asked = Bench.accuracy, []
+    gained = {"bf16-amp": (0.0, 0.02, -0.02), "bf16-manual": (0.001, 0.0, -0.001)}
+
+    def spread(self, case, rounds=1):
+        quality = measure(self, case, rounds)
+        asked.append((case.precision, rounds))
+        if case.precision == "fp32":
+            return quality
+        reached = {t.seed: {**t.metrics, "accuracy": 0.6 + gained[case.precision][t.seed]} for t in quality.trainings}
+        trainings = tuple(t.model_copy(update={"metrics": reached[t.seed]}) for t in quality.trainings)
+        reference = quality.reference.model_copy(update={"by_seed": dict.fromkeys(range(3), 0.6)})
+        return quality.model_copy(update={"trainings": trainings, "reference": reference})
+
+    monkeypatch.setattr(Bench, "accuracy", spread)
+    arguments = ("--mp-workload", "resnet18-mnist", "--mp-precision", "bf16-amp,bf16-manual", "-m", "accuracy")
+    result = run(*arguments, "--benchmark-json", "run.json")
+    result.assert_outcomes(passed=2)
+    assert [each for each in asked if each[0] != "fp32"] == [("bf16-amp", 1), ("bf16-manual", 1), ("bf16-manual", 1)]
+    saved = load(pytester.path / "run.json")
+    again = judge_run(saved, [], Policy())
+    assert [r.checks for r in again.results] == [r.checks for r in saved.results]
 
 
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
