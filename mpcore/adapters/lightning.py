@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mpcore.device import agreement
 from mpcore.errors import where
+from mpcore.execution import CaptureError
 from mpcore.precision import Inapplicable
 from mpcore.workloads import OwnStep, WorkloadError
 from mpcore.workloads.checked import described
@@ -44,8 +45,8 @@ NO_TRAINER = ("is not attached to a `Trainer`", "code tried to access `self.trai
 
 class LightningStep(OwnStep):
     """A script that trains a LightningModule with automatic optimisation. `configure_optimizers`, with its schedule, and
-    `training_step` are called as Lightning's Trainer calls them in a first epoch, and so are the hooks before them. What only
-    that Trainer calls in a step is refused by name."""
+    `training_step` are called as Lightning's Trainer calls them, and so are the hooks before them. Steps and epochs are counted
+    as it counts them. What only that Trainer calls in a step is refused by name."""
 
     precisions = ("fp32", "tf32", "fp16-amp", "bf16-amp")
     modes: ClassVar[dict[str, Any]] = {"fp16-amp": "16-mixed", "bf16-amp": "bf16-mixed"}
@@ -67,7 +68,7 @@ class LightningStep(OwnStep):
         if (precision, device.type) == ("fp16-amp", "cpu"):
             raise Inapplicable("Fabric computes in BF16 on a CPU where it is told FP16")
         spread = self.distributed and agreement.ranks() > 1
-        self._fabric = fabric_on(device, self.modes.get(precision, "32-true"), spread=spread)
+        self._fabric = fabric_on(device, self.modes.get(precision, "32-true"), spread=spread, of=_counting_fabric())
         self._module = self.module()
         self._check(self._module)
         self._module.to(device)  # whose `device` says so from then on
@@ -78,20 +79,24 @@ class LightningStep(OwnStep):
         self._hook("configure_model")
         self._optimiser, schedules = self._configured()
         model, optimiser = self._fabric.setup(self._module, self._optimiser)
+        self._module.fabric = self._module.trainer = self._fabric  # or those inside it, too, find all counts to be 0
         for hook in FIRST:
             self._hook(hook)
         numbered = _takes_a_number(self._module.training_step)
         parts, norm = self.accumulate_grad_batches, self.gradient_clip_val
-        done = 0
+        epoch, counts = self._epoch() // parts, self._fabric.counts
 
         def step(batch: list[Any]) -> Tensor:
-            nonlocal done
             loss = None
+            done = counts["global_step"]
+            counts["current_epoch"], of_epoch = divmod(done, epoch)
+            if done and not of_epoch:
+                self._hook(FIRST[-1])
             for number, part in enumerate(batch):
                 unreduced = self._fabric.no_backward_sync(model, enabled=spread and number < len(batch) - 1)
                 with unreduced:
                     with self._fabric.autocast():
-                        returned = model.training_step(part, *[done * parts + number] * numbered)
+                        returned = model.training_step(part, *[of_epoch * parts + number] * numbered)
                     own = self._loss(returned) / parts
                     self._fabric.backward(own)
                 loss = own.detach() if loss is None else loss + own.detach()
@@ -99,7 +104,7 @@ class LightningStep(OwnStep):
                 self._fabric.clip_gradients(model, optimiser, max_norm=norm)
             optimiser.step()
             optimiser.zero_grad()
-            done += 1
+            counts["global_step"] = done = done + 1
             for scheduler, every in schedules:
                 if done * parts % every == 0:
                     scheduler.step()
@@ -190,17 +195,42 @@ class LightningStep(OwnStep):
         return max(1, len(loader) // parts) * parts
 
 
-def fabric_on(device: torch.device, precision: Any, *, spread: bool) -> Any:
-    """Fabric on one device, or by its own DDP on the ranks that torchrun has started."""
+def fabric_on(device: torch.device, precision: Any, *, spread: bool, of: Any = None) -> Any:
+    """Fabric on one device, or by its own DDP on the ranks that torchrun has started. of: the class that makes it."""
     from lightning.fabric import Fabric
 
     where: dict[str, Any] = {"devices": 1 if device.index is None or device.type == "cpu" else [device.index]}
     if spread:
         here = agreement.local_ranks()
         where = {"strategy": "ddp", "devices": here, "num_nodes": agreement.ranks() // here}
-    fabric = Fabric(accelerator=device.type, precision=precision, **where)
+    fabric = (of or Fabric)(accelerator=device.type, precision=precision, **where)
     fabric.launch()
     return fabric
+
+
+def _counting_fabric() -> Any:
+    """Fabric that counts what a module asks its Trainer for, which finds Fabric in the Trainer's place."""
+    from lightning.fabric import Fabric
+
+    class Counting(Fabric):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.counts = {"global_step": 0, "current_epoch": 0}
+
+        @property
+        def global_step(self) -> int:
+            return self._read("global_step")
+
+        @property
+        def current_epoch(self) -> int:
+            return self._read("current_epoch")
+
+        def _read(self, count: str) -> int:
+            if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+                raise CaptureError(f"it reads {count} on the host, where a graph would freeze it")
+            return self.counts[count]
+
+    return Counting
 
 
 def _takes_a_number(training_step: Callable[..., Any]) -> bool:

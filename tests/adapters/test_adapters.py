@@ -152,11 +152,13 @@ def lightning_step(module, **options):
 
 @pytest.fixture
 def fitted(lightning, tmp_path):
-    """fitted(module): it, once Lightning's Trainer has made three steps of it."""
+    """fitted(module): it, once Lightning's Trainer has made `steps` of it."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
-    def fit(module, **options):
-        trainer = lightning.Trainer(accelerator="cpu", devices=1, max_steps=3, default_root_dir=tmp_path, **quiet, **options)
+    def fit(module, steps=3, **options):
+        trainer = lightning.Trainer(
+            accelerator="cpu", devices=1, max_steps=steps, default_root_dir=tmp_path, **quiet, **options
+        )
         trainer.fit(module, torch.utils.data.DataLoader(ROWS, batch_size=8))
         return module
 
@@ -214,6 +216,52 @@ def test_what_comes_before_the_first_step_is_called_in_the_order_of_the_trainer(
     called = step_of(lightning_step(module)).own._module.called
     assert [hook for hook, *_ in called] == list(BEFORE)
     assert called == fitted(module()).called
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_steps_and_epochs_are_counted_as_the_trainer_counts_them(lightning, module_of, fitted, parts):
+    """Where a module asks itself, where one inside it does, and where it asks its Trainer."""
+    counts = []
+
+    class Warm(lightning.LightningModule):
+        def forward(self, x):
+            counts.append((self.global_step, self.current_epoch, self.trainer.global_step, self.trainer.current_epoch))
+            return x * min(1.0, (1 + self.global_step) / 10)
+
+    def training_step(self, batch, number):
+        counts.append((self.global_step, self.current_epoch, number))
+        return self.layer(self.warm(batch)).square().mean()
+
+    def on_train_epoch_start(self):
+        counts.append(("epoch", self.global_step, self.current_epoch))
+
+    def made():
+        net = module_of(training_step=training_step, on_train_epoch_start=on_train_epoch_start)()
+        net.warm = Warm()
+        return net
+
+    step, theirs = step_of(lightning_step(made, accumulate_grad_batches=parts)), made()
+    theirs.load_state_dict(step.model.state_dict())
+    ours, of_ours = trained(step, 18 // parts), counts[:]
+    counts.clear()
+    assert same(ours, list(fitted(theirs, 18 // parts, accumulate_grad_batches=parts).parameters()))
+    assert of_ours == counts
+    assert counts[-1][:2] == (18 // parts - 1, 2)
+
+
+@pytest.mark.parametrize("count", ["global_step", "current_epoch"])
+def test_a_count_of_the_host_is_refused_where_a_graph_would_freeze_it(module_of, monkeypatch, count):
+    """Here where it is read: torch on a CPU captures nothing."""
+
+    def training_step(self, batch, batch_idx):
+        return self.layer(batch).mean() * (1 + getattr(self, count))
+
+    step = step_of(lightning_step(module_of(training_step=training_step)))
+    step(step.batches[0])
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(WorkloadError, match=f"it reads {count} on the host, where a graph would freeze it .*test_adapters.py"):
+        step(step.batches[0])
 
 
 def test_a_backbone_that_a_hook_freezes_is_not_trained(module_of):
