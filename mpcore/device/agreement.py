@@ -5,6 +5,7 @@ rank that makes one step more than the others waits in its collectives for ever.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
 FOR_EVER = timedelta(days=30)
@@ -23,19 +25,24 @@ OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELA
 _group: Any = None
 _arrivals: Any = None
 """A group for nothing else: who waits there stands in no collective."""
+_store: Any = None
+"""Where a rank leaves word, and looks for that of others, without waiting for them."""
+LOOKS_EVERY_SECONDS = 0.005
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
     """Within it the ranks that torchrun has started are one group: over NCCL between GPUs, over gloo between CPUs. Is left in
     order only: where a rank fails the others may wait for it, and it must end at once."""
-    global _group, _arrivals
+    global _group, _arrivals, _store
     on_gpus = device.type == "cuda"
     options: dict[str, Any] = {"device_id": device} if on_gpus else {}  # which makes the communicator now, not in a capture
+    _store, rank, count = next(rendezvous("env://"))
+    options |= {"store": _store, "rank": rank, "world_size": count}
     distributed.init_process_group("nccl" if on_gpus else "gloo", timeout=FOR_EVER, **options)
     _group, _arrivals = (distributed.new_group(backend="gloo", timeout=FOR_EVER) for _ in range(2))
     yield
-    _group = _arrivals = None
+    _group = _arrivals = _store = None
     distributed.destroy_process_group()
 
 
@@ -112,6 +119,20 @@ def means(values: Tensor) -> Tensor:
 def any_rank(said: bool) -> bool:
     """Whether any rank says so."""
     return largest(float(said)) > 0
+
+
+def leave_word(about: str, word: str) -> None:
+    """For other ranks, in the place of the last about the same. Nobody waits for anybody."""
+    if ranks() > 1:
+        _store.set(f"{about}/{rank()}", word)
+
+
+def words(about: str, seconds: float = 0.0) -> dict[int, str]:
+    """By rank, what was left about it until all have, or so many seconds are over."""
+    keys, end = {number: f"{about}/{number}" for number in range(ranks())}, time.monotonic() + seconds
+    while not _store.check([*keys.values()]) and time.monotonic() < end:
+        time.sleep(LOOKS_EVERY_SECONDS)
+    return {number: _store.get(key).decode() for number, key in keys.items() if _store.check([key])}
 
 
 def wait_for_all() -> None:

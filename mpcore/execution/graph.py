@@ -8,6 +8,7 @@ captured, so that batches are copied there.
 import contextlib
 import functools
 import gc
+import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from mpcore.device.allocator import large_blocks_split
 from mpcore.device.graph_contents import GraphContents, contents_of
 from mpcore.errors import cause, root_cause
 from mpcore.execution.eager import Eager, Function, executions
-from mpcore.execution.host import HostDecisions
+from mpcore.execution.host import EAGER, HostDecisions
 from mpcore.execution.workspaces import renew_workspaces
 
 WARM_UP = 3
@@ -30,6 +31,12 @@ WARM_UP_OF_RANKS = 12
 """The same where a step is spread over ranks: DDP lays out its buckets anew at the second, and times the first ten."""
 MOST_GRAPHS = 4
 """Of one function. Each keeps the memory of a step. A training and an evaluation have whole batches, and a last one each."""
+PATIENCE_SECONDS = 60.0
+"""In which other ranks come to capture the step as well, if they do."""
+NEW_SHAPE = "new shape"
+"""What ranks leave word about: the last that each has met."""
+_captures = itertools.count()
+"""All ranks capture together: these are their numbers on each."""
 
 
 def warm_up_calls() -> int:
@@ -75,6 +82,8 @@ class Graph(Eager):
     def __call__(self, batch: Any) -> Tensor:
         shape = self._shape(batch)
         if shape not in self._captured:
+            if shape not in self._calls:
+                agreement.leave_word(NEW_SHAPE, _shapes(batch))
             self._calls[shape] += 1
             if self._calls[shape] <= warm_up_calls() or self.layout() is None or self._has_enough():
                 with self._host.met():
@@ -129,11 +138,9 @@ class Graph(Eager):
             captured = _Captured(self.function, batch, self._stream, self._host)
         except (CaptureError, torch.cuda.OutOfMemoryError) as error:
             failed = error
-        others_fail = agreement.any_rank(failed is not None)
-        if failed is not None:
-            raise failed
-        if others_fail or captured is None:
-            raise CaptureError(f"{agreement.ANOTHER_RANK} could not capture the step as a CUDA graph")
+        others = _others_capture(batch, captured is not None)
+        if captured is None or others is not None:
+            raise failed or CaptureError(others)
         return captured
 
     def _launch(self, batch: Any) -> Tensor:
@@ -144,6 +151,28 @@ class Graph(Eager):
         current.wait_stream(self._stream)
         output.record_stream(current)
         return output
+
+
+def _others_capture(batch: Any, captured: bool) -> str | None:
+    """Why the graph that this rank has `captured` is of no use, or None. Those that launch or replay their step wait for this
+    one there, and never come here."""
+    if agreement.ranks() == 1:
+        return None
+    this = f"capture {next(_captures)}"
+    agreement.leave_word(this, "captured" if captured else "failed")
+    found = agreement.words(this, PATIENCE_SECONDS)
+    if len(found) < agreement.ranks():
+        met = agreement.words(NEW_SHAPE)
+        others = [f"rank {rank}, whose last new shape is {met[rank]}" for rank in sorted(met.keys() - found.keys())]
+        return (
+            f"rank {agreement.rank()} captures its step for a batch of {_shapes(batch)}, and in {PATIENCE_SECONDS:g} s none is "
+            f"captured by {' or '.join(others)}. A shape must become a graph on all ranks at once: {EAGER}"
+        )
+    return f"{agreement.ANOTHER_RANK} could not capture the step as a CUDA graph" if "failed" in found.values() else None
+
+
+def _shapes(batch: Any) -> str:
+    return ", ".join(str(list(leaf.shape)) for leaf in leaves(batch))
 
 
 @functools.cache
