@@ -1,6 +1,7 @@
 """Hugging Face Accelerate."""
 
 import functools
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +37,14 @@ class Accelerate(Trainer):
         unreduced = functools.partial(accelerator.no_sync, wrapped)
         own_mode = held_mode()
 
-        def step(batch: Batch) -> Tensor:
+        def forward() -> AbstractContextManager[None]:
+            """As its guide has it of a loss outside the model, whose forward pass alone it casts by itself."""
             own_mode()
+            return accelerator.autocast()
+
+        def step(batch: Batch) -> Tensor:
             count = workload.recipe.accumulation
-            loss = backward_in_parts(loss_of, batch, count, accelerator.backward, unreduced=unreduced)
+            loss = backward_in_parts(loss_of, batch, count, accelerator.backward, forward, unreduced)
             if norm is not None:
                 accelerator.clip_grad_norm_(wrapped.parameters(), norm)
             wrapped_optimiser.step()
@@ -47,7 +52,11 @@ class Accelerate(Trainer):
             return loss
 
         return Loop(
-            step=step, optimisers=[made], scaler=accelerator.scaler, **({"whole": wrapped} if spread else {"model": wrapped})
+            step=step,
+            optimisers=[made],
+            scaler=accelerator.scaler,
+            forward=forward,
+            **({"whole": wrapped} if spread else {"model": wrapped}),
         )
 
 

@@ -42,12 +42,21 @@ class Fabric(Trainer):
         loss_of = wrapped if spread else functools.partial(workload.loss, wrapped)
         unreduced = functools.partial(fabric.no_backward_sync, wrapped) if spread else nullcontext
 
+        # What a loss computes outside a forward pass is cast, too. Where weights are cast, it would set the default dtype.
+        forward = fabric.autocast if self.modes[precision].endswith("mixed") else nullcontext
+
         def step(batch: Batch) -> Tensor:
-            loss = backward_in_parts(loss_of, batch, workload.recipe.accumulation, fabric.backward, unreduced=unreduced)
+            loss = backward_in_parts(loss_of, batch, workload.recipe.accumulation, fabric.backward, forward, unreduced)
             if norm is not None:
                 fabric.clip_gradients(wrapped, wrapped_optimiser, max_norm=norm)
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
             return loss
 
-        return Loop(step=step, optimisers=[made], scaler=scaler, **({"whole": wrapped} if spread else {"model": wrapped}))
+        return Loop(
+            step=step,
+            optimisers=[made],
+            scaler=scaler,
+            forward=forward,
+            **({"whole": wrapped} if spread else {"model": wrapped}),
+        )

@@ -2,12 +2,13 @@
 
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mpcore.adapters.huggingface import NEVER, Updates
+from mpcore.adapters.huggingface import NEVER, Updates, held_mode
 from mpcore.data import Batch
 from mpcore.precision import Inapplicable
 from mpcore.trainers.accelerate import forget_modes
@@ -39,7 +40,10 @@ class HuggingFace(Trainer):
 
         class Fed(HuggingFaceTrainer):
             def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
-                loss: Tensor = model(inputs) if spread else workload.loss(model, inputs)
+                with (
+                    self.accelerator.autocast()
+                ):  # or it casts in a forward pass alone, and a model of theirs has its loss there
+                    loss: Tensor = model(inputs) if spread else workload.loss(model, inputs)
                 weight = weights.pop(0)
                 return loss if weight == 1 else loss * weight  # one launch less, as in a script
 
@@ -66,7 +70,12 @@ class HuggingFace(Trainer):
         trained = loss_module(workload, model) if spread else model
         trainer = Fed(model=trained, args=arguments, optimizers=(made, None))
         trainer.model_accepts_loss_kwargs = False  # or it leaves its division to a model whose forward takes **kwargs
-        updates, wrapped = Updates(trainer), trainer.model_wrapped
+        updates, wrapped, own_mode = Updates(trainer), trainer.model_wrapped, held_mode()
+
+        def forward() -> AbstractContextManager[None]:
+            own_mode()
+            autocast: AbstractContextManager[None] = trainer.accelerator.autocast()
+            return autocast
 
         def step(batch: Batch) -> Tensor:
             split = parts(batch, recipe.accumulation)
@@ -77,5 +86,6 @@ class HuggingFace(Trainer):
             step=step,
             optimisers=[made],
             scaler=trainer.accelerator.scaler,
+            forward=forward,
             **({"whole": wrapped} if spread else {"model": wrapped}),
         )

@@ -86,6 +86,39 @@ def test_its_gradients_and_updates_are_seen_and_are_ours(name, precision, dots):
 
 
 @pytest.fixture
+def contrastive(dots):
+    """Its loss calls a method of its model that is no forward pass, and multiplies what comes of it."""
+
+    class Contrastive(type(dots)):
+        def build_model(self):
+            class Model(nn.Sequential):
+                def encode(self, x):
+                    return super().forward(x)
+
+            return Model(*super().build_model())
+
+        def loss(self, model, batch):
+            ours, theirs = model.encode(batch["x"]), model.encode(batch["x"].flip(1))
+            return cross_entropy(ours @ theirs.T, torch.arange(len(ours)))
+
+        def predict(self, model, batch):
+            return model.encode(batch["x"]).argmax(-1)
+
+    return Contrastive("tiny")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("precision", ["fp16-amp", "bf16-amp"])
+def test_what_a_loss_computes_outside_a_forward_pass_is_in_the_formats_of_ours(name, precision, contrastive):
+    batch = batch_of(contrastive)
+    steps = [step_of(who, contrastive, precision, dropout=False) for who in (name, "mpcore")]
+    assert share_of(steps[0], batch) == share_of(steps[1], batch) > 0.9
+    theirs, ours = (observe(step, batch) for step in steps)
+    assert relative_error(theirs.gradients, ours.gradients) < 1e-5
+    assert torch.equal(*(step.predict(batch) for step in steps))
+
+
+@pytest.fixture
 def labelled(dots):
     """It has the names that transformers knows, a column `labels` and a forward with `**kwargs`, and four parts of a batch."""
 
