@@ -72,7 +72,11 @@ def test_what_is_right_passes_each_check():
         ({"planted": (AFTER, other(AFTER, loss_scale=256.0))}, "skipped steps", "rank 1 has a loss scale of 256"),
         ({"alike": False}, "collectives", "ranks call other collectives in one and the same step"),
         ({"reduced": 101}, "averaged gradients", "averages 100 elements of gradients, and has 101"),
-        ({"reduced": 50}, "averaged gradients", "averages 100 elements of gradients, and has 50"),
+        (
+            {"reduced": 99},
+            "averaged gradients",
+            "averages 100 elements of gradients, and has 99. Those count, too, that a loss gives to allreduce_ itself",
+        ),
         (
             {"accumulated": 200},
             "accumulated gradients",

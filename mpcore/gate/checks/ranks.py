@@ -97,6 +97,8 @@ def _alike(parallel: Parallel) -> Check:
 
 def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: int) -> Check:
     sentence = f"{step} averages {found:,} elements of gradients, and has {expected:,}"
+    if found > expected:
+        sentence += f". Those count, too, that a loss gives to {parallel.reduction} itself"
     return _check(parallel, metric, found == expected, sentence, found, expected)
 
 
