@@ -16,7 +16,6 @@ from mpcore.ab.scheduler import Scheduler, Start
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.settled import Count, MachineCheck, count_work, settled
 from mpcore.ab.verdicts import only_in_head
-from mpcore.gate.limits import PAIR_LOOKS
 from mpcore.gate.margins import Policy
 from mpcore.records import ALL_CASES, Case, Comparison, Loaded, PairedCase, Regression, Revision, Selection
 from mpcore.runner import RunnerError
@@ -31,7 +30,6 @@ def compare(
     selection: Selection,
     policy: Policy,
     *,
-    looks: Sequence[int] = PAIR_LOOKS,
     seed: int = 0,
     progress: Progress = lambda line: None,
     start: Start = start,
@@ -42,10 +40,10 @@ def compare(
     accuracy: bool = False,
     measure: Measure = measure,
 ) -> Comparison:
-    """Base against head on this machine's device. policy: what may get worse. looks: after how many pairs they are judged.
-    earlier: an interrupted comparison of the same two, that goes on. save: is called with what there is after each pair.
-    time_all: times also what cannot differ, and judges nothing besides. accuracy: is judged, too. count: counts the work of
-    cases on both sides. measure: measures all that is judged besides time.
+    """Base against head on this machine's device. policy: what may get worse. earlier: an interrupted
+    comparison of the same two, that goes on. save: is called with what there is after each pair. time_all: times also what
+    cannot differ, and judges nothing besides. accuracy: is judged, too. count: counts the work of cases on both sides. measure:
+    measures all that is judged besides time.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
     them lists no cases. Raises SelectionError where neither has what is selected, and where one of two trees has no code of its
@@ -70,7 +68,7 @@ def compare(
         alike = not time_all and not difference
         needless = settled((base, head), listings, selection, asked, progress, count) if alike else []
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
-        paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy), looks, progress)
+        paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy), progress)
         so_far = _SoFar(before, after, selection, seed, found, kept, needless, paired)
         try:
             paired.measure(lambda: save(so_far.comparison(UNFINISHED)))

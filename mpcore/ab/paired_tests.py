@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mpcore.ab.scheduler import Scheduler
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.settled import MachineCheck
-from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_ERROR_RATE
+from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_LOOKS
 from mpcore.records import PairedCase
 
 Progress = Callable[[str], None]
@@ -19,25 +19,19 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PairedTests:
-    """The tests of all cases that are timed. check: of the machine, measured beside them in the first pairs. looks: after how
-    many pairs they are judged. progress: is told how far it is."""
+    """The tests of all cases that are timed. check: of the machine, measured beside them in the first pairs.
+    progress: is told how far it is."""
 
     scheduler: Scheduler
     tests: Sequence[SequentialTest]
     check: MachineCheck
-    looks: Sequence[int]
     progress: Progress
-
-    @property
-    def confidence(self) -> float:
-        """Of one look."""
-        return 1 - PAIR_ERROR_RATE / len(self.looks)
 
     def measure(self, keep: Callable[[], None]) -> None:
         """Once more in fresh pairs those that are blind. keep: is called after each pair."""
         self._decide(self.tests, keep)
         self._confirm(self.tests, keep)
-        blind = [test for test in self.tests if test.blind(self.confidence)]
+        blind = [test for test in self.tests if test.blind()]
         if not blind:
             return
         self.progress(f"too much cannot be excluded, and fresh pairs are measured: {_names(blind)}")
@@ -49,19 +43,19 @@ class PairedTests:
     def record(self, test: SequentialTest, interrupted: int | None) -> PairedCase:
         """interrupted: the exit code of a comparison that was ended before its end."""
         if interrupted is None:
-            return test.paired_case(self.confidence)
-        return test.interrupted_case(self.confidence, self.looks)
+            return test.paired_case()
+        return test.interrupted_case()
 
     def _decide(self, tests: Sequence[SequentialTest], keep: Callable[[], None]) -> None:
         done = min((test.count for test in tests), default=0)
-        for look in self.looks:
-            running = [test for test in tests if not test.decided(self.confidence, self.looks)]
+        for look in PAIR_LOOKS:
+            running = [test for test in tests if not test.decided()]
             if not running:
                 break
             for _ in self._timed(range(done, look)):
                 result = self.scheduler.pair([*(test.case for test in running), *self.check.asked])
                 for test in running:
-                    test.add(result, self.looks[0])
+                    test.add(result, PAIR_LOOKS[0])
                 self.check.add(result)
                 keep()
                 running = [test for test in running if not test.out]
@@ -74,7 +68,7 @@ class PairedTests:
 
     def _confirm(self, tests: Sequence[SequentialTest], keep: Callable[[], None]) -> None:
         """Those that are worse, with profiles, that say why."""
-        worse = [test for test in tests if not test.out and test.status(self.confidence) == "worse"]
+        worse = [test for test in tests if not test.out and test.status() == "worse"]
         if not worse:
             return
         self.progress(f"worse, and to be confirmed by {CONFIRMING_PAIRS} fresh pairs: {_names(worse)}")

@@ -2,12 +2,11 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mpcore.ab.scheduler import PairResult
 from mpcore.ab.verdicts import interrupted_regression, judged, memory_regression, time_margin, time_regression
-from mpcore.gate.limits import CONFIRMING_PAIRS, LEAST_PAIRS
+from mpcore.gate.limits import CONFIRMING_PAIRS, LEAST_PAIRS, LOOK_CONFIDENCE, PAIR_LOOKS
 from mpcore.gate.margins import Margins
 from mpcore.records import Case, Failure, Pair, PairedCase, Profile, RegressionStatus, Timing
 
@@ -58,20 +57,20 @@ class SequentialTest:
         """Of pairs, whole or lost."""
         return len(self._pairs) + len(self.lost)
 
-    def decided(self, confidence: float, looks: Sequence[int]) -> bool:
+    def decided(self) -> bool:
         """Whether no more pairs are needed. Between two looks nothing is decided."""
-        if self.out or self.count == looks[-1]:
+        if self.out or self.count == PAIR_LOOKS[-1]:
             return True
-        return self.count in looks and self.status(confidence) != "undecided"
+        return self.count in PAIR_LOOKS and self.status() != "undecided"
 
-    def settled(self, confidence: float, looks: Sequence[int]) -> bool:
+    def settled(self) -> bool:
         """Whether nothing more is to be measured of it, fresh pairs that confirm it included."""
-        if self.out or not self.decided(confidence, looks):
+        if self.out or not self.decided():
             return self.out
-        if self.blind(confidence) and not self.retried:
+        if self.blind() and not self.retried:
             return False
         confirmed = len(self.confirmation) + self.unconfirmed >= CONFIRMING_PAIRS
-        return confirmed or self.status(confidence) != "worse"
+        return confirmed or self.status() != "worse"
 
     @property
     def out(self) -> bool:
@@ -105,9 +104,9 @@ class SequentialTest:
             f"head lost {self.lost_by['head']} of {of} pairs, and base {self.lost_by['base']}; the last one so: {self.lost[-1]}"
         )
 
-    def blind(self, confidence: float) -> bool:
+    def blind(self) -> bool:
         """Whether it can be slower by more than must be excluded."""
-        return not self.out and self.paired_case(confidence).regressions[0].status == "blind"
+        return not self.out and self.paired_case().regressions[0].status == "blind"
 
     def again(self) -> None:
         """Fresh pairs take the place of those that there are."""
@@ -115,24 +114,24 @@ class SequentialTest:
         self.lost, self.lost_by = [], Counter()
         self.retried = True
 
-    def status(self, confidence: float) -> RegressionStatus:
+    def status(self) -> RegressionStatus:
         """Of the time, as it is now."""
-        return judged(self._pairs, confidence, self._time_margin)[1] if len(self._pairs) > 1 else "undecided"
+        return judged(self._pairs, LOOK_CONFIDENCE, self._time_margin)[1] if len(self._pairs) > 1 else "undecided"
 
-    def interrupted_case(self, confidence: float, looks: Sequence[int]) -> PairedCase:
+    def interrupted_case(self) -> PairedCase:
         """As far as it has come: what is open is undecided, whatever its pairs say."""
-        if self.settled(confidence, looks):
-            return self.paired_case(confidence)
-        said = f"interrupted after {self.count} of up to {looks[-1]} pairs"
+        if self.settled():
+            return self.paired_case()
+        said = f"interrupted after {self.count} of up to {PAIR_LOOKS[-1]} pairs"
         if len(self._pairs) < 2:
             time = interrupted_regression(self.case, said)
             return PairedCase(case=self.case, pairs=self._pairs, lost=tuple(self.lost), regressions=(time,), open=True)
-        found = self.paired_case(confidence)
+        found = self.paired_case()
         time, *others = found.regressions
         time = time.model_copy(update={"status": "undecided", "sentence": f"{time.sentence}; {said}"})
         return found.model_copy(update={"regressions": (time, *others), "open": True})
 
-    def paired_case(self, confidence: float) -> PairedCase:
+    def paired_case(self, confidence: float = LOOK_CONFIDENCE) -> PairedCase:
         """All of it as a record. Needs two pairs at least."""
         confirmation = tuple(whole.pair for whole in self.confirmation)
         margins = self._time_margin, self._profiles(), self.margins.pair_blind

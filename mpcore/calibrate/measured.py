@@ -10,10 +10,10 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from mpcore.ab import Checkout, compare
-from mpcore.calibrate.simulate import LOOK_CONFIDENCE, POWER, Share
+from mpcore.calibrate.simulate import POWER, Share
 from mpcore.calibrate.tables import stated
 from mpcore.gate.intervals import pooled_deviation
-from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, PAIR_LOOKS
+from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, LOOK_CONFIDENCE, PAIR_LOOKS
 from mpcore.gate.margins import Policy
 from mpcore.records import Comparison, PairedCase, Regression, RegressionStatus, Selection
 from mpcore.report.document import Section, Table

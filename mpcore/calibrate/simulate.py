@@ -18,9 +18,9 @@ from mpcore.gate.limits import (
     COMMON_TIME_MARGIN_PERCENT,
     CONFIRMING_CONFIDENCE,
     CONFIRMING_PAIRS,
+    LOOK_CONFIDENCE,
     ODD_EXCESS,
     ONE_RUN_CONFIDENCE,
-    PAIR_ERROR_RATE,
     PAIR_LOOKS,
     PAIR_TIME_MARGIN_PERCENT,
     PRIOR_RUNS,
@@ -30,7 +30,6 @@ from mpcore.gate.limits import (
 )
 
 Found = NDArray[np.bool_]
-LOOK_CONFIDENCE = 1 - PAIR_ERROR_RATE / len(PAIR_LOOKS)
 """Of one look at the pairs."""
 MARGIN = math.log1p(PAIR_TIME_MARGIN_PERCENT["graph"] / 100)
 CASES = 60

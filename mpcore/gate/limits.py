@@ -124,6 +124,8 @@ PAIR_LOOKS = (6, 12)
 """Pairs after which the verdicts are looked at. Looking after every pair would turn one false alarm in a hundred into four."""
 PAIR_ERROR_RATE = 0.01
 """False alarms of a case, over all looks."""
+LOOK_CONFIDENCE = 1 - PAIR_ERROR_RATE / len(PAIR_LOOKS)
+"""One-sided, of one look."""
 LEAST_PAIRS = 3
 """Whole pairs of a case: fewer decide nothing."""
 ODD_PAIR = 0.02

@@ -11,7 +11,6 @@ from mpcore.calibrate.noise import H200
 from mpcore.calibrate.runs import KINDS, draw_runs
 from mpcore.calibrate.simulate import (
     CASES,
-    LOOK_CONFIDENCE,
     Pairs,
     Share,
     Stored,
@@ -24,7 +23,14 @@ from mpcore.calibrate.simulate import (
 from mpcore.calibrate.tables import ALARM_GATES, SIZES, gate_of, simulated
 from mpcore.gate import SHIPPED
 from mpcore.gate.intervals import judged_since
-from mpcore.gate.limits import CONFIRMING_PAIRS, ONE_RUN_CONFIDENCE, PAIR_LOOKS, PAIR_TIME_MARGIN_PERCENT, WORSE_CONFIDENCE
+from mpcore.gate.limits import (
+    CONFIRMING_PAIRS,
+    LOOK_CONFIDENCE,
+    ONE_RUN_CONFIDENCE,
+    PAIR_LOOKS,
+    PAIR_TIME_MARGIN_PERCENT,
+    WORSE_CONFIDENCE,
+)
 from mpcore.records import Case, Pair
 
 PRIOR = 0.005
