@@ -37,7 +37,8 @@ def process_group(device: torch.device) -> Iterator[None]:
     global _group, _arrivals, _store
     on_gpus = device.type == "cuda"
     options: dict[str, Any] = {"device_id": device} if on_gpus else {}  # which makes the communicator now, not in a capture
-    _store, rank, count = next(rendezvous("env://"))
+    _store, rank, count = next(rendezvous("env://", timeout=FOR_EVER))
+    _store.set_timeout(FOR_EVER)  # as a group sets that of a store of its own: some ranks come much later
     options |= {"store": _store, "rank": rank, "world_size": count}
     distributed.init_process_group("nccl" if on_gpus else "gloo", timeout=FOR_EVER, **options)
     _group, _arrivals = (distributed.new_group(backend="gloo", timeout=FOR_EVER) for _ in range(2))

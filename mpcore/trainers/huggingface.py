@@ -40,9 +40,8 @@ class HuggingFace(Trainer):
 
         class Fed(HuggingFaceTrainer):
             def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
-                with (
-                    self.accelerator.autocast()
-                ):  # or it casts in a forward pass alone, and a model of theirs has its loss there
+                # It casts in a forward pass alone, where a model of theirs has its loss.
+                with self.accelerator.autocast():
                     loss: Tensor = model(inputs) if spread else workload.loss(model, inputs)
                 weight = weights.pop(0)
                 return loss if weight == 1 else loss * weight  # one launch less, as in a script
