@@ -30,8 +30,9 @@ def command(item: Any, case: "Case", session: "Session") -> str:
     """As typed where pytest was called."""
     config = item.config
     test = "::".join([os.path.relpath(item.path, config.invocation_params.dir), *item.nodeid.split("::")[1:]])
+    [named] = options_of([case], session.options.selection)
     others = [option for name in JUDGED_BY for option in _given(name, config.getoption(f"mp_{name.replace('-', '_')}"))]
-    return " ".join(["pytest", shlex.quote(test), *options_of([case], session.options.selection), *others])
+    return " ".join(["pytest", shlex.quote(test), *named, *others])
 
 
 def _given(name: str, value: Any) -> list[str]:

@@ -96,13 +96,13 @@ class Outcome:
 
     def _failed_together(self, common: "Regression") -> "FailedTest":
         from mpcore.records import ALL_CASES, FailedTest
-        from mpcore.report.sections.next_steps import ab_command
+        from mpcore.report.sections.next_steps import ab_commands
         from mpcore.report.summary import why_failed
 
         session = self._session
         graphs = [r.record.case for r in session.results.values() if r.record.kind == "speed" and r.record.case.captured]
-        command = ab_command(graphs, session.judge.baselines, session.options.selection)
-        return FailedTest(test=ALL_CASES, sentence=why_failed(common), strict=common.passed, command=command)
+        commands = ab_commands(graphs, session.judge.baselines, session.options.selection)
+        return FailedTest(test=ALL_CASES, sentence=why_failed(common), strict=common.passed, command="; ".join(commands))
 
     def _skipped_tests(self) -> "Iterator[SkippedTest]":
         from mpcore.records import SkippedTest

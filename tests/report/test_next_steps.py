@@ -1,7 +1,9 @@
+import itertools
+
 import pytest
 
-from mpcore.records import Selection
-from mpcore.report.sections.next_steps import UNSAVED, next_steps
+from mpcore.records import Case, Selection
+from mpcore.report.sections.next_steps import UNSAVED, next_steps, options_of
 
 SAVED = ".benchmarks/Linux/0007_c0ffee_20260102.json"
 TYPED = ".benchmarks/Linux/0007_*.json"
@@ -105,3 +107,35 @@ def test_pairs_say_nothing_of_errors_or_memory_or_work(summary, run, full, compa
 def test_what_all_graphs_share_is_sharpened_by_all_of_them(summary, run, full, compared):
     common = compared(full[:1], "worse")[0].regressions[-1]
     assert "--mp-precision fp32,tf32 --mp-execution graph" in sharpened(summary(full[:6], common=common, accepted=[run]))
+
+
+def test_the_pairs_are_of_these_cases_and_no_others(summary, run, many, full, compared):
+    doubtful = compared([full[3], full[9], *many(2)], "undecided")
+    assert [command.removeprefix("python -m mpcore ab ") for command in commands(summary(doubtful, accepted=[run]))] == [
+        "0123456789ab --mp-workload bert-imdb --mp-precision tf32,bf16-amp --mp-execution graph",
+        "0123456789ab --mp-workload bert-imdb --mp-precision mode-0,mode-1 --mp-execution eager",
+    ]
+
+
+def selected(options):
+    """The cases that options name, by workload, mode, execution and number of GPUs."""
+    named = [dict(option.removeprefix("--mp-").split(" ") for option in of) for of in options]
+    axes = ("workload", "precision", "execution", "gpus")
+    return [case for of in named for case in itertools.product(*(of.get(axis, "1").split(",") for axis in axes))]
+
+
+@pytest.mark.parametrize(
+    ("cases", "commands"),
+    [
+        ([("a", "x", "graph", 1), ("b", "x", "graph", 1), ("a", "y", "graph", 1), ("b", "y", "graph", 1)], 1),
+        ([("a", "x", "graph", 1), ("b", "y", "graph", 1), ("c", "z", "graph", 1), ("c", "y", "graph", 1)], 3),
+        ([("a", "x", "graph", 1), ("a", "x", "eager", 1), ("b", "x", "graph", 1)], 2),
+        ([("a", "x", "graph", 1), ("a", "y", "graph", 1), ("a", "x", "eager", 1), ("a", "y", "eager", 1)], 1),
+        ([("a", "x", "graph", 2), ("a", "x", "graph", 4), ("b", "x", "graph", 4)], 2),
+    ],
+)
+def test_as_few_commands_as_can_be_name_exactly_these_cases(cases, commands):
+    made = [Case(workload=w, precision=p, execution=e, gpus=gpus, size="full") for w, p, e, gpus in cases]
+    options = options_of(made, Selection())
+    assert sorted(selected(options)) == sorted((w, p, e, str(gpus)) for w, p, e, gpus in cases)
+    assert len(options) == commands

@@ -30,7 +30,7 @@ def base_and_head(comparison: Comparison) -> list[Section]:
 
 
 def reproduced(comparison: Comparison) -> list[Section]:
-    """The command that measures what is worse, or failed, once more; nothing where nothing is."""
+    """What measures once more what is worse; nothing where nothing is."""
     red = [case.case for case in comparison.cases if any(r.status == "worse" for r in case.regressions)]
     if not red:
         return []
@@ -40,7 +40,7 @@ def reproduced(comparison: Comparison) -> list[Section]:
     for side, of, other in (("base", base, head), ("head", head, base)):
         line += [f"--{side}-python {shlex.quote(of.python)}"] if of.python != other.python or of.command else []
         line += [f"--{side}-command {shlex.quote(shlex.join(of.command))}"] if of.command else []
-    return [Section(lead="Once more:", commands=[" ".join([*line, *options_of(red, comparison.selection)])])]
+    return [Section(lead="Once more:", commands=[" ".join([*line, *of]) for of in options_of(red, comparison.selection)])]
 
 
 def _named(revision: Revision) -> str:

@@ -2,16 +2,21 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from mpcore.records import OWN_STRATEGY, OWN_TRAINER, Case, Run, Selection, Speed
+from mpcore.report.boxes import boxes
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 
 NUMBERED = re.compile(r"(\d{4,}_)[\w.+-]+\.json")
 TIMED = ("step time", "graph memory")
 """What pairs of processes measure."""
+AXES = ("workload", "precision", "trainer", "execution", "gpus", "strategy", "batch")
+"""What names a case."""
+UNNAMED = {"trainer": OWN_TRAINER, "gpus": "1"}
+"""What nobody needs to name."""
 UNSAVED = "nothing was saved: --benchmark-autosave saves a run in .benchmarks, --benchmark-json FILE where you like"
 
 
@@ -31,15 +36,13 @@ def _commands(summary: SessionSummary) -> list[str]:
         found.append(f"python -m mpcore report {file} -o report.html")
         if _acceptable(summary):
             found.append(f"python -m mpcore accept {file} --reason TEXT")
-    if cases := _doubtful(summary):
-        found.append(ab_command(cases, summary.accepted, summary.selection))
-    return found
+    return found + ab_commands(_doubtful(summary), summary.accepted, summary.selection)
 
 
-def ab_command(cases: Sequence[Case], accepted: Sequence[Run], selection: Selection) -> str:
+def ab_commands(cases: Sequence[Case], accepted: Sequence[Run], selection: Selection) -> list[str]:
     """What measures cases in pairs with the last accepted commit."""
     base = next((run.commit[:12] for run in accepted[-1:] if run.commit), "BASE")
-    return " ".join(["python -m mpcore ab", base, *options_of(list(cases), selection)])
+    return [" ".join(["python -m mpcore ab", base, *options]) for options in options_of(cases, selection)]
 
 
 def _typed(path: str) -> str:
@@ -64,18 +67,24 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
     return found["worse"] or found["undecided"]
 
 
-def options_of(cases: list[Case], selection: Selection) -> list[str]:
-    """That name the cases, with what else the session was told of where they come from."""
-    named = {
-        "workload": [case.workload for case in cases],
-        "precision": [case.precision for case in cases],
-        "trainer": [case.trainer for case in cases] if {case.trainer for case in cases} != {OWN_TRAINER} else [],
-        "execution": [case.execution for case in cases],
-        "gpus": [str(case.gpus) for case in cases] if {case.gpus for case in cases} != {1} else [],
-        "strategy": [case.strategy for case in cases if case.strategy not in ("single", OWN_STRATEGY)],
-        "batch": [str(case.batch_size) for case in cases if case.batch_size and (case.size != "fit" or selection.batch_sizes)],
-    }
-    values: list[tuple[str, str | None]] = [(name, ",".join(dict.fromkeys(texts))) for name, texts in named.items()]
+def options_of(cases: Sequence[Case], selection: Selection) -> list[list[str]]:
+    """That name these cases and no others, with what else the session was told of where they come from: once, or as often as a
+    product of names would hold more."""
+    found = boxes((_named(case, selection) for case in cases), axes=range(len(AXES)))
+    return [_options(dict(zip(AXES, box, strict=True)), selection) for box in found]
+
+
+def _named(case: Case, selection: Selection) -> tuple[str, ...]:
+    """A name on each of `AXES`, "" where none is to be given."""
+    sized = case.batch_size and (case.size != "fit" or selection.batch_sizes)
+    strategy = "" if case.strategy in ("single", OWN_STRATEGY) else case.strategy
+    batch = str(case.batch_size) if sized else ""
+    return case.workload, case.precision, case.trainer, case.execution, str(case.gpus), strategy, batch
+
+
+def _options(named: Mapping[str, Sequence[str]], selection: Selection) -> list[str]:
+    names = {axis: ",".join(filter(None, named[axis])) for axis in AXES if set(named[axis]) != {UNNAMED.get(axis)}}
+    values: list[tuple[str, str | None]] = [*names.items()]
     values += [("size", selection.size), ("device", selection.device), ("data", selection.data)]
     values += [("keep-fp32", ",".join(selection.keep_fp32))]
     values += [("load", path) for path in selection.load]
