@@ -40,6 +40,7 @@ from mpcore.records import (
 )
 
 ACCEPT = "python -m mpcore accept FILE --reason TEXT"
+MAKES_ACCEPTED = f"`{ACCEPT}` makes it one"
 CALIBRATE = "python -m mpcore calibrate --baselines --write"
 GIB = 2**30
 STEP_TIME = "step time"
@@ -99,7 +100,7 @@ def _unmatched(match: BaselineMatch) -> Regression:
     why = f"accepted runs have it otherwise ({match.other})" if match.other else "no accepted run has it"
     now, last = match.record, match.last
     counted = shown(last, now) if isinstance(now, Work) and isinstance(last, Work) else ""
-    sentence = sentences(f"{now.case.precision}: {why}", counted, f"`{ACCEPT}` makes it one")
+    sentence = sentences(f"{now.case.precision}: {why}", counted, MAKES_ACCEPTED)
     status: RegressionStatus = "incomparable" if match.other else "new"
     return _regression(now, now.kind, status, None, None, None, sentence)
 

@@ -3,9 +3,11 @@ import dataclasses
 import pytest
 from reading import section, sentences, titles
 
+from mpcore.gate import Policy, judge_run
+from mpcore.gate.regressions import MAKES_ACCEPTED
 from mpcore.report.document import Document
 from mpcore.report.render import render
-from mpcore.report.sections.regressions import UNTIMED, regressions
+from mpcore.report.sections.regressions import ACCEPTED, UNTIMED, regressions
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_figures_are_counted_by_status(shown):
 def test_what_changed_is_listed_by_status(shown, status, title):
     document = shown(status)
     assert titles(document) == [f"against 1 accepted run of baselines/some: 2 {status}", title]
-    assert section(document, title).sentences == [f"step time of mode-0 is {status}", f"step time of mode-1 is {status}"]
+    assert section(document, title).sentences == [f"step time of mode-0 and mode-1 is {status}"]
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -54,15 +56,56 @@ def test_what_fails_is_counted_here_and_told_elsewhere(shown, strict):
 def test_what_is_new_is_named_once(shown):
     document = shown("new")
     assert titles(document)[0].endswith("baselines/some: nothing")
-    assert section(document, "new, and compared with nothing:").sentences == [
-        "speed of bert-imdb-mode-0-eager-tiny",
-        "speed of bert-imdb-mode-1-eager-tiny",
+    assert section(document, "new, and compared with nothing:").sentences == ["speed of bert-imdb (mode-0 and mode-1)"]
+
+
+@pytest.fixture
+def other(regressed):
+    """other(result, why): as the gate says of a case that cannot be compared."""
+
+    def other(result, why):
+        [judged] = regressed(result, "incomparable", None).regressions
+        case = result.record.case
+        sentence = f"{case.subject}: {case.precision}: accepted runs have it otherwise ({why}). {MAKES_ACCEPTED}"
+        return result.model_copy(update={"regressions": (judged.model_copy(update={"sentence": sentence}),)})
+
+    return other
+
+
+def test_what_cannot_be_compared_is_grouped_by_its_reason_and_ends_with_what_accepts_it(summary, run, full, other):
+    version, rows = "version 1 there, 2 here", "version 1 there, 2 here, rows 9 to test there, 8 here"
+    found = [other(result, rows if result.record.kind == "accuracy" else version) for result in full]
+    document = Document("", regressions(summary(found, accepted=[run], folder="baselines/some")))
+    assert section(document, "not comparable with accepted runs:").sentences == [
+        f"speed and numerics of bert-imdb (all 9 modes): accepted runs have it otherwise ({version})",
+        f"accuracy of bert-imdb (all 9 modes): accepted runs have it otherwise ({rows})",
+        ACCEPTED,
     ]
 
 
-def test_what_cannot_be_compared_says_why(shown):
-    document = shown("incomparable")
-    assert section(document, "not comparable with accepted runs:").sentences[0] == "step time of mode-0 is incomparable"
+def test_what_the_gate_says_of_a_case_that_it_cannot_compare_is_said_without_its_mode(summary, run, full):
+    older = run.model_copy(
+        update={
+            "results": tuple(
+                result.model_copy(update={"record": result.record.model_copy(update={"workload_version": 7})})
+                for result in full
+            )
+        }
+    )
+    judged = judge_run(run.model_copy(update={"results": tuple(full), "datetime": "2026-02-02"}), [older], Policy())
+    document = Document("", regressions(summary(judged.results, accepted=[older], folder="baselines/some")))
+    assert section(document, "not comparable with accepted runs:").sentences == [
+        "speed, accuracy and numerics of bert-imdb (all 9 modes): accepted runs have it otherwise (version 7 there, 1 here)",
+        ACCEPTED,
+    ]
+
+
+def test_what_fails_strictly_stays_an_entry_of_its_own(summary, run, many, compared):
+    strict = summary(compared(many(2), "undecided"), accepted=[run], folder="baselines/some", strict=True)
+    assert [failure.partition(" (")[0] for failure in strict.failures] == [
+        "step time of mode-0 is undecided",
+        "step time of mode-1 is undecided",
+    ]
 
 
 def test_what_is_gone_is_named_unless_it_fails(shown):

@@ -1,18 +1,21 @@
 """What changed since the accepted runs, without what fails: that stands with all that fails."""
 
-from mpcore.gate.regressions import STEP_TIME
-from mpcore.records import RegressionStatus, Speed
+from collections.abc import Iterator
+
+from mpcore.gate.regressions import ACCEPT, MAKES_ACCEPTED, STEP_TIME
+from mpcore.records import AnyRecord, Case, Regression, RegressionStatus, Speed
+from mpcore.report.alike import named_once, said_once
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, software_changes
 
 STRICTLY = "which passes unless --mp-strict is given"
 UNTIMED = "the times of steps on a CPU are not compared, for others share it: --mp-margin step-time=10 allows them 10 % more"
+ACCEPTED = f"`{ACCEPT}` makes this run an accepted one"
 TITLES: dict[RegressionStatus, str] = {
     "better": "better than accepted runs, which accept --reset CASES would hold",
     "changed": f"changed since accepted runs, {STRICTLY}",
     "undecided": f"undecided against accepted runs, {STRICTLY}",
-    "incomparable": "not comparable with accepted runs",
 }
 
 
@@ -53,12 +56,33 @@ def _groups(summary: SessionSummary) -> dict[str, list[str]]:
     """Sentences by title."""
     if not summary.accepted:
         return {}
+    cases = [result.record.case for result in summary.run.results]
     common = summary.run.common
-    shown = [r for r in (*summary.regressions, *([common] if common else [])) if not summary.fails(r)]
-    found = {title: [r.sentence for r in shown if r.status == status] for status, title in TITLES.items()}
-    new = list(dict.fromkeys(f"{r.kind} of {r.case}" for r in shown if r.status == "new"))
+    together = {common.status: [common.sentence]} if common and not summary.fails(common) else {}
+    found = {
+        title: [*said_once(_figures(summary, status), cases), *together.get(status, [])] for status, title in TITLES.items()
+    }
+    other = named_once(((record, _why(record, r)) for record, r in _judged(summary, "incomparable")), cases)
     return found | {
-        "all cases together": [common.sentence] if common and common.status == "same" else [],
-        "new, and compared with nothing": new,
+        "not comparable with accepted runs": [*other, *([ACCEPTED] if other else [])],
+        "all cases together": together.get("same", []),
+        "new, and compared with nothing": named_once(((record, "") for record, _ in _judged(summary, "new")), cases),
         f"gone, though the last accepted run has it, {STRICTLY}": [] if summary.strict else list(summary.gone),
     }
+
+
+def _judged(summary: SessionSummary, status: RegressionStatus) -> Iterator[tuple[AnyRecord, Regression]]:
+    """What is so of cases, but for what fails."""
+    for result in summary.run.results:
+        yield from ((result.record, r) for r in result.regressions if r.status == status and not summary.fails(r))
+
+
+def _figures(summary: SessionSummary, status: RegressionStatus) -> Iterator[tuple[Case, str, str]]:
+    for record, regression in _judged(summary, status):
+        yield record.case, regression.metric, regression.sentence
+
+
+def _why(record: AnyRecord, regression: Regression) -> str:
+    """Without its subject and its mode, and without what makes it comparable."""
+    why = regression.sentence.removeprefix(f"{record.case.subject}: {record.case.precision}: ")
+    return why.removesuffix(f". {MAKES_ACCEPTED}")
