@@ -60,6 +60,12 @@ def replay(item: pytest.Item, benchmark: Any, record: AnyRecord) -> None:
     item.stash[CLOCK].replay(benchmark, *rounds)
 
 
+def timed(groups: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The groups of its table without tests of ours that have no time, such as those that count: it would show them as 0."""
+    shown = [(name, [b for b in of if b["max"] or "mpcore" not in b["extra_info"]]) for name, of in groups]
+    return [(name, of) for name, of in shown if of]
+
+
 def store(output: dict[str, Any], run: Run) -> None:
     """The run goes into what pytest-benchmark is about to write."""
     output["mpcore"] = run.model_dump(mode="json")

@@ -17,7 +17,7 @@ import mpcore.report.render  # noqa: F401  (all before pytester, which unloads w
 from mpcore.execution import CaptureError
 from mpcore.gate import Policy, judge_run
 from mpcore.measure import Bench
-from mpcore.plugin.pytest_benchmark import saved_files
+from mpcore.plugin.pytest_benchmark import saved_files, timed
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.fp8 import FP8
 from mpcore.records import Blocks, Drift, Numerics, Quality, Reference, Speed, Work
@@ -35,6 +35,7 @@ def test_all_kinds_are_measured_shown_and_saved_without_a_history(run, pytester)
     result.stdout.fnmatch_lines(["*test_accuracy?resnet18-mnist-bf16-amp-eager-tiny? PASSED*"])
     result.stdout.fnmatch_lines(["mpcore: 8 cases on *(cpu), size tiny, data embedded, weights random"])
     result.stdout.fnmatch_lines(["*benchmark 'speed: resnet18-mnist (tiny, eager)': 2 tests*"])
+    result.stdout.no_fnmatch_line("*benchmark 'work: *")  # a count has no time
     result.stdout.fnmatch_lines(["mode * step ms * gate", "*", "fp32 * ok", "bf16-amp * ok"])
     result.stdout.fnmatch_lines(["resnet18-mnist: trained from random weights on 1,440 images (embedded data)"])
     (path,) = pytester.path.glob(".benchmarks/*/*.json")
@@ -56,6 +57,18 @@ def test_all_kinds_are_measured_shown_and_saved_without_a_history(run, pytester)
     assert median == pytest.approx(speed.blocks.step_seconds)
     rounds = stats["test_accuracy[resnet18-mnist-fp32-eager-tiny]"]
     assert (rounds["rounds"], rounds["min"]) == (3, min(t.train_seconds for t in quality.trainings))
+
+
+def test_a_session_that_only_counts_is_saved_and_has_no_table_of_times(run, pytester):
+    result = run("-m", "work", "--mp-workload", "ncf-movielens", "--mp-precision", "fp32", "--benchmark-json", "run.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*Rounds*")
+    assert [r.record.kind for r in load(pytester.path / "run.json").results] == ["work"]
+
+
+def test_a_test_of_somebody_else_keeps_its_row_where_its_clock_is_coarse():
+    theirs, ours = {"max": 0.0, "extra_info": {}}, {"max": 0.0, "extra_info": {"mpcore": "work:a"}}
+    assert timed([("all", [theirs, ours]), ("ours", [ours])]) == [("all", [theirs])]
 
 
 def test_the_commit_is_the_one_that_the_ci_names(run, pytester, monkeypatch):
