@@ -1,13 +1,15 @@
 """Judges saved runs again, by today's rules and against today's baselines. Nothing is measured."""
 
 import argparse
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_of, policy_of
 from mpcore.commands.output import show, tell
 from mpcore.commands.reading import UNREADABLE, read_all
-from mpcore.records import Run, Selection
+from mpcore.records import FailedTest, Run, Selection
 from mpcore.selection import add_margin_option
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     runs, unreadable = read_all(options.runs, load)
     failed = False
     for saved in runs:
-        summary = _judged(saved, folder / saved.machine.hardware.key, policy)
+        summary = _judged(saved, folder / saved.machine.hardware.key, policy, _judged_by(options))
         show(judged_document(summary, saved.path))
         if incomplete := _incomplete(saved):
             tell(incomplete)
@@ -52,8 +54,15 @@ def _incomplete(saved: Run) -> str:
     return "" if saved.results else f"{saved.path} has no results: nothing is judged"
 
 
-def _judged(saved: Run, folder: Path, policy: "Policy") -> "SessionSummary":
-    """Against the accepted runs in `folder`. What failed for --mp-strict alone fails no more."""
+def _judged_by(options: argparse.Namespace) -> list[str]:
+    """What judges a session as this does."""
+    margins = [f"--mp-margin {shlex.quote(margin)}" for margin in options.mp_margin]
+    return [*margins, *([f"--mp-baselines {shlex.quote(str(options.baselines))}"] if options.baselines else [])]
+
+
+def _judged(saved: Run, folder: Path, policy: "Policy", judged_by: Sequence[str]) -> "SessionSummary":
+    """Against the accepted runs in `folder`. What failed for --mp-strict alone fails no more. judged_by: options for the
+    commands of what failed here for the first time."""
     from mpcore.gate import judge_run
     from mpcore.report.summary import SessionSummary
     from mpcore.store import accepted, calibration
@@ -61,11 +70,21 @@ def _judged(saved: Run, folder: Path, policy: "Policy") -> "SessionSummary":
     runs = accepted(folder.parent, saved.machine.hardware)
     baselines = [run for run in runs if (run.datetime, run.commit) != (saved.datetime, saved.commit)]
     judged = judge_run(saved, baselines, policy, calibration(folder.parent, saved.machine.hardware))
+    failed = [_reproduced(test, saved, judged_by) for test in judged.failed if not test.strict]
     return SessionSummary(
-        run=judged.model_copy(update={"failed": tuple(test for test in judged.failed if not test.strict)}),
+        run=judged.model_copy(update={"failed": tuple(failed)}),
         selection=Selection(),
         ran=len(judged.results),
         missed=judged.missed,
         accepted=baselines,
         folder=str(folder),
     )
+
+
+def _reproduced(test: FailedTest, saved: Run, judged_by: Sequence[str]) -> FailedTest:
+    """With the command that measures it again, where the session had none for it."""
+    from mpcore.report.sections.next_steps import session_command
+
+    if test.command or not (command := session_command(saved, test.name or test.test)):
+        return test
+    return test.model_copy(update={"command": " ".join([command, *judged_by])})

@@ -34,12 +34,14 @@ BESIDE = "Steps beside those of other trainers"
 def session_document(summary: SessionSummary) -> Document:
     """The end of a session in a terminal. Last, where it is read first: what failed, where the run was saved and what to type
     next."""
-    return Document("", [*_judged(summary), *next_steps(summary)])
+    failed = _failed("failed:", summary.failures)
+    return Document("", [*_judged(summary), *failed, *next_steps(summary)])
 
 
 def judged_document(summary: SessionSummary, title: str) -> Document:
-    """A saved run that was judged again. It says nothing of what to type next: that was said where it was measured."""
-    return Document(title, _judged(summary))
+    """A saved run that was judged again, and the commands that measure again what failed. What else to type next was said where
+    it was measured."""
+    return Document(title, [*_judged(summary), *_failed("failed:", summary.failures, summary.run)])
 
 
 def _judged(summary: SessionSummary) -> list[Section]:
@@ -54,7 +56,6 @@ def _judged(summary: SessionSummary) -> list[Section]:
         *known(run.results),
         *not_run(run),
         *regressions(summary),
-        *_failed("failed:", summary.failures),
     ]
 
 
@@ -140,7 +141,7 @@ def kernels_document(runs: Sequence[Run], count: int) -> Document:
 
 
 def _failed(title: str, sentences: Sequence[str], run: Run | None = None) -> list[Section]:
-    """With what runs the first tests of the run again, alone: in a terminal each has said so already."""
+    """With what runs the first tests of `run` again, alone. At the end of a session each has said so already."""
     failed = run.failed if run else ()
     commands = list(dict.fromkeys(test.command for test in failed if test.command))[:COMMANDS]
     return [Section(title, sentences=sentences, commands=commands)] if sentences else []

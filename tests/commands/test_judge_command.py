@@ -7,6 +7,9 @@ import pytest
 
 from mpcore.__main__ import main
 
+NAME = "numerics:bert-imdb-fp16-amp-eager-tiny"
+"""Of the record that is saved."""
+
 
 @pytest.fixture
 def judge(baselines, capsys):
@@ -133,6 +136,38 @@ def test_nothing_is_said_of_where_it_is_saved_nor_of_what_comes_next(accepted, s
     assert code == 0
     assert "better" in out
     assert not any(word in out for word in ("saved", "next:", "mpcore accept", "mpcore report"))
+
+
+def test_a_red_verdict_ends_with_the_command_that_the_session_had_for_it(save, judge):
+    path = save(gradient_error=0.6)
+    of = {"test": "a.py::test_numerics[a]", "name": NAME, "sentence": "it is off", "command": "pytest 'a.py::test_numerics[a]'"}
+    code, out = judge(edited(path, failed=[of]))
+    assert code == 1
+    assert out.endswith("at most 0.5 may be pytest 'a.py::test_numerics[a]'")
+
+
+def test_what_fails_only_now_ends_with_its_session_for_this_case_alone(accepted, save, judge, baselines):
+    new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
+    made = (
+        "pytest benchmarks -k 'a or b' --mp-precision fp32,fp16-amp --mp-data 'my data' --benchmark-json=new.json --junitxml x"
+    )
+    edited(new, command=made)
+    assert judge(new, "--mp-margin", "errors=1.5")[1].endswith(
+        "pytest benchmarks -k 'a or b' --mp-data 'my data' -m numerics --mp-workload bert-imdb --mp-precision fp16-amp "
+        f"--mp-execution eager --mp-margin errors=1.5 --mp-baselines {baselines}"
+    )
+
+
+@pytest.mark.parametrize("command", ["pytest 'benchmarks", ""])
+def test_a_command_that_nobody_can_type_is_not_told(accepted, save, judge, command):
+    new = edited(save("new.json", gradient_error=0.02, datetime="2026-02-02"), command=command)
+    code, out = judge(new)
+    assert code == 1
+    assert "--mp-workload" not in out
+
+
+def test_what_passes_ends_without_a_command(run_file, judge):
+    assert "--mp-workload" not in judge(run_file)[1]
 
 
 @pytest.mark.parametrize("command", ["judge", "show"])

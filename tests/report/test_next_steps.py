@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from mpcore.records import Case, Selection
-from mpcore.report.sections.next_steps import UNSAVED, next_steps, options_of
+from mpcore.records import ALL_CASES, Case, Selection
+from mpcore.report.sections.next_steps import UNSAVED, next_steps, options_of, session_command
 
 SAVED = ".benchmarks/Linux/0007_c0ffee_20260102.json"
 TYPED = ".benchmarks/Linux/0007_*.json"
@@ -139,3 +139,22 @@ def test_as_few_commands_as_can_be_name_exactly_these_cases(cases, commands):
     options = options_of(made, Selection())
     assert sorted(selected(options)) == sorted((w, p, e, str(gpus)) for w, p, e, gpus in cases)
     assert len(options) == commands
+
+
+def test_a_session_is_narrowed_to_one_record_and_writes_to_no_file_of_its_own(run, full):
+    made = run.model_copy(update={"results": tuple(full), "command": "pytest --mp-gpus 1,2 --benchmark-json run.json a.py"})
+    assert session_command(made, full[4].record.name) == (
+        "pytest a.py -m accuracy --mp-workload bert-imdb --mp-precision tf32 --mp-execution graph"
+    )
+
+
+def test_a_drift_is_timed_by_the_tests_of_speed(run, drifted):
+    drift = drifted({"fp32": 0.02})
+    made = run.model_copy(update={"results": (drift,), "command": "pytest a.py"})
+    assert "-m speed " in session_command(made, drift.record.name)
+
+
+def test_what_all_cases_share_is_measured_by_all_of_the_session(run):
+    made = run.model_copy(update={"command": "pytest a.py --mp-precision fp32 --mp-markdown=page.md"})
+    assert session_command(made, ALL_CASES) == "pytest a.py --mp-precision fp32 -m speed"
+    assert session_command(made, "") == ""

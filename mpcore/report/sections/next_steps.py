@@ -2,10 +2,10 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import PurePath
 
-from mpcore.records import OWN_STRATEGY, OWN_TRAINER, Case, Run, Selection, Speed
+from mpcore.records import ALL_CASES, OWN_STRATEGY, OWN_TRAINER, Case, Drift, Run, Selection, Speed
 from mpcore.report.boxes import boxes
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
@@ -17,6 +17,8 @@ AXES = ("workload", "precision", "trainer", "execution", "gpus", "strategy", "ba
 """What names a case."""
 UNNAMED = {"trainer": OWN_TRAINER, "gpus": "1"}
 """What nobody needs to name."""
+WRITES = {"--benchmark-json", "--junit-xml", "--junitxml", "--mp-markdown"}
+"""Options of a session that name a file to write."""
 UNSAVED = "nothing was saved: --benchmark-autosave saves a run in .benchmarks, --benchmark-json FILE where you like"
 
 
@@ -65,6 +67,38 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
     timed = [(case, r.status) for case, regressions in speeds for r in regressions if r.metric in TIMED]
     found = {status: [case for case, of in timed if of == status] for status in ("worse", "undecided")}
     return found["worse"] or found["undecided"]
+
+
+def session_command(run: Run, name: str) -> str:
+    """The session that made a run, for one record of it alone, or for all cases together; "" where nobody can tell. It writes
+    to none of the files that it wrote to."""
+    record = next((result.record for result in run.results if result.record.name == name), None)
+    try:
+        words = shlex.split(run.command)
+    except ValueError:  # a file that somebody has edited
+        words = []
+    if not words:
+        return ""
+    if record is None:
+        return " ".join([shlex.join(_without(words, WRITES)), "-m speed"]) if name == ALL_CASES else ""
+    [named] = options_of([record.case], Selection())
+    kind = "speed" if isinstance(record, Drift) else record.kind
+    return " ".join([shlex.join(_without(words, {*WRITES, *(f"--mp-{axis}" for axis in AXES)})), f"-m {kind}", *named])
+
+
+def _without(words: Sequence[str], options: Container[str]) -> list[str]:
+    """Words of a command line without these options and their values."""
+    kept: list[str] = []
+    value_follows = False
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option in options:
+            value_follows = not equals
+        elif value_follows:
+            value_follows = False
+        else:
+            kept.append(word)
+    return kept
 
 
 def options_of(cases: Sequence[Case], selection: Selection) -> list[list[str]]:
