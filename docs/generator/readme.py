@@ -24,7 +24,7 @@ def verdict() -> str:
             if path < VERDICT:
                 shutil.copy(path, before)
         lines = printed("judge", VERDICT.relative_to(ROOT), "--baselines", folder, code=1)
-    return text(lines[lines.index("failed:") :])
+    return text(lines[lines.index("failed:") :].replace(f" --mp-baselines {folder}", ""))
 
 
 def session() -> str:

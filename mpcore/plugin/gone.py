@@ -9,7 +9,7 @@ from mpcore.matrix import trainers_of
 from mpcore.selection import ALL
 
 if TYPE_CHECKING:
-    from mpcore.records import Run, Selection
+    from mpcore.records import AnyRecord, Run, Selection
 
 CHOSEN_BY_HAND = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "mp_minutes")
 """Options that choose tests by other names than ours, or by time: nothing is missed then."""
@@ -22,10 +22,10 @@ def gone(
     here: Mapping[str, str | None],
     kinds: Collection[str],
     sizes: Collection[str],
-) -> list[str]:
-    """The cases of the last accepted run that are no longer there, or are skipped now. They are of the kinds of tests and the
-    names that were chosen. here: for each test of a case, by the name of its record, why it was skipped, None where it was
-    not."""
+) -> "list[tuple[AnyRecord, str]]":
+    """The records of the last accepted run whose tests are no longer there, or are skipped now, and why. They are of the kinds
+    of tests and the names that were chosen. here: for each test of a case, by the name of its record, why it was skipped, None
+    where it was not."""
     by_hand = any(getattr(config.option, name, None) for name in CHOSEN_BY_HAND) or any("::" in a for a in config.args)
     if not accepted or by_hand:
         return []
@@ -46,5 +46,5 @@ def gone(
         looked_for = all(name in some or not some or ALL in some for name, some in zip(names, chosen, strict=True))
         why = here.get(record.name, "there is no such test")
         if looked_for and record.kind in kinds and case.size in sizes and why is not None:
-            found.append(f"{record.kind} of {case.id}: {why}")
+            found.append((record, why))
     return found

@@ -13,7 +13,7 @@ from mpcore.plugin.gone import gone
 from mpcore.plugin.session import Session, session_of
 
 if TYPE_CHECKING:
-    from mpcore.records import FailedTest, PairedConfirmation, Regression, Result, Run, SkippedTest
+    from mpcore.records import AnyRecord, FailedTest, PairedConfirmation, Regression, Result, Run, SkippedTest
     from mpcore.report.summary import SessionSummary
 
 
@@ -91,7 +91,7 @@ class Outcome:
         if common and (not common.passed or (strict and common.open)):
             failed.append(self._failed_together(common))
         if strict:
-            failed += [FailedTest(test=GONE, sentence=why_gone(name), strict=True) for name in self._gone()]
+            failed += [FailedTest(test=GONE, sentence=why_gone(*each), strict=True) for each in self._gone()]
         return failed
 
     def _failed_together(self, common: "Regression") -> "FailedTest":
@@ -111,7 +111,7 @@ class Outcome:
         for test, reason in self._session.skipped.items():
             yield SkippedTest(test=test, name=tests[test].name if test in tests else "", reason=reason)
 
-    def _gone(self) -> list[str]:
+    def _gone(self) -> "list[tuple[AnyRecord, str]]":
         session = self._session
         here = {test.name: session.skipped.get(node) for node, test in session.tests.items()}
         kinds, sizes = {test.kind for test in session.tests.values()}, {test.case.size for test in session.tests.values()}

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from mpcore.records import OWN_TRAINER, AnyRecord, Case
+from mpcore.records import OWN_TRAINER, AnyRecord, Case, Run
 from mpcore.report.boxes import boxes
+from mpcore.report.text import kind_of
 
 ModesOf = Mapping[tuple[str, str], Sequence[str]]
 """All modes that a run has of a subject, by how they are run."""
@@ -22,14 +23,12 @@ def named_once(found: Iterable[tuple[AnyRecord, str]], cases: Iterable[Case]) ->
     cases: all of the run, so that the whole of a workload is not listed mode by mode.
     """
     modes_of = _modes_of(cases)
-    several = len({how for how, _ in modes_of}) > 1
-    points = [(r.case.precision, r.case.subject, r.kind, how_run(r.case), said) for r, said in found]
+    points = [(r.case.precision, r.case.subject, kind_of(r), how_run(r.case), said) for r, said in found]
     named = []
     for modes, subjects, kinds, (how,), (said,) in boxes(points, axes=range(3)):
         shown = {_modes(modes, modes_of.get((how, subject), ())) for subject in subjects}
-        which = f"{how}, " if several else ""
         listed = shown.pop() if len(shown) == 1 else joined(modes)
-        named.append(f"{joined(kinds)} of {', '.join(subjects)} ({which}{listed})" + (f": {said}" if said else ""))
+        named.append(f"{joined(kinds)} of {', '.join(subjects)} ({how}: {listed})" + (f": {said}" if said else ""))
     return named
 
 
@@ -48,6 +47,10 @@ def said_once(found: Iterable[tuple[Case, str, str]], cases: Iterable[Case]) -> 
         modes = _modes(list(dict.fromkeys(mode for mode, _ in group)), modes_of.get((how, subject), ()))
         said.append(_filled(words, figures).replace(MODE, modes))
     return said
+
+
+def cases_of(run: Run) -> list[Case]:
+    return [result.record.case for result in run.results]
 
 
 def how_run(case: Case) -> str:

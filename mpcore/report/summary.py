@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mpcore.records import ALL_CASES, Check, FailedTest, Regression, RegressionStatus, Run, Selection
-from mpcore.report.text import counted
+from mpcore.records import ALL_CASES, AnyRecord, Check, FailedTest, Regression, RegressionStatus, Run, Selection
+from mpcore.report.text import counted, named
 
 GONE = "gone"
 """The test of what is gone, where that fails."""
@@ -17,7 +17,7 @@ class SessionSummary:
     that hold the run, as a person would name them.
 
     accepted: the runs that it was compared with, oldest first, which are in `folder`. gone: what the last accepted run has and
-    this one has not. strict: whether what is undecided, new or gone fails.
+    this one has not, and why. strict: whether what is undecided, new or gone fails.
     """
 
     run: Run
@@ -27,7 +27,7 @@ class SessionSummary:
     saved: Sequence[str] = ()
     accepted: Sequence[Run] = ()
     folder: str = ""
-    gone: Sequence[str] = ()
+    gone: Sequence[tuple[AnyRecord, str]] = ()
     strict: bool = False
 
     @property
@@ -69,7 +69,7 @@ class SessionSummary:
     def failures(self) -> list[str]:
         """A sentence each, with its cause: what was judged, the other tests that failed, and what is gone where that fails."""
         judged = [" ".join(why_failed(j).split()) for j in self.judgements if self.fails(j)]
-        gone = [why_gone(name) for name in self.gone] if self.strict else []
+        gone = [why_gone(record, why) for record, why in self.gone] if self.strict else []
         others = [test.sentence for test in self.run.failed if not self._told(test)]
         return [*judged, *others, *gone]
 
@@ -91,5 +91,5 @@ def why_failed(judgement: Check | Regression) -> str:
     return f"{judgement.sentence} ({judgement.status}, which fails with --mp-strict)"
 
 
-def why_gone(name: str) -> str:
-    return f"gone, though the last accepted run has it: {name}"
+def why_gone(record: AnyRecord, why: str) -> str:
+    return f"gone, though the last accepted run has it: {named(record)}: {why}"

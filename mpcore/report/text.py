@@ -17,8 +17,12 @@ def tally(reasons: Iterable[str]) -> list[str]:
 
 def named(record: AnyRecord) -> str:
     """What a sentence calls a record."""
-    against = f" against {record.trainer}" if isinstance(record, Parity) else ""
-    return f"{record.kind} of {record.case.id}{against}"
+    return f"{kind_of(record)} of {record.case.id}"
+
+
+def kind_of(record: AnyRecord) -> str:
+    """In words: "speed", or "parity against Trainer"."""
+    return f"{record.kind} against {record.trainer}" if isinstance(record, Parity) else record.kind
 
 
 def short_test(failed: FailedTest) -> str:

@@ -295,6 +295,12 @@ def lost():
 
 
 @pytest.fixture
+def gone(results):
+    """A record of resnet18-mnist that the last accepted run has, and why it is gone."""
+    return results[2].record, "there is no such test"
+
+
+@pytest.fixture
 def run(results):
     hardware = Hardware(
         device="cuda",

@@ -82,23 +82,27 @@ def record(of, kind="speed"):
 def test_workloads_and_kinds_of_which_the_same_is_said_are_named_together():
     cases = [case(mode, workload) for workload in ("a", "b") for mode in MODES]
     found = [(record(of, kind), "other") for kind in ("speed", "numerics") for of in cases]
-    assert named_once(found, cases) == ["speed and numerics of a, b (all 3 modes): other"]
+    assert named_once(found, cases) == ["speed and numerics of a, b (graph-full: all 3 modes): other"]
 
 
 def test_what_is_said_of_some_is_said_of_no_other():
     cases = [case(mode, workload) for workload in ("a", "b") for mode in MODES]
     found = [(record(of), "") for of in cases[:4]] + [(record(cases[0], "work"), "")]
-    assert named_once(found, cases) == ["speed of a (all 3 modes)", "speed of b (fp32)", "work of a (fp32)"]
+    assert named_once(found, cases) == [
+        "speed of a (graph-full: all 3 modes)",
+        "speed of b (graph-full: fp32)",
+        "work of a (graph-full: fp32)",
+    ]
 
 
-def test_how_a_step_is_run_is_named_where_it_differs():
+def test_how_a_step_is_run_is_named():
     cases = [*CASES, case("fp32", batch_size=8)]
     assert named_once([(record(of), "") for of in cases], cases) == [
-        "speed of unet (graph-full, all 3 modes)",
-        "speed of unet (graph-full-b8, fp32)",
+        "speed of unet (graph-full: all 3 modes)",
+        "speed of unet (graph-full-b8: fp32)",
     ]
 
 
 def test_another_trainer_is_named_with_the_workload():
     by_plain = case("fp32", trainer="plain")
-    assert named_once([(record(by_plain), "")], [by_plain]) == ["speed of unet by plain (fp32)"]
+    assert named_once([(record(by_plain), "")], [by_plain]) == ["speed of unet by plain (graph-full: fp32)"]

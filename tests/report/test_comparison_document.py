@@ -263,10 +263,10 @@ def test_what_only_one_has_or_cannot_be_compared_is_named(run):
     first, second = (run.model_copy(update={"results": part}) for part in (run.results[1:], run.results[:-1]))
     second = with_records(second, "accuracy", {"data": "a folder"})
     document = comparison_document([first, second])
-    assert section(document, "Only in A").sentences == ["numerics of bert-imdb-fp16-amp-eager-tiny"]
-    assert section(document, "Only in B").sentences == ["speed of bert-imdb-fp32-eager-tiny"]
+    assert section(document, "Only in A").sentences == ["numerics of bert-imdb (eager-tiny: fp16-amp)"]
+    assert section(document, "Only in B").sentences == ["speed of bert-imdb (eager-tiny: fp32)"]
     other = section(document, "Not comparable").sentences
-    assert other[0].startswith("accuracy of bert-imdb-fp32-eager-tiny: ")
+    assert other[0].startswith("accuracy of bert-imdb (eager-tiny: fp32 and fp16-amp): ")
     assert "a folder" in other[0]
 
 

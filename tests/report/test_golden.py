@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
-def told(summary, run, results, trainers, worsened, compared, drifted):
+def told(summary, run, results, trainers, worsened, compared, drifted, gone):
     """A session with something of all that can be said."""
     known = worsened(results, "accuracy", "accuracy", known=True)
     judged = [*compared(known[:1], "same"), *compared(known[1:2], "undecided"), *compared(known[2:3], "better"), *known[3:]]
@@ -31,7 +31,7 @@ def told(summary, run, results, trainers, worsened, compared, drifted):
         saved=[".benchmarks/Linux/0007_c0ffee.json"],
         accepted=[older],
         folder="baselines/some-gpu",
-        gone=["speed of x: there is no such test"],
+        gone=[gone],
     )
 
 

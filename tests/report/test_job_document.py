@@ -45,12 +45,13 @@ def test_what_failed_ends_with_the_commands_that_run_it_again(summary, many):
     assert "pytest test_speed.py::test_speed[0]" in render(document, "markdown")
 
 
-def test_a_session_that_fails_though_no_case_did(summary, many, compared):
+def test_a_session_that_fails_though_no_case_did(summary, many, compared, gone):
     common = compared(many(1), "worse")[0].regressions[0]
     failed = [FailedTest(test=ALL_CASES, sentence=common.sentence), FailedTest(test="gone", sentence="x", strict=True)]
-    document = job_document(summary(many(4), failed, common, gone=["speed of x"], strict=True))
+    document = job_document(summary(many(4), failed, common, gone=[gone], strict=True))
     assert document.title == "the session failed, though none of its 4 cases did"
-    assert "gone, though the last accepted run has it: speed of x" in section(document, "Failures").sentences
+    said = "gone, though the last accepted run has it: speed of resnet18-mnist-fp32-eager-tiny: there is no such test"
+    assert said in section(document, "Failures").sentences
 
 
 @pytest.mark.parametrize(
@@ -65,14 +66,17 @@ def test_a_session_that_was_interrupted_does_not_pass(summary, many, ran, failed
     assert job_document(summary(many(ran), failures(failed), missed=9)).title == headline
 
 
-def test_what_changed_is_listed(summary, run, many, compared):
+def test_what_changed_is_listed(summary, run, many, compared, gone, results):
     software = {"python": "3.12.1", "torch": "2.10"}
-    older = run.model_copy(update={"machine": run.machine.model_copy(update={"software": software})})
+    machine = run.machine.model_copy(update={"software": software})
+    older = run.model_copy(update={"machine": machine, "results": tuple(results)})
     better, undecided = compared(many(1), "better"), compared(many(2), "undecided")[1:]
-    document = job_document(summary([*better, *undecided], accepted=[older], gone=["speed of x: skipped"]))
+    document = job_document(summary([*better, *undecided], accepted=[older], gone=[gone]))
     assert section(document, "Better than accepted runs").sentences == ["step time of mode-0 is better"]
     assert section(document, "Undecided against accepted runs").sentences == ["step time of mode-1 is undecided"]
-    assert section(document, "Gone, though the last accepted run has it").sentences == ["speed of x: skipped"]
+    assert section(document, "Gone, though the last accepted run has it").sentences == [
+        "speed of resnet18-mnist (eager-tiny: fp32): there is no such test"
+    ]
     assert "Software: torch 2.10 -> 2.11.0" in sentences(document)
 
 
@@ -118,7 +122,7 @@ def test_a_name_is_shown_as_it_is(summary, many, compared, name):
     case = result.record.case.model_copy(update={"workload": name, "precision": name})
     named = result.model_copy(update={"record": result.record.model_copy(update={"case": case, "unit": name})})
     failed = [FailedTest(test=name, sentence=name)]
-    told = summary(compared([named], "worse"), failed, skipped=[name], gone=[name])
+    told = summary(compared([named], "worse"), failed, skipped=[name], gone=[(named.record, name)])
     text = render(job_document(told), "markdown")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1

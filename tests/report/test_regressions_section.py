@@ -5,6 +5,7 @@ from reading import section, sentences, titles
 
 from mpcore.gate import Policy, judge_run
 from mpcore.gate.regressions import MAKES_ACCEPTED
+from mpcore.records import Result
 from mpcore.report.document import Document
 from mpcore.report.render import render
 from mpcore.report.sections.regressions import ACCEPTED, UNTIMED, regressions
@@ -56,7 +57,9 @@ def test_what_fails_is_counted_here_and_told_elsewhere(shown, strict):
 def test_what_is_new_is_named_once(shown):
     document = shown("new")
     assert titles(document)[0].endswith("baselines/some: nothing")
-    assert section(document, "new, and compared with nothing:").sentences == ["speed of bert-imdb (mode-0 and mode-1)"]
+    assert section(document, "new, and compared with nothing:").sentences == [
+        "speed of bert-imdb (eager-tiny: mode-0 and mode-1)"
+    ]
 
 
 @pytest.fixture
@@ -77,25 +80,20 @@ def test_what_cannot_be_compared_is_grouped_by_its_reason_and_ends_with_what_acc
     found = [other(result, rows if result.record.kind == "accuracy" else version) for result in full]
     document = Document("", regressions(summary(found, accepted=[run], folder="baselines/some")))
     assert section(document, "not comparable with accepted runs:").sentences == [
-        f"speed and numerics of bert-imdb (all 9 modes): accepted runs have it otherwise ({version})",
-        f"accuracy of bert-imdb (all 9 modes): accepted runs have it otherwise ({rows})",
+        f"speed and numerics of bert-imdb (graph-full: all 9 modes): accepted runs have it otherwise ({version})",
+        f"accuracy of bert-imdb (graph-full: all 9 modes): accepted runs have it otherwise ({rows})",
         ACCEPTED,
     ]
 
 
 def test_what_the_gate_says_of_a_case_that_it_cannot_compare_is_said_without_its_mode(summary, run, full):
-    older = run.model_copy(
-        update={
-            "results": tuple(
-                result.model_copy(update={"record": result.record.model_copy(update={"workload_version": 7})})
-                for result in full
-            )
-        }
-    )
+    records = [result.record.model_copy(update={"workload_version": 7}) for result in full]
+    older = run.model_copy(update={"results": tuple(Result(record=record) for record in records)})
     judged = judge_run(run.model_copy(update={"results": tuple(full), "datetime": "2026-02-02"}), [older], Policy())
     document = Document("", regressions(summary(judged.results, accepted=[older], folder="baselines/some")))
     assert section(document, "not comparable with accepted runs:").sentences == [
-        "speed, accuracy and numerics of bert-imdb (all 9 modes): accepted runs have it otherwise (version 7 there, 1 here)",
+        "speed, accuracy and numerics of bert-imdb (graph-full: all 9 modes): "
+        "accepted runs have it otherwise (version 7 there, 1 here)",
         ACCEPTED,
     ]
 
@@ -108,11 +106,12 @@ def test_what_fails_strictly_stays_an_entry_of_its_own(summary, run, many, compa
     ]
 
 
-def test_what_is_gone_is_named_unless_it_fails(shown):
-    document = shown("same", gone=["speed of x: there is no such test"])
-    gone = section(document, "gone, though the last accepted run has it, which passes unless --mp-strict is given:")
-    assert gone.sentences == ["speed of x: there is no such test"]
-    assert "gone" not in render(shown("same", gone=["speed of x"], strict=True), "terminal")
+def test_what_is_gone_is_named_once_unless_it_fails(shown, results):
+    gone = [(result.record, "there is no such test") for result in results[:2]]
+    document = shown("same", gone=gone)
+    said = section(document, "gone, though the last accepted run has it, which passes unless --mp-strict is given:")
+    assert said.sentences == ["speed of bert-imdb (eager-tiny: fp32 and fp16-amp): there is no such test"]
+    assert "gone" not in render(shown("same", gone=gone, strict=True), "terminal")
 
 
 def test_what_all_cases_share_is_told_where_it_is_the_same(shown, many, compared):

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mpcore.gate import BaselineMatch
 from mpcore.records import AnyRecord, Result, Run
+from mpcore.report.alike import cases_of, named_once
 from mpcore.report.columns import WORK, Column, columns, table
 from mpcore.report.document import Section, Table
 from mpcore.report.rows import Row, grouped, how, rows
-from mpcore.report.text import counted, file_name, measured_at, named, short_commit, software_changes
+from mpcore.report.text import counted, file_name, measured_at, short_commit, software_changes
 
 TABLES = (("step_ms", "peak_gib", "score"), WORK, ("gradient_error", "update_error"))
 """The figures of a workload's tables."""
@@ -31,11 +32,12 @@ def changed_figures(run: Run, matches: Sequence[BaselineMatch]) -> list[Section]
 
 def not_compared(run: Run, last: Run | None, matches: Sequence[BaselineMatch]) -> list[Section]:
     """What cannot be compared, and what is gone and which software differs since the last accepted run."""
-    said = [f"{named(match.record)} cannot be compared: {match.other}" for match in matches if match.other]
+    other = named_once(((match.record, match.other) for match in matches if match.other), cases_of(run))
+    said = [f"cannot be compared: {each}" for each in other]
     if last:
-        here = {named(result.record) for result in run.results}
-        gone = [name for result in last.results if (name := named(result.record)) not in here]
-        said += [f"no longer there: {', '.join(gone)}"] if gone else []
+        here = {result.record.identity for result in run.results}
+        gone = [(result.record, "") for result in last.results if result.record.identity not in here]
+        said += [f"no longer there: {each}" for each in named_once(gone, cases_of(last))]
         software = software_changes(last.machine.software, run.machine.software)
         said += [f"software: {software}"] if software else []
     return [Section(sentences=said)] if said else []

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from mpcore.gate import match_baselines
 from mpcore.kernels.difference import explain_difference
 from mpcore.records import AnyRecord, Result, Run, Speed
+from mpcore.report.alike import named_once
 from mpcore.report.change import Change, changes_of
 from mpcore.report.document import Section, Table
 from mpcore.report.figure import CHANGES, EAGER, PARITY, SCORE, STEP
 from mpcore.report.rows import parity_rows, rows
-from mpcore.report.text import measured_at, named
+from mpcore.report.text import measured_at
 from mpcore.store import comparable
 
 
@@ -114,9 +115,10 @@ def _paired(first: Run, second: Run) -> Pairs:
         for place, record in before.items()
         if place in after
     ]
+    cases = [[record.case for record in of.values()] for of in (before, after)]
     return Pairs(
         both=[(match.accepted[0], match.record) for match in matches if match.accepted],
-        gone=[named(record) for place, record in before.items() if place not in after],
-        new=[named(record) for place, record in after.items() if place not in before],
-        other=[f"{named(match.record)}: {match.other}" for match in matches if match.other],
+        gone=named_once(((record, "") for place, record in before.items() if place not in after), cases[0]),
+        new=named_once(((record, "") for place, record in after.items() if place not in before), cases[1]),
+        other=named_once(((match.record, match.other) for match in matches if match.other), cases[1]),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mpcore.gate.regressions import ACCEPT, MAKES_ACCEPTED, STEP_TIME
 from mpcore.records import AnyRecord, Case, Regression, RegressionStatus, Speed
-from mpcore.report.alike import named_once, said_once
+from mpcore.report.alike import cases_of, named_once, said_once
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, software_changes
@@ -56,7 +56,7 @@ def _groups(summary: SessionSummary) -> dict[str, list[str]]:
     """Sentences by title."""
     if not summary.accepted:
         return {}
-    cases = [result.record.case for result in summary.run.results]
+    cases = cases_of(summary.run)
     common = summary.run.common
     together = {common.status: [common.sentence]} if common and not summary.fails(common) else {}
     found = {
@@ -67,7 +67,9 @@ def _groups(summary: SessionSummary) -> dict[str, list[str]]:
         "not comparable with accepted runs": [*other, *([ACCEPTED] if other else [])],
         "all cases together": together.get("same", []),
         "new, and compared with nothing": named_once(((record, "") for record, _ in _judged(summary, "new")), cases),
-        f"gone, though the last accepted run has it, {STRICTLY}": [] if summary.strict else list(summary.gone),
+        f"gone, though the last accepted run has it, {STRICTLY}": []
+        if summary.strict
+        else named_once(summary.gone, cases_of(summary.accepted[-1])),
     }
 
 
