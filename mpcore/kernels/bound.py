@@ -19,18 +19,9 @@ NAMED = 3
 """Families that are named."""
 
 
-def explain(speed: Speed) -> str:
-    """What sets the time of this step, and what the mode gains over others."""
-    return _sentence(_launches(speed), _work(speed), _gain(speed))
-
-
 def bound(speed: Speed) -> str:
     """Whether Python, the memory or the arithmetic units set the time of this step."""
-    return _sentence(_launches(speed), _work(speed))
-
-
-def _sentence(*parts: str) -> str:
-    return "; ".join(filter(None, parts)) or "not profiled"
+    return "; ".join(filter(None, [_launches(speed), _work(speed)])) or "not profiled"
 
 
 def _launches(speed: Speed) -> str:
@@ -62,13 +53,6 @@ def _work(speed: Speed) -> str:
     if microseconds < SHORT_MICROSECONDS:
         return f"latency-bound: {share} is in short kernels, of {microseconds:.1f} microseconds each ({named})"
     return f"memory-bound: {share} moves data ({named})"
-
-
-def _gain(speed: Speed) -> str:
-    ratios = {name: speed.speedup(name) for name in speed.references}
-    gains = [f"{ratio:.2f} times {name}" for name, ratio in ratios.items() if ratio is not None]
-    how = {"eager": "", "graph": "as a graph "}.get(speed.case.execution, f"with {speed.case.execution} ")
-    return f"{how}{speed.case.precision} is {' and '.join(gains)}" if gains else ""
 
 
 def _share(profile: Profile, bits: int) -> float:

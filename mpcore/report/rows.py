@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mpcore.kernels.bound import explain
+from mpcore.kernels.bound import bound
 from mpcore.records import (
     OWN_TRAINER,
     Case,
@@ -194,7 +194,7 @@ def _speed(speed: Speed, graph: Speed | None) -> dict[str, Any]:
         "reserved_gib": _gib(speed.peak_reserved_bytes),
         "pool_gib": _gib(speed.pool_bytes),
         "low_precision_share": speed.low_precision_flops_share,
-        "why": explain(speed),
+        "why": bound(speed),
         "remark": speed.remark,
     }
 

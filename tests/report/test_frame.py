@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mpcore.kernels.bound import explain
+from mpcore.kernels.bound import bound
 from mpcore.records import FailedTest, Result, Speed
 from mpcore.report.frame import RUN, frame
 from mpcore.report.rows import COLUMNS, KEYS, parity_rows, rows
@@ -98,7 +98,7 @@ def test_a_case_that_was_only_counted_has_a_row(results, counted):
 
 def test_each_row_of_a_speed_says_why(full, graphs):
     speeds = {r.record.case.precision: r.record for r in full if r.record.kind == "speed"}
-    assert {mode: row["why"] for mode, row in graphs.items()} == {mode: explain(speed) for mode, speed in speeds.items()}
+    assert {mode: row["why"] for mode, row in graphs.items()} == {mode: bound(speed) for mode, speed in speeds.items()}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 from reading import row, rows, section, sentences, titles
 
-from mpcore.kernels.bound import explain
+from mpcore.kernels.bound import bound
 from mpcore.records import Blocks, Reference
 from mpcore.report.documents import session_document
 from mpcore.report.render import render
@@ -74,7 +74,7 @@ def test_without_comparisons_nothing_is_said_of_other_trainers(shown, results):
 def test_each_mode_that_was_timed_says_why_below_the_table(shown, full):
     document = shown(full)
     speeds = [r.record for r in full if r.record.kind == "speed"]
-    assert section(document, "bert-imdb").sentences == [f"{speed.case.precision}: {explain(speed)}" for speed in speeds]
+    assert section(document, "bert-imdb").sentences == [f"{speed.case.precision}: {bound(speed)}" for speed in speeds]
     block = render(document, "terminal").split("\n\n")[1]
     assert block.startswith("fp32: ")
     assert block.count("\n  ") >= len(speeds)  # they are longer than a line
