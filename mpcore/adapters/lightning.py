@@ -45,8 +45,8 @@ NO_TRAINER = ("is not attached to a `Trainer`", "code tried to access `self.trai
 
 class LightningStep(OwnStep):
     """A script that trains a LightningModule with automatic optimisation. `configure_optimizers`, with its schedule, and
-    `training_step` are called as Lightning's Trainer calls them, and so are the hooks before them. Steps and epochs are counted
-    as it counts them. What only that Trainer calls in a step is refused by name."""
+    `training_step` are called as Lightning's Trainer calls them, and so are the hooks before them. Steps are counted
+    as it counts them, and epochs, which have whole steps only. What only that Trainer calls in a step is refused by name."""
 
     precisions = ("fp32", "tf32", "fp16-amp", "bf16-amp")
     modes: ClassVar[dict[str, Any]] = {"fp16-amp": "16-mixed", "bf16-amp": "bf16-mixed"}

@@ -30,7 +30,6 @@ from mpcore.gate.limits import (
 )
 
 Found = NDArray[np.bool_]
-"""Of one look at the pairs."""
 MARGIN = math.log1p(PAIR_TIME_MARGIN_PERCENT["graph"] / 100)
 CASES = 60
 BATCH = 500

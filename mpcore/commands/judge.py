@@ -85,6 +85,6 @@ def _reproduced(test: FailedTest, saved: Run, judged_by: Sequence[str]) -> Faile
     """With the command that measures it again, where the session had none for it."""
     from mpcore.report.sections.next_steps import session_command
 
-    if test.command or not (command := session_command(saved, test.name or test.test)):
+    if test.command or not (command := session_command(saved, test.name or test.test, judged_by)):
         return test
-    return test.model_copy(update={"command": " ".join([command, *judged_by])})
+    return test.model_copy(update={"command": command})

@@ -163,7 +163,11 @@ def _others_capture(batch: Any, captured: bool) -> str | None:
     found = agreement.words(this, PATIENCE_SECONDS)
     if len(found) < agreement.ranks():
         met = agreement.words(NEW_SHAPE)
-        others = [f"rank {rank}, whose last new shape is {met[rank]}" for rank in sorted(met.keys() - found.keys())]
+        others = [
+            f"rank {rank}, whose last new shape is {met.get(rank, 'not known')}"
+            for rank in range(agreement.ranks())
+            if rank not in found
+        ]
         return (
             f"rank {agreement.rank()} captures its step for a batch of {_shapes(batch)}, and in {PATIENCE_SECONDS:g} s none is "
             f"captured by {' or '.join(others)}. A shape must become a graph on all ranks at once: {EAGER}"

@@ -6,7 +6,7 @@ from mpcore.gate.accuracy import proven, repeated
 from mpcore.gate.better_reference import better_reference
 from mpcore.gate.checks import checks
 from mpcore.gate.common_change import common_change
-from mpcore.gate.confirmation import caused, common_caused, confirmed, needs_seeds
+from mpcore.gate.confirmation import caused, common_caused, confirmed
 from mpcore.gate.limits import COMMON_CHANGE_CASES, ONE_RUN_CONFIDENCE, WORSE_CONFIDENCE
 from mpcore.gate.margins import Policy
 from mpcore.gate.matching import match_baselines
@@ -96,11 +96,11 @@ class Judge:
         return sorted(graphs, key=lambda speed: speed.blocks.step_seconds)[:COMMON_CHANGE_CASES]
 
     def _known(self, record: AnyRecord, before: Sequence[Result]) -> Sequence[Result]:
-        """`before`; and of a training's other modes, which come later, what the last accepted run has. Their spread is known
-        then. Of its own mode it is not: from the same seeds it would be counted twice."""
+        """`before`; and of a training's other modes, which come later, what the last accepted run with each has. Their spread
+        is known then. Of its own mode it is not: from the same seeds it would be counted twice."""
         if not isinstance(record, Quality):
             return before
-        measured = {record.case, *(result.record.case for result in before)}
+        measured = {record.case, *(result.record.case for result in before if _trained(result))}
         accepted = {result.record.case: result for run in self.baselines for result in run.results if _trained(result)}
         return [*before, *(result for case, result in accepted.items() if case not in measured)]
 
@@ -124,10 +124,9 @@ def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: C
     judge = Judge(others, policy, calibration)
     results: list[Result] = []
     for result in run.results:  # in their order: each with those before it
-        judged_again = judge.judge(result.record, results, result.confirmation, result.pairs)
-        if needs_seeds(judged_again):  # the session had looked at later modes, too
-            judged_again = judge.judge(result.record, [other for other in run.results if other is not result])
-        results.append(judged_again.model_copy(update={"cost": result.cost}))
+        known = [*results, *(other for other in run.results if other.record.name in result.pooled)]
+        judged_again = judge.judge(result.record, known, result.confirmation, result.pairs)
+        results.append(judged_again.model_copy(update={"cost": result.cost, "pooled": result.pooled}))
     judged = run.model_copy(update={"results": tuple(results), "common": judge.common(results, run.common_pairs)})
     return judged.model_copy(update={"failed": _failed(run, judged)})
 

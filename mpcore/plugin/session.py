@@ -7,6 +7,7 @@ terminal and the page of the job are made from it.
 import contextlib
 import gc
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,6 +59,9 @@ class Session:
     skipped: dict[str, str] = field(default_factory=dict)
     ran: set[str] = field(default_factory=set)
     lost: bool = False
+    _ahead: "dict[Case, float]" = field(default_factory=dict)
+    """Seconds of trainings that were made before their tests."""
+    _ahead_here: float = 0.0
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def start(self, tests: Mapping[str, CaseTest]) -> None:
@@ -130,7 +134,8 @@ class Session:
         from mpcore.records import Speed
 
         before = list(self.results.values())
-        result, paid = self._decided(self.judge.judge(record, before), before), cost()
+        result = self._decided(self.judge.judge(record, before), before)
+        paid = self._own(cost(), record.case)
         if needs_confirmation(result):
             self.bench.release()
             again = self._confirmation(record.case)
@@ -140,36 +145,52 @@ class Session:
         self.results[test] = result.model_copy(update={"cost": paid})
         return self.results[test]
 
+    def _own(self, paid: "Cost | None", case: "Case") -> "Cost | None":
+        """With what was trained for it before its test, and without what was trained in its test for later ones."""
+        if paid is None:
+            return None
+        own = self._ahead.pop(case, 0.0)
+        return paid.model_copy(update={"seconds": max(0.0, paid.seconds + own - self._ahead_here)})
+
     def _decided(self, result: "Result", before: "Sequence[Result]") -> "Result":
         """The same; of trainings that do not decide, with the spread of the modes that come later, and then from more seeds.
         Not where it was said from how many."""
         from mpcore.gate import needs_seeds
         from mpcore.gate.limits import ACCURACY_LOOKS
 
+        self._ahead_here = 0.0
         if self.options.seeds is not None or not needs_seeds(result):
             return result
         case = result.record.case
-        known = [*before, *self._of_later_modes(case)]
+        later = self._of_later_modes(case)
+        known = [*before, *later]
         result = self.judge.judge(result.record, known)
         for rounds in range(2, ACCURACY_LOOKS + 1):
             if not needs_seeds(result):
                 break
             result = self.judge.judge(self.bench.accuracy(case, rounds), known)
-        return result
+        return result.model_copy(update={"pooled": tuple(other.record.name for other in later)})
 
     def _of_later_modes(self, case: "Case") -> "list[Result]":
         """Trainings that are made anyway, before their tests. What cannot be trained is left to its test. Ranks are launched
         for each test, and keep nothing."""
         from mpcore.measure import CASE_ERRORS, Bench
+        from mpcore.precision import Inapplicable
         from mpcore.records import Result
 
         tests = [self.tests[node] for node in self.tests if node in self.missed]
         others = [test.case for test in tests if test.kind == "accuracy" and test.case != case]
         found: list[Result] = []
         for other in others if isinstance(self.bench, Bench) else []:
-            if other.in_precision("") == case.in_precision(""):
-                with contextlib.suppress(*CASE_ERRORS):
+            if other.in_precision("") != case.in_precision(""):
+                continue
+            start = time.perf_counter()
+            with contextlib.suppress(*CASE_ERRORS, Inapplicable):
+                if self.bench.emulated(other) is None:  # or its test is skipped
                     found.append(Result(record=self.bench.accuracy(other)))
+            took = time.perf_counter() - start
+            self._ahead[other] = self._ahead.get(other, 0.0) + took
+            self._ahead_here += took
         return found
 
     def _confirmation(self, case: "Case") -> "Speed | str":

@@ -26,7 +26,8 @@ class Result(Record):
 
     confirmation: the same case measured again in a fresh process, because the first measurement looked worse than accepted
     runs. Or the sentence that says why it was not. pairs: the same beside the accepted commit, or why it was not; None where
-    that was not asked. cost: what it took to measure the record.
+    that was not asked. cost: what it took to measure the record. pooled: names of trainings whose spread counts here, though
+    their tests came later.
     """
 
     record: AnyRecord
@@ -35,6 +36,7 @@ class Result(Record):
     checks: tuple[Check, ...] = ()
     regressions: tuple[Regression, ...] = ()
     cost: Cost | None = None
+    pooled: tuple[str, ...] = ()
 
     @property
     def judgements(self) -> tuple[Check | Regression, ...]:

@@ -9,7 +9,7 @@ from mpcore.report.text import kind_of
 
 ModesOf = Mapping[tuple[str, str], Sequence[str]]
 """All modes that a run has of a subject, by how they are run."""
-FIGURE = re.compile(r"(?<![\w.+-])([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![.-]?\w)")
+FIGURE = re.compile(r"(?<![\w.+-])([+-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?)(?![.-]?\w)")
 """A number that is no part of a name or of a version."""
 MODE = "\0"
 """Where a sentence names the mode of its case."""

@@ -324,8 +324,20 @@ def test_the_spread_of_modes_that_come_later_is_known_from_accepted_runs():
         "another": Judge([run(other)], DEFAULT).judge(own),
         "other data": Judge([run(trained("bf16-amp", -0.5, 0.1, 0.4, data="imdb"))], DEFAULT).judge(own),
         "measured": Judge([run(other)], DEFAULT).judge(own, [Result(record=other)]),
+        "beside its speed": Judge([run(other)], DEFAULT).judge(own, [Result(record=speed(case=other.case))]),
     }
     found = {name: result.checks[0].status for name, result in spread.items()}
-    decided = {"another": "passed", "measured": "passed"}
+    decided = dict.fromkeys(("another", "measured", "beside its speed"), "passed")
     assert found == dict.fromkeys(("alone", "its own", "other data"), "inconclusive") | decided
     assert spread["another"].checks[0].sentence == spread["measured"].checks[0].sentence
+
+
+@pytest.mark.parametrize(("pooled", "status"), [((), "inconclusive"), (("bf16-amp",), "passed")])
+def test_a_saved_run_is_judged_by_the_spreads_that_its_session_knew(pooled, status):
+    required = Requirements(tolerance_points=1.5, low_precision_share=(0.5, 1.0))
+    own = quality("fp16-amp", 0.894, 0.9, 0.906, fp32=[0.9] * 3, requirements=required)
+    later = quality("bf16-amp", 0.895, 0.901, 0.904, fp32=[0.9] * 3, requirements=required)
+    names = tuple(later.name for _ in pooled)
+    saved = run(results=(Result(record=own, pooled=names), Result(record=later)))
+    first, _ = judge_run(saved, [], DEFAULT).results
+    assert (first.checks[0].status, first.pooled) == (status, names)

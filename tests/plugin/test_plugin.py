@@ -18,6 +18,7 @@ from mpcore.execution import CaptureError
 from mpcore.gate import Policy, judge_run
 from mpcore.measure import Bench
 from mpcore.plugin.pytest_benchmark import saved_files, timed
+from mpcore.precision import Inapplicable
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.fp8 import FP8
 from mpcore.records import Blocks, Drift, Numerics, Quality, Reference, Speed, Work
@@ -417,8 +418,29 @@ def test_trainings_of_later_modes_are_made_before_more_seeds_are(run, monkeypatc
     result.assert_outcomes(passed=2)
     assert [each for each in asked if each[0] != "fp32"] == [("bf16-amp", 1), ("bf16-manual", 1), ("bf16-manual", 1)]
     saved = load(pytester.path / "run.json")
+    assert [r.pooled for r in saved.results] == [("accuracy:resnet18-mnist-bf16-manual-eager-tiny",), ()]
     again = judge_run(saved, [], Policy())
     assert [r.checks for r in again.results] == [r.checks for r in saved.results]
+
+
+@pytest.mark.parametrize("why", ["emulated", "inapplicable"])
+def test_a_later_mode_that_is_not_trained_is_left_to_its_test(run, monkeypatch, why):
+    measure, trained = Bench.accuracy, []
+
+    def undecided(self, case, rounds=1):
+        if case.precision == "bf16-manual":
+            trained.append(case.precision)
+            raise Inapplicable("nothing to cast")
+        quality = measure(self, case)
+        far = [t.model_copy(update={"metrics": {**t.metrics, "accuracy": 0.5 + 0.1 * t.seed}}) for t in quality.trainings]
+        return quality.model_copy(update={"trainings": tuple(far)}) if case.precision == "bf16-amp" else quality
+
+    monkeypatch.setattr(Bench, "accuracy", undecided)
+    if why == "emulated":
+        monkeypatch.setattr(Bench, "emulated", lambda self, case: "too slow" if case.precision == "bf16-manual" else None)
+    result = run("--mp-workload", "resnet18-mnist", "--mp-precision", "bf16-amp,bf16-manual", "-m", "accuracy")
+    result.assert_outcomes(failed=1, skipped=1)
+    assert len(trained) == (0 if why == "emulated" else 2)
 
 
 def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):

@@ -35,6 +35,11 @@ def test_modes_that_are_not_all_are_named():
     ]
 
 
+def test_a_comma_after_a_figure_is_none_of_it():
+    found = once("unet: fp32 has 3, 5 in accepted runs", "unet: tf32 has 4, 6 in accepted runs")
+    assert found == ["unet: fp32 and tf32 has 3 to 4, 5 to 6 in accepted runs"]
+
+
 def test_a_sentence_that_stands_alone_is_as_it_is():
     assert once("unet: a step of fp32 takes 40.60 ms") == ["unet: a step of fp32 takes 40.60 ms"]
 

@@ -143,7 +143,7 @@ def test_as_few_commands_as_can_be_name_exactly_these_cases(cases, commands):
 
 def test_a_session_is_narrowed_to_one_record_and_writes_to_no_file_of_its_own(run, full):
     made = run.model_copy(update={"results": tuple(full), "command": "pytest --mp-gpus 1,2 --benchmark-json run.json a.py"})
-    assert session_command(made, full[4].record.name) == (
+    assert session_command(made, full[4].record.name, []) == (
         "pytest a.py -m accuracy --mp-workload bert-imdb --mp-precision tf32 --mp-execution graph"
     )
 
@@ -151,10 +151,25 @@ def test_a_session_is_narrowed_to_one_record_and_writes_to_no_file_of_its_own(ru
 def test_a_drift_is_timed_by_the_tests_of_speed(run, drifted):
     drift = drifted({"fp32": 0.02})
     made = run.model_copy(update={"results": (drift,), "command": "pytest a.py"})
-    assert "-m speed " in session_command(made, drift.record.name)
+    assert "-m speed " in session_command(made, drift.record.name, [])
 
 
 def test_what_all_cases_share_is_measured_by_all_of_the_session(run):
     made = run.model_copy(update={"command": "pytest a.py --mp-precision fp32 --mp-markdown=page.md"})
-    assert session_command(made, ALL_CASES) == "pytest a.py --mp-precision fp32 -m speed"
-    assert session_command(made, "") == ""
+    assert session_command(made, ALL_CASES, []) == "pytest a.py --mp-precision fp32 -m speed"
+    assert session_command(made, "", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "narrowed"),
+    [
+        ("pytest a.py --mp-margin speed=9 --mp-baselines=there", "pytest a.py -m accuracy {} --mp-margin time=1"),
+        ("pytest a.py::test[x] b.py a.py::test[y] -q", "pytest a.py b.py -q -m accuracy {} --mp-margin time=1"),
+        ("python -m pytest a.py", "python -m pytest a.py -m accuracy {} --mp-margin time=1"),
+        ("python -m mpcore scale bert-imdb --json s.json", ""),
+    ],
+)
+def test_a_session_is_told_what_judges_it_now_and_no_other_program_is(run, full, command, narrowed):
+    made = run.model_copy(update={"results": tuple(full), "command": command})
+    named = "--mp-workload bert-imdb --mp-precision tf32 --mp-execution graph"
+    assert session_command(made, full[4].record.name, ["--mp-margin time=1"]) == narrowed.format(named)

@@ -19,6 +19,9 @@ UNNAMED = {"trainer": OWN_TRAINER, "gpus": "1"}
 """What nobody needs to name."""
 WRITES = {"--benchmark-json", "--junit-xml", "--junitxml", "--mp-markdown"}
 """Options of a session that name a file to write."""
+JUDGES = {"--mp-margin", "--mp-baselines"}
+"""Options of a session that say what it is judged by."""
+PYTEST = ("pytest", "py.test")
 UNSAVED = "nothing was saved: --benchmark-autosave saves a run in .benchmarks, --benchmark-json FILE where you like"
 
 
@@ -69,21 +72,35 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
     return found["worse"] or found["undecided"]
 
 
-def session_command(run: Run, name: str) -> str:
-    """The session that made a run, for one record of it alone, or for all cases together; "" where nobody can tell. It writes
-    to none of the files that it wrote to."""
+def session_command(run: Run, name: str, judged_by: Sequence[str]) -> str:
+    """The session that made a run, for one record of it alone, or for all cases together; "" where nobody can tell, and for
+    what no session of pytest has made. It writes to none of the files that it wrote to. judged_by: options, in the place of its
+    own."""
     record = next((result.record for result in run.results if result.record.name == name), None)
     try:
         words = shlex.split(run.command)
     except ValueError:  # a file that somebody has edited
         words = []
-    if not words:
+    if not any(PurePath(word).name in PYTEST for word in words[:3]):
         return ""
+    words = _whole_files(words)
     if record is None:
-        return " ".join([shlex.join(_without(words, WRITES)), "-m speed"]) if name == ALL_CASES else ""
+        plain = shlex.join(_without(words, WRITES | JUDGES))
+        return " ".join([plain, "-m speed", *judged_by]) if name == ALL_CASES else ""
     [named] = options_of([record.case], Selection())
     kind = "speed" if isinstance(record, Drift) else record.kind
-    return " ".join([shlex.join(_without(words, {*WRITES, *(f"--mp-{axis}" for axis in AXES)})), f"-m {kind}", *named])
+    plain = shlex.join(_without(words, WRITES | JUDGES | {f"--mp-{axis}" for axis in AXES}))
+    return " ".join([plain, f"-m {kind}", *named, *judged_by])
+
+
+def _whole_files(words: Sequence[str]) -> list[str]:
+    """In the place of tests the files that they are in, each once: a test may be of a case that is not asked for."""
+    kept: list[str] = []
+    for word in words:
+        file, of, _ = word.partition("::")
+        if not of or file not in kept:
+            kept.append(file)
+    return kept
 
 
 def _without(words: Sequence[str], options: Container[str]) -> list[str]:
