@@ -6,16 +6,18 @@ the first updates shows lost master weights, which no gradient can.
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
-from mpcore.measure.errors import lacks_memory
+from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.memory import free_memory
-from mpcore.measure.observation import Observation, observe
+from mpcore.measure.observation import UPDATES, Observation, observe
 from mpcore.measure.requirements import against_fp32, beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import NormsIn16Bits, errors_by_tensor
@@ -42,8 +44,11 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     finite = is_finite(observed)
     in_base = base.tensors if base else None
     judged = rounding if finite else None
-    tensors = None
-    if judged:
+    tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base) if judged else None
+    beyond = [t.name for t in tensors or () if t.update_share > 1]
+    if judged and beyond and observed.made == UPDATES:
+        judged, unknown = _with_all_updates(judged, beyond, yardstick, step.precision.roundoff())
+        remark = "; ".join(filter(None, [remark, unknown])) or None
         tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base)
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
@@ -85,6 +90,19 @@ def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None
         reason = f"no memory for runs with rounded results: {NOT_JUDGED}" if without_memory else f"{NO_ROUNDING} ({error})"
     free_memory()
     return None, "; ".join(filter(None, [yardstick.remark, f"{setup.case.precision}: {reason}"]))
+
+
+def _with_all_updates(
+    rounding: RoundingErrors, names: Sequence[str], yardstick: Yardstick, roundoff: float
+) -> tuple[RoundingErrors, str | None]:
+    """With what rounding does to all updates of the tensors in `names`, where that is more; or why it is
+    not known."""
+    try:
+        longer = yardstick.rounding_of_updates(roundoff)
+    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        return rounding, f"what rounding does to all updates of {names[0]} is not known ({one_sentence(error)})"
+    more = {name: max(rounding.updates[name], longer[name]) for name in names}
+    return replace(rounding, updates={**rounding.updates, **more}), None
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

@@ -11,13 +11,12 @@ from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.device.functions import FunctionMode
 from mpcore.gate.limits import ROUNDING_ALONE
-from mpcore.measure.observation import UPDATES, Observation
+from mpcore.measure.observation import Observation
 from mpcore.measure.requirements import tensor_gradient_limit, tensor_update_limit, variant_gradient_limit
 from mpcore.measure.yardstick import RoundingErrors, Yardstick, tensor_errors
-from mpcore.precision import PrecisionError, Variant
+from mpcore.precision import Variant
 from mpcore.records import TensorErrors
 from mpcore.training.of_workload import WorkloadStep
-from mpcore.workloads import WorkloadError
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 LAYER_NORMS = (F.layer_norm, torch.layer_norm)
@@ -67,11 +66,6 @@ def errors_by_tensor(
     update_limits = {name: tensor_update_limit(rounding.updates[name], update_error) for name in gradient_limits}
     gradient_errors = _errors_within(gradient_limits, observed.gradients, yardstick.observed.gradients)
     update_errors = _errors_within(update_limits, observed.updates, yardstick.observed.updates)
-    beyond = {name for name, error in update_errors.items() if error > (update_limits[name] or 0.0)}
-    if beyond and observed.made == UPDATES:
-        alone = _rounding_of_updates(yardstick, step.precision.roundoff(), rounding)
-        update_limits |= {name: tensor_update_limit(alone[name], update_error) for name in beyond}
-        update_errors = _errors_within(update_limits, observed.updates, yardstick.observed.updates)
     return tuple(
         TensorErrors(
             name=name,
@@ -105,15 +99,6 @@ def _gradient_limits(
         for name in with_a_gradient(norms, roundoff)
         if rounding.gradients[name] < ROUNDING_ALONE
     }
-
-
-def _rounding_of_updates(yardstick: Yardstick, roundoff: float, first: RoundingErrors) -> Mapping[str, float]:
-    """What rounding alone does to the first update or to all, whichever is more; to the first, where all cannot be had."""
-    try:
-        longer = yardstick.rounding_of_updates(roundoff)
-    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError):
-        return first.updates
-    return {name: max(error, longer[name]) for name, error in first.updates.items()}
 
 
 def _errors_within(

@@ -7,7 +7,6 @@ terminal and the page of the job are made from it.
 import contextlib
 import gc
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,15 +58,13 @@ class Session:
     skipped: dict[str, str] = field(default_factory=dict)
     ran: set[str] = field(default_factory=set)
     lost: bool = False
-    _ahead: "dict[Case, float]" = field(default_factory=dict)
-    """Seconds of trainings that were made before their tests."""
-    _ahead_here: float = 0.0
     _closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def start(self, tests: Mapping[str, CaseTest]) -> None:
         """Loads data, weights and accepted runs, before the first test. Raises UsageError for any that cannot be used."""
         from mpcore.data import DataError
         from mpcore.device.allocator import large_blocks_whole
+        from mpcore.plugin.trainings import Trainings
         from mpcore.store import RunError
         from mpcore.workloads import WorkloadError
 
@@ -77,6 +74,7 @@ class Session:
         try:
             self.bench.check([test.case for test in tests.values()])
             self.judge = self._new_judge()
+            self._trainings = Trainings(self.bench, self.judge)
         except (DataError, WorkloadError, RunError) as error:
             raise pytest.UsageError(str(error)) from error
         self.tests = dict(tests)
@@ -130,12 +128,16 @@ class Session:
         """What the gate says of what a test measured. cost: of that, once nothing more is trained for it. A time or a memory
         that is worse is measured again, in a fresh process that has the GPU for itself. A time that is worse again is measured
         beside the accepted commit. Trainings that decide nothing are followed by more."""
-        from mpcore.gate import needs_confirmation, needs_pairs
-        from mpcore.records import Speed
+        from mpcore.gate import needs_confirmation, needs_pairs, needs_seeds
+        from mpcore.records import Quality, Speed
 
         before = list(self.results.values())
-        result = self._decided(self.judge.judge(record, before), before)
-        paid = self._own(cost(), record.case)
+        result = self.judge.judge(record, before)
+        if needs_seeds(result) and self.options.seeds is None:
+            result = self._trainings.decided(result, before, self._later_modes(record.case))
+        paid = cost()
+        if paid is not None and isinstance(record, Quality):
+            paid = self._trainings.cost(record.case, paid)
         if needs_confirmation(result):
             self.bench.release()
             again = self._confirmation(record.case)
@@ -145,53 +147,11 @@ class Session:
         self.results[test] = result.model_copy(update={"cost": paid})
         return self.results[test]
 
-    def _own(self, paid: "Cost | None", case: "Case") -> "Cost | None":
-        """With what was trained for it before its test, and without what was trained in its test for later ones."""
-        if paid is None:
-            return None
-        own = self._ahead.pop(case, 0.0)
-        return paid.model_copy(update={"seconds": max(0.0, paid.seconds + own - self._ahead_here)})
-
-    def _decided(self, result: "Result", before: "Sequence[Result]") -> "Result":
-        """The same; of trainings that do not decide, with the spread of the modes that come later, and then from more seeds.
-        Not where it was said from how many."""
-        from mpcore.gate import needs_seeds
-        from mpcore.gate.limits import ACCURACY_LOOKS
-
-        self._ahead_here = 0.0
-        if self.options.seeds is not None or not needs_seeds(result):
-            return result
-        case = result.record.case
-        later = self._of_later_modes(case)
-        known = [*before, *later]
-        result = self.judge.judge(result.record, known)
-        for rounds in range(2, ACCURACY_LOOKS + 1):
-            if not needs_seeds(result):
-                break
-            result = self.judge.judge(self.bench.accuracy(case, rounds), known)
-        return result.model_copy(update={"pooled": tuple(other.record.name for other in later)})
-
-    def _of_later_modes(self, case: "Case") -> "list[Result]":
-        """Trainings that are made anyway, before their tests. What cannot be trained is left to its test. Ranks are launched
-        for each test, and keep nothing."""
-        from mpcore.measure import CASE_ERRORS, Bench
-        from mpcore.precision import Inapplicable
-        from mpcore.records import Result
-
+    def _later_modes(self, case: "Case") -> "list[Case]":
+        """Of the workload, whose tests of accuracy were not reached yet."""
         tests = [self.tests[node] for node in self.tests if node in self.missed]
         others = [test.case for test in tests if test.kind == "accuracy" and test.case != case]
-        found: list[Result] = []
-        for other in others if isinstance(self.bench, Bench) else []:
-            if other.in_precision("") != case.in_precision(""):
-                continue
-            start = time.perf_counter()
-            with contextlib.suppress(*CASE_ERRORS, Inapplicable):
-                if self.bench.emulated(other) is None:  # or its test is skipped
-                    found.append(Result(record=self.bench.accuracy(other)))
-            took = time.perf_counter() - start
-            self._ahead[other] = self._ahead.get(other, 0.0) + took
-            self._ahead_here += took
-        return found
+        return [other for other in others if other.in_precision("") == case.in_precision("")]
 
     def _confirmation(self, case: "Case") -> "Speed | str":
         from mpcore.parallel.bench import LaunchedBench

@@ -125,6 +125,24 @@ def test_updates_beyond_their_limit_are_held_against_what_rounding_does_to_as_ma
     assert ("worst tensor's update" in errors) is named
 
 
+def test_what_rounding_does_to_all_updates_may_not_be_known(net, cpu, monkeypatch):
+    """The first limits stand then, and it is said."""
+
+    def no_memory(self, _):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    def short_of_some(*args, **options):
+        observed = observe(*args, **options)
+        return replace(observed, updates={name: 0.45 * update for name, update in observed.updates.items()})
+
+    monkeypatch.setattr("mpcore.measure.numerics.observe", short_of_some)
+    monkeypatch.setattr(Yardstick, "rounding_of_updates", no_memory)
+    found = measured(net(), "bf16-manual", cpu)
+    assert "worst tensor's update" in failed(found)
+    assert found.remark.startswith("what rounding does to all updates of ")
+    assert found.remark.endswith(" is not known (CUDA out of memory)")
+
+
 def test_updates_within_their_limit_cost_no_more_steps(net, cpu, monkeypatch):
     monkeypatch.setattr(Yardstick, "rounding_of_updates", lambda *_: pytest.fail("nothing is to be explained"))
     assert failed(measured(net(), "bf16-manual", cpu)) == {}

@@ -419,6 +419,8 @@ def test_trainings_of_later_modes_are_made_before_more_seeds_are(run, monkeypatc
     assert [each for each in asked if each[0] != "fp32"] == [("bf16-amp", 1), ("bf16-manual", 1), ("bf16-manual", 1)]
     saved = load(pytester.path / "run.json")
     assert [r.pooled for r in saved.results] == [("accuracy:resnet18-mnist-bf16-manual-eager-tiny",), ()]
+    later = saved.results[1]
+    assert later.cost.seconds >= sum(t.train_seconds for t in later.record.trainings), "though its test trained nothing"
     again = judge_run(saved, [], Policy())
     assert [r.checks for r in again.results] == [r.checks for r in saved.results]
 

@@ -73,9 +73,9 @@ def _doubtful(summary: SessionSummary) -> list[Case]:
 
 
 def session_command(run: Run, name: str, judged_by: Sequence[str]) -> str:
-    """The session that made a run, for one record of it alone, or for all cases together; "" where nobody can tell, and for
-    what no session of pytest has made. It writes to none of the files that it wrote to. judged_by: options, in the place of its
-    own."""
+    """The command of the session that made `run`, for the record `name` alone, or for all cases together. "" where pytest did
+    not make it, or has no record of that name. Options that name a file to write are left out. judged_by: options in the place
+    of those that said what it is judged by."""
     record = next((result.record for result in run.results if result.record.name == name), None)
     try:
         words = shlex.split(run.command)
@@ -119,8 +119,8 @@ def _without(words: Sequence[str], options: Container[str]) -> list[str]:
 
 
 def options_of(cases: Sequence[Case], selection: Selection) -> list[list[str]]:
-    """That name these cases and no others, with what else the session was told of where they come from: once, or as often as a
-    product of names would hold more."""
+    """The options of each command that is needed to name these cases and no others: of several, where one product of names would
+    hold more. What `selection` says of size, device and data is in each."""
     found = boxes((_named(case, selection) for case in cases), axes=range(len(AXES)))
     return [_options(dict(zip(AXES, box, strict=True)), selection) for box in found]
 
