@@ -119,8 +119,8 @@ def _without(words: Sequence[str], options: Container[str]) -> list[str]:
 
 
 def options_of(cases: Sequence[Case], selection: Selection) -> list[list[str]]:
-    """The options of each command that is needed to name these cases and no others: of several, where one product of names would
-    hold more. What `selection` says of size, device and data is in each."""
+    """The options of each command that is needed to name these cases and no others. There are several where one product of
+    names would hold more. What `selection` says of size, device and data is in each."""
     found = boxes((_named(case, selection) for case in cases), axes=range(len(AXES)))
     return [_options(dict(zip(AXES, box, strict=True)), selection) for box in found]
 
