@@ -44,7 +44,7 @@ class Gpt2Text(Text):
         "tiny": Recipe(epochs=1, batch_size=8, learning_rate=5e-3),
         "full": Recipe(epochs=4, batch_size=8, learning_rate=3e-4),
     }
-    step_memory = StepMemory(fixed=1.85, per_sample=1.62)
+    step_memory = StepMemory(fixed=1.85, per_sample=1.19)
     tolerances = {"tiny": 5.0, "full": 1.0}
     conditioning = 16.0
     numerics_rows = {"tiny": 8, "full": 2}

@@ -16,9 +16,12 @@ FREE_SPACE = ("unet-membrane", "fp32")
 
 @pytest.fixture(scope="module")
 def peaks():
-    """GiB by workload, batch and mode, of a step and of its graph, whichever is larger, in the newest run of each GPU."""
+    """GiB by workload, batch and mode, of a step and of its graph, whichever is larger, in the newest run of each GPU. Runs of
+    another version of a workload are of another model."""
     newest = [runs[-1] for runs in all_accepted(BASELINES).values()]
-    speeds = [r.record for run in newest for r in run.results if isinstance(r.record, Speed) and r.record.case.size == "full"]
+    found = [r.record for run in newest for r in run.results if isinstance(r.record, Speed) and r.record.case.size == "full"]
+    current = {name: workloads[name].version for name in workloads.names()}
+    speeds = [s for s in found if current.get(s.case.workload) == s.workload_version]
     return {
         (s.case.workload, s.batch_size, s.case.precision): max(s.peak_reserved_bytes or 0, s.pool_bytes or 0) / GIB
         for s in speeds
