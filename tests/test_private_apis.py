@@ -121,6 +121,12 @@ APIS = {
     "_per_optimizer_states": lambda: SCALER._per_optimizer_states is not None,
     "_apply": lambda: nn.Linear(1, 1)._apply,
     "_reversed_padding_repeated_twice": lambda: nn.Conv2d(1, 1, 1)._reversed_padding_repeated_twice is not None,
+    "_scaled_dot_product_cudnn_attention": lambda: torch.ops.aten._scaled_dot_product_cudnn_attention,
+    "_scaled_dot_product_cudnn_attention_backward": lambda: torch.ops.aten._scaled_dot_product_cudnn_attention_backward,
+    "_scaled_dot_product_efficient_attention": lambda: torch.ops.aten._scaled_dot_product_efficient_attention,
+    "_scaled_dot_product_efficient_attention_backward": lambda: torch.ops.aten._scaled_dot_product_efficient_attention_backward,
+    "_scaled_dot_product_flash_attention": lambda: torch.ops.aten._scaled_dot_product_flash_attention,
+    "_scaled_dot_product_flash_attention_backward": lambda: torch.ops.aten._scaled_dot_product_flash_attention_backward,
     "_scaled_dot_product_flash_attention_for_cpu": lambda: torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
     "_scaled_dot_product_flash_attention_for_cpu_backward": lambda: (
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward

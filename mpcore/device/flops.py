@@ -23,29 +23,46 @@ LOW_PRECISION = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float
 """16 bits, or fewer."""
 
 
-def _cpu_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(query.shape, key.shape, value.shape)
+def _grouped(other: Tensor, query: Tensor) -> torch.Size:
+    """Shape of keys or values with as many heads as the query has. torch 2.11 counts no attention whose queries share keys in
+    groups, and fails."""
+    return torch.Size((*other.shape[:-3], query.shape[-3], *other.shape[-2:]))
 
 
-def _cpu_attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    return sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape)
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query.shape, _grouped(key, query), _grouped(value, query))
 
 
+def _attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(grad.shape, query.shape, _grouped(key, query), _grouped(value, query))
+
+
+aten = torch.ops.aten
 FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,  # private API
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,  # private API
+    aten._scaled_dot_product_flash_attention: _attention,  # private API
+    aten._scaled_dot_product_flash_attention_backward: _attention_backward,  # private API
+    aten._scaled_dot_product_efficient_attention: _attention,  # private API
+    aten._scaled_dot_product_efficient_attention_backward: _attention_backward,  # private API
+    aten._scaled_dot_product_cudnn_attention: _attention,  # private API
+    aten._scaled_dot_product_cudnn_attention_backward: _attention_backward,  # private API
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,  # private API
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,  # private API
 }
 
 
 def flops_of(func: Any, args: Any, kwargs: Any, out: Any) -> tuple[torch.dtype, int] | None:
-    """The format that an operation computes in, and its FLOPs; None where it is not counted."""
+    """The format that an operation computes in, and its FLOPs; None where it is not counted, as in a shape that torch's formula
+    refuses."""
     formula = FORMULAS.get(getattr(func, "_overloadpacket", func))  # an operator of higher order has none
     if formula is None:
         return None
     first = next(x for x in tree_leaves(args) if isinstance(x, Tensor))
     dtype = getattr(first, "_data", first).dtype  # torchao's FP8 tensors give out the dtype that they stand for
-    return dtype, formula(*args, **kwargs, out_val=out)
+    try:
+        return dtype, formula(*args, **kwargs, out_val=out)
+    except AssertionError:
+        return None
 
 
 def low_precision_share(by_dtype: Mapping[torch.dtype, int]) -> float:

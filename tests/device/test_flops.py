@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import flex_attention
 
-from mpcore.device.flops import FlopCount
+from mpcore.device.flops import FlopCount, flops_of
 
 M, N, K = 3, 7, 5
 LINEAR = 2 * M * N * K
@@ -52,6 +52,20 @@ def test_attention_on_a_cpu_is_counted(masked):
     with FlopCount() as flops:
         F.scaled_dot_product_attention(query, query, query, attn_mask=mask)
     assert flops.total == ATTENTION
+
+
+@pytest.mark.parametrize("kernel", ["flash_attention", "efficient_attention", "cudnn_attention", "flash_attention_for_cpu"])
+def test_attention_whose_queries_share_keys_in_groups_costs_as_much_as_with_keys_repeated(kernel):
+    forward, backward = (getattr(torch.ops.aten, f"_scaled_dot_product_{kernel}{end}") for end in ("", "_backward"))
+    query, key = torch.empty(2, 4, 8, 16), torch.empty(2, 2, 8, 16)
+    product = 2 * 2 * 4 * 8 * 8 * 16
+    assert flops_of(forward, (query, key, key), {}, query) == (torch.float32, 2 * product)
+    assert flops_of(backward, (query, query, key, key), {}, query) == (torch.float32, 5 * product)
+
+
+def test_a_shape_that_torchs_formula_refuses_is_not_counted():
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention
+    assert flops_of(kernel, (torch.empty(2, 4, 8, 16), torch.empty(2, 4, 8, 12), torch.empty(2, 4, 8, 16)), {}, None) is None
 
 
 def test_the_backward_of_attention_is_counted():
