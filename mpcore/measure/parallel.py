@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mpcore.data import Batch
 from mpcore.device import agreement
+from mpcore.device.determinism import in_one_order, lacks_order
 from mpcore.device.hashes import hash_of
 from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
@@ -43,6 +44,7 @@ STEPS = 20
 """After which ranks are compared: in a graph some are replayed."""
 PARTS = 2
 """That each rank's batch goes through the model in, where errors are measured: only the last may be followed by a reduction."""
+OTHER_GRADIENTS = "one rank by itself computes other gradients in a second run, for its kernels add in any order"
 NEVER_CLIPPED = 1e30
 """A norm: infinity over an infinite one would be no number."""
 
@@ -75,10 +77,21 @@ def measure_joint(setup: Setup, rows: Batch) -> Joint:
     if setup.case.trainer != OWN_TRAINER:
         return joint
     spread = _gradients(setup, PARTS, rank_rows(rows), strategies[setup.case.strategy](setup.device))
-    whole = _gradients(setup, 1, rows)
+    return replace(
+        joint, fp64_error=relative_error(spread, joint.gradients), joint_error=_joint_error(setup, rows, joint, spread)
+    )
+
+
+def _joint_error(setup: Setup, rows: Batch, joint: Joint, spread: dict[str, Tensor]) -> float | None:
+    """None where the batch of all is too much for one rank at once: it waits for no other then."""
+    try:
+        whole = _gradients(setup, 1, rows)
+    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        return None
     same = relative_error(joint.gradients, whole) < FP64_PARTS_ERROR
-    of_whole = relative_error(spread, whole) if same else None
-    return replace(joint, fp64_error=relative_error(spread, joint.gradients), joint_error=of_whole)
+    return relative_error(spread, whole) if same else None
 
 
 def _joint(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
@@ -110,15 +123,15 @@ def side_by_side(rows: Batch, ranks: int) -> Batch:
 
 def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:
     """rows, joint: None of a step that exists already."""
-    step = _trained(setup)
-    own = step if isinstance(step, TrainStep) else None
-    strategy = own.strategy if own else None
+    step, sharded, unrepeatable = _first(setup)
+    strategy = step.strategy if isinstance(step, TrainStep) else None
     states = agreement.gathered(state_of(step))
     called, reduced = sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
     planted = _planted(step, setup.batches_of(step)[0]) if step.loss_scale is not None else None
-    sharded = agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step)))
-    del step, own
-    again = agreement.gathered(state_of(_trained(setup))) if sharded else None
+    del step
+    again = _again(setup) if sharded and unrepeatable is None else None
+    if again is not None and again != states and rows is not None and not _repeats_alone(setup, rank_rows(rows)):
+        again, unrepeatable = None, OTHER_GRADIENTS
     averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
     required = setup.requirements if joint is None else _required(setup, joint)
     return Parallel(
@@ -127,6 +140,7 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
         sharded=sharded,
         ranks=tuple(states),
         again=tuple(again) if again else None,
+        unrepeatable=unrepeatable,
         planted=planted,
         collectives=called,
         alike=len(set(agreement.gathered(called))) == 1,
@@ -218,9 +232,42 @@ def _remembered(optimiser: torch.optim.Optimizer) -> Iterator[Tensor]:
     return (leaf for leaf in tree_leaves(states) if isinstance(leaf, Tensor))
 
 
-def _trained(setup: TimingSetup) -> Step:
+def _built(setup: TimingSetup) -> Step:
     free_memory()
-    step = setup.build()
+    return setup.build()
+
+
+def _first(setup: TimingSetup) -> tuple[Step, bool, str | None]:
+    """A step that has trained; whether its weights are sharded; and why a second training of such a step may be another, or
+    None."""
+    step = _built(setup)
+    if not agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step))):
+        return _trained(setup, step), False, None
+    try:
+        with in_one_order():
+            return _trained(setup, step), True, None
+    except Exception as error:
+        if (lacking := lacks_order(error)) is None:
+            raise
+    del step
+    return _trained(setup, _built(setup)), True, lacking
+
+
+def _again(setup: TimingSetup) -> list[RankState]:
+    """Of a second training."""
+    with in_one_order():
+        return agreement.gathered(state_of(_trained(setup, _built(setup))))
+
+
+def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
+    """Whether a step without any other rank comes to the same gradients twice, on each rank."""
+    mode = precisions[setup.case.precision]
+    with in_one_order():
+        first, second = (observe(_accumulating(setup, mode, PARTS), part, updates=1).gradients for _ in range(2))
+    return not agreement.any_rank(any(not torch.equal(gradient, second[name]) for name, gradient in first.items()))
+
+
+def _trained(setup: TimingSetup, step: Step) -> Step:
     step.set_rate(1.0)
     for batch in islice(cycle(setup.batches_of(step)), STEPS):
         step(batch)

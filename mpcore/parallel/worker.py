@@ -77,6 +77,7 @@ def device_of_rank(name: str) -> "torch.device":
     import torch
 
     from mpcore.device.agreement import local_rank, local_ranks
+    from mpcore.device.determinism import prepare_determinism
     from mpcore.device.machine import default_device
 
     device = torch.device(name) if name else default_device()
@@ -87,7 +88,9 @@ def device_of_rank(name: str) -> "torch.device":
             f"torchrun has started {local_ranks()} ranks on a host with {found} GPUs: expected no more of them"
         )
     torch.cuda.set_device(local_rank())
-    return torch.device("cuda", local_rank())
+    own = torch.device("cuda", local_rank())
+    prepare_determinism(own)
+    return own
 
 
 def _passed_on(line: Orders) -> str:

@@ -37,6 +37,7 @@ class Parallel(Measurement):
     """What ranks have after training from one seed, each on its own batches, and what they sent for it.
 
     sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
+    Both are by kernels that add in one order.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
     that one averages whose batch goes through in parts; of another trainer all that it sends.
@@ -56,6 +57,8 @@ class Parallel(Measurement):
     sharded: bool
     ranks: tuple[RankState, ...]
     again: tuple[RankState, ...] | None = None
+    unrepeatable: str | None = None
+    """Why no second training can be the same, where a rank has a part of each weight."""
     planted: tuple[RankState, ...] | None = None
     collectives: tuple[Collective, ...]
     alike: bool

@@ -59,6 +59,38 @@ class Normed(Planted):
         return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
 
 
+class InAnyOrder(torch.autograd.Function):
+    """Its gradient is another in its last digit each time."""
+
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * (1 + 2.0**-22 * (os.urandom(1)[0] % 2))
+
+
+@register
+class Unordered(Planted):
+    name = "unordered"
+
+    def loss(self, model, batch):
+        return super().loss(lambda x: InAnyOrder.apply(model(x)), batch)
+
+
+@register
+class WithoutOrder(Planted):
+    """torch has no kernel of one order for one of its operations."""
+
+    name = "without-order"
+
+    def loss(self, model, batch):
+        x = batch["x"].clone()
+        x.put_(torch.zeros(1, dtype=torch.long, device=x.device), x[0, :1].clone())
+        return super().loss(model, batch)
+
+
 class Around(nn.Module):
     """Its numbers lie close together around a large one, of which 16 bits keep little more than that."""
 

@@ -80,6 +80,21 @@ def wider():
     return {key: measured[each] for key, each in cases.items()}
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("unordered", "one rank by itself computes other gradients"), ("without-order", "put_ does not have a deterministic")],
+)
+def test_shards_are_not_held_against_a_training_that_cannot_be_the_same(name, why):
+    with launcher(name, load=(PLANTED,), precisions=("all",)) as ranks:
+        (record,) = ranks.measure([case(name, strategy="fsdp").in_precision("fp32")], kind="parallel").values()
+    assert isinstance(record, Parallel), record
+    assert (record.sharded, record.again) == (True, None)
+    assert why in record.unrepeatable
+    (said,) = [check for check in checks(record) if check.metric == "replicas"]
+    assert said.passed
+    assert said.sentence.endswith(record.unrepeatable)
+
+
 def test_what_rounding_alone_does_is_no_fault_on_ranks(wider):
     record = wider["rounds", "ddp", "fp32"]
     assert record.mode_error > numerics_limits(precisions["fp32"].roundoff(), 64.0, masters=True, scales=True).gradient_error

@@ -49,6 +49,9 @@ def slowest_rank(speed: Speed) -> Iterator[Check]:
 
 def _replicas(parallel: Parallel) -> Check:
     """Replicas must equal rank 0's, and shards those of a second training."""
+    if parallel.unrepeatable is not None:
+        sentence = f"shards are not compared with those of a second training: {parallel.unrepeatable}"
+        return _check(parallel, "replicas", True, sentence)
     others = parallel.again or (parallel.ranks[0],) * len(parallel.ranks)
     than = "in a second training from the same seed" if parallel.again else "rank 0 has"
     found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from mpcore.device.determinism import in_one_order, lacks_order
+from mpcore.errors import reraised_as
+from mpcore.workloads import WorkloadError
+
+
+def put():
+    torch.zeros(3).put_(torch.zeros(1, dtype=torch.long), torch.ones(1))
+
+
+def test_what_torch_has_in_any_order_alone_is_refused_and_named():
+    with pytest.raises(WorkloadError) as raised, in_one_order(), reraised_as(WorkloadError, "loss()"):
+        put()
+    assert lacks_order(raised.value) == "put_ does not have a deterministic implementation"
+    assert torch.get_deterministic_debug_mode() == 0
+    put()
+
+
+@pytest.mark.parametrize("error", [ValueError(), ValueError("put_ is not there"), RuntimeError("\n")])
+def test_another_error_is_none_of_order(error):
+    assert lacks_order(error) is None
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+def test_the_mode_of_before_is_the_mode_after(mode):
+    torch.set_deterministic_debug_mode(mode)
+    try:
+        with in_one_order():
+            assert torch.get_deterministic_debug_mode() == 2
+        assert torch.get_deterministic_debug_mode() == mode
+    finally:
+        torch.set_deterministic_debug_mode(0)
