@@ -14,7 +14,8 @@ from PIL import Image
 from generator.runs import DOCS, newest, spread
 from generator.screenshots import screenshots
 from mpcore.records import Run
-from mpcore.report.page.panels import scaling, speedups
+from mpcore.report.page.panels import speedups
+from mpcore.report.page.scaling import scaling
 from mpcore.report.pictures import SCALING, pictures, scaling_figures
 
 PICTURES = DOCS / "pictures"

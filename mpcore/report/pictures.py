@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from mpcore.records import Confusion, Quality, Run
-from mpcore.report.page.panels import scaling, speedups
+from mpcore.report.page.panels import speedups
+from mpcore.report.page.scaling import scaling
 from mpcore.report.page.views import Matrix, View
 from mpcore.store import RunError
 
@@ -75,8 +76,8 @@ def _scaling(figure_class: Any, views: Sequence[View | Matrix], path: Path) -> P
         for name, step in frame.groupby("step", sort=False):
             ideal = {"linestyle": ":", "color": "grey"} if str(name).startswith("ideal ") else {"marker": "o"}
             axes.plot(step["GPUs"], step["a second"], label=name, **ideal)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log", base=2)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
         axes.set_xticks(sorted(frame["GPUs"].unique()), sorted(frame["GPUs"].unique()))
         axes.set(title=view.label, xlabel="GPUs", ylabel=view.layout["yaxis"]["title"]["text"])
         axes.yaxis.set_major_formatter("{x:,.0f}")

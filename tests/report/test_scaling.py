@@ -5,7 +5,7 @@ from PIL import Image
 
 from mpcore.records import Blocks, Case, Collective, Rank, RankTime, Result, Speed
 from mpcore.report.documents import run_document
-from mpcore.report.page.panels import scaling as panel
+from mpcore.report.page.scaling import scaling as panel
 from mpcore.report.pictures import pictures
 from mpcore.report.render import render
 from mpcore.report.scaling import launch_spread, pair_deviation, scaled
@@ -97,6 +97,9 @@ def test_the_page_draws_throughput_and_the_ideal(results):
     assert lines == {"fp32 ddp eager", "fp32 ddp eager, 32 in all", "fp32 fsdp eager", "ideal fp32 eager"}
     ideal = [y for y, step in zip(view.columns["a second"], view.columns["step"], strict=True) if step.startswith("ideal")]
     assert ideal == [32.0, 64.0]
+    points = [(gpus, step) for gpus, step in zip(view.columns["GPUs"], view.columns["step"], strict=True)]
+    assert [gpus for gpus, step in points if step == "fp32 ddp eager"] == [1, 2]
+    assert [gpus for gpus, step in points if step == "fp32 ddp eager, 32 in all"] == [1, 2]
     others = [
         Result(record=r.record.model_copy(update={"case": r.record.case.model_copy(update={"trainer": "plain"})}))
         for r in results

@@ -16,7 +16,8 @@ from mpcore.report.columns import COLUMNS
 from mpcore.report.page.changes import largest_changes
 from mpcore.report.page.history import history
 from mpcore.report.page.newest import Newest, groups, newest
-from mpcore.report.page.panels import confusions, curves, errors, kernels, launches, memory, races, scaling, speedups, tensors
+from mpcore.report.page.panels import confusions, curves, errors, kernels, launches, memory, races, speedups, tensors
+from mpcore.report.page.scaling import scaling
 from mpcore.report.page.views import columns
 from mpcore.report.render.html import environment
 from mpcore.report.rows import KEYS, rows

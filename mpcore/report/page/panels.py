@@ -6,11 +6,10 @@ from operator import itemgetter
 from typing import Any
 
 from mpcore.gate import speedup
-from mpcore.records import OWN_TRAINER, Family, Numerics, Profile, Quality, Race, Result, Speed, Training
+from mpcore.records import Family, Numerics, Profile, Quality, Race, Result, Speed, Training
 from mpcore.report.page.newest import Group
 from mpcore.report.page.views import Matrix, Panel, View, by, columns
 from mpcore.report.rows import how, keys
-from mpcore.report.scaling import scaled
 from mpcore.report.sections.races import heading, mean_ratio, races_by_mode
 
 REFERENCES = ("fp32", "tf32")
@@ -72,61 +71,6 @@ def _steps(race: Race) -> list[dict[str, Any]]:
     return [
         {"workload": name, "step": heading(entrant), "ms": 1e3 * entrant.blocks.step_seconds}
         for entrant in (*race.theirs, *race.ours)
-    ]
-
-
-def scaling(results: Mapping[str, Sequence[Result]]) -> Panel:
-    """A view for each machine and workload: GPUs against throughput, and where all would be if none cost anything."""
-    views = []
-    for hardware, of in sorted(results.items()):
-        found = [each.speed for each in scaled(of)]
-        for workload in dict.fromkeys(speed.case.workload for speed in found):
-            speeds = sorted((s for s in found if s.case.workload == workload), key=lambda speed: speed.case.gpus)
-            table = columns([*_scaled(speeds), *_ideal(speeds)], ["GPUs", "a second", "step", "batch of each"])
-            lines = by("step", table, mode="lines+markers", x="@GPUs", y="@a second")
-            axes = {"xaxis": {"title": {"text": "GPUs"}, **LOG}, "yaxis": {"title": {"text": f"{speeds[0].unit}/s"}, **LOG}}
-            views.append(View(f"{workload} on {hardware}", table, lines, axes))
-    note = "Throughput of all GPUs together. Ideal: the throughput of one GPU times their number, with the batch of each."
-    return Panel("scaling", "Several GPUs", note, views)
-
-
-def _scaled(speeds: Sequence[Speed]) -> list[dict[str, Any]]:
-    """One on one GPU is none of the lines, but where they would begin."""
-    return [
-        {"GPUs": s.case.gpus, "a second": s.units_per_second, "step": _line_of(s), "batch of each": s.batch_size}
-        for s in speeds
-        if s.case.spread
-    ]
-
-
-def _line_of(speed: Speed) -> str:
-    """Strong scaling, whose batch shrinks as GPUs are added, is a line of its own."""
-    own = "" if speed.case.batch_size is None else f", {speed.batch_size * speed.case.gpus} in all"
-    return f"{speed.case.precision} {speed.case.strategy} {speed.case.execution}{_by(speed)}{own}"
-
-
-def _by(speed: Speed) -> str:
-    return "" if speed.case.trainer == OWN_TRAINER else f" by {speed.case.trainer}"
-
-
-def _ideal_of(speed: Speed) -> str:
-    """One GPU with another batch has a line of its own."""
-    batch = "" if speed.case.batch_size is None else f", {speed.batch_size} each"
-    return f"ideal {speed.case.precision} {speed.case.execution}{_by(speed)}{batch}"
-
-
-def _ideal(speeds: Sequence[Speed]) -> list[dict[str, Any]]:
-    most = max(speed.case.gpus for speed in speeds)
-    return [
-        {
-            "GPUs": gpus,
-            "a second": gpus * one.units_per_second,
-            "step": _ideal_of(one),
-            "batch of each": one.batch_size,
-        }
-        for one in speeds
-        if not one.case.spread
-        for gpus in (1, most)
     ]
 
 
