@@ -46,6 +46,8 @@ chance, times what rounding alone makes."""
 LEARNED_SHARE = 0.2
 """What the loss must have fallen by after at most a hundred steps on two batches, as a share. Dropout moves the mean of five
 losses by a twentieth. The slowest learner of the workloads, BERT-base with Kahan summation, gets there in 32."""
+OWN_LEARNED_SHARE = 0.1
+"""The same of a step that exists already. Its rate may still be rising, and only its author could raise it."""
 FP64_PARTS_ERROR = 1e-9
 """Relative error of a gradient in FP64 that was added up in another order, over ranks or parts of a batch. Seen: 4e-15."""
 LIKE_ERROR_TIMES = 1.25
@@ -169,6 +171,6 @@ TREND_LEAST_NOISE = 1e-4
 """Share of a figure that it is always taken to differ by: counts repeat, and have no noise."""
 
 
-def has_learnt(before: float, after: float) -> bool:
-    """Whether a loss, which may be negative, has fallen as far as it must."""
-    return after < before - LEARNED_SHARE * abs(before)
+def has_learnt(before: float, after: float, share: float) -> bool:
+    """Whether a loss, which may be negative, has fallen by so much of it."""
+    return after < before - share * abs(before)

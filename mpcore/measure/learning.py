@@ -15,8 +15,10 @@ EDGE = 5
 """Losses before and at the end of the learning steps, that are averaged."""
 
 
-def learning_losses(step: Step, batches: Sequence[Any]) -> list[float]:
-    """First of steps at learning rate 0, then of learning steps. These begin as a training does: with an optimiser that
+def learning_losses(step: Step, batches: Sequence[Any], share: float) -> list[float]:
+    """share: that the loss must fall by.
+
+    First of steps at learning rate 0, then of learning steps. These begin as a training does: with an optimiser that
     remembers nothing, and a rate that rises and falls. At a constant rate BERT swings up before it learns, and an end below
     that is not learnt. After many gradients from the same place Adam moves as far. Of ranks the mean of their losses."""
     losses: list[float] = []
@@ -25,6 +27,8 @@ def learning_losses(step: Step, batches: Sequence[Any]) -> list[float]:
             step.forget()
         step.set_rate(step.schedule(number - EDGE, LEARNING_STEPS) if number > EDGE else 0.0)
         losses.append(agreement.mean(step(batch).item()))
-        if number >= EDGE + LEAST_STEPS and has_learnt(statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:])):
+        if number >= EDGE + LEAST_STEPS and has_learnt(
+            statistics.fmean(losses[:EDGE]), statistics.fmean(losses[-EDGE:]), share
+        ):
             break
     return losses

@@ -9,7 +9,9 @@ from mpcore.gate.limits import (
     CPU_SUMMED_ROUNDOFFS,
     ERROR_CAP,
     FLUSHED_SHARE_CAP,
+    LEARNED_SHARE,
     LOSS_ERROR_ROUNDOFFS,
+    OWN_LEARNED_SHARE,
     SUMMED_ROUNDOFFS,
     TENSOR_ROUNDINGS,
     TENSOR_ROUNDOFFS,
@@ -42,6 +44,7 @@ def _own_requirements(case: Case, own: OwnStep, device: torch.device, tolerance_
         loses_updates=mode.loses_updates,
         must_beat=own.must_beat if judged else (),
         must_learn=own.must_learn,
+        learned_share=OWN_LEARNED_SHARE,
         tolerance_points=own.tolerance if tolerance_points is None else tolerance_points,
     )
 
@@ -55,6 +58,7 @@ def _requirements(case: Case, workload: Workload, device: torch.device, toleranc
         loses_updates=mode.loses_updates,
         base=base_of(case.precision),
         must_beat=must_beat(case, mode, workload, device),
+        learned_share=LEARNED_SHARE,
         low_precision_share=(mode.low_precision_share, 1.0 if mode.low_precision_share else 0.0),
         tolerance_points=workload.tolerance if tolerance_points is None else tolerance_points,
         update_noise=workload.update_noise,

@@ -20,6 +20,8 @@ from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.script import ScriptStep
 from mpcore.workloads import Entry, OwnStep, Workload
 
+NOT_MODELLED = "its step is its own: what is compared with FP64, or must predict, comes in as a Workload"
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -80,7 +82,7 @@ class Setup:
 def modelled(entry: Entry) -> Workload:
     """`entry`, where it is a model that mpcore makes a step of. Raises Inapplicable."""
     if not isinstance(entry, Workload):
-        raise Inapplicable("its step is its own: what is compared with FP64, or must predict, comes in as a Workload")
+        raise Inapplicable(NOT_MODELLED)
     return entry
 
 

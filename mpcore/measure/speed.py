@@ -69,7 +69,8 @@ def _prepare(setup: TimingSetup, step: Step, occupied: tuple[int, int]) -> tuple
     check_format(setup, counted)
     called = sent(step, batches[0]) if setup.case.spread else ()
     allocated, reserved = peak_memory(step, batches, occupied)
-    learned = _learn(step, batches, launches=not setup.case.captured or setup.device.type != "cuda")
+    share = setup.requirements.learned_share
+    learned = _learn(step, batches, share, launches=not setup.case.captured or setup.device.type != "cuda")
     scale = step.scale_state()
     return (
         counted,
@@ -87,11 +88,11 @@ def _prepare(setup: TimingSetup, step: Step, occupied: tuple[int, int]) -> tuple
     )
 
 
-def _learn(step: Step, batches: Sequence[Any], *, launches: bool) -> dict[str, Any]:
+def _learn(step: Step, batches: Sequence[Any], share: float, *, launches: bool) -> dict[str, Any]:
     """At learning rate 0, eager steps are timed, unless Python `launches` all steps; then it learns, by the case's own
     execution."""
     eager = None if launches else _eager_blocks(step, batches)
-    losses = learning_losses(step, batches)
+    losses = learning_losses(step, batches, share)
     return {
         "eager": eager,
         "loss_before": statistics.fmean(losses[:EDGE]),

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 
 from mpcore.measure import Bench, CaseFailed, TooLarge
+from mpcore.measure.setup import NOT_MODELLED
 from mpcore.parallel.launch import Launcher
 from mpcore.parallel.launches import Launches
 from mpcore.precision import Inapplicable
@@ -84,9 +85,10 @@ class LaunchedBench:
         return quality
 
     def numerics(self, case: Case) -> Numerics:
-        """Raises Inapplicable for a step on several GPUs, whose gradient is compared with FP64 by `parallel`."""
+        """Raises Inapplicable for a step on several GPUs: `parallel` compares its gradient with FP64, where it has a model."""
         if case.spread:
-            raise Inapplicable("test_parallel compares with FP64 what several GPUs average")
+            own = issubclass(workloads[case.workload], OwnStep)
+            raise Inapplicable(NOT_MODELLED if own else "test_parallel compares with FP64 what several GPUs average")
         numerics = self._measured(case, "numerics")
         assert isinstance(numerics, Numerics)
         return numerics

@@ -31,6 +31,8 @@ class Requirements(Record):
     """What chance may make of the error of updates, which says nothing then."""
     must_learn: bool = True
     """Whether the loss must fall while the step learns two batches: one of adversaries need not."""
+    learned_share: PositiveFloat = 0.2
+    """By what share it must, then."""
     at_least: PositiveFloat | None = None
     """How many times as fast as another trainer a step must be."""
     same_mode_at_least: PositiveFloat | None = None

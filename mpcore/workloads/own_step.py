@@ -35,7 +35,7 @@ class OwnStep(Entry):
     must_beat: ClassVar[tuple[str, ...]] = ()
     """The precisions than which one of mixed precision must be faster on a GPU. Without, that is reported only."""
     must_learn: ClassVar[bool] = True
-    """Whether its loss must fall by a fifth within a hundred steps on two batches: one of adversaries need not."""
+    """Whether its loss must fall by a tenth within a hundred steps on two batches: one of adversaries need not."""
     curve_steps: ClassVar[int] = 200
     """Steps of a training; there is one training from each seed. The mean loss of the last tenth is compared."""
     tolerance: ClassVar[float] = 2.0

@@ -8,7 +8,7 @@ from made import drift, entrant, gpu, numerics, parity, quality, race, speed, wo
 from mpcore.errors import sentences
 from mpcore.gate import checks, needs_seeds
 from mpcore.gate.intervals import ratio_interval, separate_ratio_interval
-from mpcore.gate.limits import DROPPED_BLOCKS_SHARE
+from mpcore.gate.limits import DROPPED_BLOCKS_SHARE, OWN_LEARNED_SHARE
 from mpcore.kernels.bound import bound
 from mpcore.records import Blocks, Check, Compilation, Divergence, Reference, Requirements, Result, TensorErrors
 
@@ -65,6 +65,14 @@ def test_a_loss_that_does_not_fall_fails(before, after, said, must_learn):
 def test_a_loss_that_hardly_falls_is_no_learning(before, after, status):
     """Dropout moves it by as much. A log-likelihood may be of either sign."""
     assert checks(speed(before, after))[0].status == status
+
+
+def test_an_own_step_need_fall_by_less_and_its_author_may_say_that_it_need_not():
+    own = Requirements(learned_share=OWN_LEARNED_SHARE)
+    assert checks(speed(1.0, 0.85, requirements=own))[0].passed
+    (check,) = checks(speed(1.0, 0.95, requirements=own))
+    assert not check.passed
+    assert check.sentence.endswith("it must fall by 10 %, unless must_learn = False says otherwise")
 
 
 def test_a_negative_control_need_not_learn():

@@ -12,6 +12,7 @@ from mpcore.device.nvml import NvmlSampler
 from mpcore.execution import Compile
 from mpcore.execution.graph import CaptureError
 from mpcore.gate.checks import checks
+from mpcore.gate.limits import LEARNED_SHARE
 from mpcore.measure import Bench, timing
 from mpcore.measure import speed as module
 from mpcore.measure.ceiling import matmul_flops
@@ -119,7 +120,7 @@ def test_it_learns_until_the_loss_has_fallen_and_from_where_it_stood_before(setu
     step = setup.build()
     set_rate = step.set_rate
     monkeypatch.setattr(step, "set_rate", lambda share: (rates.append(share), set_rate(share)))
-    losses = learning_losses(step, setup.batches)
+    losses = learning_losses(step, setup.batches, LEARNED_SHARE)
     assert rates[:7] == [0.0] * 5 + [pytest.approx(0.1), pytest.approx(0.2)]
     assert 20 <= len(losses) < 105
     assert statistics.fmean(losses[-5:]) < 0.8 * statistics.fmean(losses[:5])

@@ -3,11 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 from started import launcher
 
 from mpcore.gate.checks import checks
 from mpcore.gate.limits import SLOWER_RANK_TIMES
-from mpcore.records import Case, Parallel, Speed
+from mpcore.measure import Bench
+from mpcore.parallel.bench import LaunchedBench
+from mpcore.precision import Inapplicable
+from mpcore.records import Case, Parallel, Selection, Speed
+from mpcore.workloads import OwnStep, workloads
 
 SCRIPTS = str(Path(__file__).parent / "scripts.py")
 OF_LIBRARIES = str(Path(__file__).parent / "library_steps.py")
@@ -67,6 +72,13 @@ def test_its_shards_are_those_of_a_second_training(found, name):
     assert record.sharded
     assert all(check.passed for check in checks(record))
     assert {"_allgather_base_", "_reduce_scatter_base_"} <= {each.operation for each in record.collectives}
+
+
+def test_its_numerics_are_skipped_for_the_reason_of_any_own_step(monkeypatch):
+    monkeypatch.setitem(workloads._classes, "plain-ddp", type("Plain", (OwnStep,), {"name": "plain-ddp"}))
+    cpu = torch.device("cpu")
+    with pytest.raises(Inapplicable, match="its step is its own"):
+        LaunchedBench(Selection(), cpu, Bench(cpu)).numerics(case("plain-ddp"))
 
 
 def test_replicas_that_nobody_averages_are_told(found):
