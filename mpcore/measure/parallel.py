@@ -6,26 +6,23 @@ clipping, which hides it, too. FP64 says what is right: one rank with the batch 
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
-from torch.utils._pytree import tree_leaves  # private API
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from mpcore.data import Batch
 from mpcore.device import agreement
-from mpcore.device.determinism import in_one_order, lacks_order
-from mpcore.device.hashes import hash_of
+from mpcore.device.determinism import in_one_order
 from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
 from mpcore.measure.errors import lacks_memory
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
+from mpcore.measure.replicas import STEPS, first_training, second_training, state_of, trained
 from mpcore.measure.requirements import against_fp32, beyond_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.yardstick import relative_error, rounded_runs, whole_error
@@ -40,8 +37,6 @@ from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
 from mpcore.workloads import WorkloadError
 
-STEPS = 20
-"""After which ranks are compared: in a graph some are replayed."""
 PARTS = 2
 """That each rank's batch goes through the model in, where errors are measured: only the last may be followed by a reduction."""
 OTHER_GRADIENTS = "one rank by itself computes other gradients in a second run, for its kernels add in any order"
@@ -123,23 +118,24 @@ def side_by_side(rows: Batch, ranks: int) -> Batch:
 
 def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:
     """rows, joint: None of a step that exists already."""
-    step, sharded, unrepeatable = _first(setup)
+    step, sharded, unrepeatable = first_training(setup)
     strategy = step.strategy if isinstance(step, TrainStep) else None
-    states = agreement.gathered(state_of(step))
+    first = trained(step)
     called, reduced = sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
     planted = _planted(step, setup.batches_of(step)[0]) if step.loss_scale is not None else None
     del step
-    again = _again(setup) if sharded and unrepeatable is None else None
-    if again is not None and again != states and rows is not None and not _repeats_alone(setup, rank_rows(rows)):
-        again, unrepeatable = None, OTHER_GRADIENTS
+    second = second_training(setup) if sharded and unrepeatable is None else None
+    if second is not None and second.states != first.states and rows is not None and not _repeats_alone(setup, rank_rows(rows)):
+        second, unrepeatable = None, OTHER_GRADIENTS
     averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
     required = setup.requirements if joint is None else _required(setup, joint)
     return Parallel(
         **setup.fields | {"requirements": required},
         steps=STEPS,
         sharded=sharded,
-        ranks=tuple(states),
-        again=tuple(again) if again else None,
+        ranks=tuple(first.states),
+        again=tuple(second.states) if second else None,
+        apart=() if sharded and second is None else first.apart(second),
         unrepeatable=unrepeatable,
         planted=planted,
         collectives=called,
@@ -207,71 +203,12 @@ def _settling_alone(setup: Setup, mode: type[Precision], part: Batch) -> int:
     return int(agreement.largest(observe(_accumulating(setup, mode, PARTS), part, updates=1).skipped))
 
 
-def state_of(step: Step) -> RankState:
-    """Of this rank, as far as the step shows it. Waits for the device."""
-    model = step.model if "model" in step.capabilities else nn.Module()
-    remembered = [_remembered(optimiser) for optimiser in step.optimisers]
-    scale = step.scale_state()
-    return RankState(
-        masters=hash_of(_trained_weights(step)),
-        weights=hash_of(model.parameters()),
-        optimiser=hash_of(tensor for tensors in remembered for tensor in tensors),
-        buffers=hash_of(model.buffers()),
-        loss_scale=scale.loss_scale,
-        skipped_steps=scale.skipped_steps,
-    )
-
-
-def _trained_weights(step: Step) -> Iterable[Tensor]:
-    return step.weights().values() if "weights" in step.capabilities else ()
-
-
-def _remembered(optimiser: torch.optim.Optimizer) -> Iterator[Tensor]:
-    """In the order of its weights."""
-    states = [optimiser.state.get(p, {}) for group in optimiser.param_groups for p in group["params"]]
-    return (leaf for leaf in tree_leaves(states) if isinstance(leaf, Tensor))
-
-
-def _built(setup: TimingSetup) -> Step:
-    free_memory()
-    return setup.build()
-
-
-def _first(setup: TimingSetup) -> tuple[Step, bool, str | None]:
-    """A step that has trained; whether its weights are sharded; and why a second training of such a step may be another, or
-    None."""
-    step = _built(setup)
-    if not agreement.any_rank(any(isinstance(weight, DTensor) for weight in _trained_weights(step))):
-        return _trained(setup, step), False, None
-    try:
-        with in_one_order():
-            return _trained(setup, step), True, None
-    except Exception as error:
-        if (lacking := lacks_order(error)) is None:
-            raise
-    del step
-    return _trained(setup, _built(setup)), True, lacking
-
-
-def _again(setup: TimingSetup) -> list[RankState]:
-    """Of a second training."""
-    with in_one_order():
-        return agreement.gathered(state_of(_trained(setup, _built(setup))))
-
-
 def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
     """Whether a step without any other rank comes to the same gradients twice, on each rank."""
     mode = precisions[setup.case.precision]
     with in_one_order():
         first, second = (observe(_accumulating(setup, mode, PARTS), part, updates=1).gradients for _ in range(2))
     return not agreement.any_rank(any(not torch.equal(gradient, second[name]) for name, gradient in first.items()))
-
-
-def _trained(setup: TimingSetup, step: Step) -> Step:
-    step.set_rate(1.0)
-    for batch in islice(cycle(setup.batches_of(step)), STEPS):
-        step(batch)
-    return step
 
 
 def _planted(step: Step, batch: Batch) -> tuple[RankState, ...]:

@@ -57,6 +57,8 @@ class Parallel(Measurement):
     sharded: bool
     ranks: tuple[RankState, ...]
     again: tuple[RankState, ...] | None = None
+    apart: tuple[str, ...] = ()
+    """Weights that are not the same, in the order of the model."""
     unrepeatable: str | None = None
     """Why no second training can be the same, where a rank has a part of each weight."""
     planted: tuple[RankState, ...] | None = None

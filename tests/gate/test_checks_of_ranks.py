@@ -63,6 +63,16 @@ def test_what_is_right_passes_each_check():
             "replicas",
             "rank 1 has what the optimiser updates otherwise than",
         ),
+        (
+            {"ranks": (GOOD, other(GOOD, masters="x")), "apart": ("0.weight", "2.bias", "2.weight")},
+            "replicas",
+            "otherwise than rank 0 has; the first weight that differs is 0.weight, and 2 more differ",
+        ),
+        (
+            {"ranks": (GOOD, other(GOOD, masters="x")), "apart": ("2.bias",)},
+            "replicas",
+            "otherwise than rank 0 has; the only weight that differs is 2.bias",
+        ),
         ({"ranks": (GOOD, other(GOOD, optimiser="x"))}, "replicas", "rank 1 has the state of the optimiser otherwise than"),
         ({"ranks": (GOOD, other(GOOD, loss_scale=1.0))}, "replicas", "rank 1 has the loss scale otherwise than rank 0 has"),
         ({"ranks": (GOOD, other(GOOD, skipped_steps=1))}, "replicas", "rank 1 has the number of skipped steps otherwise"),

@@ -65,6 +65,10 @@ def test_ranks_stay_together(found, strategy, mode):
     assert (sent.calls, sent.bytes) == (1, sent.elements * (2 if (strategy, mode) in IN_16_BITS else 4))
 
 
+def test_the_weight_that_drifts_is_named(found):
+    assert found["drift", "fp32"].apart == ("0.weight",)
+
+
 def test_gradients_that_are_not_finite_fail_in_fp64_too(found):
     failed = {check.metric for check in checks(found["not-finite", "fp32"]) if not check.passed}
     assert "gradient in FP64 in parts" in failed

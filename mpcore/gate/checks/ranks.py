@@ -56,10 +56,17 @@ def _replicas(parallel: Parallel) -> Check:
     than = "in a second training from the same seed" if parallel.again else "rank 0 has"
     found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]
     wrong = [f"rank {rank} has {' and '.join(differing)} otherwise than {than}" for rank, differing in found if differing]
+    wrong += [_of_weights(parallel.apart)] if parallel.apart else []
     wrong += [] if wrong else _scales(parallel.ranks)
     what = "shards are those of a second training" if parallel.again else "replicas are equal"
     good = f"{len(parallel.ranks)} {what}, bit for bit"
     return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {'; '.join(wrong) or good}")
+
+
+def _of_weights(names: tuple[str, ...]) -> str:
+    if len(names) == 1:
+        return f"the only weight that differs is {names[0]}"
+    return f"the first weight that differs is {names[0]}, and {len(names) - 1} more differ"
 
 
 def _scales(ranks: tuple[RankState, ...]) -> list[str]:
