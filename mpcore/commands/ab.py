@@ -87,12 +87,13 @@ def run(options: argparse.Namespace) -> int:
     from mpcore.ab import RevisionError
     from mpcore.ab.signals import raising_exit
     from mpcore.runner import RunnerError
+    from mpcore.store import RunError
 
     try:
         with raising_exit():
             comparison = _compared(options)
         _show(comparison, options)
-    except (RevisionError, ProjectError, SelectionError, RunnerError, OSError) as error:
+    except (RevisionError, ProjectError, SelectionError, RunnerError, RunError, OSError) as error:
         tell(str(error))
         return SKIP if options.git_bisect else 2
     return bisect_code(comparison) if options.git_bisect else exit_code(comparison)
@@ -129,12 +130,14 @@ def _compared(options: argparse.Namespace) -> Comparison:
         prepare,
         repository,
     )
+    from mpcore.store import check_writable
 
     use_compile_cache(options)
     policy = policy_of(options)
     earlier = _interrupted(options) if options.resume else None
     selection = earlier.selection if earlier else selection_of(options)
-    _check_outputs(options.json, options.markdown)
+    for path in filter(None, (options.json, options.markdown)):
+        check_writable(path)
     commands = options.base_command, options.head_command
     if not any((options.base, options.base_python, options.head_python, *commands)):
         options.base = event_base()
@@ -162,17 +165,6 @@ def _compared(options: argparse.Namespace) -> Comparison:
         )
 
 
-def _check_outputs(*paths: Path | None) -> None:
-    """Raises RevisionError where one cannot be written."""
-    from mpcore.ab import RevisionError
-
-    for path in filter(None, paths):
-        if not path.parent.is_dir():
-            raise RevisionError(f"no folder {str(path.parent)!r} to write {path.name} to")
-        if path.is_dir():
-            raise RevisionError(f"{str(path)!r} is a folder: expected a file to write to")
-
-
 def _interrupted(options: argparse.Namespace) -> Comparison:
     """What --resume goes on with; its revisions and its file become those of the options. Raises SelectionError."""
     path: Path = options.resume
@@ -198,22 +190,23 @@ def _interrupted(options: argparse.Namespace) -> Comparison:
 
 
 def _keep(comparison: Comparison, path: Path | None) -> None:
-    """Whole or not at all: a machine may be taken away at any moment."""
+    """Whole or not at all: a machine may be taken away at any moment. Raises RunError."""
+    from mpcore.store import write
+
     if path is not None:
-        draft = path.with_name(f".{path.name}.tmp")
-        draft.write_text(comparison.model_dump_json(indent=1) + "\n")
-        draft.replace(path)
+        write({path: comparison.model_dump_json(indent=1) + "\n"})
 
 
 def _show(comparison: Comparison, options: argparse.Namespace) -> None:
     """Into the files first, for nobody may read what is printed to its end."""
     from mpcore.report.documents import pairs_document
     from mpcore.report.render import render
+    from mpcore.store import write
 
     document = pairs_document(comparison)
     _keep(comparison, options.json)
     if options.markdown is not None:
-        options.markdown.write_text(render(document, "markdown"))
+        write({options.markdown: render(document, "markdown")})
     show(document)
     if comparison.interrupted is not None and options.json is not None:
         tell(_goes_on(comparison, options))

@@ -2,12 +2,12 @@
 sentence, and never taken for none."""
 
 from mpcore.store.accept import KEEP, Candidate, accept, check
-from mpcore.store.atomic import write
+from mpcore.store.atomic import check_writable, write
 from mpcore.store.baselines import accepted, all_accepted, check_folder, comparable
 from mpcore.store.calibrations import CALIBRATION, calibration, write_calibration
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
-from mpcore.store.files import KEY, first_error, load, load_either, load_published, read_bytes, to_run
+from mpcore.store.files import KEY, first_error, load, load_either, load_published, read, to_run
 from mpcore.store.folder import files_in
 from mpcore.store.sensitivities import SENSITIVITY, add_sensitivities, sensitivities
 
@@ -25,6 +25,7 @@ __all__ = [
     "calibration",
     "check",
     "check_folder",
+    "check_writable",
     "comparable",
     "convert_file",
     "converted",
@@ -33,7 +34,7 @@ __all__ = [
     "load",
     "load_either",
     "load_published",
-    "read_bytes",
+    "read",
     "sensitivities",
     "to_run",
     "write",

@@ -27,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
 def write(contents: Mapping[Path, str]) -> None:
     """All of them are on the disk before the first has its name. Where others may write the same files, to be called with the
     folder locked. Raises RunError."""
-    drafts = {path: path.with_name(f".{path.name}.tmp") for path in contents}
+    drafts = {path: _draft(path) for path in contents}
     try:
         for path, draft in drafts.items():
             path.parent.mkdir(exist_ok=True)
@@ -47,6 +47,18 @@ def write(contents: Mapping[Path, str]) -> None:
                 draft.unlink()
 
 
+def check_writable(path: Path) -> None:
+    """To be called before what takes long and is written to `path` in the end. Raises RunError."""
+    if path.is_dir():
+        raise RunError(f"cannot write {path}: it is a folder")
+    draft = _draft(path)
+    try:
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
 def sweep(folder: Path) -> None:
     """Removes drafts that a killed process left. To be called with the folder locked, so that none is being written."""
     for draft in folder.glob(".*.json.tmp"):
@@ -61,6 +73,10 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink()
         except OSError as error:
             raise RunError(f"cannot remove {path}: {error.strerror}") from error
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def _synchronise(folder: Path) -> None:

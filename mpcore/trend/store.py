@@ -7,10 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mpcore.records import Run, RunFigures
-from mpcore.store import KEY, RunError, first_error, load, read_bytes, write
+from mpcore.store import KEY, RunError, first_error, read, to_run, write
 from mpcore.trend.figures import figures_of
-
-FIGURES = re.compile(rb'"kind": ?"figures"')
 
 
 def append(folder: Path, runs: Iterable[Run]) -> list[Path]:
@@ -28,11 +26,11 @@ def append(folder: Path, runs: Iterable[Run]) -> list[Path]:
 
 def read_figures(path: Path) -> RunFigures:
     """Those that a file holds, or those of the run that is saved in it. Raises RunError."""
-    text = read_bytes(path)
-    if f'"{KEY}"'.encode() in text and not FIGURES.search(text):  # our name is also that of a package, among the software
-        return figures_of(load(path))
+    content = read(path)
+    if KEY in content:
+        return figures_of(to_run(path, content))
     try:
-        return RunFigures.model_validate_json(text)
+        return RunFigures.model_validate(content)
     except ValidationError as error:
         raise RunError(f"{path}: expected the figures of a run, or a saved one: {first_error(error)}") from error
 

@@ -91,7 +91,9 @@ class TestTheCommand:
         [
             (("nowhere",), "mpcore: 'nowhere' is neither a folder nor a revision"),
             (("main", "--mp-workload", ","), "mpcore: --mp-workload ',': expected names separated by commas"),
-            (("main", "--json", "nowhere/x.json"), "mpcore: no folder 'nowhere' to write x.json to"),
+            (("main", "--json", "nowhere/x.json"), "mpcore: cannot write nowhere/x.json: No such file or directory"),
+            (("main", "--json", "/proc/x.json"), "mpcore: cannot write /proc/x.json: "),  # which not even root can
+            (("main", "--markdown", "."), "mpcore: cannot write .: it is a folder"),
             ((), "mpcore: nothing to compare with"),
         ],
     )

@@ -165,7 +165,9 @@ def test_saved_runs_are_read_as_they_are(tmp_path):
     ("text", "sentence"),
     [
         ("{}", "expected the figures of a run, or a saved one: datetime: Field required"),
-        ("", "Invalid JSON"),
+        ("", "is no JSON file: "),
+        ('{"kind": "figures",', "is no JSON file: "),
+        ("[]", "expected an object of pytest-benchmark's layout, found list"),
         ('{"mpcore": 1}', ""),
     ],
 )
