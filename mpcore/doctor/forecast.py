@@ -51,7 +51,8 @@ def document(expected: Sequence[Expected], estimates: Estimates | None, spoilers
     reasons = [e.reason for e in expected if e.reason is not None]
     not_run = [Section("not run:", sentences=tally(reasons))] if reasons else []
     running = [e for e in expected if e.reason is None]
-    return Document(title, [found, *_tables(running), *not_run, Section(lead=in_all(running, estimates))])
+    cases = list(_tables(running)) if any(_is_known(e) for e in running) else _named(running)
+    return Document(title, [found, *cases, *not_run, Section(lead=in_all(running, estimates))])
 
 
 def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
@@ -59,7 +60,7 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     cases = counted(len(running), "case")
     known = [e for e in running if e.seconds is not None]
     if estimates is None or not known:
-        return f"{cases} will run. No accepted run tells what they take: expected one that was measured since costs are stored."
+        return f"{cases} will run. No accepted run tells what they take."
     minutes = sum(e.seconds or 0.0 for e in known) / 60
     peaks = [e.peak_bytes for e in known if e.peak_bytes is not None]
     memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
@@ -94,8 +95,25 @@ def _tables(running: Sequence[Expected]) -> Iterator[Section]:
     for workload in dict.fromkeys(e.case.workload for e in running):
         own = [e for e in running if e.case.workload == workload]
         rows = [[e.case.precision, e.case.execution, _minutes(e.seconds), _gib(e.peak_bytes)] for e in own]
-        kind = "own step" if issubclass(workloads[workload], OwnStep) else own[0].case.size
-        yield Section(f"{workload} ({kind})", tables=[Table(["mode", "execution", "minutes", "GiB"], rows, "llrr")])
+        table = Table(["mode", "execution", "minutes", "GiB"], rows, "llrr")
+        yield Section(f"{workload} ({_size(own[0].case)})", tables=[table])
+
+
+def _is_known(expected: Expected) -> bool:
+    return expected.seconds is not None or expected.peak_bytes is not None
+
+
+def _named(running: Sequence[Expected]) -> list[Section]:
+    """Cases that nothing is known of, a workload a row."""
+    modes: dict[tuple[str, str, str], list[str]] = {}
+    for case in (e.case for e in running):
+        modes.setdefault((case.workload, _size(case), case.execution), []).append(case.precision)
+    rows = [[*of, ", ".join(names)] for of, names in modes.items()]
+    return [Section(tables=[Table(["workload", "size", "execution", "modes"], rows, "llll")])] if rows else []
+
+
+def _size(case: Case) -> str:
+    return "own step" if issubclass(workloads[case.workload], OwnStep) else case.size
 
 
 def _minutes(seconds: float | None) -> str:

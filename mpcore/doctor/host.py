@@ -66,7 +66,10 @@ def _cores() -> Iterator[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = os.getloadavg()[0]
     if load > BUSY * cores:
-        yield f"{load:.1f} processes want to run on {counted(cores, 'core')}: they take turns with the one that measures"
+        yield (
+            f"{load:.1f} processes wanted to run in the last minute, on {counted(cores, 'core')}: such take turns with the one "
+            "that measures"
+        )
     quota = _quota()
     if quota is not None and quota < cores:
         yield f"this process may use {quota:.1f} of {counted(cores, 'core')}: it is stopped where it uses more"

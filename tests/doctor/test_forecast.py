@@ -86,6 +86,13 @@ def test_what_is_not_run_says_why_and_what_would_spoil_figures_comes_first():
     assert "1 case will run. No accepted run tells what they take" in text
 
 
+def test_cases_that_no_run_tells_of_are_a_row_a_workload_without_columns_of_dashes():
+    text = render(document(forecast(BERT, CPU, None), None, [], "a machine"), "terminal")
+    assert "bert-imdb  tiny  eager      fp32, bf16-true" in text.splitlines()
+    assert "minutes" not in text.split("2 cases will run.")[0]
+    assert "minutes" in render(document(forecast(BERT, CPU, known()), known(), [], "a machine"), "terminal")
+
+
 def test_a_batch_that_was_made_smaller_takes_at_most_what_the_usual_one_does():
     found = estimates([run_on("H100", 1, result("fp32", 90.0, size="full"))], "h100", None)
     assert found.seconds("speed", case("fp32", size="fit", batch_size=4)) == 90.0

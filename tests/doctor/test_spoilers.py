@@ -152,7 +152,7 @@ def test_a_variable_that_changes_a_step_is_named(calm, tmp_path, name):
 def test_others_on_the_cores_are_named(calm, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.1, 0.1))
     (found,) = host.host_spoilers(CPU, tmp_path, {})
-    assert found.startswith("99.0 processes want to run on ")
+    assert found.startswith("99.0 processes wanted to run in the last minute, on ")
 
 
 def test_a_container_that_stops_the_process_is_named(calm, tmp_path, monkeypatch):
