@@ -1,5 +1,6 @@
 """README.md and docs/: what is generated is not stale, commands can be run, links lead somewhere, sentences can be read."""
 
+import ast
 import functools
 import itertools
 import re
@@ -222,6 +223,22 @@ def test_sentences_are_short(path):
     assert {sentence: count for sentence, count in counts.items() if count > MOST_WORDS} == {}
     assert sum(counts.values()) <= MOST_WORDS_ON_AVERAGE * len(counts)
     assert NOUNS.findall(prose(path)) == []
+
+
+def messages(path):
+    """The texts of a file of code that are no docstrings."""
+    tree = ast.parse(path.read_text())
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
+            yield node.value
+
+
+def test_messages_name_what_they_speak_of():
+    """As in the docs, none says "that of" in place of a noun."""
+    files = [*(ROOT / "mpcore").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    said = {shown(path): [text for text in messages(path) if NOUNS.search(text)] for path in files}
+    assert {path: texts for path, texts in said.items() if texts} == {}
 
 
 def words(path):

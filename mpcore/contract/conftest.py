@@ -61,6 +61,6 @@ def subject(
     if request.param not in subjects:
         bench = session_of(request.config).bench
         if not isinstance(bench, Bench):
-            pytest.skip("the contract is that of a step on one GPU: expected no --mp-gpus")
+            pytest.skip("the contract is for a step on one GPU: expected no --mp-gpus")
         subjects[request.param] = Subject(workload, precision, bench, known.setdefault(workload, {}))
     return subjects[request.param]

@@ -55,7 +55,7 @@ def test_evaluation_agrees_with_fp32(subject: Subject) -> None:
     wrong, cap = errors(found.outputs, expected.outputs), subject.gradient_error
     first = next((name for name, off in wrong.items() if off > cap), "none")
     sentence = (
-        f"{mode} has another loss in evaluation mode: the first output that is off by over {cap:.2g} is that of {first!r}"
+        f"{mode} has another loss in evaluation mode: the first module whose output is off by over {cap:.2g} is {first!r}"
     )
     assert found.loss == pytest.approx(expected.loss, rel=0, abs=limit), sentence
 

@@ -27,7 +27,7 @@ def test_gradient_and_update_agree_with_fp32(subject: Subject) -> None:
         pytest.fail("in FP32 no weight has a finite gradient other than 0")
     errors = tensor_errors(ours.gradients, theirs.gradients)
     worst = max(reached, key=errors.__getitem__)
-    said = f"the gradient in {subject.mode.name} is off from FP32, most of all that of {worst}, by {errors[worst]:.3g} of it"
+    said = f"the gradient in {subject.mode.name} is off from FP32, most of all of {worst}, by {errors[worst]:.3g} of it"
     error = relative_error(ours.gradients, theirs.gradients)
     assert error <= 2 * subject.gradient_error or error <= subject.rounding_error, said
     if not subject.mode.negative_control:

@@ -7,7 +7,7 @@ from mpcore.records import Drift, Numerics, Quality, Result, Run, Speed
 from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, WORK, Column, columns, table
 from mpcore.report.document import Section
 from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, rows
-from mpcore.report.sections.notes import drifted, off
+from mpcore.report.sections.notes import drifted, worst_gradient
 
 R = TypeVar("R", Speed, Quality, Numerics, Drift)
 
@@ -118,7 +118,7 @@ def _worst_tensor(numerics: Numerics) -> str:
         return f"{name}: {numerics.not_finite}."
     if worst is None:
         return ""
-    return f"{name}: the worst gradient is {off(worst)}."
+    return f"{name}: {worst_gradient(worst)}."
 
 
 def _batches(found: Sequence[Row]) -> list[Section]:

@@ -68,12 +68,12 @@ def _tensors(results: Iterable[Result]) -> Iterable[str]:
         if tensor and (where not in worst or tensor.gradient_share > worst[where][0].gradient_share):
             worst[where] = tensor, numerics
     for where, (tensor, numerics) in worst.items():
-        yield f"{where}: the worst of all gradients is {off(tensor)} in {numerics.case.precision}"
+        yield f"{where}: {worst_gradient(tensor)}, in {numerics.case.precision}"
 
 
-def off(tensor: TensorErrors) -> str:
-    """A tensor, how far its gradient is off, and how far it may be."""
-    return f"that of {tensor.where}, {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
+def worst_gradient(tensor: TensorErrors) -> str:
+    """Whose it is, how far it is off, and how far it may be."""
+    return f"the worst gradient, of {tensor.where}, is {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
 
 
 def _machine(results: Iterable[Result]) -> Iterable[str]:
