@@ -11,8 +11,6 @@ from mpcore.report.rows import Row, grouped, how, parity_rows, rows
 
 SPARE = (*reversed(WORK), "compile_s", "eager_ms", "train_s", "gradient_error", "update_error", "score")
 """What a terminal leaves out first where it is too narrow: reports have it."""
-MEASURED = ("step_ms", "train_s", "gradient_error")
-"""What the legend is about."""
 
 
 def cases(
@@ -39,14 +37,18 @@ def _legends(found: Sequence[Row], *, eager: bool, since: bool) -> Iterator[str]
         return any(row[name] is not None for row in found for name in names)
 
     wanted = {
-        legends.CASES: has(*MEASURED),
+        legends.SPEED_UPS: has("over_fp32", "over_tf32"),
+        legends.MEMORY: has("peak_gib"),
+        legends.TRAININGS: has("train_s"),
+        legends.ERRORS: has("gradient_error"),
         legends.LAUNCHED: eager,
         legends.COUNTED: has("casts"),
         legends.COMPILED: has("compile_s"),
         legends.VARIANTS: has("over_base", "points_over_base"),
         legends.SINCE: since,
     }
-    yield from (legend for legend, shown in wanted.items() if shown)
+    said = [legend for legend, shown in wanted.items() if shown]
+    yield from [*said, legends.NOT_MEASURED] if said else []
 
 
 def against_trainers(results: Sequence[Result], title: str, *, folded: bool = False) -> list[Section]:
