@@ -8,7 +8,7 @@ from mpcore.report.document import Document, Section
 from mpcore.report.measured import measured
 from mpcore.report.published import published
 from mpcore.report.sections.accepted import accepted_runs, changed_figures, not_compared
-from mpcore.report.sections.across import across, other_software, runs_shown, sources
+from mpcore.report.sections.across import across, in_short, other_software, runs_shown, sources
 from mpcore.report.sections.base_and_head import base_and_head
 from mpcore.report.sections.cases import against_trainers, cases
 from mpcore.report.sections.ceilings import ceilings
@@ -106,7 +106,7 @@ def comparison_document(runs: Sequence[Run], figures: Sequence[Published] = (), 
     two = len(runs) == 2 and not figures and runs[0].machine.hardware.key == runs[1].machine.hardware.key
     ours = [line for run in runs for line in measured([run])] if two else measured(runs)
     lines = [*ours, *published(figures, ours)]
-    sections = changes(*runs) if two else [runs_shown(runs), *across(lines), *other_software(lines)]
+    sections = changes(*runs) if two else [runs_shown(runs), *in_short(lines), *across(lines), *other_software(lines)]
     left_out = [Section("Not read", sentences=unreadable)] if unreadable else []
     title = f"What changed on {runs[0].machine.hardware.key}" if two else "Across hardware"
     return Document(title, [*sections, *failures(runs), *sources(lines), *left_out], lines)

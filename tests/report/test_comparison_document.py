@@ -90,6 +90,22 @@ def test_hardware_is_across_and_cases_are_down(run):
     assert "Share of the ceiling" not in titles(document)
 
 
+def test_first_it_says_how_many_times_as_fast_as_the_first_hardware_others_are(run):
+    both = [run, renamed(run, "resnet50")]
+    measured = run.model_copy(update={"results": tuple(result for each in both for result in each.results)})
+    slow = slower(renamed(run, "resnet50"), 2, "fp16-amp")
+    document = comparison_document([on(measured, "GPU A"), on(run, "GPU B"), on(slow, "GPU B")])
+    found = {each.pop("mode"): each for each in rows(section(document, "In short"))}
+    assert section(document, "In short").title == "In short: times as fast as gpu-a"
+    assert found["fp16-amp"] == {"hardware": "gpu-b", "cases": "2", "median": "0.75", "lowest": "0.50", "highest": "1.00"}
+    assert found["fp32"] | {"median": "1.00", "lowest": "1.00", "highest": "1.00"} == found["fp32"]
+
+
+def test_of_hardware_that_has_no_case_in_common_nothing_is_said_in_short(run):
+    document = comparison_document([on(run, "GPU A"), on(renamed(run, "resnet50"), "GPU B")])
+    assert not any(title.startswith("In short") for title in titles(document))
+
+
 def test_of_several_runs_of_one_hardware_it_is_the_median(run):
     runs = [on(run, "GPU A"), *(slower(on(run, "GPU B"), factor, "fp16-amp") for factor in (1, 2, 4))]
     document = comparison_document(runs)

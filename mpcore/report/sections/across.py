@@ -1,11 +1,12 @@
 """A table for each figure: cases down, hardware across. Published figures have columns of their own. They stand in the row of
 ours in the same mode, or in one of their own where there is none."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from mpcore.records import Run
 from mpcore.report.document import Section, Table
-from mpcore.report.figure import ACROSS, Figure
+from mpcore.report.figure import ACROSS, THROUGHPUT, Figure
 from mpcore.report.line import Line, Place
 from mpcore.report.text import measured_at, short_commit
 
@@ -20,6 +21,23 @@ def across(lines: Sequence[Line]) -> list[Section]:
     """A section for each figure that any line has."""
     marks = {**_marks(lines), **_software_marks(lines)}
     return [_section(figure, of, marks) for figure in ACROSS if (of := [x for x in lines if x.figure == figure.name])]
+
+
+def in_short(lines: Sequence[Line]) -> list[Section]:
+    """How many times as fast as the first hardware the others are, by mode; none where no case was measured on two."""
+    found = [line for line in lines if line.figure == THROUGHPUT.name and not line.published and line.value]
+    first = found[0].hardware if found else ""
+    before = {(line.case, line.precision): line.value for line in found if line.hardware == first}
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for line in found:
+        if line.hardware != first and line.value and (old := before.get((line.case, line.precision))):
+            ratios.setdefault((line.hardware, line.precision), []).append(line.value / old)
+    rows = [
+        [*of, f"{len(each)}", *(f"{value:.2f}" for value in (statistics.median(each), min(each), max(each)))]
+        for of, each in ratios.items()
+    ]
+    table = Table(["hardware", "mode", "cases", "median", "lowest", "highest"], rows, "llrrrr")
+    return [Section(f"In short: times as fast as {first}", tables=[table])] if rows else []
 
 
 def runs_shown(runs: Sequence[Run]) -> Section:
