@@ -154,6 +154,13 @@ def test_a_command_of_pytest_has_options_and_names_that_are_there(arguments, pyt
     assert [file for file in files if not (ROOT / file.split("::")[0]).exists()] == []
 
 
+def test_examples_that_a_command_loads_are_named_as_somebody_in_a_clone_types_them():
+    examples = {path.name for path in (ROOT / "examples").iterdir()}
+    typed_ones = [(page, arguments) for program in ("pytest", "python -m mpcore") for page, arguments in typed(program)]
+    loaded = [(page, Path(name)) for page, arguments in typed_ones for name in re.findall(r"--mp-load (\S+\.py)", arguments)]
+    assert [(page, name) for page, name in loaded if name.name in examples and not (ROOT / name).is_file()] == []
+
+
 @functools.cache
 def known_names():
     """Of workloads, modes and trainers that are here or in an example of the docs."""

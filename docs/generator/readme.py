@@ -35,10 +35,10 @@ def session() -> str:
 
 
 def compared() -> str:
-    """The first rows of a table across hardware."""
+    """What is said first of several machines."""
     lines = printed("compare", *(path.relative_to(ROOT) for path in accepted())).splitlines()
-    start = lines.index("Speed-up over fp32, times")
-    return text("\n".join(lines[start : start + 10]))
+    start = next(number for number, line in enumerate(lines) if line.startswith("In short"))
+    return text("\n".join(lines[start : lines.index("", start)]))
 
 
 def on_a_gpu() -> str:
