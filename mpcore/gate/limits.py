@@ -93,6 +93,7 @@ POWER_CAP_PRIOR_LOG_SD = 0.004
 UNSTEADY_PRIOR_LOG_SD = 0.01
 """The same where the clock moves for another reason or is not known, and on a kind of GPU that is not calibrated."""
 CPU_PRIOR_LOG_SD = 0.15
+"""The same on a CPU, which others share. Its times are judged only where a margin is given."""
 SHARED_PRIOR_LOG_SD = 0.001
 """The same of what all cases of a run share. Seen: 0.003 % (H200) and 0.037 % (H100)."""
 PRIOR_RUNS = 10
