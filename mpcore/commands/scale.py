@@ -120,10 +120,9 @@ def _kept(options: argparse.Namespace, orders: "Sequence[Order]", device: "torch
     from mpcore.device.machine import probe
     from mpcore.gate import Judge
     from mpcore.parallel.kept import Kept
-    from mpcore.store import accepted, calibration
+    from mpcore.store import accepted, calibration, check_writable
 
-    if not options.json.absolute().parent.is_dir():
-        raise SelectionError(f"--json {str(options.json)!r}: expected a file in a folder that is there")
+    check_writable(options.json)
     folder, hardware = baselines_to_make(options), probe(device, label_of(options))
     judge = Judge(accepted(folder, hardware), policy_of(options), calibration(folder, hardware))
     command = shlex.join(["python", "-m", "mpcore", *sys.argv[1:]])

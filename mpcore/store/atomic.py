@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and one writer at a time."""
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
 def write(contents: Mapping[Path, str]) -> None:
     """All of them are on the disk before the first has its name. Where others may write the same files, to be called with the
     folder locked. Raises RunError."""
-    drafts = {path: _draft(path) for path in contents}
+    drafts = {path: path.with_name(f".{path.name}.tmp") for path in contents}
     try:
         for path, draft in drafts.items():
             path.parent.mkdir(exist_ok=True)
@@ -48,13 +49,12 @@ def write(contents: Mapping[Path, str]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """To be called before what takes long and is written to `path` in the end. Raises RunError."""
+    """To be called before what takes long and is written to `path` in the end. It leaves nothing, and several processes may ask
+    at once. Raises RunError."""
     if path.is_dir():
         raise RunError(f"cannot write {path}: it is a folder")
-    draft = _draft(path)
     try:
-        draft.touch()
-        draft.unlink()
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
 
@@ -73,10 +73,6 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink()
         except OSError as error:
             raise RunError(f"cannot remove {path}: {error.strerror}") from error
-
-
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
 
 
 def _synchronise(folder: Path) -> None:

@@ -129,7 +129,7 @@ def test_the_command_measures_saves_and_shows(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "weak %" in shown
     assert "strong %" in shown
-    assert main(["scale", *options, "--json", "nowhere/run.json"]) == 2
+    assert main(["scale", *options, "--json", "nowhere/run.json"]) == 4
 
 
 def free_port():
