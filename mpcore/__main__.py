@@ -50,7 +50,7 @@ def _nowhere() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Of all commands."""
-    made = argparse.ArgumentParser(prog="python -m mpcore", description="Works with saved runs of the suite.")
+    made = argparse.ArgumentParser(prog="python -m mpcore", description="Compares, judges and shows runs of the suite.")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)

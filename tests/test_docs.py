@@ -187,6 +187,16 @@ def test_a_guide_prints_a_frame_of_committed_runs(capsys):
     assert "vit-l-cifar10" in capsys.readouterr().out
 
 
+def test_all_that_a_page_shows_is_explained():
+    """Its sections, and its panels by their titles."""
+    page = ROOT / "mpcore" / "report" / "page"
+    calls = (node for path in page.glob("*.py") for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    panels = [call.args[1].value for call in calls if ast.unparse(call.func) == "Panel"]
+    titles = [*panels, *re.findall(r"<h2>([^{<]+)</h2>", (page / "page.html").read_text())]
+    explained = re.findall(r"^\*\*([^*]+)\*\*", (ROOT / "docs" / "reading-a-report.md").read_text(), flags=re.MULTILINE)
+    assert set(titles) - set(explained) == set()
+
+
 def test_the_code_of_the_readme_learns(tmp_path):
     import torch
 
