@@ -14,7 +14,7 @@ from generator.calibration import gates
 from generator.fields import fields, schema
 from generator.options import command_options, pytest_options
 from generator.picture import all_pictures
-from generator.readme import compared, listing, on_a_gpu, session, verdict
+from generator.readme import compared, listing, on_a_gpu, session, variant, verdict
 from generator.results import listed, results
 from generator.runs import DOCS, ROOT
 from generator.several_gpus import how_steps_scale
@@ -25,6 +25,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "gates": gates,
     "session": session,
     "compared": compared,
+    "variant": variant,
     "on-a-gpu": on_a_gpu,
     "scaling": how_steps_scale,
     "map": listing,

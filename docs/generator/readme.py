@@ -1,15 +1,18 @@
-"""What the README shows of the product."""
+"""What the README and the guides show of the product."""
 
 import shutil
 import tempfile
 from pathlib import Path
 
 from generator.markdown import table
-from generator.runs import ROOT, SESSION, accepted, newest
+from generator.runs import ROOT, SESSION, VARIANT, accepted, newest, run_of
 from generator.scripts import script
 from generator.terminal import printed, text
 from mpcore.records.case import CAPTURED
+from mpcore.report.document import Document, Section
+from mpcore.report.render import render
 from mpcore.report.rows import rows
+from mpcore.report.sections.cases import cases
 
 VERDICT = ROOT / "baselines" / "nvidia-h200" / "0003_8cc0f144.json"
 """A run with a regression that was measured: an allocator's setting made U-Net slower in FP32."""
@@ -32,6 +35,13 @@ def session() -> str:
     lines = printed("judge", SESSION.relative_to(ROOT)).splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("bert-imdb"))
     return text("\n".join(lines[start : start + 12]))
+
+
+def variant() -> str:
+    """The table of a session that compares a kernel with its base, as for a pull request."""
+    run = run_of(VARIANT)
+    [section] = cases(run.results, run.failed, run.machine.hardware.name, folded=True)
+    return render(Document("", [Section(tables=section.tables)]), "markdown").strip()
 
 
 def compared() -> str:

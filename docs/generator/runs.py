@@ -10,7 +10,9 @@ from mpcore.store import load
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 SESSION = DOCS / "runs" / "cpu.json"
-"""What the quickstart shows: a session without a GPU."""
+"""What the README shows: a session without a GPU."""
+VARIANT = DOCS / "runs" / "variant.json"
+"""What the guide to a training of one's own shows: examples/my_kernel.py, without a GPU."""
 
 
 def accepted(hardware: str = "*") -> list[Path]:
@@ -25,7 +27,7 @@ def newest_of_each() -> dict[str, Path]:
 
 def articles() -> list[Path]:
     """Runs on the data of papers and articles."""
-    return sorted(path for path in (DOCS / "runs").glob("*.json") if path != SESSION)
+    return sorted(path for path in (DOCS / "runs").glob("*.json") if path not in (SESSION, VARIANT))
 
 
 @cache
