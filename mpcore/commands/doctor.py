@@ -42,11 +42,11 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints it. Raises ProjectError for a selection or a device that is not there, RunError for baselines that cannot be
-    read."""
+    """Prints it. Raises ProjectError for a selection or a device that is not there and for minutes that nobody can choose tests
+    for, RunError for baselines that cannot be read."""
     from mpcore import matrix
     from mpcore.device.machine import probe
-    from mpcore.doctor.estimates import estimates_here
+    from mpcore.doctor.estimates import estimates_here, why_not_within
     from mpcore.doctor.forecast import document, forecast
     from mpcore.doctor.spoilers import spoilers
     from mpcore.report.text import counted
@@ -59,7 +59,10 @@ def run(options: argparse.Namespace) -> int:
         raise ProjectError(str(error)) from error
     found = list(spoilers(device, Path.cwd(), os.environ, load=True))
     hardware = probe(device, label)
-    estimates = estimates_here(baselines_of(options), hardware, device)
+    folder = baselines_of(options)
+    estimates = estimates_here(folder, hardware, device)
+    if minutes is not None and estimates is None:
+        raise ProjectError(why_not_within(minutes, folder))
     show(document(forecast(selection, device, estimates, minutes), estimates, found, _title(hardware, device)))
     if found:
         print(f"{counted(len(found), 'thing')} would spoil figures")

@@ -55,6 +55,14 @@ def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None
     return estimates(runs, key, ceiling)
 
 
+def why_not_within(minutes: float, folder: Path) -> str:
+    """Why no tests can be chosen where there are no estimates."""
+    return (
+        f"--mp-minutes {minutes:g}: no accepted run tells what tests take here: expected one that stores it in {folder}, of "
+        "this hardware or of another GPU"
+    )
+
+
 def estimates(runs: Sequence[Run], key: str, ceiling: float | None) -> Estimates | None:
     """From the newest of `runs` that says what its results cost: of the hardware `key`, else of any other GPU, scaled. None
     where none does, or it cannot be scaled. ceiling: FLOP/s of a large product in BF16 on this GPU."""

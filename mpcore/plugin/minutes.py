@@ -19,7 +19,7 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
     """Of the tests that will take time those that are not chosen. Raises UsageError where no accepted run tells what any
     takes."""
     from mpcore.doctor.choice import Planned, chosen
-    from mpcore.doctor.estimates import estimates_here
+    from mpcore.doctor.estimates import estimates_here, why_not_within
     from mpcore.measure import Bench
     from mpcore.store import RunError
 
@@ -31,10 +31,7 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
     except RunError as error:
         raise pytest.UsageError(str(error)) from error
     if estimates is None:
-        raise pytest.UsageError(
-            f"--mp-minutes {minutes:g}: no accepted run tells what tests take here: expected one that stores it in "
-            f"{session.options.baselines}, of this hardware or of another GPU"
-        )
+        raise pytest.UsageError(why_not_within(minutes, session.options.baselines))
     tests = {item: Planned(kind_of(item), case) for item in items if (case := case_of(item)) and _runs(item, session)}
     found = chosen(tests.values(), estimates, minutes)
     others = [item for item, test in tests.items() if test not in found]

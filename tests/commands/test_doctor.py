@@ -27,6 +27,11 @@ def test_what_would_spoil_figures_is_an_exit_code(found, capsys, tmp_path):
     assert capsys.readouterr().out.endswith("1 thing would spoil figures\n")
 
 
+def test_minutes_that_the_suite_would_refuse_are_refused(found, capsys, tmp_path):
+    assert main(["doctor", "--mp-workload", "bert-imdb", "--mp-minutes", "5", "--baselines", str(tmp_path)]) == 4
+    assert capsys.readouterr().err.startswith("mpcore: --mp-minutes 5: no accepted run tells what tests take here: ")
+
+
 def test_a_device_that_is_not_there_is_one_sentence(capsys):
     assert main(["doctor", "--mp-device", "cuda:99"]) == 4
     assert capsys.readouterr().err.startswith("mpcore: --mp-device 'cuda:99': this machine has ")
