@@ -9,27 +9,29 @@ from contextlib import contextmanager
 
 import torch
 
-from mpcore.errors import root_cause
+from mpcore.errors import root_cause, where
 
-WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+VARIABLE, WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 """Some versions of torch compute no matrix product in one order without it, and look for it before their first product."""
 HOPPER = (9, 0)
-LACKING = ("does not have a deterministic implementation", "is not deterministic because it uses CuBLAS")
+LACKING = "does not have a deterministic implementation"
 """In the words of torch, of a kernel that it has in no fixed order."""
+OF_CUBLAS = "is not deterministic because it uses CuBLAS"
 
 
 def prepare_determinism(device: torch.device) -> None:
-    """To be called before the first product of matrices. Older GPUs than Hopper stay as they are: torch gives cuBLAS another
-    workspace there, and cuBLAS may choose other kernels for it."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= HOPPER:
-        os.environ.setdefault(*WORKSPACE)
+    """To be called before the first product of matrices. On Hopper it changes nothing, for torch gives cuBLAS such a workspace
+    there. Other GPUs stay as they are: with another workspace cuBLAS may choose other kernels."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) == HOPPER:
+        os.environ.setdefault(VARIABLE, WORKSPACE)
 
 
 @contextmanager
 def in_one_order() -> Iterator[None]:
-    """Within it, torch computes by kernels of one order, and raises RuntimeError where it has none."""
+    """Within it, torch computes by kernels of one order, and raises RuntimeError where it has none. What is compiled later is
+    compiled as before: `torch.use_deterministic_algorithms` would change that for good."""
     before = torch.get_deterministic_debug_mode()
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
@@ -37,6 +39,9 @@ def in_one_order() -> Iterator[None]:
 
 
 def lacks_order(error: BaseException) -> str | None:
-    """What torch has no kernel of one order for, in its words; None where the error is another."""
-    first, *_ = str(root_cause(error)).splitlines() or [""]
-    return next((first[: first.index(sign) + len(sign)] for sign in LACKING if sign in first), None)
+    """What torch has no kernel of one order for, and the line; None where the error is another."""
+    cause = root_cause(error)
+    first, *_ = str(cause).splitlines() or [""]
+    if OF_CUBLAS in first:
+        return f"torch computes matrix products in one order with {VARIABLE}={WORKSPACE} alone"
+    return f"{first[: first.index(LACKING)]}{LACKING}{where(cause)}" if LACKING in first else None

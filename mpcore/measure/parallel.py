@@ -5,33 +5,32 @@ clipping, which hides it, too. FP64 says what is right: one rank with the batch 
 """
 
 import functools
-import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
 from mpcore.data import Batch
 from mpcore.device import agreement
-from mpcore.device.determinism import in_one_order
+from mpcore.device.determinism import in_one_order, lacks_order
 from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
-from mpcore.measure.errors import lacks_memory
+from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
-from mpcore.measure.replicas import STEPS, first_training, second_training, state_of, trained
+from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
 from mpcore.measure.requirements import against_fp32, beyond_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.yardstick import relative_error, rounded_runs, whole_error
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import OWN_TRAINER, Parallel, RankState, Requirements
+from mpcore.records import OWN_TRAINER, Parallel, Requirements
 from mpcore.strategies import Strategy, strategies
 from mpcore.trainers import trainers
-from mpcore.training.base import Step
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
@@ -39,7 +38,11 @@ from mpcore.workloads import WorkloadError
 
 PARTS = 2
 """That each rank's batch goes through the model in, where errors are measured: only the last may be followed by a reduction."""
+PATIENCE_SECONDS = 10.0
+"""Of a rank that has no kernels of one order, for the others."""
 OTHER_GRADIENTS = "one rank by itself computes other gradients in a second run, for its kernels add in any order"
+Compared = tuple[Ranks, Trained, str | None]
+_attempts = count()
 NEVER_CLIPPED = 1e30
 """A norm: infinity over an infinite one would be no number."""
 
@@ -118,32 +121,59 @@ def side_by_side(rows: Batch, ranks: int) -> Batch:
 
 def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:
     """rows, joint: None of a step that exists already."""
-    step, sharded, unrepeatable = first_training(setup)
-    strategy = step.strategy if isinstance(step, TrainStep) else None
-    first = trained(step)
-    called, reduced = sent(step, setup.batches_of(step)[0]), strategy.reduced if strategy else None
-    planted = _planted(step, setup.batches_of(step)[0]) if step.loss_scale is not None else None
-    del step
-    second = second_training(setup) if sharded and unrepeatable is None else None
-    if second is not None and second.states != first.states and rows is not None and not _repeats_alone(setup, rank_rows(rows)):
-        second, unrepeatable = None, OTHER_GRADIENTS
+    ranks, again, unrepeatable = ranks_of(setup), None, None
+    if ranks.sharded:
+        again = trained(train(setup))
+        if ranks.trained.differs(again):
+            ranks, again, unrepeatable = _in_one_order(setup, rows, ranks, again)
     averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
     required = setup.requirements if joint is None else _required(setup, joint)
     return Parallel(
         **setup.fields | {"requirements": required},
         steps=STEPS,
-        sharded=sharded,
-        ranks=tuple(first.states),
-        again=tuple(second.states) if second else None,
-        apart=() if sharded and second is None else first.apart(second),
+        sharded=ranks.sharded,
+        ranks=tuple(ranks.trained.states),
+        again=tuple(again.states) if again else None,
+        apart=ranks.trained.apart(again),
         unrepeatable=unrepeatable,
-        planted=planted,
-        collectives=called,
-        alike=len(set(agreement.gathered(called))) == 1,
-        reduction=reduced[0] if reduced else "",
-        reduced=reduced[1] if reduced else None,
+        planted=ranks.planted,
+        collectives=ranks.collectives,
+        alike=ranks.alike,
+        reduction=ranks.reduced[0] if ranks.reduced else "",
+        reduced=ranks.reduced[1] if ranks.reduced else None,
         **averaged,
     )
+
+
+def _in_one_order(setup: TimingSetup, rows: Batch | None, ranks: Ranks, again: Trained) -> Compared:
+    """Two trainings that differ, once more by kernels that add in one order; and why these differ, too, or cannot be had, where
+    that is no fault of ranks. A step that exists already is taken to repeat, for a rank alone cannot be asked."""
+    this = f"one order {next(_attempts)}"
+    order: Callable[[], AbstractContextManager[None]] = in_one_order
+    reason = None if rows is None else OTHER_GRADIENTS
+    try:
+        with in_one_order():
+            ranks, again = ranks_of(setup), trained(train(setup))
+    except Exception as error:
+        if lacks_memory(error) or not _all_refused(this):
+            raise
+        reason = lacks_order(error) or f"by kernels that add in one order it fails: {one_sentence(error)}"
+        order = nullcontext
+    else:
+        agreement.leave_word(this, "trained")
+        if not ranks.trained.differs(again):
+            return ranks, again, None
+    if reason and rows is not None:
+        with order():
+            reason = None if _repeats_alone(setup, rank_rows(rows)) else reason
+    return ranks, again, reason
+
+
+def _all_refused(this: str) -> bool:
+    """Whether no rank goes on, and waits for this one."""
+    agreement.leave_word(this, "refused")
+    found = agreement.words(this, PATIENCE_SECONDS)
+    return [*found.values()] == ["refused"] * agreement.ranks()
 
 
 def _required(setup: Setup, joint: Joint) -> Requirements:
@@ -204,28 +234,10 @@ def _settling_alone(setup: Setup, mode: type[Precision], part: Batch) -> int:
 
 
 def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
-    """Whether a step without any other rank comes to the same gradients twice, on each rank."""
+    """Whether a training without any other rank comes to the same updates twice, on each rank."""
     mode = precisions[setup.case.precision]
-    with in_one_order():
-        first, second = (observe(_accumulating(setup, mode, PARTS), part, updates=1).gradients for _ in range(2))
-    return not agreement.any_rank(any(not torch.equal(gradient, second[name]) for name, gradient in first.items()))
-
-
-def _planted(step: Step, batch: Batch) -> tuple[RankState, ...]:
-    """After an eager step in which the loss of the last rank is infinite, and so are its gradients."""
-    last = agreement.rank() == agreement.ranks() - 1
-    hooks = _infinite(step) if last else []
-    step.launch(batch)
-    for hook in hooks:
-        hook.remove()
-    return tuple(agreement.gathered(state_of(step)))
-
-
-def _infinite(step: Step) -> list[RemovableHandle]:
-    """Where its loss is not to be seen the gradients are made so, before anybody averages them."""
-    if isinstance(step, TrainStep):
-        return [step.loss_module.register_forward_hook(lambda _, __, loss: loss * math.inf)]
-    return [p.register_hook(lambda gradient: gradient * math.inf) for p in step.model.parameters() if p.requires_grad]
+    first, second = (observe(_accumulating(setup, mode, PARTS), part, updates=STEPS).updates for _ in range(2))
+    return not agreement.any_rank(any(not torch.equal(update, second[name]) for name, update in first.items()))
 
 
 def _in_parts(setup: Setup, mode: type[Precision]) -> WorkloadStep:

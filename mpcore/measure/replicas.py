@@ -1,5 +1,6 @@
 """What ranks have after training from one seed: replicas of all weights, or a part of each."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,14 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils._pytree import tree_leaves  # private API
+from torch.utils.hooks import RemovableHandle
 
+from mpcore.data import Batch
 from mpcore.device import agreement
-from mpcore.device.determinism import in_one_order, lacks_order
 from mpcore.device.hashes import hash_of
+from mpcore.measure.collectives import sent
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import TimingSetup
-from mpcore.records import RankState
+from mpcore.records import Collective, RankState
 from mpcore.training.base import Step
+from mpcore.training.step import TrainStep
 
 STEPS = 20
 """After which ranks are compared: in a graph some are replayed."""
@@ -29,11 +33,38 @@ class Trained:
     states: list[RankState]
     weights: list[dict[str, str]]
 
+    def differs(self, other: "Trained") -> bool:
+        return any(own.differs(theirs) for own, theirs in zip(self.states, other.states, strict=True))
+
     def apart(self, other: "Trained | None") -> tuple[str, ...]:
         """The names of weights that a rank has otherwise than its like of a second training; without one, than rank 0."""
         others = other.weights if other else self.weights[:1] * len(self.weights)
-        pairs = zip(self.weights, others, strict=True)
-        return tuple(dict.fromkeys(name for own, of in pairs for name, found in own.items() if of.get(name) != found))
+        pairs = list(zip(self.weights, others, strict=True))
+        names = dict.fromkeys(name for own, theirs in pairs for name in (*own, *theirs))
+        return tuple(name for name in names if any(own.get(name) != theirs.get(name) for own, theirs in pairs))
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """After a training, and what a step sends. planted: after one more, whose loss is infinite on the last rank; None where no
+    step is skipped for that."""
+
+    trained: Trained
+    sharded: bool
+    collectives: tuple[Collective, ...]
+    alike: bool
+    reduced: tuple[str, int] | None
+    planted: tuple[RankState, ...] | None
+
+
+def train(setup: TimingSetup) -> Step:
+    """A new step, after some steps."""
+    free_memory()
+    step = setup.build()
+    step.set_rate(1.0)
+    for batch in islice(cycle(setup.batches_of(step)), STEPS):
+        step(batch)
+    return step
 
 
 def trained(step: Step) -> Trained:
@@ -42,31 +73,24 @@ def trained(step: Step) -> Trained:
     return Trained(agreement.gathered(_state(step, weights)), agreement.gathered(weights))
 
 
-def state_of(step: Step) -> RankState:
-    """Of this rank, as far as the step shows it. Waits for the device."""
-    return _state(step, _hashes(step))
+def _is_sharded(step: Step) -> bool:
+    """Whether a rank has a part of each weight. Waits for all ranks."""
+    return agreement.any_rank(any(isinstance(weight, DTensor) for weight in _weights(step).values()))
 
 
-def first_training(setup: TimingSetup) -> tuple[Step, bool, str | None]:
-    """A step that has trained; whether its weights are sharded; and why a second training of such a step may be another, or
-    None."""
-    step = _built(setup)
-    if not agreement.any_rank(any(isinstance(weight, DTensor) for weight in _weights(step).values())):
-        return _train(setup, step), False, None
-    try:
-        with in_one_order():
-            return _train(setup, step), True, None
-    except Exception as error:
-        if (lacking := lacks_order(error)) is None:
-            raise
-    del step
-    return _train(setup, _built(setup)), True, lacking
-
-
-def second_training(setup: TimingSetup) -> Trained:
-    """Of a step that is built anew, from the same seed."""
-    with in_one_order():
-        return trained(_train(setup, _built(setup)))
+def ranks_of(setup: TimingSetup) -> Ranks:
+    """All that its step holds is free again afterwards."""
+    step = train(setup)
+    after, batch = trained(step), setup.batches_of(step)[0]
+    called = sent(step, batch)
+    return Ranks(
+        trained=after,
+        sharded=_is_sharded(step),
+        collectives=called,
+        alike=len(set(agreement.gathered(called))) == 1,
+        reduced=step.strategy.reduced if isinstance(step, TrainStep) and step.strategy else None,
+        planted=_planted(step, batch) if step.loss_scale is not None else None,
+    )
 
 
 def _state(step: Step, weights: Mapping[str, str]) -> RankState:
@@ -83,18 +107,6 @@ def _state(step: Step, weights: Mapping[str, str]) -> RankState:
     )
 
 
-def _built(setup: TimingSetup) -> Step:
-    free_memory()
-    return setup.build()
-
-
-def _train(setup: TimingSetup, step: Step) -> Step:
-    step.set_rate(1.0)
-    for batch in islice(cycle(setup.batches_of(step)), STEPS):
-        step(batch)
-    return step
-
-
 def _weights(step: Step) -> Mapping[str, Tensor]:
     return step.weights() if "weights" in step.capabilities else {}
 
@@ -107,3 +119,20 @@ def _remembered(optimiser: torch.optim.Optimizer) -> Iterator[Tensor]:
     """In the order of its weights."""
     states = [optimiser.state.get(p, {}) for group in optimiser.param_groups for p in group["params"]]
     return (leaf for leaf in tree_leaves(states) if isinstance(leaf, Tensor))
+
+
+def _planted(step: Step, batch: Batch) -> tuple[RankState, ...]:
+    """After an eager step in which the loss of the last rank is infinite, and so are its gradients."""
+    last = agreement.rank() == agreement.ranks() - 1
+    hooks = _infinite(step) if last else []
+    step.launch(batch)
+    for hook in hooks:
+        hook.remove()
+    return tuple(trained(step).states)
+
+
+def _infinite(step: Step) -> list[RemovableHandle]:
+    """Where its loss is not to be seen the gradients are made so, before anybody averages them."""
+    if isinstance(step, TrainStep):
+        return [step.loss_module.register_forward_hook(lambda _, __, loss: loss * math.inf)]
+    return [p.register_hook(lambda gradient: gradient * math.inf) for p in step.model.parameters() if p.requires_grad]

@@ -37,7 +37,7 @@ class Parallel(Measurement):
     """What ranks have after training from one seed, each on its own batches, and what they sent for it.
 
     sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
-    Both are by kernels that add in one order.
+    Where two trainings differ, both are made once more, by kernels that add in one order.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
     that one averages whose batch goes through in parts; of another trainer all that it sends.
@@ -46,7 +46,7 @@ class Parallel(Measurement):
     all, in the mode. mode_error: relative error of the averaged gradient. It is held against the gradient that one rank
     computes, with the batch of all in parts. like_error: the same of `like`, the strategy that this one must be as near to FP64
     as. fp64_error: the same of ranks in FP64. joint_error: theirs against the batch in one piece, None where in FP64 too parts
-    are not the whole. Both are None where there is no FP64.
+    are not the whole, or the whole needs more memory than there is. Both are None where there is no FP64.
 
     settling: steps that are skipped until the loss scale fits what ranks average. settling_alone: the same of the rank that
     skips most, where none averages. Each is None without a scale.

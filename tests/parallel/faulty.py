@@ -1,5 +1,7 @@
 """Strategies with a fault, each as ddp but for it."""
 
+import os
+
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -114,3 +116,15 @@ class Coarse(FullyShard):
 
     def reduced_in(self, precision):
         return torch.bfloat16 if precision.dtype == torch.float16 else super().reduced_in(precision)
+
+
+@strategies.register
+class Noisy(FullyShard):
+    """What is gathered is another in its last digits each time."""
+
+    name = "noisy"
+
+    def reduce(self):
+        super().reduce()
+        for weight in self._precision.weights().values():
+            weight.grad.mul_(1 + 2.0**-22 * os.urandom(1)[0])

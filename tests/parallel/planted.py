@@ -68,19 +68,34 @@ class InAnyOrder(torch.autograd.Function):
 
     @staticmethod
     def backward(context, gradient):
-        return gradient * (1 + 2.0**-22 * (os.urandom(1)[0] % 2))
+        return gradient * (1 + 2.0**-22 * os.urandom(1)[0])
+
+
+class InOneOrder(InAnyOrder):
+    """But where torch is to compute in one order."""
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient if torch.are_deterministic_algorithms_enabled() else InAnyOrder.backward(context, gradient)
 
 
 @register
 class Unordered(Planted):
     name = "unordered"
+    function = InAnyOrder
 
     def loss(self, model, batch):
-        return super().loss(lambda x: InAnyOrder.apply(model(x)), batch)
+        return super().loss(lambda x: self.function.apply(model(x)), batch)
 
 
 @register
-class WithoutOrder(Planted):
+class Ordered(Unordered):
+    name = "ordered"
+    function = InOneOrder
+
+
+@register
+class WithoutOrder(Unordered):
     """torch has no kernel of one order for one of its operations."""
 
     name = "without-order"
@@ -89,6 +104,14 @@ class WithoutOrder(Planted):
         x = batch["x"].clone()
         x.put_(torch.zeros(1, dtype=torch.long, device=x.device), x[0, :1].clone())
         return super().loss(model, batch)
+
+
+@register
+class RefusedInRank1(WithoutOrder):
+    name = "refused-in-rank-1"
+
+    def loss(self, model, batch):
+        return (super() if os.environ.get("RANK") == "1" else super(WithoutOrder, self)).loss(model, batch)
 
 
 class Around(nn.Module):

@@ -84,19 +84,56 @@ def wider():
     return {key: measured[each] for key, each in cases.items()}
 
 
+@pytest.fixture(scope="module")
+def repeated():
+    """By workload and strategy, whose second training is another."""
+    pairs = [(name, "fsdp") for name in ("ordered", "unordered", "without-order")] + [
+        ("good", "noisy"),
+        ("without-order", "ddp"),
+    ]
+    cases = {pair: case(pair[0], strategy=pair[1]).in_precision("fp32") for pair in pairs}
+    with launcher(*{name for name, _ in pairs}, load=(PLANTED, FAULTY), precisions=("all",)) as ranks:
+        measured = ranks.measure(list(cases.values()), kind="parallel")
+    return {pair: measured[each] for pair, each in cases.items()}
+
+
+def replicas(record):
+    assert isinstance(record, Parallel), record
+    (found,) = [check for check in checks(record) if check.metric == "replicas"]
+    return found
+
+
+def test_what_torch_adds_in_any_order_is_compared_in_one(repeated):
+    record = repeated["ordered", "fsdp"]
+    assert replicas(record).sentence.endswith("2 shards are those of a second training, bit for bit")
+    assert (record.unrepeatable, record.apart, record.again) == (None, (), record.ranks)
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("unordered", "one rank by itself computes other gradients"), ("without-order", "put_ does not have a deterministic")],
+    [
+        ("unordered", "one rank by itself computes other gradients in a second run, for its kernels add in any order"),
+        ("without-order", "put_ does not have a deterministic implementation (planted.py, line "),
+    ],
 )
-def test_shards_are_not_held_against_a_training_that_cannot_be_the_same(name, why):
-    with launcher(name, load=(PLANTED,), precisions=("all",)) as ranks:
-        (record,) = ranks.measure([case(name, strategy="fsdp").in_precision("fp32")], kind="parallel").values()
-    assert isinstance(record, Parallel), record
-    assert (record.sharded, record.again) == (True, None)
+def test_shards_are_not_held_against_a_training_that_cannot_be_the_same(repeated, name, why):
+    record = repeated[name, "fsdp"]
     assert why in record.unrepeatable
-    (said,) = [check for check in checks(record) if check.metric == "replicas"]
-    assert said.passed
-    assert said.sentence.endswith(record.unrepeatable)
+    assert replicas(record).passed
+    assert replicas(record).sentence.endswith(f"shards are not compared with those of a second training: {record.unrepeatable}")
+
+
+def test_what_is_otherwise_between_ranks_alone_is_a_fault(repeated):
+    found = replicas(repeated["good", "noisy"])
+    assert not found.passed
+    assert "otherwise than in a second training from the same seed; the first weight that differs is" in found.sentence
+
+
+def test_a_rank_that_has_no_kernels_of_one_order_ends_the_others():
+    with launcher("refused-in-rank-1", load=(PLANTED,), precisions=("all",), seconds=60.0) as ranks:
+        (failure,) = ranks.measure([case("refused-in-rank-1", strategy="fsdp").in_precision("fp32")], kind="parallel").values()
+    assert isinstance(failure, Failure)
+    assert "put_ does not have a deterministic implementation" in failure.sentence
 
 
 def test_what_rounding_alone_does_is_no_fault_on_ranks(wider):

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from mpcore.gate.checks.check import new_check, passed
 from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_TIMES
-from mpcore.records import Check, Parallel, RankState, Speed
+from mpcore.records import OWN_STRATEGY, Check, Parallel, RankState, Speed
+
+IN_ANY_ORDER = "kernels that are not torch's may add in any order, and differ by themselves"
 
 
 def parallel_checks(parallel: Parallel) -> Iterator[Check]:
@@ -50,13 +52,15 @@ def slowest_rank(speed: Speed) -> Iterator[Check]:
 def _replicas(parallel: Parallel) -> Check:
     """Replicas must equal rank 0's, and shards those of a second training."""
     if parallel.unrepeatable is not None:
-        sentence = f"shards are not compared with those of a second training: {parallel.unrepeatable}"
-        return _check(parallel, "replicas", True, sentence)
+        scaled = "; ".join(_scales(parallel.ranks))
+        why = f"shards are not compared with those of a second training: {parallel.unrepeatable}"
+        return _check(parallel, "replicas", not scaled, f"after {parallel.steps} steps {scaled}" if scaled else why)
     others = parallel.again or (parallel.ranks[0],) * len(parallel.ranks)
     than = "in a second training from the same seed" if parallel.again else "rank 0 has"
     found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]
     wrong = [f"rank {rank} has {' and '.join(differing)} otherwise than {than}" for rank, differing in found if differing]
     wrong += [_of_weights(parallel.apart)] if parallel.apart else []
+    wrong += [IN_ANY_ORDER] if wrong and parallel.again and parallel.case.strategy == OWN_STRATEGY else []
     wrong += [] if wrong else _scales(parallel.ranks)
     what = "shards are those of a second training" if parallel.again else "replicas are equal"
     good = f"{len(parallel.ranks)} {what}, bit for bit"
