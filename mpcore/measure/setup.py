@@ -41,12 +41,13 @@ class Setup:
 
     def train_step(self, *, dropout: bool = True) -> WorkloadStep:
         """The same of a workload's model, by the trainer of the case. Raises Inapplicable for an own step."""
-        case, kind = self.case, precisions[self.case.precision]
+        case, workload = self.case, self.modelled
+        kind = precisions[case.precision]
         mode = kind(keep_fp32=case.keep_fp32) if case.keep_fp32 else kind()
         options: dict[str, Any] = {"seed": case.seed, "execution": case.execution, "dropout": dropout}
         if case.spread:
             options["strategy"] = strategies[case.strategy](self.device)
-        return trainers[case.trainer]().step(self.modelled, mode, self.device, **options)
+        return trainers[case.trainer]().step(workload, mode, self.device, **options)
 
     @property
     def modelled(self) -> Workload:

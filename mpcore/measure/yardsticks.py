@@ -29,11 +29,13 @@ class Yardsticks:
         self._kept: tuple[tuple[str, float | None], Yardstick] | None = None
 
     def numerics(self, case: Case) -> Numerics:
-        """Measured anew. A variant is held against its base, too."""
+        """Measured anew. A variant is held against its base, too. Raises Inapplicable for an own step, whose precision may be
+        no mode of mpcore."""
+        rows = self.rows(case)
         base = self._base_numerics(case)
         yardstick = self._yardstick(case)
         free_memory()
-        batch = self._setups.batch(case, slice(self.rows(case)))
+        batch = self._setups.batch(case, slice(rows))
         self._measured[case] = measure_numerics(self._setups.of(case), batch, yardstick, base)
         return self._measured[case]
 

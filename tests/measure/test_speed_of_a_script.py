@@ -108,6 +108,8 @@ def test_precisions_of_ones_own_are_compared_with_the_first():
     assert len(quality.trainings) == 9
     assert {check.status for check in checks(quality)} == {"passed"}
     assert (quality.batch_size, quality.unit, quality.trainings[0].steps) == (8, "rows", 30)
+    with pytest.raises(Inapplicable, match="its step is its own"):
+        bench.numerics(case_in("halved"))
 
 
 def test_a_script_that_sets_a_seed_of_its_own_is_trained_once():
