@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from mpcore.contract.harness import Subject
+from mpcore.contract.harness import Subject, check_workload
+from mpcore.data import DataError
 from mpcore.execution import Compile
 from mpcore.matrix import precisions_of, workloads_of
-from mpcore.measure import Bench
+from mpcore.measure import CASE_ERRORS, Bench, one_sentence
 from mpcore.plugin.session import session_of
 from mpcore.precision import Inapplicable
 
@@ -21,13 +22,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("subject", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is wrong with a workload is said once, before the first test: all of them would fail for it."""
+    chosen = [item.callspec.params.get("subject") for item in session.items if hasattr(item, "callspec")]
+    bench = session_of(session.config).bench if any(chosen) else None
+    if isinstance(bench, Bench) and not session.config.option.collectonly:
+        for workload in dict.fromkeys(pair[0] for pair in chosen if pair):
+            try:
+                check_workload(workload, bench)
+            except (DataError, *CASE_ERRORS) as error:
+                raise pytest.UsageError(one_sentence(error)) from error
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A mode that has nothing to do in a model, or no way to train it, is skipped with its sentence."""
+    """A mode that has nothing to do in a model, or no way to train it, is skipped with its sentence. One that fails is a
+    sentence, too."""
     try:
         return (yield)
     except Inapplicable as reason:
         pytest.skip(str(reason))
+    except CASE_ERRORS as error:
+        pytest.fail(one_sentence(error), pytrace=False)
 
 
 @pytest.fixture

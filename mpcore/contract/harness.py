@@ -143,6 +143,14 @@ class Subject:
         return numerics_limits(*terms, masters=True, scales=True).gradient_error
 
 
+def check_workload(name: str, bench: Bench) -> None:
+    """One step of it in FP32, if it is a model. Raises what a step raises, and DataError."""
+    if issubclass(workloads[name], Workload):
+        subject = Subject(name, "fp32", bench)
+        with suppress(Inapplicable):  # which each test says
+            TrainStep(subject.workload, subject.mode(), subject.device)(subject.batch())
+
+
 def at_the_optimiser(step: TrainStep, look: Callable[[torch.optim.Optimizer], None]) -> None:
     """`look` is called before each update, when gradients are as the optimiser gets them."""
     step.precision.optimiser.register_step_pre_hook(lambda optimiser, *_: look(optimiser))

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from mpcore.contract import conftest
+from mpcore.precision import PrecisionError
+
 MODE = """
 import torch
 
@@ -19,26 +22,56 @@ class Idle(Precision):
 """
 
 
+WORKLOAD = """
+from mpcore.registry import workloads
+from mpcore.workloads.resnet18_mnist import ResNet18Mnist
+
+
+@workloads.register
+class Mine(ResNet18Mnist):
+    name = "mine"
+
+    {method}
+"""
+
+
+def contract(folder, *options):
+    """What comes of the contract in a folder of somebody's own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "mpcore.plugin", "-p", "no:cacheprovider", "--pyargs"]
+    run = [*command, "mpcore.contract", "--mp-device", "cpu", *options]
+    return subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("claims", "code", "told"),
     [("low_precision_share = 0.0", 0, "4 passed"), ("low_precision_share = 0.9", 1, "assert 0.0 >= 0.9")],
 )
 def test_a_mode_is_put_to_the_contract_from_an_empty_folder(tmp_path, claims, code, told):
     (tmp_path / "idle.py").write_text(MODE.format(claims=claims))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "mpcore.plugin",
-        "-p",
-        "no:cacheprovider",
-        "--pyargs",
-        "mpcore.contract",
-    ]
-    options = ["--mp-load", "idle.py", "--mp-workload", "bert-imdb", "--mp-precision", "idle", "--mp-device", "cpu"]
-    chosen = ["-k", "dtypes or settings and tf32"]
-    done = subprocess.run([*command, *options, *chosen], cwd=tmp_path, capture_output=True, text=True, check=False)
+    chosen = ["--mp-workload", "bert-imdb", "--mp-precision", "idle", "-k", "dtypes or settings and tf32"]
+    done = contract(tmp_path, "--mp-load", "idle.py", *chosen)
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("build_model = lambda self: super().build_model().half()", "mine: build_model() returned "),
+        ("def loss(self, model, batch): return batch['y']", "mine: loss() failed: KeyError: 'y' (mine.py, line 10: "),
+    ],
+)
+def test_what_is_wrong_with_a_workload_is_said_once_before_the_first_test(tmp_path, method, said):
+    (tmp_path / "mine.py").write_text(WORKLOAD.format(method=method))
+    done = contract(tmp_path, "--mp-load", "mine.py", "--mp-precision", "fp32,bf16-amp")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert done.stderr.count(said) == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_mode_that_fails_is_a_sentence_and_no_traceback():
+    call = conftest.pytest_pyfunc_call(None)
+    next(call)
+    with pytest.raises(pytest.fail.Exception) as failed:
+        call.throw(PrecisionError("mine: update() failed"))
+    assert (str(failed.value), failed.value.pytrace) == ("mine: update() failed", False)

@@ -1,13 +1,15 @@
-"""What is said of an own step before anything is measured."""
+"""What is said of a workload or an own step before anything is measured."""
 
 import dataclasses
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mpcore.measure.preflight import check_cases
+from mpcore.measure.setups import Setups
 from mpcore.records import Case
-from mpcore.workloads import OwnStep, WorkloadError
+from mpcore.workloads import OwnStep, WorkloadError, workloads
 
 
 class Script(OwnStep):
@@ -48,3 +50,12 @@ def test_a_lack_of_memory_is_said_of_each_case_and_not_before_all(without_memory
 def test_what_is_wrong_with_a_step_is_said_before_all():
     with pytest.raises(WorkloadError):
         check_cases(Failing(RuntimeError("shapes")), CASES)
+
+
+def test_what_is_wrong_with_a_tiny_model_is_said_before_all(dots, monkeypatch):
+    halved = type("Halved", (type(dots),), {"name": "halved", "build_model": lambda self: dots.build_model().half()})
+    monkeypatch.setattr(workloads, "_classes", {"halved": halved})
+    with pytest.raises(
+        WorkloadError, match=r"halved: build_model\(\) returned .* in torch.float16: expected all weights in FP32"
+    ):
+        check_cases(Setups(torch.device("cpu")), [Case(workload="halved", precision="fp32", size="tiny")])
