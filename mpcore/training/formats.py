@@ -4,6 +4,7 @@ Each question is asked once a workload and mode, by a forward pass over a few sa
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -21,8 +22,14 @@ from mpcore.workloads.checked import checked_model
 
 ROWS = 2
 """Samples that show it: it is a question of the program, and not of numbers."""
-FORMATS_DIFFER = re.compile(r"\b(Half|BFloat16)\b.*\b[Ff]loat\b|\b[Ff]loat\b.*\b(Half|BFloat16)\b")
-"""In torch's words, of two tensors that cannot be multiplied."""
+HALF, FLOAT = r"(Half|BFloat16)", r"(?<!B)[Ff]loat(?![\da-z])"
+FORMATS_DIFFER = re.compile(rf"{HALF}.*{FLOAT}|{FLOAT}.*{HALF}|self\.dtype to be equal to src\.dtype")
+"""In torch's words, of two tensors that cannot be multiplied, or one written into the other."""
+ONLY_WIDER = re.compile(
+    r"\b[Hh]alf, [Ff]loat (or|and) [Dd]ouble tensors.*BFloat16|([Uu]nsupported dtype|tensors of type:) (Half|BFloat16)"
+    r"|Low precision dtypes not supported"
+)
+"""In torch's words, of what it computes in no format so narrow, on no device: complex numbers, FFTs, inverses."""
 NO_KERNEL = re.compile(r"not implemented for '(Half|BFloat16)'|could not create a primitive")
 """In torch's words, and in oneDNN's, of an operation that a CPU has not in 16 bits."""
 
@@ -84,7 +91,12 @@ def _new(workload: Workload, device: torch.device) -> nn.Module:
 
 
 def formats_differ(error: BaseException | None) -> bool:
-    return error is not None and bool(FORMATS_DIFFER.search(str(error)))
+    return error is not None and not only_wider(error) and bool(FORMATS_DIFFER.search(str(error)))
+
+
+def only_wider(error: BaseException) -> bool:
+    """Whether torch has what was asked of it in wider formats alone."""
+    return bool(ONLY_WIDER.search(str(error)))
 
 
 def lacks_a_kernel(error: BaseException, device: torch.device) -> bool:
@@ -93,9 +105,10 @@ def lacks_a_kernel(error: BaseException, device: torch.device) -> bool:
 
 
 def _failure(workload: Workload, model: nn.Module, device: torch.device) -> Exception | None:
-    """What the loss of a few samples raises, if anything: a step will say it."""
+    """What the loss of a few samples raises, if anything: a step will say it, and what it warns of."""
     batch = workload.split("train", torch.device("cpu")).rows_on(device, slice(ROWS))
-    with _left_as_it_was(model, device), torch.no_grad():
+    with _left_as_it_was(model, device), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as that nothing has a gradient here
         try:
             workload.loss(model, batch)
         except Exception as error:

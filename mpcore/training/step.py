@@ -26,6 +26,7 @@ from mpcore.training.formats import (
     lacks_a_kernel,
     mixes_formats,
     mixes_formats_by_itself,
+    only_wider,
 )
 from mpcore.training.generators import draw_apart, generators, seed_everything, set_generators
 from mpcore.training.of_workload import WorkloadStep
@@ -228,6 +229,10 @@ class TrainStep(WorkloadStep):
         try:
             return checked_loss(self.workload, self.model, batch)
         except WorkloadError as error:
+            if self.precision.casts and only_wider(error):
+                what = f"{self.label} asks for what torch does not compute in {self.precision.dtype}"
+                expected = "expected the module that does in keep_fp32, or a cast to FP32 before it"
+                raise Inapplicable(f"{self.precision.name}: {what}; {expected} ({error})") from error
             if formats_differ(error) and (self.precision.casts or self.precision.kept):
                 raise self._formats_differ(error) from error
             raise

@@ -1,6 +1,7 @@
 """What formats a model's author mixes is found, and obeyed by the modes that cast the model."""
 
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mpcore.precision.master import BF16MasterWeights
 from mpcore.precision.native import FP32
 from mpcore.precision.pure import BF16True
 from mpcore.precision.variant import Variant
-from mpcore.training.formats import called_modules, fp32_modules, mixes_formats
+from mpcore.training.formats import called_modules, formats_differ, fp32_modules, mixes_formats
 from mpcore.training.generators import seed_everything
 from mpcore.training.step import TrainStep
 
@@ -105,6 +106,69 @@ def test_a_product_that_no_module_makes_is_one_sentence(step, batch, mode):
         step(Functional, mode)(batch)
 
 
+class Scattered(nn.Module):
+    """Adds up in a tensor that is FP32 by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        h = self.first(x)
+        index = torch.arange(len(h))[:, None].expand_as(h)
+        return self.last(torch.zeros(h.shape).scatter_add(0, index, h))
+
+
+@pytest.mark.parametrize("mode", CASTING)
+def test_a_sum_of_16_bits_in_fp32_is_one_sentence(step, batch, mode):
+    with pytest.raises(Inapplicable, match=rf"{mode.name} keeps nothing in FP32, and 16 bits meet FP32 in the model"):
+        step(Scattered, mode)(batch)
+
+
+class Computes(nn.Module):
+    """What torch has in no 16 bits."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.last, self.function = nn.Linear(16, 16), nn.Linear(16, 2), function
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last(self.function(h).float().to(h.dtype).reshape(len(h), -1)[:, :16])
+
+
+ONLY_WIDER = {
+    "a rotation": lambda h: torch.polar(h, h).abs(),
+    "pairs as complex numbers": lambda h: torch.view_as_real(torch.view_as_complex(h.unflatten(1, (8, 2)))),
+    "a Fourier transform": lambda h: torch.fft.rfft(h, n=30).abs(),
+    "an inverse": lambda h: torch.linalg.inv(h.unflatten(1, (4, 4)) + torch.eye(4, dtype=h.dtype)),
+}
+
+
+@pytest.mark.parametrize("mode", CASTING)
+@pytest.mark.parametrize("function", ONLY_WIDER.values(), ids=ONLY_WIDER.keys())
+def test_what_torch_computes_in_no_16_bits_is_one_sentence(step, batch, mode, function):
+    said = rf"{mode.name}: dots asks for what torch does not compute in torch.bfloat16; expected .*test_mixed_formats.py, line "
+    with pytest.raises(Inapplicable, match=said):
+        step(lambda: Computes(function), mode)(batch)
+    assert step(lambda: Computes(function), FP32)(batch).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("message", "differ"),
+    [
+        ("masked_scatter: expected self and source to have same dtypes but gotFloat and BFloat16", True),
+        ("Input type (CPUBFloat16Type) and weight type (torch.FloatTensor) should be the same", True),
+        ("got: input float, batch1: c10::BFloat16", True),
+        ("scatter(): Expected self.dtype to be equal to src.dtype", True),
+        ("expected a floating point tensor, found BFloat16", False),
+        ("value cannot be converted to type at::BFloat16 without overflow", False),
+    ],
+)
+def test_that_formats_differ_is_read_from_what_torch_says(message, differ):
+    assert formats_differ(RuntimeError(message)) is differ
+
+
 class HeadInLoss(nn.Module):
     """Its last layer is called by the loss, in FP32."""
 
@@ -180,6 +244,13 @@ def modules_called(dots, model, cpu):
 
 def drawn():
     return torch.rand(3).tolist(), np.random.rand(), random.random()
+
+
+def test_a_model_that_is_asked_warns_of_nothing(dots, cpu, recwarn):
+    model = nn.Linear(16, 2)
+    model.register_forward_hook(lambda *_: warnings.warn("none of the inputs have requires_grad", stacklevel=1))
+    fp32_modules(dots, BF16MasterWeights(), model, cpu)
+    assert not recwarn
 
 
 @pytest.mark.parametrize("ask", [modules_in_fp32, modules_called])
