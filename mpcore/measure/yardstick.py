@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.gate.digits import told_apart
 from mpcore.measure.draws import same_numbers
 from mpcore.measure.magnitudes import Magnitudes
 from mpcore.measure.observation import UPDATES, Observation, in_fp64, observe
@@ -57,7 +58,7 @@ class Yardstick:
         self.reference = step.precision.name
         self._step = step
         self._batch = batch
-        self._start = {tensor: tensor.detach().clone() for tensor in step.model.parameters()}
+        self._start = {tensor: tensor.detach().clone() for tensor in step.model.parameters() if tensor.requires_grad}
         self._buffers = Buffers(step.model)
         self._optimiser = saved(step.precision.optimiser)  # some fill their state as they are made
         with _called(step.model) as called:
@@ -200,12 +201,14 @@ def random_loss(step: TrainStep, batch: Batch) -> str | None:
     first, second = _loss(step, batch, same=True).item(), _loss(step, batch, same=False).item()
     if not (math.isfinite(first) and math.isfinite(second)) or math.isclose(first, second, rel_tol=SAME_LOSS):
         return None
-    differ = f"its loss is random without dropout: two in FP64, on one batch and from the same weights, are {first:.6g} and"
     third = _loss(step, batch, same=True).item()
-    if math.isclose(first, third, rel_tol=SAME_LOSS):
-        return f"{differ} {second:.6g}; every format was given the same random numbers, in steps that Python launched"
+    repeats = math.isclose(first, third, rel_tol=SAME_LOSS)
+    one, other = told_apart(first, second if repeats else third, ".6g", ".6g")
+    differ = f"its loss is random without dropout: two in FP64, on one batch and from the same weights, are {one} and {other}"
+    if repeats:
+        return f"{differ}; every format was given the same random numbers, in steps that Python launched"
     return (
-        f"{differ} {third:.6g}. The generators of torch, NumPy and Python started from one seed, so it draws elsewhere, or "
+        f"{differ}. The generators of torch, NumPy and Python started from one seed, so it draws elsewhere, or "
         "remembers earlier steps. All errors hold that, too"
     )
 

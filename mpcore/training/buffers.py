@@ -1,11 +1,11 @@
-"""What a model remembers in its buffers."""
+"""What a model remembers of earlier batches: in its buffers, and in weights that it moves by itself."""
 
 import torch
 from torch import nn
 
 
 class Buffers:
-    """Those of `model` as they are now, to be put back."""
+    """Those of `model` as they are now, to be put back, and its frozen weights: an average of the others is kept in them."""
 
     def __init__(self, model: nn.Module) -> None:
         self._held = [
@@ -13,11 +13,14 @@ class Buffers:
             for module in model.modules()
             for name, buffer in module.named_buffers(recurse=False)
         ]
+        self._frozen = [(weight, weight.detach().clone()) for weight in model.parameters() if not weight.requires_grad]
 
     def put_back(self) -> None:
         """In place, also where the model has put another tensor there since, or none. What it has added stays: it is made
         anew."""
         with torch.no_grad():
+            for weight, value in self._frozen:
+                weight.copy_(value)
             for module, name, buffer, value in self._held:
                 try:
                     buffer.copy_(value)

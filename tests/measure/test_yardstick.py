@@ -1,5 +1,7 @@
 """The step in FP64 that others are held against, and what rounding alone does to it."""
 
+import itertools
+import re
 from contextlib import nullcontext
 
 import pytest
@@ -207,6 +209,13 @@ def test_random_numbers_that_cannot_be_put_back_are_told(dots, cpu):
     assert "All errors hold that, too" in yardstick(dots, cpu).remark
 
 
+def test_losses_that_differ_by_little_are_told_apart(dots, cpu):
+    count = itertools.count()
+    dots.loss = lambda model, batch: model(batch["x"]).square().mean() * (1 + 1e-8 * next(count))
+    one, other = re.search(r"are (\S+) and (\S+)\. ", yardstick(dots, cpu).remark).groups()
+    assert one != other
+
+
 class Remembering(nn.Module):
     """Its forward moves a buffer that it computes with, as spectral norm does."""
 
@@ -220,6 +229,21 @@ class Remembering(nn.Module):
         return self.layer(x) * self.gain
 
 
-def test_a_model_that_remembers_is_not_random(dots, cpu):
-    dots.build_model = Remembering
+class Teaching(nn.Module):
+    """Its forward draws a teacher after it, which no optimiser trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.teacher = nn.Linear(16, 2), nn.Linear(16, 2).requires_grad_(False)
+
+    def forward(self, x):
+        with torch.no_grad():
+            for taught, weight in zip(self.teacher.parameters(), self.layer.parameters(), strict=True):
+                taught.lerp_(weight.to(taught.dtype), 0.05)
+        return self.layer(x) - 0.1 * self.teacher(x)
+
+
+@pytest.mark.parametrize("kind", [Remembering, Teaching])
+def test_a_model_that_remembers_is_not_random(dots, cpu, kind):
+    dots.build_model = kind
     assert yardstick(dots, cpu).remark is None

@@ -30,3 +30,16 @@ def test_a_buffer_is_put_back(change, size):
         buffers.put_back()
         assert dict(model.named_buffers())["seen"] is held
         assert held.tolist() == [0.0] * 4
+
+
+def test_a_frozen_weight_is_put_back_and_no_other():
+    model = nn.Linear(2, 1)
+    model.weight.requires_grad_(False)
+    before = model.weight.clone()
+    buffers = Buffers(model)
+    with torch.no_grad():
+        model.weight.add_(1)
+        model.bias.fill_(7)
+    buffers.put_back()
+    assert torch.equal(model.weight, before)
+    assert model.bias.item() == 7
