@@ -38,7 +38,8 @@ def found_gradients(setup: Setup, numerics: Numerics, batch: Batch, other: Batch
         for rows in (batch, other)
     )
     truth = yardstick.observed.gradients
-    tensors = [t for t in numerics.tensors or () if t.gradient_error is not None or t.norm_share]
+    judged = (t for t in numerics.tensors or () if t.gradient_error is not None or t.norm_share)
+    tensors = [t for t in judged if truth[t.name].any()]
     limits = {t.name: t.gradient_limit for t in tensors}
     whole, cap = _Sum(right, truth), numerics.requirements.gradient_error or math.inf
     found = dict.fromkeys(FAULTS, 0)

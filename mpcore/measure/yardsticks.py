@@ -5,6 +5,7 @@ import torch
 from mpcore.device.machine import fast_in_fp64
 from mpcore.execution import Eager
 from mpcore.measure.errors import CaseFailed, failure_of, lacks_memory
+from mpcore.measure.hidden import Opened, opened, without_zeros
 from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.setups import Setups
@@ -27,6 +28,7 @@ class Yardsticks:
         self._setups = setups
         self._measured: dict[Case, Numerics] = {}
         self._kept: tuple[tuple[str, float | None], Yardstick] | None = None
+        self._opened: Opened | None = None
 
     def numerics(self, case: Case) -> Numerics:
         """Measured anew. A variant is held against its base, too. Raises Inapplicable for an own step, whose precision may be
@@ -36,8 +38,13 @@ class Yardsticks:
         yardstick = self._yardstick(case)
         free_memory()
         batch = self._setups.batch(case, slice(rows))
-        self._measured[case] = measure_numerics(self._setups.of(case), batch, yardstick, base)
-        return self._measured[case]
+        setup = self._setups.of(case)
+        found = measure_numerics(setup, batch, yardstick, base)
+        if self._opened is not None and found.tensors is not None:
+            with without_zeros(setup.modelled):
+                found = self._opened.joined(found, measure_numerics(setup, batch, self._opened.yardstick, base))
+        self._measured[case] = found
+        return found
 
     def found_gradients(self, case: Case) -> GradientProof:
         """Of how many tensors a wrong gradient is found. Raises Inapplicable where FP64 cannot run, and no tensor is judged."""
@@ -49,7 +56,7 @@ class Yardsticks:
 
     def forget(self) -> None:
         """Gives up the yardstick, which holds a model and its gradients."""
-        self._kept = None
+        self._kept = self._opened = None
 
     def rows(self, case: Case) -> int:
         """Of the batch that is computed in FP64, too: fewer where that is slow."""
@@ -67,7 +74,7 @@ class Yardsticks:
         truth = {"precision": FP64.name, "trainer": OWN_TRAINER, "execution": Eager.name}
         key = case.model_copy(update=truth).id, clipped
         if self._kept is None or self._kept[0] != key:
-            self._kept = None
+            self.forget()
             free_memory()
             self._kept = key, self._new_yardstick(case, clipped)
         return self._kept[1]
@@ -82,7 +89,9 @@ class Yardsticks:
             return TrainStep(self._setups.workload(case), mode(max_norm=clipped), device, seed=case.seed, dropout=False)
 
         try:
-            return Yardstick(step(FP64), batch)
+            yardstick = Yardstick(step(FP64), batch)
+            self._opened = opened(self._setups.workload(case), yardstick, lambda: Yardstick(step(FP64), batch))
+            return yardstick
         except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
             found = failure_of(case, error, self._setups.device)
             if lacks_memory(error) and not found.large:

@@ -1,0 +1,94 @@
+"""Gradients that are nothing at first, since what they go through is multiplied by a weight that starts at zero. So start the
+second factor of a LoRA, the last norm of a residual branch, the gates of a diffusion transformer. What a mode does to such
+gradients would never be seen."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from mpcore.measure.memory import free_memory
+from mpcore.measure.yardstick import Yardstick
+from mpcore.precision import PrecisionError
+from mpcore.records import Numerics
+from mpcore.workloads import Workload
+from mpcore.workloads.checked import WorkloadError
+
+DEVIATION = 0.02
+"""Standard deviation of what is in the place of zeros: small beside other weights, and no rounding."""
+SEED = 0
+NAMED = 3
+"""Tensors that are named."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A second yardstick, of the same model without zeros. names: of the tensors that have a gradient there, and none in the
+    first."""
+
+    yardstick: Yardstick
+    names: Sequence[str]
+
+    def joined(self, numerics: Numerics, without_zeros: Numerics) -> Numerics:
+        """`numerics` with these tensors as they are without zeros. All other figures are those of the model as it is."""
+        if numerics.tensors is None or without_zeros.tensors is None:
+            return numerics
+        of = {tensor.name: tensor for tensor in without_zeros.tensors if tensor.name in self.names}
+        tensors = tuple(of.get(tensor.name, tensor) for tensor in numerics.tensors)
+        remark = "; ".join(filter(None, [numerics.remark, self._said()]))
+        return numerics.model_copy(update={"tensors": tensors, "remark": remark})
+
+    def _said(self) -> str:
+        more = f" and {len(self.names) - NAMED} more" if len(self.names) > NAMED else ""
+        return (
+            f"weights that are all zero at first hide the gradients of {', '.join(self.names[:NAMED])}{more}: "
+            "these are judged from small random numbers in their place"
+        )
+
+
+def opened(workload: Workload, yardstick: Yardstick, new: Callable[[], Yardstick]) -> Opened | None:
+    """None where zeros hide no gradient in `yardstick`, or there is no memory for a second. new: makes it."""
+    hidden = _without_gradient(yardstick)
+    if not hidden:
+        return None
+    try:
+        with without_zeros(workload):
+            second = new()
+    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError):
+        free_memory()
+        return None
+    names = [name for name in hidden if name not in _without_gradient(second)]
+    return Opened(second, names) if names else None
+
+
+def _without_gradient(yardstick: Yardstick) -> Sequence[str]:
+    """Of the weights that the loss reaches."""
+    gradients = yardstick.observed.gradients
+    return [name for name in yardstick.layers if name in gradients and not gradients[name].any()]
+
+
+@contextmanager
+def without_zeros(workload: Workload) -> Iterator[None]:
+    """Within it, trained weights that `build_model` makes all zero are small random numbers, the same each time."""
+    build, own = workload.build_model, vars(workload)
+    found = own.get("build_model")
+
+    def build_model() -> nn.Module:
+        model, generator = build(), torch.Generator().manual_seed(SEED)
+        for weight in model.parameters():
+            if weight.requires_grad and not isinstance(weight, UninitializedParameter) and not weight.any():
+                small = torch.randn(weight.shape, generator=generator, dtype=weight.dtype, device="cpu")
+                weight.data.copy_(DEVIATION * small)
+        return model
+
+    own["build_model"] = build_model
+    try:
+        yield
+    finally:
+        if found is None:
+            del own["build_model"]
+        else:
+            own["build_model"] = found
