@@ -25,8 +25,8 @@ TENSOR_ROUNDINGS = 4.0
 grows with depth by itself, as k C^depth eps does, and needs no C. Seen in all workloads at the tiny size, in all modes on a
 CPU: 2.3 at most of weights of products and convolutions. Of biases it was 3.1, of norms and embeddings under autocast 2.2."""
 WHOLE_ROUNDINGS = 2.5
-"""Times what the same rounding does to all gradients together, that these may be wrong by. Single tensors vary more. Seen: 2.3
-at most."""
+"""Times what the same rounding does to all gradients or all updates together, that these may be wrong by. Single tensors vary
+more. Seen: 2.3 at most."""
 TENSOR_ROUNDOFFS = 1.0
 """Round-offs of the format that are added: rounded results may come out right by chance, and a kernel's not."""
 SUMMED_ROUNDOFFS = 512.0

@@ -17,8 +17,8 @@ from mpcore.device.flops import FlopCount
 from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.memory import free_memory
-from mpcore.measure.observation import UPDATES, Observation, observe
-from mpcore.measure.requirements import against_fp32, beyond_rounding
+from mpcore.measure.observation import UPDATES, observe
+from mpcore.measure.requirements import against_fp32, beyond_rounding, updates_beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import NormsIn16Bits, errors_by_tensor
 from mpcore.measure.yardstick import NO_ROUNDING, NOT_JUDGED, RoundingErrors, Yardstick, relative, relative_error
@@ -46,9 +46,12 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     judged = rounding if finite else None
     tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base) if judged else None
     beyond = [t.name for t in tensors or () if t.update_share > 1]
-    if judged and beyond and observed.made == UPDATES:
-        judged, unknown = _with_all_updates(judged, beyond, yardstick, step.precision.roundoff())
+    update_error = yardstick.update_error(observed)
+    too_far = required.update_error is not None and update_error > required.update_error
+    if judged and (beyond or too_far) and observed.made == UPDATES:
+        judged, whole, unknown = _with_all_updates(judged, beyond, yardstick, step.precision.roundoff())
         remark = "; ".join(filter(None, [remark, unknown])) or None
+        required = updates_beyond_rounding(required, setup.modelled, whole)
         tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base)
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
@@ -60,7 +63,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         gradient_error=relative_error(observed.gradients, truth.gradients),
         flushed_share=_flushed_share(observed.gradients, truth.gradients),
         updates=observed.made,
-        update_error=relative_error(observed.updates, _updates_with_gradient(truth)),
+        update_error=update_error,
         skipped_steps=observed.skipped,
         low_precision_flops_share=flops.low_precision_share if flops.total else None,
         fp32_on_purpose=flops.fp32_on_purpose,
@@ -68,13 +71,6 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         remark=remark,
         not_finite=first_not_finite(setup, batch, truth.learning_rate, loss_scale) if followed else None,
     )
-
-
-def _updates_with_gradient(truth: Observation) -> dict[str, Tensor]:
-    """But for weights whose gradient is nothing at first, as one of two factors has where the other is zero: what comes to them
-    later hangs on how far the others have moved, which is next to nothing."""
-    reached = {name for name, gradient in truth.gradients.items() if gradient.any()}
-    return {name: update for name, update in truth.updates.items() if name in reached} or truth.updates
 
 
 def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None, str | None]:
@@ -94,15 +90,16 @@ def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None
 
 def _with_all_updates(
     rounding: RoundingErrors, names: Sequence[str], yardstick: Yardstick, roundoff: float
-) -> tuple[RoundingErrors, str | None]:
-    """With what rounding does to all updates of the tensors in `names`, where that is more; or why it is
-    not known."""
+) -> tuple[RoundingErrors, float, str | None]:
+    """With what rounding does to all updates of the tensors in `names`, where that is more; what it does to all of the model;
+    or why it is not known."""
     try:
         longer = yardstick.rounding_of_updates(roundoff)
     except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
-        return rounding, f"what rounding does to all updates of {names[0]} is not known ({one_sentence(error)})"
-    more = {name: max(rounding.updates[name], longer[name]) for name in names}
-    return replace(rounding, updates={**rounding.updates, **more}), None
+        of = f" of {names[0]}" if names else ""
+        return rounding, 0.0, f"what rounding does to all updates{of} is not known ({one_sentence(error)})"
+    more = {name: max(rounding.updates[name], longer.tensors[name]) for name in names}
+    return replace(rounding, updates={**rounding.updates, **more}), longer.whole, None
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:

@@ -145,9 +145,16 @@ def beyond_rounding(required: Requirements, workload: Workload, rounding_error: 
     return required.model_copy(update={"gradient_error": gradient, "update_error": update})
 
 
+def updates_beyond_rounding(required: Requirements, workload: Workload, rounding_error: float) -> Requirements:
+    """The same where rounding alone does `rounding_error` to all updates together."""
+    if required.update_error is None:
+        return required
+    return required.model_copy(update={"update_error": max(required.update_error, rounding_limit(workload, rounding_error))})
+
+
 def rounding_limit(workload: Workload, rounding_error: float) -> float:
-    """Relative error of the whole gradient that is no fault of a mode, where rounding alone does `rounding_error` to it. 0
-    where the author has said how the workload is conditioned."""
+    """Relative error of all gradients or updates together that is no fault of a mode, where rounding alone does
+    `rounding_error` to them. 0 where the author has said how the workload is conditioned."""
     return 0.0 if says_conditioning(workload) else min(ERROR_CAP, WHOLE_ROUNDINGS * rounding_error)
 
 

@@ -44,6 +44,14 @@ class RoundingErrors:
     whole: float
 
 
+@dataclass(frozen=True)
+class UpdateRounding:
+    """The same of all `UPDATES` updates together. whole: of all tensors that have a gradient at first."""
+
+    tensors: dict[str, float]
+    whole: float
+
+
 class Yardstick:
     """What `step`, a new one in FP64 without dropout, does on `batch`.
 
@@ -66,7 +74,7 @@ class Yardstick:
         self.layers = _layers(step.model, called)
         self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
         self._rounding: dict[float, RoundingErrors] = {}
-        self._rounded_updates: dict[float, dict[str, float]] = {}
+        self._rounded_updates: dict[float, UpdateRounding] = {}
 
     @property
     def draws(self) -> bool:
@@ -85,16 +93,24 @@ class Yardstick:
             self._rounding[roundoff] = self._measured(roundoff)
         return self._rounding[roundoff]
 
-    def rounding_of_updates(self, roundoff: float) -> dict[str, float]:
-        """By tensor, relative, what rounding alone does to all updates together, where `rounding_errors` is of the first. They
-        may come to little, where a gradient changes its sign on the way. It takes `ROUNDINGS` times as many steps. Raises
-        what `rounded_runs` does."""
+    def rounding_of_updates(self, roundoff: float) -> UpdateRounding:
+        """What rounding alone does to all updates together, where `rounding_errors` is of the first. They may come to little,
+        where a gradient changes its sign on the way. It takes `ROUNDINGS` times as many steps. Raises what `rounded_runs`
+        does."""
         if roundoff not in self._rounded_updates:
             runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate, UPDATES)
-            self._rounded_updates[roundoff] = _root_mean_squares(
-                [tensor_errors(run.updates, self.observed.updates) for run in runs]
+            self._rounded_updates[roundoff] = UpdateRounding(
+                _root_mean_squares([tensor_errors(run.updates, self.observed.updates) for run in runs]),
+                _root_mean_square([self.update_error(run) for run in runs]),
             )
         return self._rounded_updates[roundoff]
+
+    def update_error(self, observed: Observation) -> float:
+        """Of all updates that are judged. A weight whose gradient is nothing at first, as of one of two factors where the other
+        is zero, has none that are: what comes to it later hangs on how far the others have moved, which is next to nothing."""
+        reached = {name for name, gradient in self.observed.gradients.items() if gradient.any()}
+        judged = {name: update for name, update in self.observed.updates.items() if name in reached}
+        return relative_error(observed.updates, judged or self.observed.updates)
 
     def _measured(self, roundoff: float) -> RoundingErrors:
         runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate)

@@ -13,7 +13,7 @@ from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.observation import observe
 from mpcore.measure.requirements import requirements_of
 from mpcore.measure.setup import Setup
-from mpcore.measure.yardstick import Yardstick
+from mpcore.measure.yardstick import UpdateRounding, Yardstick
 from mpcore.precision.master import MasterWeights
 from mpcore.precision.pure import FP64
 from mpcore.records import Case
@@ -116,7 +116,7 @@ def test_updates_beyond_their_limit_are_held_against_what_rounding_does_to_as_ma
         return replace(observed, updates={name: 0.45 * update for name, update in observed.updates.items()})
 
     monkeypatch.setattr("mpcore.measure.numerics.observe", short_of_some)
-    monkeypatch.setattr(Yardstick, "rounding_of_updates", lambda self, _: dict.fromkeys(self.layers, alone))
+    monkeypatch.setattr(Yardstick, "rounding_of_updates", does_to_updates(alone))
     found = measured(net(), "bf16-manual", cpu)
     errors = failed(found)
     assert [t.name for t in found.tensors if t.update_limit is None] == (
@@ -153,6 +153,24 @@ def test_single_updates_are_judged_as_sharply_where_rounding_explains_more_of_al
     numerics = measured(net(), "fp16-manual", cpu)
     assert numerics.requirements.update_error == ERROR_CAP
     assert {tensor.update_limit for tensor in numerics.tensors} == {TENSOR_UPDATE_ERROR}
+
+
+def does_to_updates(error):
+    return lambda self, _: UpdateRounding(dict.fromkeys(self.layers, error), error)
+
+
+@pytest.mark.parametrize(("alone", "limit"), [(0.01, 0.0625), (0.04, 0.1)])
+def test_all_updates_together_are_held_against_what_rounding_does_to_as_many(net, cpu, monkeypatch, alone, limit):
+    def short_by_a_little(*args, **options):
+        observed = observe(*args, **options)
+        return replace(observed, updates={name: 0.92 * update for name, update in observed.updates.items()})
+
+    monkeypatch.setattr("mpcore.measure.numerics.observe", short_by_a_little)
+    monkeypatch.setattr(Yardstick, "rounding_of_updates", does_to_updates(alone))
+    found = measured(net(), "fp16-manual", cpu)
+    assert found.requirements.update_error == pytest.approx(limit)
+    assert ("update error" in failed(found)) is (found.update_error > limit)
+    assert 0.0625 < found.update_error < 0.1
 
 
 def with_a_whole_of(error, rounding_errors):

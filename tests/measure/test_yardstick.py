@@ -148,8 +148,9 @@ def test_rounding_does_to_twenty_updates_what_the_format_does(dots, cpu, mode):
     errors = tensor_errors(found.updates, held.observed.updates)
     alone = held.rounding_of_updates(mode().roundoff())
     assert max(errors.values()) > 1e-3
-    assert all(error < 3 * alone[name] for name, error in errors.items())
-    assert max(alone.values()) < 6 * max(errors.values())
+    assert all(error < 3 * alone.tensors[name] for name, error in errors.items())
+    assert max(alone.tensors.values()) < 6 * max(errors.values())
+    assert alone.whole / 6 < held.update_error(found) < 3 * alone.whole
     assert held.rounding_of_updates(mode().roundoff()) is alone
 
 
