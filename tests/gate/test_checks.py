@@ -581,6 +581,14 @@ def test_a_wrong_tensor_fails_with_those_that_are_wrong_too():
     assert found["update"].status == "passed", "only good.weight is asked for its updates"
 
 
+def test_the_last_wrong_gradient_in_the_forward_pass_is_where_the_fault_is():
+    found = of_tensors(tensor("first.weight", 0.06), tensor("good.weight"), tensor("last.weight", 0.05), tensor("head.weight"))
+    assert "the gradient of first.weight (Linear)" in found["gradient"].sentence
+    assert found["gradient"].sentence.endswith(
+        "far off: last.weight. The last of all these in the forward pass is last.weight (Linear)"
+    )
+
+
 def test_a_tensor_without_a_gradient_fails_whatever_its_limit():
     found = of_tensors(tensor("a.weight", 1.0, limits=(1.0, 0.25)))
     assert found["gradient"].status == "failed"

@@ -81,4 +81,7 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     if others:
         more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
         sentence += f". Others that are too far off: {', '.join(others[:NAMED])}{more}"
+        last = wrong[-1][0]
+        if what == "gradient" and last is not worst:
+            sentence += f". The last of all these in the forward pass is {last.where}"
     return new_check(numerics, f"worst tensor's {what}", passed(not wrong), error, limit, sentence)
