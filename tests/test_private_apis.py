@@ -112,6 +112,7 @@ APIS = {
     "_accelerator_setAllocatorSettings": lambda: torch._C._accelerator_setAllocatorSettings,
     "_sleep": lambda: torch.cuda._sleep,
     "_get_current_function_mode_stack": lambda: torch.overrides._get_current_function_mode_stack() == [],
+    "_functorch": lambda: torch._C._functorch.is_functorch_wrapped_tensor(torch.zeros(1)) is False,
     "_version": lambda: torch.zeros(1)._version == 0,
     "_foreach_copy_": lambda: torch._foreach_copy_,
     "_amp_foreach_non_finite_check_and_unscale_": lambda: torch._amp_foreach_non_finite_check_and_unscale_,

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.contract.harness import Subject, settle_scale
 from mpcore.data import Batch
 from mpcore.gate.limits import ERROR_CAP
+from mpcore.measure.finite import floats
 from mpcore.measure.yardstick import relative_error
 from mpcore.precision import precisions
 from mpcore.training.step import TrainStep
@@ -90,9 +90,8 @@ def resolution(model: nn.Module) -> dict[str, float]:
 
 
 def note(outputs: dict[str, Tensor], name: str, output: object) -> None:
-    tensors = [x for x in tree_leaves(output) if isinstance(x, Tensor) and x.is_floating_point()]
-    if tensors:
-        outputs.setdefault(name, tensors[0].detach().double())
+    if tensors := floats(output):
+        outputs.setdefault(name, tensors[0].double())
 
 
 def loss_of(step: TrainStep, batch: Batch) -> Tensor:

@@ -35,6 +35,13 @@ class Place(NamedTuple):
 Look = Callable[[Place, list[Tensor]], None]
 
 
+def floats(values: Any) -> list[Tensor]:
+    """The floating-point tensors in any nesting of containers, detached. What torch.func puts in the place of one, as within a
+    `vmap`, has no values to be looked at."""
+    tensors = [x.detach() for x in tree_leaves(values) if isinstance(x, Tensor) and x.is_floating_point()]
+    return [x for x in tensors if not torch._C._functorch.is_functorch_wrapped_tensor(x)]  # private API
+
+
 def is_finite(observed: Observation) -> bool:
     """Whether all of it is a number, and the loss scale came to rest."""
     tensors = [*observed.gradients.values(), *observed.updates.values()]
@@ -102,7 +109,7 @@ def _watched(step: WorkloadStep, look: Look) -> Iterator[None]:
     gradients of outputs and weights follow."""
 
     def seen(place: Place, values: Any) -> None:
-        look(place, [x.detach() for x in tree_leaves(values) if isinstance(x, Tensor) and x.is_floating_point()])
+        look(place, floats(values))
 
     def watch(name: str, module: nn.Module) -> Iterator[Any]:
         layer = type(module).__name__

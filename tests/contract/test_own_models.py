@@ -105,6 +105,14 @@ class OtherPath(Net):
         return self.head(F.gelu(hidden * 3 if not self.training and hidden.dtype in HALVES else hidden))
 
 
+class Mapped(Net):
+    """Its layers are called for each row."""
+
+    def forward(self, x):
+        hidden = torch.func.vmap(self.first)(x)
+        return super().forward(x) + torch.func.vmap(self.head)(F.gelu(hidden))
+
+
 class Negated(nn.Sequential):
     """So deep that rounding alone makes more of a gradient than there is. In 16 bits it is the negative one."""
 
@@ -192,6 +200,11 @@ def test_what_is_otherwise_in_evaluation_is_named(subject, kind, named):
     with pytest.raises(AssertionError) as failed:
         test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "bf16-amp"))
     assert named in str(failed.value)
+
+
+@pytest.mark.parametrize("precision", ["bf16-amp", "bf16-manual"])
+def test_a_model_may_map_its_layers_over_rows(subject, precision):
+    test_evaluation.test_evaluation_agrees_with_fp32(subject(Mapped, precision))
 
 
 def test_what_all_modes_share_is_found_out_once(subject, monkeypatch):

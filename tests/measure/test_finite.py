@@ -91,6 +91,22 @@ def test_a_result_that_a_format_makes_nan(failures, dots):
     assert sentence == "dots: the output of 0 (Difference) is not finite in fp16-manual, and not in FP32"
 
 
+def test_what_is_mapped_over_rows_is_told_behind_them(failures, dots):
+    """Within a `vmap` a module's output stands for many, and has no values."""
+
+    class Mapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.head = nn.Linear(16, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.head(1e5 * torch.func.vmap(self.inner)(x))
+
+    dots.build_model = Mapped
+    [sentence] = failures("fp16-manual")
+    assert sentence.startswith("dots: the input of head (Linear) is ")
+
+
 def test_an_update_that_is_not_finite_is_told_by_its_weight(failures, monkeypatch):
     update = MasterWeights.update
 
