@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mpcore.workloads import OwnStep, WorkloadError
+from mpcore.workloads.checked import described
 
 
 class LoopStep(OwnStep):
@@ -27,7 +28,7 @@ class LoopStep(OwnStep):
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         given: list[Any] = []
-        losses = self.loop(precision, device, self._taken(given))
+        losses = self._started(precision, device, given)
 
         def step(batches: Sequence[Any]) -> Tensor:
             given.extend(reversed(batches))
@@ -43,6 +44,17 @@ class LoopStep(OwnStep):
             raise WorkloadError(f"{self.name}: batches() gave too few for a step: expected {self.batches_per_step} or more")
         step(first)
         return step
+
+    def _started(self, precision: str, device: torch.device, given: list[Any]) -> Iterator[Tensor]:
+        """The loop, in which nothing runs before its first loss is asked for."""
+        expected = "expected a generator, with yield loss where a step is done"
+        try:
+            losses = self.loop(precision, device, self._taken(given))
+        except WorkloadError:  # of batches that are not there yet
+            raise WorkloadError(f"{self.name}: loop() goes through its batches and yields nothing: {expected}") from None
+        if not isinstance(losses, Iterator):
+            raise WorkloadError(f"{self.name}: loop() returned {described(losses)}: {expected}")
+        return losses
 
     def step_batches(self, device: torch.device) -> Iterable[Sequence[Any]]:
         """What is left of the last step is left out."""

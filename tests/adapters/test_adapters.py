@@ -91,6 +91,24 @@ def test_a_loop_gives_a_loss_for_each_batch():
         step_of(Greedy)
 
 
+def test_a_loop_that_yields_nothing_is_told_so():
+    class Unchanged(Loop):
+        def loop(self, precision, device, batches):
+            self.model = nn.Linear(4, 1)
+            for batch in batches:
+                self.model(batch).square().mean().backward()
+
+    class Listed(Loop):
+        def loop(self, precision, device, batches):
+            return []
+
+    expected = r"expected a generator, with yield loss where a step is done"
+    with pytest.raises(WorkloadError, match=rf"loop: loop\(\) goes through its batches and yields nothing: {expected}"):
+        step_of(Unchanged)
+    with pytest.raises(WorkloadError, match=rf"loop: loop\(\) returned list \[\]: {expected}"):
+        step_of(Listed)
+
+
 def test_a_loop_that_has_too_few_batches_for_a_step_is_told_so():
     class Few(Loop):
         batches_per_step = len(ROWS)
