@@ -143,9 +143,13 @@ class ScriptStep(Step):
         self.capabilities = frozenset(name for name, value in has.items() if value)  # type: ignore[misc]
 
     def _moving(self) -> list[Tensor]:
-        """What a step moves, also at rate 0. To be asked for once steps were made, which fill the state of optimisers."""
+        """What a step moves, also at rate 0: its author may have left an optimiser out. To be asked for once steps were made,
+        which fill the state of optimisers."""
         state = checked_state(self.own)
-        return state if self.rates else [*self._learned, *state]
+        if not self.rates:
+            return [*self._learned, *state]
+        trained = {id(p) for optimiser in self._optimisers for group in optimiser.param_groups for p in group["params"]}
+        return [*(weight for weight in self._weights.values() if id(weight) not in trained), *state]
 
 
 def _not_captured(reason: str | CaptureError) -> CaptureError:

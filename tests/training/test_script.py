@@ -183,6 +183,33 @@ def test_without_optimisers_parameters_and_state_are_put_back():
     assert step.remark is None
 
 
+class Adversaries(Line):
+    """Has a second optimiser, which it does not name."""
+
+    def make(self, device):
+        self.other = nn.Linear(1, 1).to(device)
+        self.unnamed = torch.optim.SGD(self.other.parameters(), lr=0.1)
+        return super().make(device)
+
+    def between(self):
+        self.other(torch.ones(1)).sum().backward()
+        self.unnamed.step()
+
+    def parameters(self):
+        return [self.model, self.other]
+
+
+def test_weights_that_no_named_optimiser_trains_are_put_back():
+    step = step_of(Adversaries)
+    step.set_rate(0.0)
+    step.put_back()
+    before = weights(step)
+    step(step.batches[0])
+    assert not same(weights(step), before)
+    step.put_back()
+    assert same(weights(step), before)
+
+
 class Silent(Bare):
     def parameters(self):
         return ()
