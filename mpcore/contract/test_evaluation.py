@@ -80,13 +80,17 @@ def evaluated(step: TrainStep, subject: Subject) -> Evaluated:
 
 
 def buffers(model: nn.Module) -> dict[str, Tensor]:
-    return {name: b.detach().to(torch.float64, copy=True) for name, b in model.named_buffers() if b.is_floating_point()}
+    return {name: b.to(torch.float64, copy=True) for name, b in dense_buffers(model).items()}
 
 
 def resolution(model: nn.Module) -> dict[str, float]:
     """By how much the steps must move each buffer, or its format may lose that by rounding: a variance near 1 in BF16."""
-    kept = {name: b.detach() for name, b in model.named_buffers() if b.is_floating_point() and b.numel()}
+    kept = {name: b for name, b in dense_buffers(model).items() if b.numel()}
     return {name: BATCHES * torch.finfo(b.dtype).eps * float(b.abs().max()) for name, b in kept.items()}
+
+
+def dense_buffers(model: nn.Module) -> dict[str, Tensor]:
+    return {name: b.detach().to_dense() for name, b in model.named_buffers() if b.is_floating_point()}
 
 
 def note(outputs: dict[str, Tensor], name: str, output: object) -> None:

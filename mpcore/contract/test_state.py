@@ -75,7 +75,7 @@ def unlike(model: nn.Module, other: nn.Module) -> list[str]:
 
 def same(value: Any, other: Any) -> bool:
     if isinstance(value, Tensor) and isinstance(other, Tensor):
-        return value.dtype == other.dtype and torch.equal(value, other)
+        return value.dtype == other.dtype and torch.equal(value.to_dense(), other.to_dense())
     return value == other if isinstance(value, bool | int | float | str) else True
 
 

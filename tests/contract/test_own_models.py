@@ -113,6 +113,28 @@ class Mapped(Net):
         return super().forward(x) + torch.func.vmap(self.head)(F.gelu(hidden))
 
 
+class Graph(Net):
+    """Its neighbours are in a sparse matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("neighbours", torch.eye(32).to_sparse(), persistent=False)
+
+    def forward(self, x):
+        hidden = self.first(x)
+        with torch.autocast("cpu", enabled=False):
+            mixed = torch.sparse.mm(self.neighbours.float(), hidden.float().t()).t()
+        return self.head(mixed.to(hidden.dtype))
+
+
+class Precise(Net):
+    """A product in FP64, by its author's hand, which not all weights go through."""
+
+    def forward(self, x):
+        hidden = self.first(x)
+        return self.head(hidden + (hidden.double() @ torch.eye(32).double()).to(hidden.dtype))
+
+
 class Negated(nn.Sequential):
     """So deep that rounding alone makes more of a gradient than there is. In 16 bits it is the negative one."""
 
@@ -193,13 +215,24 @@ def test_what_is_not_saved_is_named(subject, kind, precision, named):
 
 
 @pytest.mark.parametrize(
-    ("kind", "named"), [(Forgetful, "training moves norm.running_mean in bf16-amp otherwise"), (OtherPath, "is that of 'head'")]
+    ("kind", "named"),
+    [(Forgetful, "training moves norm.running_mean in bf16-amp otherwise"), (OtherPath, "is off by over 0.25 is 'head'")],
 )
 def test_what_is_otherwise_in_evaluation_is_named(subject, kind, named):
     test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "fp32"))
     with pytest.raises(AssertionError) as failed:
         test_evaluation.test_evaluation_agrees_with_fp32(subject(kind, "bf16-amp"))
     assert named in str(failed.value)
+
+
+@pytest.mark.parametrize("precision", ["bf16-amp", "bf16-manual"])
+def test_a_model_may_keep_a_sparse_buffer(subject, precision):
+    test_evaluation.test_evaluation_agrees_with_fp32(subject(Graph, precision))
+    test_state.test_a_training_goes_on_from_what_was_saved(subject(Graph, precision))
+
+
+def test_a_model_may_compute_in_fp64(subject):
+    test_dtypes.test_arithmetic_is_in_the_mode_s_bits(subject(Precise, "fp32"))
 
 
 @pytest.mark.parametrize("precision", ["bf16-amp", "bf16-manual"])
