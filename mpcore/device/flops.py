@@ -16,9 +16,9 @@ from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sd
 
 from mpcore.device.functions import FunctionMode
 
-FP32_ALONE = re.compile("linalg|cholesky|cdist|euclideandist", re.IGNORECASE)
-"""In the names of functions, and of their nodes in a graph, that have no kernels in 16 bits in torch. What they compute in FP32
-is no choice of a mode."""
+FP32_ALONE = re.compile("linalg|cholesky|cdist|euclideandist|sparse", re.IGNORECASE)
+"""In the names of functions, and of their nodes in a graph, that have no kernels in 16 bits in torch, or stay in FP32 under
+autocast. What they compute in FP32 is no choice of a mode."""
 LOW_PRECISION = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 """16 bits, or fewer."""
 

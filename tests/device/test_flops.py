@@ -63,6 +63,18 @@ def test_attention_whose_queries_share_keys_in_groups_costs_as_much_as_with_keys
     assert flops_of(backward, (query, query, key, key), {}, query) == (torch.float32, 5 * product)
 
 
+@pytest.mark.parametrize("layout", ["to_sparse_coo", "to_sparse_csr"])
+def test_a_sparse_product_that_autocast_leaves_in_fp32_is_no_choice_of_the_mode(layout):
+    sparse, dense = getattr(torch.eye(M), layout)(), torch.ones(M, N, requires_grad=True)
+    with FlopCount() as flops:
+        with torch.autocast("cpu", torch.bfloat16):
+            out = torch.sparse.mm(sparse, dense)
+        out.sum().backward()
+    assert out.dtype == torch.float32
+    assert dense.grad is not None
+    assert flops.total == 0
+
+
 def test_the_backward_of_attention_is_counted():
     query, key, value = (torch.randn(2, 3, 8, 4, requires_grad=True) for _ in range(3))
     with FlopCount() as flops:
