@@ -27,10 +27,6 @@ CPU: 2.3 at most of weights of products and convolutions. Of biases it was 3.1, 
 WHOLE_ROUNDINGS = 2.5
 """Times what the same rounding does to all gradients or all updates together, that these may be wrong by. Single tensors vary
 more. Seen: 2.3 at most."""
-LARGEST_ROUNDINGS = 2.0
-"""Times the largest error in any of many more runs with rounded results, that the same may be wrong by. It is asked where they
-are wrong by more than the few runs explain. A model that chooses by its numbers, as an expert or the hardest sample of a batch,
-chooses otherwise in some runs only."""
 TENSOR_ROUNDOFFS = 1.0
 """Round-offs of the format that are added: rounded results may come out right by chance, and a kernel's not."""
 SUMMED_ROUNDOFFS = 512.0

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mpcore.data import Batch
 from mpcore.device.flops import FlopCount
-from mpcore.gate.limits import LARGEST_ROUNDINGS, TENSOR_ROUNDINGS, WHOLE_ROUNDINGS
 from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.memory import free_memory
@@ -46,13 +45,6 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     in_base = base.tensors if base else None
     judged = rounding if finite else None
     tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base) if judged else None
-    gradient_error = relative_error(observed.gradients, truth.gradients)
-    unexplained = any(t.gradient_share > 1 for t in tensors or ()) or gradient_error > (required.gradient_error or math.inf)
-    if judged and unexplained and base is None and not required.negative_control:  # a variant is held against its base's
-        judged, unknown = _with_chance(judged, yardstick, step.precision.roundoff())
-        remark = "; ".join(filter(None, [remark, unknown])) or None
-        required = beyond_rounding(required, setup.modelled, judged.whole)
-        tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base)
     beyond = [t.name for t in tensors or () if t.update_share > 1]
     update_error = yardstick.update_error(observed)
     too_far = required.update_error is not None and update_error > required.update_error
@@ -68,7 +60,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         reference=yardstick.reference,
         seconds=time.perf_counter() - start,
         loss_error=relative(abs(observed.loss - truth.loss), yardstick.terms),
-        gradient_error=gradient_error,
+        gradient_error=relative_error(observed.gradients, truth.gradients),
         flushed_share=_flushed_share(observed.gradients, truth.gradients),
         updates=observed.made,
         update_error=update_error,
@@ -94,18 +86,6 @@ def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None
         reason = f"no memory for runs with rounded results: {NOT_JUDGED}" if without_memory else f"{NO_ROUNDING} ({error})"
     free_memory()
     return None, "; ".join(filter(None, [yardstick.remark, f"{setup.case.precision}: {reason}"]))
-
-
-def _with_chance(rounding: RoundingErrors, yardstick: Yardstick, roundoff: float) -> tuple[RoundingErrors, str | None]:
-    """With what rounding does in some runs only, where that is more; or why it is not known."""
-    try:
-        largest = yardstick.largest_rounding(roundoff)
-    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
-        return rounding, f"what rounding does to gradients in more runs is not known ({one_sentence(error)})"
-    times = LARGEST_ROUNDINGS / TENSOR_ROUNDINGS
-    gradients = {name: max(error, times * largest.gradients[name]) for name, error in rounding.gradients.items()}
-    whole = max(rounding.whole, LARGEST_ROUNDINGS / WHOLE_ROUNDINGS * largest.whole)
-    return replace(rounding, gradients=gradients, whole=whole), None
 
 
 def _with_all_updates(

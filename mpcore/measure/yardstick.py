@@ -27,8 +27,6 @@ from mpcore.workloads.checked import checked_loss
 ROUNDINGS = 2
 """Runs whose results are rounded. One may come out right by chance, tensor by tensor. Of FP32 one is enough: what sums over a
 batch may add is more."""
-MORE_ROUNDINGS = 16
-"""Runs that are made besides where the first do not explain an error."""
 SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
@@ -76,7 +74,6 @@ class Yardstick:
         self.layers = _layers(step.model, called)
         self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
         self._rounding: dict[float, RoundingErrors] = {}
-        self._largest: dict[float, RoundingErrors] = {}
         self._rounded_updates: dict[float, UpdateRounding] = {}
 
     @property
@@ -95,20 +92,6 @@ class Yardstick:
         if roundoff not in self._rounding:
             self._rounding[roundoff] = self._measured(roundoff)
         return self._rounding[roundoff]
-
-    def largest_rounding(self, roundoff: float) -> RoundingErrors:
-        """The largest errors of `MORE_ROUNDINGS` other runs; those of updates are as in the first. Raises what `rounded_runs`
-        does."""
-        if roundoff not in self._largest:
-            seeds = range(ROUNDINGS, ROUNDINGS + MORE_ROUNDINGS)
-            runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate, seeds=seeds)
-            errors = [tensor_errors(run.gradients, self.observed.gradients) for run in runs]
-            self._largest[roundoff] = RoundingErrors(
-                {name: max(run[name] for run in errors) for name in errors[0]},
-                self.rounding_errors(roundoff).updates,
-                max(relative_error(run.gradients, self.observed.gradients) for run in runs),
-            )
-        return self._largest[roundoff]
 
     def rounding_of_updates(self, roundoff: float) -> UpdateRounding:
         """What rounding alone does to all updates together, where `rounding_errors` is of the first. They may come to little,
@@ -152,20 +135,13 @@ class Yardstick:
 
 
 def rounded_runs(
-    new: Callable[[], TrainStep],
-    batch: Batch,
-    roundoff: float,
-    learning_rate: float | None = None,
-    updates: int = 1,
-    seeds: Sequence[int] | None = None,
+    new: Callable[[], TrainStep], batch: Batch, roundoff: float, learning_rate: float | None = None, updates: int = 1
 ) -> list[Observation]:
     """Runs of `updates` steps on `batch` whose results are rounded to a format. new: makes a step in FP64, or in FP32 where
-    that cannot be. seeds: of each run; by themselves those of `ROUNDINGS`. Raises what a step raises, though it did not
-    without: a rounded number may be an index beyond the last. And Inapplicable for a format with as many digits as the step's
-    own."""
-    if seeds is None:
-        seeds = range(1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS)
-    return [_rounded(new(), batch, round(-math.log2(roundoff)), seed, learning_rate, updates) for seed in seeds]
+    that cannot be. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And
+    Inapplicable for a format with as many digits as the step's own."""
+    count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
+    return [_rounded(new(), batch, round(-math.log2(roundoff)), seed, learning_rate, updates) for seed in range(count)]
 
 
 def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rate: float | None, updates: int) -> Observation:

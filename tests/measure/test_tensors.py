@@ -155,39 +155,6 @@ def test_single_updates_are_judged_as_sharply_where_rounding_explains_more_of_al
     assert {tensor.update_limit for tensor in numerics.tensors} == {TENSOR_UPDATE_ERROR}
 
 
-@pytest.mark.parametrize(("largest", "named"), [(0.01, True), (0.05, True), (0.15, False)])
-def test_gradients_beyond_their_limit_are_held_against_the_largest_of_more_runs(net, cpu, monkeypatch, largest, named):
-    """A model that chooses by its numbers chooses otherwise in some of them only."""
-
-    def less(*args, **options):
-        observed = observe(*args, **options)
-        return replace(observed, gradients={name: 0.8 * gradient for name, gradient in observed.gradients.items()})
-
-    def more(self, roundoff):
-        rounding = self.rounding_errors(roundoff)
-        return replace(rounding, gradients=dict.fromkeys(rounding.gradients, largest), whole=largest)
-
-    monkeypatch.setattr("mpcore.measure.numerics.observe", less)
-    monkeypatch.setattr(Yardstick, "largest_rounding", more)
-    errors = failed(measured(net(), "fp16-manual", cpu))
-    assert ("worst tensor's gradient" in errors) is ("gradient error" in errors) is named
-
-
-def test_what_more_runs_do_may_not_be_known(net, cpu, monkeypatch):
-    def no_memory(self, _):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Yardstick, "largest_rounding", no_memory)
-    found = measured(net(lambda side: side.detach()), "bf16-manual", cpu)
-    assert "worst tensor's gradient" in failed(found)
-    assert found.remark == "what rounding does to gradients in more runs is not known (CUDA out of memory)"
-
-
-def test_gradients_within_their_limit_cost_no_more_runs(net, cpu, monkeypatch):
-    monkeypatch.setattr(Yardstick, "largest_rounding", lambda *_: pytest.fail("nothing is to be explained"))
-    assert failed(measured(net(), "bf16-manual", cpu)) == {}
-
-
 def does_to_updates(error):
     return lambda self, _: UpdateRounding(dict.fromkeys(self.layers, error), error)
 

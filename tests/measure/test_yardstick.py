@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mpcore.gate.limits import LARGEST_ROUNDINGS, TENSOR_ROUNDINGS, WHOLE_ROUNDINGS
 from mpcore.measure.draws import DrawnInFP32
 from mpcore.measure.observation import observe
 from mpcore.measure.rounding import Rounded
@@ -153,18 +152,6 @@ def test_rounding_does_to_twenty_updates_what_the_format_does(dots, cpu, mode):
     assert max(alone.tensors.values()) < 6 * max(errors.values())
     assert alone.whole / 6 < held.update_error(found) < 3 * alone.whole
     assert held.rounding_of_updates(mode().roundoff()) is alone
-
-
-@pytest.mark.parametrize("digits", [8, 11])
-def test_more_runs_say_no_more_of_a_model_that_chooses_nothing(dots, cpu, digits):
-    """Its limits stay as sharp."""
-    dots.build_model = lambda: nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 2))
-    held = yardstick(dots, cpu)
-    few, more = held.rounding_errors(2.0**-digits), held.largest_rounding(2.0**-digits)
-    assert all(LARGEST_ROUNDINGS * more.gradients[name] < TENSOR_ROUNDINGS * error for name, error in few.gradients.items())
-    assert few.whole < LARGEST_ROUNDINGS * more.whole < 1.5 * WHOLE_ROUNDINGS * few.whole
-    assert more.updates == few.updates
-    assert held.largest_rounding(2.0**-digits) is more
 
 
 class Lion(torch.optim.Optimizer):
