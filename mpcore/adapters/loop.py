@@ -50,7 +50,7 @@ class LoopStep(OwnStep):
         expected = "expected a generator, with yield loss where a step is done"
         try:
             losses = self.loop(precision, device, self._taken(given))
-        except WorkloadError:  # of batches that are not there yet
+        except _NotThere:
             raise WorkloadError(f"{self.name}: loop() goes through its batches and yields nothing: {expected}") from None
         if not isinstance(losses, Iterator):
             raise WorkloadError(f"{self.name}: loop() returned {described(losses)}: {expected}")
@@ -65,8 +65,12 @@ class LoopStep(OwnStep):
         while True:
             if not given:
                 count = self.batches_per_step
-                raise WorkloadError(
+                raise _NotThere(
                     f"{self.name}: loop() took more than {count} of its batches before it yielded a loss: expected "
                     "batches_per_step in its class to be how many it takes for one, as where it accumulates gradients"
                 )
             yield given.pop()
+
+
+class _NotThere(WorkloadError):
+    """Of a batch that the loop asks for too early."""

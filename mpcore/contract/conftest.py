@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +25,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What is wrong with a workload is said once, before the first test: all of them would fail for it."""
-    chosen = [item.callspec.params.get("subject") for item in session.items if hasattr(item, "callspec")]
-    bench = session_of(session.config).bench if any(chosen) else None
+    here = [item for item in session.items if item.path.is_relative_to(Path(__file__).parent) and hasattr(item, "callspec")]
+    chosen = [item.callspec.params["subject"] for item in here if "subject" in item.callspec.params]
+    bench = session_of(session.config).bench if chosen else None
     if isinstance(bench, Bench) and not session.config.option.collectonly:
-        for workload in dict.fromkeys(pair[0] for pair in chosen if pair):
+        for workload in dict.fromkeys(workload for workload, _ in chosen):
             try:
                 check_workload(workload, bench)
             except (DataError, *CASE_ERRORS) as error:

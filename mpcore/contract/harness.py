@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 
 from mpcore.data import Batch
+from mpcore.device.flops import FlopCount
 from mpcore.errors import source_line
 from mpcore.execution import CaptureError, Compile, Graph
 from mpcore.execution.graph import WARM_UP
@@ -124,6 +125,17 @@ class Subject:
         with suppress(PrecisionError, WorkloadError):
             return random_loss(self.step(FP64), self.batch()) is not None
         return random_loss(self.step(precisions["fp32"]), self.batch()) is not None
+
+    @property
+    def flops_in_fp64(self) -> int:
+        """Those of a forward and a backward pass of the model as its author makes it."""
+        return self.once("FLOPs in FP64", self._flops_in_fp64)
+
+    def _flops_in_fp64(self) -> int:
+        model = self.workload.build_model().to(self.device)
+        with FlopCount() as flops:
+            self.workload.loss(model, self.batch()).backward()
+        return flops.by_dtype[torch.float64]
 
     @functools.cached_property
     def rounding_error(self) -> float:

@@ -10,12 +10,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from mpcore.measure.memory import free_memory
+from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.yardstick import Yardstick
-from mpcore.precision import PrecisionError
 from mpcore.records import Numerics
 from mpcore.workloads import Workload
-from mpcore.workloads.checked import WorkloadError
 
 DEVIATION = 0.02
 """Standard deviation of what is in the place of zeros: small beside other weights, and no rounding."""
@@ -27,39 +25,44 @@ NAMED = 3
 @dataclass(frozen=True)
 class Opened:
     """A second yardstick, of the same model without zeros. names: of the tensors that have a gradient there, and none in the
-    first."""
+    first. failure: why there is no second, or None; names are then of all that have none in the first."""
 
-    yardstick: Yardstick
+    yardstick: Yardstick | None
     names: Sequence[str]
+    failure: str | None = None
 
     def joined(self, numerics: Numerics, without_zeros: Numerics) -> Numerics:
         """`numerics` with these tensors as they are without zeros. All other figures are those of the model as it is."""
-        if numerics.tensors is None or without_zeros.tensors is None:
-            return numerics
-        of = {tensor.name: tensor for tensor in without_zeros.tensors if tensor.name in self.names}
-        tensors = tuple(of.get(tensor.name, tensor) for tensor in numerics.tensors)
-        remark = "; ".join(filter(None, [numerics.remark, self._said()]))
-        return numerics.model_copy(update={"tensors": tensors, "remark": remark})
+        if without_zeros.tensors is None:
+            return self.unjudged(numerics, without_zeros.remark or "it is not known what rounding does to them")
+        of = {t.name: t.model_copy(update={"hidden": True}) for t in without_zeros.tensors if t.name in self.names}
+        tensors = tuple(of.get(tensor.name, tensor) for tensor in numerics.tensors or ())
+        said = f"weights that are all zero at first hide the gradients of {self._said()}"
+        return _remarked(numerics, f"{said}: these are judged from small random numbers in their place", tensors=tensors)
+
+    def unjudged(self, numerics: Numerics, failure: str) -> Numerics:
+        """`numerics`, which says that these tensors are not judged."""
+        return _remarked(numerics, f"the gradients of {self._said()} are nothing at first, and are not judged ({failure})")
 
     def _said(self) -> str:
         more = f" and {len(self.names) - NAMED} more" if len(self.names) > NAMED else ""
-        return (
-            f"weights that are all zero at first hide the gradients of {', '.join(self.names[:NAMED])}{more}: "
-            "these are judged from small random numbers in their place"
-        )
+        return f"{', '.join(self.names[:NAMED])}{more}"
+
+
+def _remarked(numerics: Numerics, remark: str, **changes: object) -> Numerics:
+    return numerics.model_copy(update={"remark": "; ".join(filter(None, [numerics.remark, remark])), **changes})
 
 
 def opened(workload: Workload, yardstick: Yardstick, new: Callable[[], Yardstick]) -> Opened | None:
-    """None where zeros hide no gradient in `yardstick`, or there is no memory for a second. new: makes it."""
+    """None where zeros hide no gradient in `yardstick`. new: makes a second."""
     hidden = _without_gradient(yardstick)
     if not hidden:
         return None
     try:
         with without_zeros(workload):
             second = new()
-    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError):
-        free_memory()
-        return None
+    except CASE_ERRORS as error:
+        return Opened(None, hidden, one_sentence(error))
     names = [name for name in hidden if name not in _without_gradient(second)]
     return Opened(second, names) if names else None
 

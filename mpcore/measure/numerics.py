@@ -18,7 +18,7 @@ from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import UPDATES, observe
-from mpcore.measure.requirements import against_fp32, beyond_rounding, updates_beyond_rounding
+from mpcore.measure.requirements import against_fp32, beyond_rounding, rounding_limit, updates_beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import NormsIn16Bits, errors_by_tensor
 from mpcore.measure.yardstick import NO_ROUNDING, NOT_JUDGED, RoundingErrors, Yardstick, relative, relative_error
@@ -47,7 +47,8 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base) if judged else None
     beyond = [t.name for t in tensors or () if t.update_share > 1]
     update_error = yardstick.update_error(observed)
-    too_far = required.update_error is not None and update_error > required.update_error
+    most = rounding_limit(setup.modelled, math.inf)
+    too_far = required.update_error is not None and required.update_error < min(most, update_error)
     if judged and (beyond or too_far) and observed.made == UPDATES:
         judged, whole, unknown = _with_all_updates(judged, beyond, yardstick, step.precision.roundoff())
         remark = "; ".join(filter(None, [remark, unknown])) or None

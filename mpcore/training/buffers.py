@@ -1,7 +1,11 @@
 """What a model remembers of earlier batches: in its buffers, and in weights that it moves by itself."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_copies = WeakTensorKeyDictionary()
+"""Of frozen weights as they were last: most never move, and one copy of each is enough for all who hold it."""
 
 
 class Buffers:
@@ -13,7 +17,7 @@ class Buffers:
             for module in model.modules()
             for name, buffer in module.named_buffers(recurse=False)
         ]
-        self._frozen = [(weight, weight.detach().clone()) for weight in model.parameters() if not weight.requires_grad]
+        self._frozen = [(weight, _copy_of(weight)) for weight in model.parameters() if not weight.requires_grad]
 
     def put_back(self) -> None:
         """In place, also where the model has put another tensor there since, or none. What it has added stays: it is made
@@ -30,3 +34,13 @@ class Buffers:
                     module.register_buffer(name, buffer)
                 elif getattr(module, name) is not buffer:
                     setattr(module, name, buffer)
+
+
+def _copy_of(weight: Tensor) -> Tensor:
+    """Not to be written to."""
+    if type(weight) is not nn.Parameter:  # a library's own may not be compared
+        return weight.detach().clone()
+    known: Tensor | None = _copies.get(weight)
+    if known is None or (known.device, known.dtype) != (weight.device, weight.dtype) or not torch.equal(known, weight):
+        known = _copies[weight] = weight.detach().clone()
+    return known

@@ -235,6 +235,18 @@ def test_a_model_may_compute_in_fp64(subject):
     test_dtypes.test_arithmetic_is_in_the_mode_s_bits(subject(Precise, "fp32"))
 
 
+@pytest.mark.parametrize("kind", [Net, Precise])
+def test_a_mode_may_not_compute_more_in_fp64(subject, monkeypatch, kind):
+    found = subject(kind, "fp32")
+    step = found.step()
+    monkeypatch.setattr(found, "step", lambda: step)
+    step.model.first.double()
+    step.model.first.register_forward_pre_hook(lambda _, given: (given[0].double(),))
+    step.model.first.register_forward_hook(lambda _, __, out: out.float())
+    with pytest.raises(AssertionError):
+        test_dtypes.test_arithmetic_is_in_the_mode_s_bits(found)
+
+
 @pytest.mark.parametrize("precision", ["bf16-amp", "bf16-manual"])
 def test_a_model_may_map_its_layers_over_rows(subject, precision):
     test_evaluation.test_evaluation_agrees_with_fp32(subject(Mapped, precision))

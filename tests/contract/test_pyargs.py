@@ -69,6 +69,13 @@ def test_what_is_wrong_with_a_workload_is_said_once_before_the_first_test(tmp_pa
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_test_of_somebodys_own_may_have_a_subject_of_another_kind(tmp_path):
+    own = "import pytest\n\n\n@pytest.mark.parametrize('subject', ['alice', 'bob'])\ndef test_it(subject): pass\n"
+    (tmp_path / "test_own.py").write_text(own)
+    done = contract(tmp_path, "test_own.py", "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "-k", "it or tf32")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_mode_that_fails_is_a_sentence_and_no_traceback():
     call = conftest.pytest_pyfunc_call(None)
     next(call)

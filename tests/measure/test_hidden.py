@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from mpcore.gate import checks
 from mpcore.measure import Bench
 from mpcore.measure.hidden import without_zeros
+from mpcore.measure.numerics import measure_numerics
 from mpcore.records import Case
 from mpcore.workloads import workloads
 
@@ -53,6 +54,34 @@ def test_a_fault_in_it_is_found_and_named(adapted, monkeypatch, mode, share):
     assert right.remark.startswith("weights that are all zero at first hide the gradients of first.weight: ")
     monkeypatch.setattr(Adapted, "share", share)
     assert f"the gradient of first.weight (Linear) in {mode} is" in failed(bench.numerics(case))["worst tensor's gradient"]
+
+
+def test_a_sentence_says_whose_gradient_it_is(adapted, monkeypatch):
+    case, bench = Case(workload=adapted, precision="bf16-amp", size="tiny"), Bench(CPU)
+    bench.numerics(case)
+    monkeypatch.setattr(Adapted, "share", 0.0)
+    numerics = bench.numerics(case)
+    assert {t.name for t in numerics.tensors if t.hidden} == {"first.weight"}
+    said = failed(numerics)["worst tensor's gradient"]
+    assert "Zeros hide it at first, so that small random numbers are in their place. All of it is missing" in said
+
+
+def out_of_memory(*_, **__):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("where", ["yardstick", "measurement"])
+def test_what_was_found_is_not_lost_where_the_rest_cannot_be_had(adapted, monkeypatch, where):
+    case, bench = Case(workload=adapted, precision="bf16-amp", size="tiny"), Bench(CPU)
+    plain = measure_numerics
+    if where == "yardstick":
+        monkeypatch.setattr("mpcore.measure.hidden.without_zeros", out_of_memory)
+    else:
+        calls = iter([plain, out_of_memory])
+        monkeypatch.setattr("mpcore.measure.yardsticks.measure_numerics", lambda *given: next(calls)(*given))
+    found = bench.numerics(case)
+    assert failed(found) == {}
+    assert found.remark == "the gradients of first.weight are nothing at first, and are not judged (CUDA out of memory)"
 
 
 def test_all_else_is_as_from_the_weights_that_the_model_has(adapted, monkeypatch):

@@ -43,3 +43,17 @@ def test_a_frozen_weight_is_put_back_and_no_other():
     buffers.put_back()
     assert torch.equal(model.weight, before)
     assert model.bias.item() == 7
+
+
+def test_a_frozen_weight_that_never_moves_is_copied_once():
+    model = nn.Linear(2, 1)
+    model.weight.requires_grad_(False)
+    first, second = Buffers(model), Buffers(model)
+    assert first._frozen[0][1] is second._frozen[0][1]
+    before = model.weight.clone()
+    model.weight.data.add_(1)
+    third = Buffers(model)
+    first.put_back()
+    assert torch.equal(model.weight, before)
+    third.put_back()
+    assert torch.equal(model.weight, before + 1)

@@ -75,6 +75,8 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
     sentence = f"the {what} of {worst.where} in {name} is {said} off from {numerics.reference}, at most {most} may be"
     if what == "gradient" and worst.base_error is not None:
         sentence += f". In {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
+    if worst.hidden:
+        sentence += ". Zeros hide it at first, so that small random numbers are in their place"
     if error == 1:
         sentence += f". All of it is missing: {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
     others = [t.name for t, _, _ in wrong if t is not worst]
