@@ -85,7 +85,7 @@ def test_a_process_that_may_use_a_part_of_the_memory_has_a_smaller_card(card):
 @pytest.mark.parametrize(
     ("gib", "batches"),
     [
-        (14.56, {"bert-imdb-1k": 64, "gpt2-text": 4, "resnet50": 128, "unet-membrane": 4, "vit-l-cifar10": 16}),
+        (14.56, {"bert-imdb-1k": 64, "gpt2-text": 8, "resnet50": 128, "unet-membrane": 4, "vit-l-cifar10": 16}),
         (23.52, {"bert-imdb-1k": 64, "gpt2-text": 8, "resnet50": 128, "unet-membrane": 8, "vit-l-cifar10": 32}),
         (79.1, {"bert-imdb-1k": 64, "gpt2-text": 8, "resnet50": 256, "unet-membrane": 8, "vit-l-cifar10": 32}),
     ],
