@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from mpcore.measure.errors import CASE_ERRORS, one_sentence
 from mpcore.measure.yardstick import Yardstick
+from mpcore.precision import Inapplicable
 from mpcore.records import Numerics
 from mpcore.workloads import Workload
 
@@ -61,7 +62,7 @@ def opened(workload: Workload, yardstick: Yardstick, new: Callable[[], Yardstick
     try:
         with without_zeros(workload):
             second = new()
-    except CASE_ERRORS as error:
+    except (Inapplicable, *CASE_ERRORS) as error:
         return Opened(None, hidden, one_sentence(error))
     names = [name for name in hidden if name not in _without_gradient(second)]
     return Opened(second, names) if names else None

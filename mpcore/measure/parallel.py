@@ -60,6 +60,8 @@ class Joint:
     rounding: Callable[[float], float | None]
     fp64_error: float | None = None
     joint_error: float | None = None
+    too_large: bool = False
+    """Whether the batch in one piece needs more memory than there is."""
 
 
 def measure_joint(setup: Setup, rows: Batch) -> Joint:
@@ -75,21 +77,20 @@ def measure_joint(setup: Setup, rows: Batch) -> Joint:
     if setup.case.trainer != OWN_TRAINER:
         return joint
     spread = _gradients(setup, PARTS, rank_rows(rows), strategies[setup.case.strategy](setup.device))
-    return replace(
-        joint, fp64_error=relative_error(spread, joint.gradients), joint_error=_joint_error(setup, rows, joint, spread)
-    )
+    joint = replace(joint, fp64_error=relative_error(spread, joint.gradients))
+    return _in_one_piece(setup, rows, joint, spread)
 
 
-def _joint_error(setup: Setup, rows: Batch, joint: Joint, spread: dict[str, Tensor]) -> float | None:
-    """None where the batch of all is too much for one rank at once: it waits for no other then."""
+def _in_one_piece(setup: Setup, rows: Batch, joint: Joint, spread: dict[str, Tensor]) -> Joint:
+    """With the error of `spread` against the batch in one piece. One rank computes that alone, and waits for no other."""
     try:
         whole = _gradients(setup, 1, rows)
     except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
         if not lacks_memory(error):
             raise
-        return None
+        return replace(joint, too_large=True)
     same = relative_error(joint.gradients, whole) < FP64_PARTS_ERROR
-    return relative_error(spread, whole) if same else None
+    return replace(joint, joint_error=relative_error(spread, whole) if same else None)
 
 
 def _joint(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
@@ -208,6 +209,7 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
         **_of_like(setup, mode, part, joint),
         "fp64_error": joint.fp64_error,
         "joint_error": joint.joint_error,
+        "joint_too_large": joint.too_large,
         "settling": observed.skipped if mode.scales else None,
         "settling_alone": _settling_alone(setup, mode, part) if mode.scales else None,
     }

@@ -131,5 +131,5 @@ def _with_hidden(of: Opened, found: Numerics, setup: Setup, batch: Batch, base: 
     try:
         with without_zeros(setup.modelled):
             return of.joined(found, measure_numerics(setup, batch, of.yardstick, base))
-    except CASE_ERRORS as error:
+    except (Inapplicable, *CASE_ERRORS) as error:
         return of.unjudged(found, one_sentence(error))

@@ -55,6 +55,13 @@ def test_what_is_right_passes_each_check():
     assert found[2].sentence == "bert: a step calls 2 allreduce_ of 400 bytes in float32, on all ranks alike"
 
 
+def test_what_is_too_large_for_one_rank_is_said():
+    found = checks(Parallel(**RIGHT | {"joint_error": None, "joint_too_large": True}))
+    (said,) = [check for check in found if check.metric == "gradient in FP64 in one piece"]
+    assert said.passed
+    assert said.sentence.endswith("in one piece: FP64 needs more memory than one GPU has")
+
+
 @pytest.mark.parametrize(
     ("changes", "metric", "said"),
     [

@@ -7,6 +7,7 @@ import torch
 from started import PLANTED, case, launcher
 
 from mpcore.gate.checks import checks
+from mpcore.measure import parallel
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import precisions
 from mpcore.records import Failure, Parallel
@@ -211,3 +212,13 @@ def test_a_fault_is_caught_and_named(found, fault):
     assert isinstance(record, Parallel), record
     failed = {check.metric: check.sentence for check in checks(record) if not check.passed}
     assert said in failed[metric]
+
+
+def test_a_batch_that_is_too_large_for_one_rank_costs_no_more_than_that_comparison(monkeypatch):
+    def out_of_memory(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(parallel, "_gradients", out_of_memory)
+    joint = parallel.Joint({}, "fp64", lambda _: None, fp64_error=1e-15)
+    found = parallel._in_one_piece(None, {}, joint, {})
+    assert (found.too_large, found.joint_error, found.fp64_error) == (True, None, 1e-15)
