@@ -53,7 +53,7 @@ def case(workload: str) -> Case:
 
 
 def timing(workload: str, step_seconds: float = 0.001, **changed) -> Timing:
-    terms = {"workload_version": 1, "device": "cuda", "batch_size": 32, "unit": "rows", "pool_bytes": 2**20}
+    terms = {"workload_version": 1, "device": "cuda", "batch_size": 32, "unit": "rows", "pool_bytes": 2**30}
     return Timing(case=case(workload), blocks=Blocks(steps=10, seconds=(10 * step_seconds,) * 3), **(terms | changed))
 
 

@@ -9,8 +9,14 @@ import numpy as np
 from mpcore.errors import sentences
 from mpcore.gate.digits import as_judged, beside_margin, told_apart
 from mpcore.gate.intervals import Interval, judged_pairs, odd_excess, odd_pairs
-from mpcore.gate.limits import CONFIRMING_CONFIDENCE, CONFIRMING_PAIRS, ODD_PAIR, PAIR_BLIND_PERCENT
-from mpcore.gate.margins import Margins
+from mpcore.gate.limits import (
+    CONFIRMING_CONFIDENCE,
+    CONFIRMING_PAIRS,
+    GRAPH_MEMORY_NOISE_BYTES,
+    ODD_PAIR,
+    PAIR_BLIND_PERCENT,
+)
+from mpcore.gate.margins import Margins, allowed_bytes
 from mpcore.kernels.difference import explain_difference
 from mpcore.records import Case, Pair, Profile, Regression, RegressionStatus, Timing
 
@@ -87,19 +93,20 @@ def time_regression(
 def memory_regression(case: Case, base_bytes: int, head_bytes: int, margin: float) -> Regression:
     """Of what the graph holds: it repeats, and needs no statistics."""
     ratio = head_bytes / base_bytes
-    more, mib = 100 * (ratio - 1), (head_bytes / 2**20, base_bytes / 2**20)
-    said, _ = told_apart(more, math.copysign(margin, more), "+.1f")
+    allowed, margin_said = allowed_bytes(base_bytes, margin, GRAPH_MEMORY_NOISE_BYTES)
+    more, limit, mib = 100 * (ratio - 1), 100 * allowed / base_bytes, (head_bytes / 2**20, base_bytes / 2**20)
+    said, _ = told_apart(more, math.copysign(limit, more), "+.1f")
     sentence = (
         f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {said} %. "
-        f"More than {margin:g} % is worse"
+        f"More than {margin_said} is worse"
     )
     return Regression(
         kind=KIND,
         case=case.id,
         metric="graph memory",
-        status="worse" if more > margin else "better" if more < -margin else "same",
+        status=Interval(*[float(head_bytes - base_bytes)] * 3).judged(allowed),
         value=more,
-        limit=margin,
+        limit=limit,
         ratio=ratio,
         sentence=sentence,
     )

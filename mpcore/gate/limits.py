@@ -109,6 +109,9 @@ COMMON_CHANGE_CASES = 4
 EAGER_MEMORY_NOISE_BYTES = 8 * 2**20
 """torch's allocator gives the last MiB of a block away with what precedes it, and counts it as allocated. How many times it
 does hangs on what was freed before. Peaks of the same code differed by up to 3.4 MiB where 1 % is less (a ResNet-18)."""
+GRAPH_MEMORY_NOISE_BYTES = 2 * 2**20
+"""torch's allocator takes small tensors from segments of 2 MiB, and a graph holds whole ones. Where the last is all but full, a
+few bytes make one more. Seen: 48 and 50 MiB (a ResNet-18 on two H200)."""
 LEAST_AGREEING_RUNS = 2
 """Accepted runs that must have a convolution's kernels alike before a difference in them says anything. cuDNN chooses them by
 what memory is free, and by what it has timed."""

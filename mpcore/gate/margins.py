@@ -126,6 +126,12 @@ def load_policy(pyproject: Path, options: Sequence[str] = ()) -> Policy:
     return Policy([*margins, *map(_option, options)], caps)
 
 
+def allowed_bytes(before: int, percent: float, noise: int) -> tuple[float, str]:
+    """How many bytes more than `before` memory may be, and the same in words: per cent of it, and no less than `noise`."""
+    allowed = before * percent / 100
+    return (allowed, f"{percent:g} %") if allowed >= noise else (noise, f"{noise / 2**20:g} MiB")
+
+
 def _chosen(kind: type[AnySettings], settings: Sequence[Setting], case: str) -> AnySettings:
     chosen: dict[str, Any] = {}
     for pattern, values in settings:

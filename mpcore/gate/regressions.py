@@ -17,10 +17,11 @@ from mpcore.gate.limits import (
     COMPILE_TIME_NOISE_SECONDS,
     EAGER_MEMORY_NOISE_BYTES,
     FLUSHED_SHARE_NOISE,
+    GRAPH_MEMORY_NOISE_BYTES,
     LEAST_SEEDS,
     WORSE_CONFIDENCE,
 )
-from mpcore.gate.margins import Margins
+from mpcore.gate.margins import Margins, allowed_bytes
 from mpcore.gate.matching import BaselineMatch
 from mpcore.gate.priors import prior_log_sd
 from mpcore.gate.regressions_of_ranks import regressions_of_ranks
@@ -177,9 +178,8 @@ def reported_only(status: RegressionStatus, sentence: str) -> tuple[RegressionSt
 def _memory(speed: Speed, metric: str, accepted: Sequence[int], now: int, margin: float) -> Regression:
     before = accepted[-1]
     change = Interval(*[math.log(now / before)] * 3)
-    allowed, said = before * margin / 100, f"{margin:g} %"
-    if metric == "memory" and allowed < EAGER_MEMORY_NOISE_BYTES:
-        allowed, said = EAGER_MEMORY_NOISE_BYTES, f"{EAGER_MEMORY_NOISE_BYTES / 2**20:g} MiB"
+    noise = EAGER_MEMORY_NOISE_BYTES if metric == "memory" else GRAPH_MEMORY_NOISE_BYTES
+    allowed, said = allowed_bytes(before, margin, noise)
     status = Interval(*[float(now - before)] * 3).judged(allowed)
     held, held_before = as_judged(
         lambda now, before: Interval(*[GIB * (now - before)] * 3).judged(allowed), (now / GIB, ".3f"), (before / GIB, ".3f")

@@ -111,17 +111,17 @@ def test_what_python_launches_has_a_wider_margin():
 
 def test_margins_can_be_set_for_all_cases_and_for_some():
     policy = Policy([("*", {"pair_time": 5.0, "pair_memory": 100.0}), ("b-*", {"pair_time": 20.0})])
-    fast, slow = stub.timing("a"), stub.timing("a", 0.0011, pool_bytes=2**20 * 3 // 2)
+    fast, slow = stub.timing("a"), stub.timing("a", 0.0011, pool_bytes=2**30 * 3 // 2)
     comparison, _ = compared(Script({"a": fast, "b": fast}, {"a": slow, "b": slow}), policy)
     assert statuses(comparison) == {"a": ["worse", "same"], "b": ["same", "same"]}
     assert [[r.limit for r in case.regressions] for case in comparison.cases] == [[5.0, 100.0], [20.0, 100.0]]
 
 
 def test_memory_that_the_graph_holds_is_compared_as_it_is():
-    comparison, _ = compared(Script({"a": stub.timing("a")}, {"a": stub.timing("a", pool_bytes=2**20 * 3 // 2)}))
+    comparison, _ = compared(Script({"a": stub.timing("a")}, {"a": stub.timing("a", pool_bytes=2**30 * 3 // 2)}))
     time_, memory = only(comparison).regressions
     assert (time_.status, memory.status) == ("same", "worse")
-    assert "its graph holds 1.5 MiB in head and 1.0 MiB in base, +50.0 %" in memory.sentence
+    assert "its graph holds 1536.0 MiB in head and 1024.0 MiB in base, +50.0 %" in memory.sentence
     assert exit_code(comparison) == 1
 
 

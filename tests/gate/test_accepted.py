@@ -16,7 +16,12 @@ import pytest
 from mpcore.calibrate.leave_one_out import leave_one_out, wandered
 from mpcore.calibrate.runs import KINDS, fit_runs
 from mpcore.gate import SHIPPED, Margins, Policy, common_change, judge_run, match_baselines, regressions
-from mpcore.gate.limits import POWER_CAP_PRIOR_LOG_SD, SHARED_PRIOR_LOG_SD, STEADY_PRIOR_LOG_SD
+from mpcore.gate.limits import (
+    GRAPH_MEMORY_NOISE_BYTES,
+    POWER_CAP_PRIOR_LOG_SD,
+    SHARED_PRIOR_LOG_SD,
+    STEADY_PRIOR_LOG_SD,
+)
 from mpcore.store.convert import converted
 from mpcore.store.files import to_run
 
@@ -66,6 +71,12 @@ def row(found):
     return ["same" if found.status == "saturated" else found.status, found.value, found.limit, found.ratio]
 
 
+def in_segments(row):
+    """What a graph holds may be a segment more today, where that is more than 1 %."""
+    status, value, limit, ratio = row
+    return [status, value, max(limit, value / ratio + GRAPH_MEMORY_NOISE_BYTES / 2**30), ratio]
+
+
 def differs(a, b):
     (status, *figures), (other, *others) = a, b
     return status != other or any(
@@ -78,6 +89,7 @@ def test_converted_runs_are_judged_against_each_other_as_they_were(hardware, fou
     assert len(found) == 12 + 4
     for name, rows in SAID["verdicts"][hardware].items():
         said, now = ({k: row for k, row in of.items() if not k.endswith(JUDGED_OTHERWISE)} for of in (rows, found[name]))
+        said = {key: in_segments(row) if key.endswith(" graph memory") else row for key, row in said.items()}
         assert len(rows) - len(said) in (112, 113), name
         assert now.keys() == said.keys(), name
         assert {key: (now[key], said[key]) for key in said if differs(now[key], said[key])} == {}, name

@@ -110,6 +110,14 @@ def test_rests_of_blocks_are_no_change_of_a_small_peak(more, status):
     assert regression.sentence.endswith(". The margin is 8 MiB")
 
 
+@pytest.mark.parametrize(("more", "status"), [(2, "same"), (4, "worse"), (-2, "same"), (-4, "better")])
+def test_a_segment_more_is_no_change_of_a_small_graph(more, status):
+    old, new = (step(10.0, pool_bytes=mib * 2**20) for mib in (48, 48 + more))
+    regression = by_metric(against(new, old, old))["graph memory"]
+    assert (regression.status, regression.limit) == (status, pytest.approx(50 / 1024))
+    assert regression.sentence.endswith(". The margin is 2 MiB")
+
+
 def test_a_margin_given_for_it_decides():
     loose = Margins(step_time=10.0, memory=50.0)
     old, new = (step(ms, pool_bytes=int(gib * GIB)) for ms, gib in ((10.0, 1.0), (10.6, 1.4)))

@@ -86,6 +86,7 @@ def of_pairs():
     case = made.case()
     for head, again in ((1.0, 1.0), (1.05, 1.05), (1.05, 1.0), (0.9, 0.9)):
         yield time_regression(case, pairs(head), pairs(again), 0.995, 0.5)
+    yield memory_regression(case, 2**30, 2**31, 1.0)
     yield memory_regression(case, 2**20, 2**21, 1.0)
 
 
