@@ -87,14 +87,17 @@ class Bench:
 
     def speed(self, case: Case) -> Speed:
         """The time and the memory of a step, beside the references of the case; once a session."""
+        self._make_room()
         return self._speeds.speed(case)
 
     def speed_alone(self, case: Case) -> Speed:
         """`case` without references, as it is measured once more in a fresh process where it seems to have got worse."""
+        self._make_room()
         return self._speeds.alone(case)
 
     def work(self, case: Case) -> Work:
         """What a step of `case` does, once a session; where its speed is measured, it was counted then."""
+        self._make_room()
         return self._speeds.work(case)
 
     def drift(self, case: Case) -> Drift | None:
@@ -103,6 +106,7 @@ class Bench:
 
     def time(self, case: Case, *, profile: bool = False, slowdown: float = 1.0) -> Timing:
         """The time of a step and nothing else. slowdown: how many times longer a step is made to take."""
+        self._make_room()
         return measure_time(self.setups.timing(case), profile=profile, slowdown=slowdown)
 
     def parallel(self, case: Case) -> Parallel:
@@ -122,14 +126,19 @@ class Bench:
 
     def release(self) -> None:
         """Gives back what is kept on the device, for another process."""
+        self._make_room()
+        free_memory()
+
+    def _make_room(self) -> None:
+        """Gives up what only errors are measured against."""
         self._yardsticks.forget()
         self._joint = None
-        free_memory()
 
     def accuracy(self, case: Case, rounds: int = 1) -> Quality:
         """The trainings of `case`, once a session. Before them come those that they are compared with: of its base for a
         variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself.
         rounds: each trains from as many seeds again, where there are other seeds."""
+        self._make_room()
         made = self._trainings.setdefault(case, [])
         while not made or (len(made) < rounds and self._other_seeds(case)):
             made.append(self._trained(case, len(made)))
@@ -167,6 +176,7 @@ class Bench:
 
     def planted_accuracy(self, case: Case, plant: Callable[[WorkloadStep], None], reference: Quality | None) -> Quality:
         """Trainings whose steps have a fault. reference: what they are compared with, None for themselves."""
+        self._make_room()
         setup = self.setups.of(case)
         scores = reference.scores if reference else None
         return measure_accuracy(setup, self._seeds, self.setups.splits(setup.modelled), scores, self.progress, plant)
@@ -192,6 +202,7 @@ class Bench:
         """Our steps of the workload of `case` in `modes` against those of `trainers` in its mode. executions: of all of them,
         in place of the usual ones. at_least: how many times as fast as the fastest other our fastest must be.
         same_mode_at_least: the same of `compile` against plain PyTorch by `reduce-overhead`, both in the mode of the case."""
+        self._make_room()
         among = entrants(case, modes, trainers, executions, self.device)
         asked = self.device.type == "cuda" and among.asked >= {each.id for each in same_mode(case)}
         found = measure_race(case, among, self.setups.timing)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from mpcore.measure.errors import CASE_ERRORS, one_sentence
+from mpcore.measure.errors import CASE_ERRORS, lacks_memory, one_sentence
 from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import Inapplicable
 from mpcore.records import Numerics
@@ -55,7 +55,8 @@ def _remarked(numerics: Numerics, remark: str, **changes: object) -> Numerics:
 
 
 def opened(workload: Workload, yardstick: Yardstick, new: Callable[[], Yardstick]) -> Opened | None:
-    """None where zeros hide no gradient in `yardstick`. new: makes a second."""
+    """None where zeros hide no gradient in `yardstick`. new: makes a second. Raises what it raises where memory ends, and there
+    is room on the host."""
     hidden = _without_gradient(yardstick)
     if not hidden:
         return None
@@ -63,6 +64,8 @@ def opened(workload: Workload, yardstick: Yardstick, new: Callable[[], Yardstick
         with without_zeros(workload):
             second = new()
     except (Inapplicable, *CASE_ERRORS) as error:
+        if lacks_memory(error) and not yardstick.on_host:
+            raise
         return Opened(None, hidden, one_sentence(error))
     names = [name for name in hidden if name not in _without_gradient(second)]
     return Opened(second, names) if names else None

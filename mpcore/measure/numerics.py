@@ -37,7 +37,7 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
         required = beyond_rounding(required, setup.modelled, rounding.whole)
     step, truth = setup.train_step(dropout=False), yardstick.observed
     start = time.perf_counter()
-    observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws)
+    observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws, kept_on=yardstick.kept_on)
     loss_scale = step.scale_state().loss_scale
     with FlopCount(step.fp32_on_purpose) as flops, NormsIn16Bits() as norms:
         step.launch(batch)

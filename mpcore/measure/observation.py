@@ -37,18 +37,26 @@ class Observation:
 
 
 def observe(
-    step: WorkloadStep, batch: Batch, updates: int = UPDATES, learning_rate: float | None = None, *, drawn: bool = True
+    step: WorkloadStep,
+    batch: Batch,
+    updates: int = UPDATES,
+    learning_rate: float | None = None,
+    *,
+    drawn: bool = True,
+    kept_on: torch.device | None = None,
 ) -> Observation:
     """Runs `step`, which must be new and without dropout, on `batch` until it has updated `updates` times.
 
     learning_rate: the rate of another observation, which this one is compared with. drawn: whether the loss may draw random
     numbers. Python launches the step then, and each time it draws the same, for within a graph no generator can be set.
+    kept_on: where gradients and updates are returned, None for the step's own device.
 
     Raises Inapplicable for a step that lacks what is looked at. Raises TrainerError for one whose optimisers are not those that
     it steps, or have no gradient of the model's.
     """
     needs(step, "rate", "optimisers", "weights")
-    before = {name: in_fp64(w).clone() for name, w in step.weights().items()}
+    kept_on = kept_on or step.device
+    before = {name: in_fp64(w).to(kept_on, copy=True) for name, w in step.weights().items()}
     door = _Door(step, learning_rate)
     loss, made, tried, skipped = math.nan, 0, 0, 0
     gradients: dict[str, Tensor] = {}
@@ -58,7 +66,7 @@ def observe(
         while made < updates and tried - made < SKIPS_ALLOWED:
             this_loss, tried = run(batch), tried + 1
             skipped_before, skipped = skipped, step.scale_state().skipped_steps
-            if skipped > skipped_before or not door.gradients:  # what skips without a count does not come to the optimiser
+            if skipped > skipped_before or not door.called:  # what skips without a count does not come to the optimiser
                 remembered.put_back()  # FP64 skips none, and has seen the batch as many times as it has updated
                 continue
             made += 1
@@ -66,11 +74,12 @@ def observe(
             if made == 1:
                 door.close()
                 loss = this_loss.item()
-                gradients = {name: gradient.clone() for name, gradient in door.gradients.items()}  # a graph goes on writing
-    if not door.gradients and not skipped:
+                gradients = {name: gradient.to(kept_on, copy=True) for name, gradient in door.gradients.items()}
+                door.gradients.clear()  # a graph goes on writing to them
+    if not door.called and not skipped:
         expected = "expected those of torch.optim, and not what a library wraps around them"
         raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
-    moved = {name: in_fp64(w) - before[name] for name, w in step.weights().items()}
+    moved = {name: in_fp64(w).to(kept_on) - before.pop(name) for name, w in step.weights().items()}
     return Observation(door.learning_rate or 0.0, loss, gradients, moved, made, tried - made)
 
 
@@ -79,11 +88,12 @@ class _Door:
 
     Where the optimisers of a step are given the gradients, and these count. `gradients`, of the last step, are divided by the
     scale only if the optimiser was told of one. So a gradient that is not unscaled in time is seen. `learning_rate` is the rate
-    of the first step. For SGD it follows from its gradients where none is given.
+    of the first step. For SGD it follows from its gradients where none is given. `called`: whether any optimiser was.
     """
 
     def __init__(self, step: WorkloadStep, learning_rate: float | None) -> None:
         self.gradients: dict[str, Tensor] = {}
+        self.called = False
         as_large_as_gradient = any(isinstance(optimiser, torch.optim.SGD) for optimiser in step.optimisers)  # an update
         self.learning_rate = learning_rate if as_large_as_gradient else LEARNING_RATE
         self._step = step
@@ -124,6 +134,7 @@ class _Door:
             raise TrainerError(
                 f"{self._step.label}: no weight of the model has a gradient where its optimiser steps: {expected}"
             )
+        self.called = True
         if self.learning_rate is None:
             self.learning_rate = LEARNING_RATE / (_root_mean_square(self.gradients) or 1.0)
             self._step.set_learning_rate(self.learning_rate)

@@ -25,7 +25,7 @@ from mpcore.measure.observation import observe
 from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
 from mpcore.measure.requirements import against_fp32, beyond_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
-from mpcore.measure.yardstick import relative_error, rounded_runs, whole_error
+from mpcore.measure.yardstick import relative_error, whole_rounding
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import OWN_TRAINER, Parallel, Requirements
@@ -104,7 +104,7 @@ def _joint(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
 
 def _rounding(new: Callable[[], TrainStep], batch: Batch, gradients: dict[str, Tensor], roundoff: float) -> float | None:
     try:
-        return whole_error(rounded_runs(new, batch, roundoff), gradients)
+        return whole_rounding(new, batch, roundoff, gradients)
     except (Inapplicable, PrecisionError, WorkloadError) as error:  # as for one GPU, whose record says why
         if lacks_memory(error):
             raise

@@ -33,7 +33,12 @@ def found_gradients(setup: Setup, numerics: Numerics, batch: Batch, other: Batch
     gradient is of. Needs numerics by tensor."""
     right, stale = (
         observe(
-            setup.train_step(dropout=False), rows, 1, learning_rate=yardstick.observed.learning_rate, drawn=yardstick.draws
+            setup.train_step(dropout=False),
+            rows,
+            1,
+            learning_rate=yardstick.observed.learning_rate,
+            drawn=yardstick.draws,
+            kept_on=yardstick.kept_on,
         ).gradients
         for rows in (batch, other)
     )

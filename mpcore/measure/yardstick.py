@@ -3,10 +3,10 @@ run, the step in FP32."""
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from mpcore.training.buffers import Buffers
 from mpcore.training.step import TrainStep
 from mpcore.workloads.checked import checked_loss
 
+T = TypeVar("T")
 ROUNDINGS = 2
 """Runs whose results are rounded. One may come out right by chance, tensor by tensor. Of FP32 one is enough: what sums over a
 batch may add is more."""
@@ -58,27 +59,36 @@ class Yardstick:
     observed: its loss, gradients and updates. layers: by weight, in the order of the forward pass, the class of its module.
     remark: what is to be known of its random numbers, None where it draws none. Raises what a step raises.
 
-    failure: why FP64 cannot run, where `step` is one in FP32.
+    failure: why FP64 cannot run, where `step` is one in FP32. kept_on: where all but the model is kept, None for the device of
+    the step.
     """
 
-    def __init__(self, step: TrainStep, batch: Batch, failure: str | None = None) -> None:
+    def __init__(self, step: TrainStep, batch: Batch, failure: str | None = None, kept_on: torch.device | None = None) -> None:
         self.failure = failure
+        self.kept_on = kept_on or step.device
         self.reference = step.precision.name
         self._step = step
         self._batch = batch
-        self._start = {tensor: tensor.detach().clone() for tensor in step.model.parameters() if tensor.requires_grad}
+        weights = [tensor for tensor in step.model.parameters() if tensor.requires_grad]
+        self._start = {weight: weight.detach().to(self.kept_on, copy=True) for weight in weights}
         self._buffers = Buffers(step.model)
         self._optimiser = saved(step.precision.optimiser)  # some fill their state as they are made
         with _called(step.model) as called:
-            self.observed: Observation = observe(step, batch)
+            self.observed: Observation = observe(step, batch, kept_on=self.kept_on)
         self.layers = _layers(step.model, called)
         self.remark = random_loss(step, batch) if failure is None else f"{IN_FP32} ({failure})"
         self._rounding: dict[float, RoundingErrors] = {}
         self._rounded_updates: dict[float, UpdateRounding] = {}
+        self._rest()
 
     @property
     def draws(self) -> bool:
         return self.remark is not None
+
+    @property
+    def on_host(self) -> bool:
+        """Whether what is compared takes no memory of a GPU."""
+        return self.kept_on.type == "cpu"
 
     @functools.cached_property
     def terms(self) -> float:
@@ -98,11 +108,11 @@ class Yardstick:
         where a gradient changes its sign on the way. It takes `ROUNDINGS` times as many steps. Raises what `rounded_runs`
         does."""
         if roundoff not in self._rounded_updates:
-            runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate, UPDATES)
-            self._rounded_updates[roundoff] = UpdateRounding(
-                _root_mean_squares([tensor_errors(run.updates, self.observed.updates) for run in runs]),
-                _root_mean_square([self.update_error(run) for run in runs]),
+            truth = self.observed.updates
+            tensors, wholes = self._rounded(
+                roundoff, UPDATES, lambda run: (tensor_errors(run.updates, truth), self.update_error(run))
             )
+            self._rounded_updates[roundoff] = UpdateRounding(_root_mean_squares(tensors), _root_mean_square(wholes))
         return self._rounded_updates[roundoff]
 
     def update_error(self, observed: Observation) -> float:
@@ -113,16 +123,32 @@ class Yardstick:
         return relative_error(observed.updates, judged or self.observed.updates)
 
     def _measured(self, roundoff: float) -> RoundingErrors:
-        runs = rounded_runs(self._renewed, self._batch, roundoff, self.observed.learning_rate)
-        return RoundingErrors(
-            _root_mean_squares([tensor_errors(run.gradients, self.observed.gradients) for run in runs]),
-            _root_mean_squares([tensor_errors(run.updates, self._first_updates) for run in runs]),
-            whole_error(runs, self.observed.gradients),
+        truth, first = self.observed.gradients, self._first_updates
+        gradients, updates, wholes = self._rounded(
+            roundoff,
+            1,
+            lambda run: (
+                tensor_errors(run.gradients, truth),
+                tensor_errors(run.updates, first),
+                relative_error(run.gradients, truth),
+            ),
         )
+        return RoundingErrors(_root_mean_squares(gradients), _root_mean_squares(updates), _root_mean_square(wholes))
+
+    def _rounded(self, roundoff: float, updates: int, errors: Callable[[Observation], tuple[Any, ...]]) -> Iterable[Any]:
+        """`errors` of each run whose results are rounded: all first ones together, then all second ones."""
+        try:
+            return zip(
+                *rounded_runs(self._renewed, self._batch, roundoff, errors, self.observed.learning_rate, updates, self.kept_on),
+                strict=True,
+            )
+        finally:
+            self._rest()
 
     @functools.cached_property
     def _first_updates(self) -> dict[str, Tensor]:
-        return observe(self._renewed(), self._batch, updates=1, learning_rate=self.observed.learning_rate).updates
+        rate = self.observed.learning_rate
+        return observe(self._renewed(), self._batch, updates=1, learning_rate=rate, kept_on=self.kept_on).updates
 
     def _renewed(self) -> TrainStep:
         """The step as it was when it was new: to build one takes longer than to run it."""
@@ -130,28 +156,50 @@ class Yardstick:
             for tensor, value in self._start.items():
                 tensor.copy_(value)
         self._buffers.put_back()
-        load(self._step.precision.optimiser, self._optimiser)
+        self._rest()
         return self._step
+
+    def _rest(self) -> None:
+        """What a step makes anew, its gradients and what its optimiser remembers, takes no memory between two uses."""
+        self._step.precision.optimiser.zero_grad(set_to_none=True)
+        load(self._step.precision.optimiser, self._optimiser)
 
 
 def rounded_runs(
-    new: Callable[[], TrainStep], batch: Batch, roundoff: float, learning_rate: float | None = None, updates: int = 1
-) -> list[Observation]:
-    """Runs of `updates` steps on `batch` whose results are rounded to a format. new: makes a step in FP64, or in FP32 where
-    that cannot be. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And
-    Inapplicable for a format with as many digits as the step's own."""
+    new: Callable[[], TrainStep],
+    batch: Batch,
+    roundoff: float,
+    errors: Callable[[Observation], T],
+    learning_rate: float | None = None,
+    updates: int = 1,
+    kept_on: torch.device | None = None,
+) -> list[T]:
+    """`errors` of runs of `updates` steps on `batch` whose results are rounded to a format, one run in memory at a time. new:
+    makes a step in FP64, or in FP32 where that cannot be. kept_on: see `observe`. Raises what a step raises, though it did not
+    without: a rounded number may be an index beyond the last. And Inapplicable for a format with as many digits as the step's
+    own."""
+    digits = round(-math.log2(roundoff))
     count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
-    return [_rounded(new(), batch, round(-math.log2(roundoff)), seed, learning_rate, updates) for seed in range(count)]
+    return [errors(_rounded(new(), batch, digits, seed, learning_rate, updates, kept_on)) for seed in range(count)]
 
 
-def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rate: float | None, updates: int) -> Observation:
+def _rounded(
+    step: TrainStep,
+    batch: Batch,
+    digits: int,
+    seed: int,
+    learning_rate: float | None,
+    updates: int,
+    kept_on: torch.device | None,
+) -> Observation:
     """Its weights are rounded, too. What is updated are masters, which are not; a single update needs none."""
     dtype = torch.float64 if step.precision.name == FP64.name else torch.float32
     if digits >= DIGITS[dtype]:
         raise Inapplicable(f"{step.precision.name} has no more digits than it")
     rounding, weights = Rounded(digits, seed=seed, dtype=dtype), list(step.model.parameters())
     masters = [weight.detach().clone() for weight in weights] if updates > 1 else []
-    start = {name: in_fp64(weight).clone() for name, weight in step.weights().items()} if masters else {}
+    kept_on = kept_on or step.device
+    start = {name: in_fp64(weight).to(kept_on, copy=True) for name, weight in step.weights().items()} if masters else {}
 
     def to_masters(*_: Any) -> None:
         rounding.on = False
@@ -173,19 +221,20 @@ def _rounded(step: TrainStep, batch: Batch, digits: int, seed: int, learning_rat
         hooks.append(optimiser.register_step_post_hook(from_masters))
     try:
         with rounding:
-            observed = observe(step, batch, updates=updates, learning_rate=learning_rate)
+            observed = observe(step, batch, updates=updates, learning_rate=learning_rate, kept_on=kept_on)
     finally:
         for hook in hooks:
             hook.remove()
     if not masters:
         return observed
     to_masters()
-    return replace(observed, updates={name: in_fp64(weight) - start[name] for name, weight in step.weights().items()})
+    moved = {name: in_fp64(weight).to(kept_on) - start.pop(name) for name, weight in step.weights().items()}
+    return replace(observed, updates=moved)
 
 
-def whole_error(runs: Sequence[Observation], truth: dict[str, Tensor]) -> float:
-    """The root mean square of how far the whole gradient of each is from `truth`."""
-    return _root_mean_square([relative_error(run.gradients, truth) for run in runs])
+def whole_rounding(new: Callable[[], TrainStep], batch: Batch, roundoff: float, truth: dict[str, Tensor]) -> float:
+    """The root mean square of how far the whole gradient of each of `rounded_runs` is from `truth`."""
+    return _root_mean_square(rounded_runs(new, batch, roundoff, lambda run: relative_error(run.gradients, truth)))
 
 
 def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
@@ -269,9 +318,9 @@ def _layers(model: nn.Module, called: dict[str, None]) -> dict[str, str]:
     return {name: type(model.get_submodule(name.rpartition(".")[0])).__name__ for name in sorted(weights, key=place)}
 
 
-def _root_mean_squares(runs: list[dict[str, float]]) -> dict[str, float]:
+def _root_mean_squares(runs: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: _root_mean_square([run[name] for run in runs]) for name in runs[0]}
 
 
-def _root_mean_square(values: list[float]) -> float:
+def _root_mean_square(values: Sequence[float]) -> float:
     return math.sqrt(sum(value**2 for value in values) / len(values))

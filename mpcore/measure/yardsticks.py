@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import torch
 
 from mpcore.data import Batch
-from mpcore.device.machine import fast_in_fp64
+from mpcore.device.machine import fast_in_fp64, memory_class
 from mpcore.execution import Eager
 from mpcore.measure.errors import CASE_ERRORS, CaseFailed, failure_of, lacks_memory, one_sentence
 from mpcore.measure.hidden import Opened, opened, without_zeros
@@ -24,6 +24,7 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import WorkloadError
 
+HOST = torch.device("cpu")
 SLOW_FP64 = 4
 """How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 
@@ -35,10 +36,24 @@ class Yardsticks:
         self._setups = setups
         self._measured: dict[Case, Numerics] = {}
         self._kept: _Kept | None = None
+        self._on_host: set[str] = set()
+        """Workloads whose gradients and updates find no room on the GPU."""
 
     def numerics(self, case: Case) -> Numerics:
-        """Measured anew. A variant is held against its base, too. Raises Inapplicable for an own step, whose precision may be
-        no mode of mpcore."""
+        """Measured anew. A variant is held against its base, too. Where memory ends, what is compared is kept on the host.
+        Raises Inapplicable for an own step, whose precision may be no mode of mpcore."""
+        if case.workload not in self._on_host:
+            try:
+                return self._numerics(case)
+            except CASE_ERRORS as error:
+                if not lacks_memory(error):
+                    raise
+                self.forget()
+                one_sentence(error)
+            self._on_host.add(case.workload)
+        return self._numerics(case)
+
+    def _numerics(self, case: Case) -> Numerics:
         rows = self.rows(case)
         base = self._base_numerics(case)
         kept = self._yardstick(case)
@@ -64,8 +79,10 @@ class Yardsticks:
         self._kept = None
 
     def rows(self, case: Case) -> int:
-        """Of the batch that is computed in FP64, too: fewer where that is slow."""
-        rows = self._setups.workload(case).numerics_rows[case.model_size]
+        """Of the batch that is computed in FP64, too: fewer where that is slow, and in size `fit` where memory is short."""
+        workload = self._setups.workload(case)
+        fit = case.size == "fit"
+        rows = workload.fitting_rows(memory_class(self._setups.device)) if fit else workload.numerics_rows[case.model_size]
         return rows if case.model_size == "tiny" or fast_in_fp64(self._setups.device) else max(1, rows // SLOW_FP64)
 
     def _base_numerics(self, case: Case) -> Numerics | None:
@@ -91,11 +108,13 @@ class Yardsticks:
 
         def new(mode: type[Precision], failure: str | None = None) -> Yardstick:
             step = TrainStep(workload, mode(max_norm=clipped), self._setups.device, seed=case.seed, dropout=False)
-            return Yardstick(step, batch, failure)
+            return Yardstick(step, batch, failure, HOST if case.workload in self._on_host else None)
 
         try:
             return _Kept(key, new(FP64), workload, partial(new, FP64))
         except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+            if lacks_memory(error) and case.workload not in self._on_host:
+                raise
             found = failure_of(case, error, self._setups.device)
             if lacks_memory(error) and not found.large:
                 raise CaseFailed(found.sentence) from None
@@ -132,4 +151,6 @@ def _with_hidden(of: Opened, found: Numerics, setup: Setup, batch: Batch, base: 
         with without_zeros(setup.modelled):
             return of.joined(found, measure_numerics(setup, batch, of.yardstick, base))
     except (Inapplicable, *CASE_ERRORS) as error:
+        if lacks_memory(error) and not of.yardstick.on_host:
+            raise
         return of.unjudged(found, one_sentence(error))
