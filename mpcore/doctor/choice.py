@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mpcore.doctor.estimates import Estimates
 from mpcore.records import Case
+from mpcore.report.alike import joined
 
 KINDS = ("speed", "numerics", "work", "accuracy")
 """By falling worth."""
@@ -37,6 +38,12 @@ def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> di
 def expected_seconds(test: Planned, estimates: Estimates) -> float:
     known = estimates.seconds(test.kind, test.case)
     return estimates.usual_seconds(test.kind) if known is None else known
+
+
+def untold_trainings(tests: Iterable[Planned], estimates: Estimates) -> str:
+    """The workloads that are trained for a time that no accepted run tells, in words; "" where there is none."""
+    untold = [case.workload for kind, case in tests if kind == "accuracy" and estimates.seconds(kind, case) is None]
+    return joined(list(dict.fromkeys(untold)))
 
 
 def _step(test: Planned) -> int:

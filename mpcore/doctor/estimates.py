@@ -12,24 +12,29 @@ from mpcore.measure.ceiling import matmul_flops
 from mpcore.precision import precisions
 from mpcore.records import Case, Cost, Hardware, Result, Run, Speed
 from mpcore.store import all_accepted
+from mpcore.workloads import Workload, workloads
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """By the name of a record, what it cost in `source`. speed: how many times as fast as the GPU of `source` this one is."""
+    """By the name of a record, what it cost when it was last measured. source: the newest run that tells. speed: how many times
+    as fast as the GPU of `source` this one is."""
 
     source: Run
     speed: float
     costs: dict[str, Cost]
 
     def seconds(self, kind: str, case: Case) -> float | None:
-        """None of what `source` has not measured. In a batch that was made smaller to fit, at most those of the usual one."""
-        cost = self._cost(kind, case)
+        """None of what no run has measured. In a batch that was made smaller to fit, at most those of the usual one."""
+        cost = self.costs.get(f"{kind}:{case.id}", self.costs.get(f"{kind}:{_full(case).id}"))
         return None if cost is None else cost.seconds / self.speed
 
     def peak_bytes(self, kind: str, case: Case) -> int | None:
-        cost = self._cost(kind, case)
-        return None if cost is None else cost.peak_bytes
+        """In a batch that was made smaller to fit, a share of those of the usual one: as much less as a step holds."""
+        own, usual = self.costs.get(f"{kind}:{case.id}"), self.costs.get(f"{kind}:{_full(case).id}")
+        if own is not None:
+            return own.peak_bytes
+        return None if usual is None or usual.peak_bytes is None else round(usual.peak_bytes * _share_of_memory(case))
 
     def usual_seconds(self, kind: str) -> float:
         """The median of those tests of a kind that are known, or of all."""
@@ -40,9 +45,17 @@ class Estimates:
         kinds = {name.split(":")[0] for name in self.costs}
         return {k: statistics.median(c.seconds for name, c in self.costs.items() if name.split(":")[0] == k) for k in kinds}
 
-    def _cost(self, kind: str, case: Case) -> Cost | None:
-        full = case.model_copy(update={"size": "full", "batch_size": None}) if case.size == "fit" else case
-        return self.costs.get(f"{kind}:{case.id}", self.costs.get(f"{kind}:{full.id}"))
+
+def _full(case: Case) -> Case:
+    return case.model_copy(update={"size": "full", "batch_size": None}) if case.size == "fit" else case
+
+
+def _share_of_memory(case: Case) -> float:
+    """What a step of size `fit` holds, as a share of what it holds in the batch of its recipe."""
+    entry = workloads[case.workload]
+    if not issubclass(entry, Workload) or entry.step_memory is None or case.batch_size is None:
+        return 1.0
+    return entry.step_memory.of(case.batch_size) / entry.step_memory.of(entry.recipes["full"].batch_size)
 
 
 def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None) -> Estimates | None:
@@ -64,7 +77,7 @@ def why_not_within(minutes: float, folder: Path) -> str:
 
 
 def estimates(runs: Sequence[Run], key: str, ceiling: float | None) -> Estimates | None:
-    """From the newest of `runs` that says what its results cost: of the hardware `key`, else of any other GPU, scaled. None
+    """From those of `runs` that say what their results cost: of the hardware `key`, else of the GPU of the newest, scaled. None
     where none does, or it cannot be scaled. ceiling: FLOP/s of a large product in BF16 on this GPU."""
     telling = [run for run in runs if _telling(run)]
     own = [run for run in telling if run.machine.hardware.key == key]
@@ -76,7 +89,9 @@ def estimates(runs: Sequence[Run], key: str, ceiling: float | None) -> Estimates
             return None
         source, theirs = max(scaled, key=lambda pair: pair[0].datetime)
         speed = ceiling / theirs
-    return Estimates(source, speed, {result.record.name: result.cost for result in source.results if result.cost})
+    alike = [run for run in telling if run.machine.hardware.key == source.machine.hardware.key]
+    results = [result for run in sorted(alike, key=lambda run: run.datetime) for result in run.results]
+    return Estimates(source, speed, {result.record.name: result.cost for result in results if result.cost})
 
 
 def ceiling_of(run: Run) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mpcore import matrix
-from mpcore.doctor.choice import KINDS, Planned, chosen
+from mpcore.doctor.choice import KINDS, Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Estimates
 from mpcore.records import Case, Selection
 from mpcore.report.document import Document, Section, Table
@@ -71,9 +71,12 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
         if len(known) < len(running)
         else ""
     )
+    trained = [Planned("accuracy", e.case) for e in running if not workloads[e.case.workload].long_training]
+    untold = untold_trainings(trained, estimates)
+    without = f" How long {untold} will be trained is not known, and not in it." if untold else ""
     return (
         f"{cases} will run, in about {minutes:.0f} minutes{memory}. This is an estimate from what a run on {hardware} took at "
-        f"{measured_at(estimates.source)}{scaled}.{unknown}"
+        f"{measured_at(estimates.source)}{scaled}.{unknown}{without}"
     )
 
 

@@ -94,6 +94,7 @@ class Session:
     def forewarned(self) -> list[str]:
         """What `doctor` has to say, in short: what would spoil figures, and how long it will take, where accepted runs of this
         machine tell. Of several GPUs each rank would have its own to say."""
+        from mpcore.doctor.choice import Planned, untold_trainings
         from mpcore.doctor.estimates import estimates
         from mpcore.doctor.spoilers import short, spoilers
 
@@ -102,7 +103,11 @@ class Session:
         told = estimates(self.judge.baselines, self.machine.hardware.key, None)
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
         seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []
-        return [*short(found), *([f"about {sum(seconds) / 60:.0f} minutes, as accepted runs tell"] if any(seconds) else [])]
+        if told is None or not any(seconds):
+            return short(found)
+        untold = untold_trainings([Planned(test.kind, test.case) for test in run], told)
+        without = f", without the trainings of {untold}" if untold else ""
+        return [*short(found), f"about {sum(seconds) / 60:.0f} minutes, as accepted runs tell{without}"]
 
     def close(self) -> None:
         """Puts the settings of the process back."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mpcore.doctor.choice import Planned, chosen
+from mpcore.doctor.choice import Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Estimates, estimates
 from mpcore.doctor.forecast import LEFT_OUT, document, forecast, in_all
 from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Result, Run, Selection, Speed
@@ -51,6 +51,31 @@ def test_the_newest_run_of_the_same_hardware_tells():
     assert found.seconds("speed", case("tf32")) is None
 
 
+def test_what_the_newest_run_has_not_measured_an_older_one_tells():
+    runs = [run_on("H100", 1, result("fp32", 90.0), result("tf32", 20.0)), run_on("H100", 2, result("fp32", 60.0))]
+    found = estimates(runs, "h100", None)
+    assert [found.seconds("speed", case(name)) for name in ("fp32", "tf32")] == [60.0, 20.0]
+
+
+def test_of_a_batch_that_was_made_to_fit_memory_is_a_share():
+    """BERT's step takes 1.64 GiB, and 0.146 GiB for each review."""
+    full, fit = {"size": "full"}, {"size": "fit", "batch_size": 8}
+    found = estimates([run_on("H100", 1, result("fp32", 90.0, **full))], "h100", None)
+    share = (1.64 + 8 * 0.146) / (1.64 + 32 * 0.146)
+    assert found.peak_bytes("speed", case("fp32", **fit)) == pytest.approx(30 * GIB * share)
+    assert found.seconds("speed", case("fp32", **fit)) == 90.0
+    measured = estimates([run_on("H100", 1, result("fp32", 90.0, **full), result("fp32", 9.0, peak=GIB, **fit))], "h100", None)
+    assert measured.peak_bytes("speed", case("fp32", **fit)) == GIB
+    assert measured.seconds("speed", case("fp32", **fit)) == 9.0
+
+
+def test_trainings_that_no_run_has_made_are_named():
+    tests = [Planned(kind, case("fp32", workload=name)) for name in ("bert-imdb", "resnet50") for kind in ("speed", "accuracy")]
+    assert (
+        untold_trainings(tests, estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)) == "bert-imdb and resnet50"
+    )
+
+
 def test_another_gpu_is_scaled_by_what_its_matrix_units_reach():
     runs = [run_on("H200", 3, result("fp32", 60.0), result("bf16-true", 30.0, ceiling=800e12))]
     found = estimates(runs, "t4", 400e12)
@@ -73,7 +98,8 @@ def test_all_cases_are_told_with_what_is_not_known():
     ]
     assert in_all(expected, found) == (
         "2 cases will run, in about 2 minutes and 30 GiB. This is an estimate from what a run on H100 took at "
-        "2026-01-01 12:00. What 1 case of these will take is not known."
+        "2026-01-01 12:00. What 1 case of these will take is not known. How long bert-imdb will be trained is not known, and "
+        "not in it."
     )
 
 
