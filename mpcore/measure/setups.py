@@ -80,7 +80,7 @@ class Setups:
 
     def splits(self, workload: Workload) -> dict[str, Split]:
         """The data to train on and to test with, on the device."""
-        return {name: workload.split(name, self.device) for name in ("train", "test")}
+        return {name: workload.training_split(name, self.device) for name in ("train", "test")}
 
     def batch(self, case: Case, rows: slice) -> Batch:
         """These rows of the workload's training data, on the device."""

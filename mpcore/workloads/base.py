@@ -195,6 +195,11 @@ class Workload(Entry):
             self._splits[key] = checked_data(self, name) if device == cpu else self.split(name, cpu).to(device)
         return self._splits[key]
 
+    def training_split(self, name: str, device: torch.device) -> Split:
+        """The "train" split that it is trained on to the end of its recipe, or the "test" split that it is tested with then.
+        Steps are timed on `split`; here a workload may leave out what is padding in all samples."""
+        return self.split(name, device)
+
 
 def _are_classes(values: object, count: int) -> bool:
     if not isinstance(values, Tensor) or values.dim() != 1 or values.is_floating_point():

@@ -9,6 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from mpcore.data import DataError, Source
 from mpcore.data.tokens import SPECIAL
+from mpcore.measure import Bench
 from mpcore.workloads.bert_imdb import BertImdb
 from mpcore.workloads.resnet18_mnist import ResNet18Mnist
 
@@ -96,6 +97,23 @@ def test_padding_changes_nothing(workload, batch):
     cut = {**batch, "input_ids": batch["input_ids"][:, :longest], "attention_mask": batch["attention_mask"][:, :longest]}
     assert longest < batch["input_ids"].shape[1]
     assert workload.loss(model, cut).item() == pytest.approx(workload.loss(model, batch).item(), rel=1e-5)
+
+
+def test_training_leaves_out_what_is_padding_in_all_reviews(folder, cpu):
+    """Words of a folder's reviews are few: "good", between two special ones."""
+    short = BertImdb("tiny", Source(str(folder)))
+    short.rows = {"tiny": {"train": 6, "test": 4}}
+    whole, cut = (split("train", cpu).columns for split in (short.split, short.training_split))
+    assert (whole["input_ids"].shape, cut["input_ids"].shape, cut["attention_mask"].shape) == ((6, 20), (6, 8), (6, 8))
+    assert torch.equal(whole["input_ids"][:, :8], cut["input_ids"])
+    assert not whole["attention_mask"][:, 8:].any()
+    assert torch.equal(whole["label"], cut["label"])
+
+
+def test_generated_reviews_of_size_full_end_long_before_those_that_a_step_is_timed_on(cpu):
+    full = BertImdb("full")
+    lengths = {name: split.columns["input_ids"].shape[1] for name, split in Bench(cpu).setups.splits(full).items()}
+    assert lengths == {"train": 168, "test": 168}
 
 
 def test_the_seed_decides_the_weights(workload):
