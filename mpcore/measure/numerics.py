@@ -104,5 +104,5 @@ def _with_all_updates(
 
 
 def _flushed_share(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
-    flushed = sum(int(((values.get(name, torch.zeros_like(t)) == 0) & (t != 0)).sum()) for name, t in truth.items())
-    return flushed / max(sum(int((t != 0).sum()) for t in truth.values()), 1)
+    flushed = sum(int((t[values[name] == 0] if name in values else t).count_nonzero()) for name, t in truth.items())
+    return flushed / max(sum(int(t.count_nonzero()) for t in truth.values()), 1)

@@ -239,9 +239,8 @@ def whole_rounding(new: Callable[[], TrainStep], batch: Batch, roundoff: float, 
 
 def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
     """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
-    difference = sum((values.get(name, torch.zeros_like(t)) - t).square().sum() for name, t in truth.items())
-    norm = sum(t.square().sum() for t in truth.values())
-    return math.sqrt(relative(float(difference), float(norm)))
+    wrong = math.hypot(*_distances(values, truth).values())
+    return relative(wrong, math.hypot(*(float(true.norm()) for true in truth.values())))
 
 
 def relative(difference: float, truth: float) -> float:
@@ -252,12 +251,12 @@ def relative(difference: float, truth: float) -> float:
 def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
     """|value - truth| / |truth| of each tensor; one that is missing counts as zero. Infinite where it should be nothing, and
     is not."""
-    found = {}
-    for name, true in truth.items():
-        wrong = float((values[name] - true).norm() if name in values else true.norm())
-        norm = float(true.norm())
-        found[name] = wrong / norm if norm else math.inf if wrong else 0.0
-    return found
+    wrong = _distances(values, truth)
+    return {name: relative(wrong[name], float(true.norm())) for name, true in truth.items()}
+
+
+def _distances(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(values[name].dist(true) if name in values else true.norm()) for name, true in truth.items()}
 
 
 def random_loss(step: TrainStep, batch: Batch) -> str | None:
