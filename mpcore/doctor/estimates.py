@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mpcore.measure.ceiling import matmul_flops
-from mpcore.precision import precisions
+from mpcore.precision import Precision, precisions
 from mpcore.records import Case, Cost, Hardware, Result, Run, Speed
 from mpcore.store import all_accepted
 from mpcore.workloads import Workload, workloads
@@ -64,7 +63,7 @@ def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None
     runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == hardware.device]
     key, mode = hardware.key, precisions["bf16-true"]
     own = any(run.machine.hardware.key == key and _telling(run) for run in runs)
-    ceiling = None if own or device is None or mode.unsupported(device) else matmul_flops(mode(), device)
+    ceiling = None if own or device is None or mode.unsupported(device) else _ceiling(mode(), device)
     return estimates(runs, key, ceiling)
 
 
@@ -98,6 +97,12 @@ def ceiling_of(run: Run) -> float | None:
     """FLOP/s of a large product in BF16, as the run measured it."""
     found = list(_ceilings(run.results))
     return statistics.median(found) if found else None
+
+
+def _ceiling(mode: Precision, device: torch.device) -> float | None:
+    from mpcore.measure.ceiling import matmul_flops  # loads all that measures, which takes seconds
+
+    return matmul_flops(mode, device)
 
 
 def _telling(run: Run) -> bool:
