@@ -8,13 +8,17 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 INSTALLED = $(VENV)/.installed
-THERE = $(if $(filter-out file,$(origin VENV)),$(wildcard $(VENV)/bin/python))
+GIVEN = $(filter-out file,$(origin VENV))
+THERE = $(if $(GIVEN),$(wildcard $(VENV)/bin/python))
 DEVELOPER = $(VENV)/.developer
 
-.PHONY: bench test lint docs clean
+.PHONY: bench no-environment test lint docs clean
 
-bench: $(if $(THERE),,$(INSTALLED))
+bench: $(if $(THERE),,$(if $(GIVEN),no-environment,$(INSTALLED)))
 	$(VENV)/bin/python -m pytest benchmarks/ $(ARGS)
+
+no-environment:
+	@echo "make bench VENV=$(VENV): there is no environment: expected a folder with bin/python in it" >&2; exit 2
 
 test: $(DEVELOPER)
 	$(VENV)/bin/python -m pytest tests/ $(ARGS)

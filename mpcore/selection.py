@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from mpcore.records import Selection
 
 ALL = "all"
-LABEL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+LABEL = re.compile(r"(?=.{1,40}$)[a-z0-9]+(-[a-z0-9]+)*")
 COMPILE_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 """torch's variable. Graphs, their code and Triton's kernels are below it."""
 
@@ -109,7 +110,9 @@ def label_of(options: argparse.Namespace) -> str | None:
     """None where it is not given. Raises SelectionError for one that cannot be a part of a folder's name."""
     label: str | None = options.mp_label
     if label is not None and not LABEL.fullmatch(label):
-        raise SelectionError(f"--mp-label {label!r}: expected lower-case letters, digits and hyphens, such as gcp-a3")
+        raise SelectionError(
+            f"--mp-label {label!r:.60}: expected up to 40 lower-case letters, digits and hyphens, such as gcp-a3"
+        )
     return label
 
 
@@ -143,13 +146,26 @@ def add_compile_cache_option(add: Callable[..., object]) -> None:
 
 def use_compile_cache(options: argparse.Namespace) -> None:
     """Tells torch of the folder that is given, in this process and in those that it starts. Raises SelectionError for one that
-    is a file."""
+    is a file, or cannot be made."""
     if options.mp_compile_cache is None:
+        check_compile_cache()
         return
     folder = Path(options.mp_compile_cache).absolute()
     if folder.exists() and not folder.is_dir():
         raise SelectionError(f"--mp-compile-cache {options.mp_compile_cache!r}: expected a folder, which need not be there yet")
     os.environ[COMPILE_CACHE] = str(folder)
+    check_compile_cache()
+
+
+def check_compile_cache() -> None:
+    """Raises SelectionError where torch finds no folder for what it compiles. It makes one as soon as torch.compile is loaded,
+    whether or not anything is compiled."""
+    folder = os.environ.get(COMPILE_CACHE)
+    try:
+        Path(folder or tempfile.gettempdir()).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        named = f"{COMPILE_CACHE}={folder!r}" if folder else "the folder of temporary files"
+        raise SelectionError(f"{named}: {error.strerror or error}: expected a folder that torch can write to") from error
 
 
 def selection_of(options: argparse.Namespace) -> Selection:

@@ -85,7 +85,14 @@ def test_a_build_of_torch_that_is_there_is_not_replaced():
     assert not torch.specifier.contains("2.10.0")
 
 
-@pytest.mark.parametrize(("arguments", "installs"), [((), True), (("VENV={there}",), False), (("VENV=nowhere",), True)])
+def test_make_bench_refuses_an_environment_that_is_not_there():
+    said = subprocess.run(["make", "bench", "VENV=/no/where"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "make bench VENV=/no/where: there is no environment: expected a folder with bin/python in it" in said.stderr
+    assert "pip install" not in said.stdout
+
+
+@pytest.mark.parametrize(("arguments", "installs"), [((), True), (("VENV={there}",), False)])
 def test_make_bench_installs_nothing_into_an_environment_that_is_there(tmp_path, arguments, installs):
     there = tmp_path / "bin" / "python"
     there.parent.mkdir()

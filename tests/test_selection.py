@@ -111,8 +111,8 @@ def test_it_needs_no_torch(module):
 
 class TestCompileCache:
     @pytest.fixture(autouse=True)
-    def _environment(self, monkeypatch):
-        monkeypatch.setenv(COMPILE_CACHE, "torch's own")
+    def _environment(self, monkeypatch, tmp_path):
+        monkeypatch.setenv(COMPILE_CACHE, str(tmp_path / "torch's own"))
 
     def use(self, *arguments):
         parser = argparse.ArgumentParser()
@@ -125,8 +125,16 @@ class TestCompileCache:
         assert self.use("--mp-compile-cache", "cache") == str(tmp_path / "cache")
         assert torch._inductor.runtime.cache_dir_utils.cache_dir() == str(tmp_path / "cache")
 
-    def test_without_it_torch_decides(self):
-        assert self.use() == "torch's own"
+    def test_without_it_torch_decides(self, tmp_path):
+        assert self.use() == str(tmp_path / "torch's own")
+
+    def test_one_that_cannot_be_made_is_refused_before_torch_asks_for_it(self, tmp_path, monkeypatch):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+        with pytest.raises(
+            SelectionError, match=r"TORCHINDUCTOR_CACHE_DIR='.*cache': .*: expected a folder that torch can write"
+        ):
+            self.use()
 
     def test_a_file_is_none(self, tmp_path):
         (tmp_path / "file").touch()
@@ -134,10 +142,10 @@ class TestCompileCache:
             self.use("--mp-compile-cache", str(tmp_path / "file"))
 
 
-@pytest.mark.parametrize("label", ["GCP", "a/b", "", "-a", "a b"])
+@pytest.mark.parametrize("label", ["GCP", "a/b", "", "-a", "a b", 41 * "a"])
 def test_a_label_is_a_part_of_a_folder_s_name(label):
     assert label_of(argparse.Namespace(mp_label="gcp-a3")) == "gcp-a3"
-    with pytest.raises(SelectionError, match="expected lower-case letters, digits and hyphens"):
+    with pytest.raises(SelectionError, match="expected up to 40 lower-case letters, digits and hyphens"):
         label_of(argparse.Namespace(mp_label=label))
 
 

@@ -13,6 +13,7 @@ from mpcore.selection import (
     add_label_option,
     add_minutes_option,
     add_options,
+    check_compile_cache,
     label_of,
     minutes_of,
     selection_of,
@@ -30,7 +31,10 @@ def add(commands: Commands) -> None:
         "Looks at this machine before anything is measured. It says what would spoil figures, which cases will run, and why "
         "others will not. Accepted runs tell how many minutes and how much memory they will take."
     )
-    codes = "exit code: 0 nothing found, 1 something would spoil figures, 4 nothing can be measured here"
+    codes = (
+        "exit code: 0 nothing found, 1 something would spoil figures, 2 an option that cannot be read, 4 nothing can be "
+        "measured here"
+    )
     parser = commands.add_parser(
         "doctor", help="what would spoil figures here, and what will run", description=description, epilog=codes
     )
@@ -42,8 +46,12 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints it. Raises ProjectError for a selection or a device that is not there and for minutes that nobody can choose tests
-    for, RunError for baselines that cannot be read."""
+    """Prints it. Raises ProjectError for a selection or a device that is not there, for minutes that nobody can choose tests
+    for, and where torch has no folder to write to, RunError for baselines that cannot be read."""
+    try:
+        check_compile_cache()
+    except SelectionError as error:
+        raise ProjectError(str(error)) from error
     from mpcore import matrix
     from mpcore.device.machine import probe
     from mpcore.doctor.estimates import estimates_here, why_not_within

@@ -12,7 +12,8 @@ from mpcore.records import GpuState
 
 SLOWDOWNS = {0x08: "hardware slowdown", 0x20: "software thermal slowdown", 0x40: "thermal slowdown", 0x80: "power brake"}
 """NVML's clocks event reasons (nvml.h) for which a block is not the GPU's ordinary speed."""
-LIMITS = {0x04: "power cap", 0x02: "applications clocks", 0x10: "sync boost", 0x100: "display clocks"} | SLOWDOWNS
+POWER_CAP = "power cap"
+LIMITS = {0x04: POWER_CAP, 0x02: "applications clocks", 0x10: "sync boost", 0x100: "display clocks"} | SLOWDOWNS
 """A GPU at its power cap is at its ordinary speed, with this power limit; that it was is recorded."""
 
 

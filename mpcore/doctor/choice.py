@@ -5,6 +5,7 @@ Then come its errors, then what it does, then whole trainings. Those modes come 
 two are worth the same, the quicker comes first, so that the most are measured.
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ class Planned(NamedTuple):
 
 
 def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> dict[Planned, float]:
-    """With the seconds that each will take, together not above `minutes`. What no accepted run tells counts as usual."""
+    """With the seconds that each will take, together not above `minutes`. What no accepted run tells counts as usual. Trainings
+    differ too much for that, and are left out."""
     left, found = 60 * minutes, {}
     seconds = {test: expected_seconds(test, estimates) for test in tests}
     for test in sorted(seconds, key=lambda test: (_step(test), seconds[test])):
@@ -37,13 +39,15 @@ def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> di
 
 def expected_seconds(test: Planned, estimates: Estimates) -> float:
     known = estimates.seconds(test.kind, test.case)
-    return estimates.usual_seconds(test.kind) if known is None else known
+    if known is None:
+        return math.inf if test.kind == "accuracy" else estimates.usual_seconds(test.kind)
+    return known
 
 
 def untold_trainings(tests: Iterable[Planned], estimates: Estimates) -> str:
     """The workloads that are trained for a time that no accepted run tells, in words; "" where there is none."""
     untold = [case.workload for kind, case in tests if kind == "accuracy" and estimates.seconds(kind, case) is None]
-    return joined(list(dict.fromkeys(untold)))
+    return joined(list(dict.fromkeys(untold))) if untold else ""
 
 
 def _step(test: Planned) -> int:

@@ -13,13 +13,16 @@ from mpcore.records import Case, Cost, Hardware, Result, Run, Speed
 from mpcore.store import all_accepted
 from mpcore.workloads import Workload, workloads
 
+COMPARED = ("bf16-true", "fp16-true")
+"""Modes in whose format two GPUs are compared: the first that this one has. Before 8.0 it has no BF16."""
+
 
 @dataclass(frozen=True)
 class Estimates:
-    """By the name of a record, what it cost when it was last measured. source: the newest run that tells. speed: how many times
-    as fast as the GPU of `source` this one is."""
+    """By the name of a record, what it cost when it was last measured. newest: of the runs that tell. speed: how many times as
+    fast as their GPU this one is."""
 
-    source: Run
+    newest: Run
     speed: float
     costs: dict[str, Cost]
 
@@ -29,11 +32,14 @@ class Estimates:
         return None if cost is None else cost.seconds / self.speed
 
     def peak_bytes(self, kind: str, case: Case) -> int | None:
-        """In a batch that was made smaller to fit, a share of those of the usual one: as much less as a step holds."""
+        """In a batch that was made smaller to fit, a share of those of the usual one: as much less as a step holds. Errors are
+        measured on other rows than those of the batch, and may take as much."""
         own, usual = self.costs.get(f"{kind}:{case.id}"), self.costs.get(f"{kind}:{_full(case).id}")
         if own is not None:
             return own.peak_bytes
-        return None if usual is None or usual.peak_bytes is None else round(usual.peak_bytes * _share_of_memory(case))
+        if usual is None or usual.peak_bytes is None:
+            return None
+        return usual.peak_bytes if kind == "numerics" else round(usual.peak_bytes * _share_of_memory(case))
 
     def usual_seconds(self, kind: str) -> float:
         """The median of those tests of a kind that are known, or of all."""
@@ -61,10 +67,12 @@ def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None
     """Of this machine, from the accepted runs in `folder`. A GPU that has none is compared with others by one product that is
     measured. device: None in a process that must leave the GPUs to others. Raises RunError."""
     runs = [run for found in all_accepted(folder).values() for run in found if run.machine.hardware.device == hardware.device]
-    key, mode = hardware.key, precisions["bf16-true"]
-    own = any(run.machine.hardware.key == key and _telling(run) for run in runs)
-    ceiling = None if own or device is None or mode.unsupported(device) else _ceiling(mode(), device)
-    return estimates(runs, key, ceiling)
+    own = any(run.machine.hardware.key == hardware.key and _telling(run) for run in runs)
+    if own or device is None:
+        return estimates(runs, hardware.key, None)
+    mode = next((name for name in COMPARED if precisions[name].unsupported(device) is None), None)
+    ceiling = None if mode is None else _ceiling(precisions[mode](), device)
+    return estimates(runs, hardware.key, ceiling, mode or "")
 
 
 def why_not_within(minutes: float, folder: Path) -> str:
@@ -75,41 +83,45 @@ def why_not_within(minutes: float, folder: Path) -> str:
     )
 
 
-def estimates(runs: Sequence[Run], key: str, ceiling: float | None) -> Estimates | None:
+def estimates(runs: Sequence[Run], key: str, ceiling: float | None, mode: str = COMPARED[0]) -> Estimates | None:
     """From those of `runs` that say what their results cost: of the hardware `key`, else of the GPU of the newest, scaled. None
-    where none does, or it cannot be scaled. ceiling: FLOP/s of a large product in BF16 on this GPU."""
+    where none does, or it cannot be scaled. ceiling: FLOP/s of a large product in the format of `mode` on this GPU."""
     telling = [run for run in runs if _telling(run)]
     own = [run for run in telling if run.machine.hardware.key == key]
     if own:
-        source, speed = max(own, key=lambda run: run.datetime), 1.0
+        newest, speed = max(own, key=lambda run: run.datetime), 1.0
     else:
-        scaled = [(run, found) for run in telling if ceiling and (found := ceiling_of(run)) is not None]
+        scaled = [(run, found) for run in telling if ceiling and (found := ceiling_of(run, mode)) is not None]
         if not scaled or not ceiling:
             return None
-        source, theirs = max(scaled, key=lambda pair: pair[0].datetime)
+        newest, theirs = max(scaled, key=lambda pair: pair[0].datetime)
         speed = ceiling / theirs
-    alike = [run for run in telling if run.machine.hardware.key == source.machine.hardware.key]
+    alike = [run for run in telling if run.machine.hardware.key == newest.machine.hardware.key]
     results = [result for run in sorted(alike, key=lambda run: run.datetime) for result in run.results]
-    return Estimates(source, speed, {result.record.name: result.cost for result in results if result.cost})
+    return Estimates(newest, speed, {result.record.name: result.cost for result in results if result.cost})
 
 
-def ceiling_of(run: Run) -> float | None:
-    """FLOP/s of a large product in BF16, as the run measured it."""
-    found = list(_ceilings(run.results))
+def ceiling_of(run: Run, mode: str = COMPARED[0]) -> float | None:
+    """FLOP/s of a large product in the format of `mode`, as the run measured it."""
+    found = list(_ceilings(run.results, mode.partition("-")[0]))
     return statistics.median(found) if found else None
 
 
 def _ceiling(mode: Precision, device: torch.device) -> float | None:
+    """None where the GPU has no room for the product."""
     from mpcore.measure.ceiling import matmul_flops  # loads all that measures, which takes seconds
 
-    return matmul_flops(mode, device)
+    try:
+        return matmul_flops(mode, device)
+    except RuntimeError:  # which is said to spoil figures
+        return None
 
 
 def _telling(run: Run) -> bool:
     return any(result.cost for result in run.results)
 
 
-def _ceilings(results: Sequence[Result]) -> Iterator[float]:
+def _ceilings(results: Sequence[Result], format_: str) -> Iterator[float]:
     for speed in (result.record for result in results if isinstance(result.record, Speed)):
-        if speed.case.precision.startswith("bf16") and speed.ceiling_flops is not None:
+        if speed.case.precision.startswith(format_) and speed.ceiling_flops is not None:
             yield speed.ceiling_flops

@@ -1,7 +1,7 @@
 """What each case of a selection will be: run, in how many minutes and how much memory, or not run and why."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,12 +18,14 @@ LEFT_OUT = "left out: more than --mp-minutes allows"
 
 @dataclass(frozen=True)
 class Expected:
-    """reason: why a case is not run, None where it is. seconds, peak_bytes: None where no accepted run tells."""
+    """reason: why a case is not run, None where it is. seconds, peak_bytes: None where no accepted run tells. untold: whether
+    it is trained besides, for a time that none tells."""
 
     case: Case
     reason: str | None
     seconds: float | None = None
     peak_bytes: int | None = None
+    untold: bool = False
 
 
 def forecast(
@@ -38,7 +40,12 @@ def forecast(
     if minutes is not None:
         kept = chosen([test for own in tests.values() for test in own], estimates, minutes)
         tests = {case: [test for test in own if test in kept] for case, own in tests.items()}
-    return [_expected(case, reason, tests.get(case, []), estimates) for case, reason in cases]
+    expected = [_expected(case, reason, tests.get(case, []), estimates) for case, reason in cases]
+    if minutes is not None:
+        return expected
+    trained = {case for case, _ in matrix.cases(selection, device, compiled=()) if not workloads[case.workload].long_training}
+    untold = {case for case in trained if estimates.seconds("accuracy", case) is None}
+    return [replace(e, untold=e.case in untold) for e in expected]
 
 
 def document(expected: Sequence[Expected], estimates: Estimates | None, spoilers: Sequence[str], title: str) -> Document:
@@ -64,19 +71,18 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     minutes = sum(e.seconds or 0.0 for e in known) / 60
     peaks = [e.peak_bytes for e in known if e.peak_bytes is not None]
     memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
-    hardware = estimates.source.machine.hardware.name
+    hardware = estimates.newest.machine.hardware.name
     scaled = "" if estimates.speed == 1 else f", {estimates.speed:.2f} times as fast in large products"
     unknown = (
         f" What {counted(len(running) - len(known), 'case')} of these will take is not known."
         if len(known) < len(running)
         else ""
     )
-    trained = [Planned("accuracy", e.case) for e in running if not workloads[e.case.workload].long_training]
-    untold = untold_trainings(trained, estimates)
+    untold = untold_trainings([Planned("accuracy", e.case) for e in running if e.untold], estimates)
     without = f" How long {untold} will be trained is not known, and not in it." if untold else ""
     return (
-        f"{cases} will run, in about {minutes:.0f} minutes{memory}. This is an estimate from what a run on {hardware} took at "
-        f"{measured_at(estimates.source)}{scaled}.{unknown}{without}"
+        f"{cases} will run, in about {minutes:.0f} minutes{memory}. This is an estimate from what accepted runs on {hardware} "
+        f"took, the newest at {measured_at(estimates.newest)}{scaled}.{unknown}{without}"
     )
 
 
@@ -116,7 +122,9 @@ def _named(running: Sequence[Expected]) -> list[Section]:
 
 
 def _size(case: Case) -> str:
-    return "own step" if issubclass(workloads[case.workload], OwnStep) else case.size
+    if issubclass(workloads[case.workload], OwnStep):
+        return "own step"
+    return case.size if case.batch_size is None else f"{case.size}, batch of {case.batch_size}"
 
 
 def _minutes(seconds: float | None) -> str:

@@ -10,7 +10,7 @@ import pynvml
 import torch
 
 from mpcore.device.machine import memory_share
-from mpcore.device.nvml import SLOWDOWNS, NvmlSampler, handle
+from mpcore.device.nvml import POWER_CAP, SLOWDOWNS, NvmlSampler, handle
 from mpcore.device.occupancy import OWN_BYTES, processes_on
 
 NEAR_SLOWDOWN = 5
@@ -40,7 +40,11 @@ class Look:
 def gpu_spoilers(device: torch.device, *, load: bool) -> Iterator[str]:
     """A sentence for each. What NVML does not tell is one, too: it cannot be excluded. load: whether the GPU may be given
     something to do, to see its clock under load."""
-    occupied = torch.zeros(1, device=device)  # so that this process is one of those on the GPU
+    try:
+        occupied = torch.zeros(1, device=device)  # so that this process is one of those on the GPU
+    except RuntimeError as error:
+        yield _unusable(error)
+        return
     sampler = NvmlSampler(device)
     if sampler.reason is not None:
         yield f"{sampler.reason}: clocks, power, temperature and other processes are not known"
@@ -57,8 +61,17 @@ def gpu_spoilers(device: torch.device, *, load: bool) -> Iterator[str]:
             yield found
     yield from _lowered_memory(device)
     if load:
-        yield from _clocks_under_load(device, sampler, gpu)
+        try:
+            yield from _clocks_under_load(device, sampler, gpu)
+        except RuntimeError as error:
+            yield _unusable(error)
     del occupied
+
+
+def _unusable(error: RuntimeError) -> str:
+    """Other processes may hold all of its memory, or the GPU itself where it admits one."""
+    first = str(error).partition("\n")[0].split(" See documentation")[0].rstrip(". ")
+    return f"torch cannot compute on the GPU now: {first}"
 
 
 def _computing(gpu: Any) -> str | None:
@@ -174,13 +187,16 @@ def _clocks_under_load(device: torch.device, sampler: NvmlSampler, gpu: Any) -> 
         return
     try:
         highest = pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM)
-    except pynvml.NVMLError:
+    except pynvml.NVMLError as error:
+        yield f"NVML does not tell the GPU's highest clock: {error}"
         return
-    if high < (1 - STEADY) * highest and not limits:
-        yield (
-            f"the GPU's clock stays at {high} of {highest} MHz, and NVML does not say why. nvidia-smi -lgc may have locked it; "
-            "--mp-label keeps its runs apart"
-        )
+    if high >= (1 - STEADY) * highest or POWER_CAP in limits:
+        return
+    why = f"for {', '.join(limits)}" if limits else "and NVML does not say why"
+    yield (
+        f"the GPU's clock stays at {high} of {highest} MHz, {why}. nvidia-smi -lgc may have locked it; "
+        "--mp-label keeps its runs apart"
+    )
 
 
 def _loaded(device: torch.device, sampler: NvmlSampler) -> tuple[tuple[int, ...], tuple[str, ...] | None]:

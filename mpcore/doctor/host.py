@@ -30,6 +30,7 @@ VARIABLES = {
     "LD_PRELOAD": "another library is in every process",
 }
 """Of the environment, and what they do to a step."""
+OFF = ("", "0", "false")
 
 
 def host_spoilers(device: torch.device, folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
@@ -58,7 +59,7 @@ def _hidden_gpu(device: torch.device) -> Iterator[str]:
 
 def _variables(environment: Mapping[str, str]) -> Iterator[str]:
     for name, effect in VARIABLES.items():
-        if environment.get(name):
+        if environment.get(name, "").lower() not in OFF:
             yield f"{name}={environment[name]} is set: {effect}"
 
 

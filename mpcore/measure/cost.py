@@ -4,6 +4,7 @@ import time
 
 import torch
 
+from mpcore.measure.memory import free_memory
 from mpcore.records import Cost
 
 
@@ -13,6 +14,7 @@ class Counter:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type == "cuda":
+            free_memory()  # or what was measured before would count
             torch.cuda.reset_peak_memory_stats(device)
         self._start = time.perf_counter()
 

@@ -236,12 +236,13 @@ def session_of(config: pytest.Config) -> Session:
 
 
 def _new_session(config: pytest.Config) -> Session:
+    options = options_of(config)  # before workloads are loaded, and torch.compile with them
+
     from mpcore import matrix
     from mpcore.registry import UnknownName
     from mpcore.selection import ALL, SelectionError
     from mpcore.workloads import workloads
 
-    options = options_of(config)
     try:
         matrix.check(options.selection)
         workloads.check(name for name in options.accuracy if name != ALL)

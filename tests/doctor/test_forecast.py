@@ -1,12 +1,14 @@
 """What a session will take, from what accepted runs took."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mpcore.doctor.choice import Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Estimates, estimates
 from mpcore.doctor.forecast import LEFT_OUT, document, forecast, in_all
-from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Result, Run, Selection, Speed
+from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Quality, Result, Run, Selection, Speed
 from mpcore.report.render import render
 
 CPU = torch.device("cpu")
@@ -46,7 +48,7 @@ def test_the_newest_run_of_the_same_hardware_tells():
         run_on("H200", 3, result("fp32", 1.0)),
     ]
     found = estimates(runs, "h100", None)
-    assert (found.source.datetime[:10], found.speed) == ("2026-01-02", 1.0)
+    assert (found.newest.datetime[:10], found.speed) == ("2026-01-02", 1.0)
     assert found.seconds("speed", case("fp32")) == 60.0
     assert found.seconds("speed", case("tf32")) is None
 
@@ -76,11 +78,46 @@ def test_trainings_that_no_run_has_made_are_named():
     )
 
 
+def test_where_all_trainings_are_told_or_none_is_made_nothing_is_said_of_them(monkeypatch):
+    trained = Quality.model_construct(kind="accuracy", case=case("fp32"))
+    told = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    told = replace(told, costs=told.costs | {trained.name: Cost(seconds=600.0, peak_bytes=GIB)})
+    selection = BERT.model_copy(update={"precisions": ("fp32",)})
+    assert in_all(forecast(selection, CPU, told), told).endswith("the newest at 2026-01-01 12:00.")
+    assert untold_trainings([], told) == ""
+    long = selection.model_copy(update={"workloads": ("resnet50",)})
+    assert "trained" not in in_all(forecast(long, CPU, told), told)
+
+
+def test_a_case_that_is_compiled_is_not_trained(monkeypatch):
+    monkeypatch.setattr("mpcore.matrix.product.compiled_besides", lambda workload, precisions, *_: precisions)
+    told = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    expected = forecast(BERT, CPU, told)
+    assert {(e.case.execution, e.untold) for e in expected} == {("eager", True), ("compile", False)}
+
+
+def test_of_errors_a_smaller_batch_tells_nothing():
+    full, fit = case("fp32", size="full"), case("fp32", size="fit", batch_size=8)
+    found = Estimates(run_on("H100", 1), 1.0, {f"numerics:{full.id}": Cost(seconds=9.0, peak_bytes=GIB)})
+    assert found.peak_bytes("numerics", fit) == GIB
+
+
 def test_another_gpu_is_scaled_by_what_its_matrix_units_reach():
     runs = [run_on("H200", 3, result("fp32", 60.0), result("bf16-true", 30.0, ceiling=800e12))]
     found = estimates(runs, "t4", 400e12)
     assert found.seconds("speed", case("fp32")) == 120.0
     assert found.peak_bytes("speed", case("fp32")) == 30 * GIB
+
+
+def test_a_gpu_without_bf16_is_compared_in_fp16():
+    runs = [run_on("H200", 3, result("fp32", 60.0), result("bf16-true", 30.0, ceiling=800e12), result("fp16-amp", 1.0, 700e12))]
+    assert estimates(runs, "t4", 70e12, "fp16-true").seconds("speed", case("fp32")) == 600.0
+
+
+def test_a_training_that_no_run_has_made_is_not_chosen():
+    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    tests = [Planned(kind, case("fp32")) for kind in ("speed", "accuracy")]
+    assert list(chosen(tests, found, 1000)) == tests[:1]
 
 
 @pytest.mark.parametrize("ceiling", [None, 400e12])
@@ -97,9 +134,9 @@ def test_all_cases_are_told_with_what_is_not_known():
         ("bf16-true", None, None),
     ]
     assert in_all(expected, found) == (
-        "2 cases will run, in about 2 minutes and 30 GiB. This is an estimate from what a run on H100 took at "
-        "2026-01-01 12:00. What 1 case of these will take is not known. How long bert-imdb will be trained is not known, and "
-        "not in it."
+        "2 cases will run, in about 2 minutes and 30 GiB. This is an estimate from what accepted runs on H100 took, the newest "
+        "at 2026-01-01 12:00. What 1 case of these will take is not known. How long bert-imdb will be trained is not known, "
+        "and not in it."
     )
 
 

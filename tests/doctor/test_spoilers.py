@@ -109,6 +109,12 @@ def test_nothing_is_found_where_nothing_is_wrong(told):
         ("load", ((1300, 1980), ()), "the GPU's clock moves under load, from 1300 to 1980 MHz"),
         ("load", ((1300, 1980), ("power cap",)), "the GPU's clock moves under load, from 1300 to 1980 MHz (power cap)"),
         ("load", ((1200, 1200), ()), "the GPU's clock stays at 1200 of 1980 MHz, and NVML does not say why"),
+        (
+            "load",
+            ((1200, 1200), ("applications clocks",)),
+            "the GPU's clock stays at 1200 of 1980 MHz, for applications clocks",
+        ),
+        ("nvmlDeviceGetMaxClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's highest clock: Not Supported"),
         ("nvmlDeviceGetClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's clock: Not Supported"),
         ("nvmlDeviceGetCurrentClocksEventReasons", pynvml.NVMLError(3), "NVML does not tell the GPU's limits of its clock"),
         ("nvmlDeviceGetTemperatureThreshold", pynvml.NVMLError(3), "NVML does not tell at how many degrees it slows down"),
@@ -122,6 +128,21 @@ def test_what_is_wrong_with_a_gpu_is_named(told, question, answer, sentence):
     told[question] = answer
     (found,) = gpu.gpu_spoilers(GPU, load=True)
     assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize("call", ["zeros", "load"])
+def test_a_gpu_that_is_full_or_taken_is_named(told, monkeypatch, call):
+    def full(*_, **options):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB. See documentation\nmore")
+
+    monkeypatch.setattr(*((torch, "zeros") if call == "zeros" else (gpu, "_loaded")), full)
+    (found,) = gpu.gpu_spoilers(GPU, load=True)
+    assert found == "torch cannot compute on the GPU now: CUDA out of memory. Tried to allocate 2.00 MiB"
+
+
+@pytest.mark.parametrize("value", ["", "0", "False"])
+def test_a_variable_that_switches_nothing_on_spoils_nothing(value):
+    assert list(host._variables({"TORCH_COMPILE_DISABLE": value, "CUDA_LAUNCH_BLOCKING": value})) == []
 
 
 @pytest.mark.parametrize("question", ["nvmlDeviceGetMigMode", "nvmlDeviceGetDisplayActive", "nvmlDeviceGetApplicationsClock"])
