@@ -94,7 +94,8 @@ def memory_regression(case: Case, base_bytes: int, head_bytes: int, margin: floa
     """Of what the graph holds: it repeats, and needs no statistics."""
     ratio = head_bytes / base_bytes
     allowed, margin_said = allowed_bytes(base_bytes, margin, GRAPH_MEMORY_NOISE_BYTES)
-    more, limit, mib = 100 * (ratio - 1), 100 * allowed / base_bytes, (head_bytes / 2**20, base_bytes / 2**20)
+    more, limit = 100 * (head_bytes - base_bytes) / base_bytes, 100 * allowed / base_bytes
+    mib = head_bytes / 2**20, base_bytes / 2**20
     said, _ = told_apart(more, math.copysign(limit, more), "+.1f")
     sentence = (
         f"{case.id}: its graph holds {mib[0]:.1f} MiB in head and {mib[1]:.1f} MiB in base, {said} %. "

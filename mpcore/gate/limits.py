@@ -75,7 +75,8 @@ STEP_TIME_MARGIN_PERCENT = 1.25
 machine start to another that was seen to differ by up to 85 %; launches are counted. A CPU is shared with others: its times are
 judged only where a margin is given."""
 MEMORY_MARGIN_PERCENT = 1.0
-"""What a step may hold more than in the last accepted run: memory repeats."""
+"""What a step may hold more than in the last accepted run: memory repeats. So many bytes as follow for an eager step and for a
+graph are no change."""
 COMPILE_TIME_MARGIN_PERCENT = 50.0
 """What it may take more to compile a step than in accepted runs that found as much in the cache. It hangs on the host, which is
 shared: this finds what takes twice as long."""
@@ -123,7 +124,7 @@ PAIR_TIME_MARGIN_PERCENT = {"graph": 0.5, "eager": 1.0, "cpu": 1.0}
 that. Python's spreads by ten times its margin, so that it is mostly undecided: but what is wide there is the interval, and not
 what matters. The same on a CPU."""
 PAIR_MEMORY_MARGIN_PERCENT = 1.0
-"""What a graph may hold more in head than in base."""
+"""What a graph may hold more in head than in base, and no less than `GRAPH_MEMORY_NOISE_BYTES`."""
 PAIR_BLIND_PERCENT = 3.0
 """Slowdown that must be excluded after the last look: a case that may be slower by more is not measured well enough."""
 PAIR_LOOKS = (6, 12)

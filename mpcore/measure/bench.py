@@ -70,7 +70,7 @@ class Bench:
         self.device, self.source, self.checkpoints = device, self.setups.source, self.setups.checkpoints
         self.progress = progress
         self._seeds = tuple(seeds)
-        self._speeds = Speeds(self.setups)
+        self._speeds = Speeds(self.setups, self._make_room)
         self._yardsticks = Yardsticks(self.setups)
         self._trainings: dict[Case, list[Quality]] = {}
         self._emulations: dict[Case, str | None] = {}
@@ -87,17 +87,14 @@ class Bench:
 
     def speed(self, case: Case) -> Speed:
         """The time and the memory of a step, beside the references of the case; once a session."""
-        self._make_room()
         return self._speeds.speed(case)
 
     def speed_alone(self, case: Case) -> Speed:
         """`case` without references, as it is measured once more in a fresh process where it seems to have got worse."""
-        self._make_room()
         return self._speeds.alone(case)
 
     def work(self, case: Case) -> Work:
         """What a step of `case` does, once a session; where its speed is measured, it was counted then."""
-        self._make_room()
         return self._speeds.work(case)
 
     def drift(self, case: Case) -> Drift | None:
@@ -111,6 +108,7 @@ class Bench:
 
     def parallel(self, case: Case) -> Parallel:
         """What ranks have in common. To be asked on each of them."""
+        self._yardsticks.forget()
         setup = self.setups.timing(case)
         if isinstance(setup.workload, OwnStep):
             return measure_parallel(setup, None, None)
@@ -138,7 +136,6 @@ class Bench:
         """The trainings of `case`, once a session. Before them come those that they are compared with: of its base for a
         variant, of FP32 for any other. Of a step that is spread, those on one GPU, which each rank makes by itself.
         rounds: each trains from as many seeds again, where there are other seeds."""
-        self._make_room()
         made = self._trainings.setdefault(case, [])
         while not made or (len(made) < rounds and self._other_seeds(case)):
             made.append(self._trained(case, len(made)))
@@ -151,6 +148,7 @@ class Bench:
 
     def _trained(self, case: Case, number: int) -> Quality:
         """The trainings of a round, counted from 0."""
+        self._make_room()
         setup = self.setups.of(case, pretrained=True)
         own = isinstance(setup.workload, OwnStep)
         if not own:
@@ -210,6 +208,7 @@ class Bench:
 
     def training_parity(self, case: Case, trainer: type[Trainer], at_least: float) -> Parity:
         """at_least: how many times as fast as the trainer's training the case's must be."""
+        self._make_room()
         setup = self.setups.of(case, pretrained=True)
         found = training_parity(setup, self.setups.splits(setup.modelled), trainer)
         return _required(found, at_least=at_least)

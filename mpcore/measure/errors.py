@@ -44,16 +44,21 @@ def failure_of(case: Case, error: BaseException, device: torch.device) -> Failur
 
 def one_sentence(failed: BaseException) -> str:
     """One sentence; and the memory that the failed case held is given back."""
+    give_back(failed)
+    first = " ".join(str(failed).split())
+    if isinstance(failed, torch.cuda.OutOfMemoryError):
+        first = first.split(" See documentation")[0].split(" If reserved but")[0]
+    return first
+
+
+def give_back(failed: BaseException) -> None:
+    """The memory that is held where it failed."""
     error: BaseException | None = failed
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
-    first = " ".join(str(failed).split())
-    if isinstance(failed, torch.cuda.OutOfMemoryError):
-        first = first.split(" See documentation")[0].split(" If reserved but")[0]
     with contextlib.suppress(RuntimeError):  # a GPU that is lost has none to give
         free_memory()
-    return first
 
 
 def lacks_memory(error: BaseException) -> bool:

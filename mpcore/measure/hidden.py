@@ -39,18 +39,18 @@ class Opened:
         of = {t.name: t.model_copy(update={"hidden": True}) for t in without_zeros.tensors if t.name in self.names}
         tensors = tuple(of.get(tensor.name, tensor) for tensor in numerics.tensors or ())
         said = f"weights that are all zero at first hide the gradients of {self._said()}"
-        return _remarked(numerics, f"{said}: these are judged from small random numbers in their place", tensors=tensors)
+        return remarked(numerics, f"{said}: these are judged from small random numbers in their place", tensors=tensors)
 
     def unjudged(self, numerics: Numerics, failure: str) -> Numerics:
         """`numerics`, which says that these tensors are not judged."""
-        return _remarked(numerics, f"the gradients of {self._said()} are nothing at first, and are not judged ({failure})")
+        return remarked(numerics, f"the gradients of {self._said()} are nothing at first, and are not judged ({failure})")
 
     def _said(self) -> str:
         more = f" and {len(self.names) - NAMED} more" if len(self.names) > NAMED else ""
         return f"{', '.join(self.names[:NAMED])}{more}"
 
 
-def _remarked(numerics: Numerics, remark: str, **changes: object) -> Numerics:
+def remarked(numerics: Numerics, remark: str, **changes: object) -> Numerics:
     return numerics.model_copy(update={"remark": "; ".join(filter(None, [numerics.remark, remark])), **changes})
 
 

@@ -82,7 +82,7 @@ def _rounding(setup: Setup, yardstick: Yardstick) -> tuple[RoundingErrors | None
         reason = f"{NOT_JUDGED}: {error}"
     except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
         without_memory = lacks_memory(error)
-        if without_memory and yardstick.failure is None:
+        if without_memory and (yardstick.failure is None or not yardstick.on_host):
             raise
         reason = f"no memory for runs with rounded results: {NOT_JUDGED}" if without_memory else f"{NO_ROUNDING} ({error})"
     free_memory()
@@ -97,6 +97,8 @@ def _with_all_updates(
     try:
         longer = yardstick.rounding_of_updates(roundoff)
     except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        if lacks_memory(error) and not yardstick.on_host:
+            raise
         of = f" of {names[0]}" if names else ""
         return rounding, 0.0, f"what rounding does to all updates{of} is not known ({one_sentence(error)})"
     more = {name: max(rounding.updates[name], longer.tensors[name]) for name in names}

@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -26,10 +26,11 @@ NO_MEMORY = "it finds no memory"
 
 
 class Speeds:
-    """Of the cases that `setups` are made of."""
+    """Of the cases that `setups` are made of. make_room: gives up what else the session keeps on the device."""
 
-    def __init__(self, setups: Setups) -> None:
+    def __init__(self, setups: Setups, make_room: Callable[[], None]) -> None:
         self._setups = setups
+        self._make_room = make_room
         self._speeds: dict[Case, Speed] = {}
         self._works: dict[Case, Work] = {}
         self._failed: dict[Case, Failure] = {}
@@ -39,6 +40,7 @@ class Speeds:
         """Once a session. Captured steps repeat so well that their references are measured once, as cases of their own. Eager
         ones take turns with theirs, and a variant with its base. A reference that cannot be measured is left out."""
         if case not in self._speeds:
+            self._make_room()
             names, references = self._timed_against(case)
             speed, self._works[case] = measure_speed(self._setups.timing(case), references, self._ceiling(case))
             self._speeds[case] = self._with_missing(speed, names)
@@ -46,11 +48,13 @@ class Speeds:
 
     def alone(self, case: Case) -> Speed:
         """The speed of `case` without references, measured anew."""
+        self._make_room()
         return measure_speed(self._setups.timing(case), {}, self._ceiling(case))[0]
 
     def work(self, case: Case) -> Work:
         """What a step of `case` does, once a session; where its speed is measured, it was counted then."""
         if case not in self._works:
+            self._make_room()
             self._works[case] = measure_work(self._setups.timing(case))
         return self._works[case]
 

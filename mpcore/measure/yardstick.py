@@ -1,6 +1,7 @@
 """What the steps of a workload are held against: the same step in FP64, and what rounding alone does to it. Where FP64 cannot
 run, the step in FP32."""
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,9 @@ T = TypeVar("T")
 ROUNDINGS = 2
 """Runs whose results are rounded. One may come out right by chance, tensor by tensor. Of FP32 one is enough: what sums over a
 batch may add is more."""
+CHOICES = 16
+"""More of them, in which a model that chooses by its numbers may choose otherwise. One choice that rounding makes by an even
+chance goes both ways in all but 1 of 30,000 times."""
 SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
@@ -59,8 +63,8 @@ class Yardstick:
     observed: its loss, gradients and updates. layers: by weight, in the order of the forward pass, the class of its module.
     remark: what is to be known of its random numbers, None where it draws none. Raises what a step raises.
 
-    failure: why FP64 cannot run, where `step` is one in FP32. kept_on: where all but the model is kept, None for the device of
-    the step.
+    failure: why FP64 cannot run, where `step` is one in FP32. kept_on: where gradients, updates and the first weights are
+    kept, None for the device of the step.
     """
 
     def __init__(self, step: TrainStep, batch: Batch, failure: str | None = None, kept_on: torch.device | None = None) -> None:
@@ -115,6 +119,21 @@ class Yardstick:
             self._rounded_updates[roundoff] = UpdateRounding(_root_mean_squares(tensors), _root_mean_square(wholes))
         return self._rounded_updates[roundoff]
 
+    def nearest(self, gradients: dict[str, Tensor], roundoff: float) -> "Yardstick | None":
+        """The same with another truth, that of the run with rounded results whose gradients are nearest to these; None where
+        those of FP64 are. A model that chooses by its numbers, as an expert or the hardest sample, may choose otherwise where
+        they are rounded. Of so many runs one has most likely chosen the same. Limits stay those of this yardstick. Raises what
+        `rounded_runs` does."""
+        self.rounding_of_updates(roundoff)  # or it would be known of the other choice
+        seeds = range(ROUNDINGS, ROUNDINGS + CHOICES)
+        errors = self._rounded(roundoff, 1, lambda run: (relative_error(gradients, run.gradients),), seeds)
+        least, seed = min(zip(*errors, seeds, strict=True))
+        if least >= relative_error(gradients, self.observed.gradients):
+            return None
+        other = copy.copy(self)
+        ((other.observed,),) = self._rounded(roundoff, UPDATES, lambda run: (run,), [seed])
+        return other
+
     def update_error(self, observed: Observation) -> float:
         """Of all updates that are judged. A weight whose gradient is nothing at first, as of one of two factors where the other
         is zero, has none that are: what comes to it later hangs on how far the others have moved, which is next to nothing."""
@@ -135,13 +154,26 @@ class Yardstick:
         )
         return RoundingErrors(_root_mean_squares(gradients), _root_mean_squares(updates), _root_mean_square(wholes))
 
-    def _rounded(self, roundoff: float, updates: int, errors: Callable[[Observation], tuple[Any, ...]]) -> Iterable[Any]:
+    def _rounded(
+        self,
+        roundoff: float,
+        updates: int,
+        errors: Callable[[Observation], tuple[Any, ...]],
+        seeds: Sequence[int] | None = None,
+    ) -> Iterable[Any]:
         """`errors` of each run whose results are rounded: all first ones together, then all second ones."""
         try:
-            return zip(
-                *rounded_runs(self._renewed, self._batch, roundoff, errors, self.observed.learning_rate, updates, self.kept_on),
-                strict=True,
+            runs = rounded_runs(
+                self._renewed,
+                self._batch,
+                roundoff,
+                errors,
+                learning_rate=self.observed.learning_rate,
+                updates=updates,
+                kept_on=self.kept_on,
+                seeds=seeds,
             )
+            return zip(*runs, strict=True)
         finally:
             self._rest()
 
@@ -170,17 +202,20 @@ def rounded_runs(
     batch: Batch,
     roundoff: float,
     errors: Callable[[Observation], T],
+    *,
     learning_rate: float | None = None,
     updates: int = 1,
     kept_on: torch.device | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[T]:
     """`errors` of runs of `updates` steps on `batch` whose results are rounded to a format, one run in memory at a time. new:
-    makes a step in FP64, or in FP32 where that cannot be. kept_on: see `observe`. Raises what a step raises, though it did not
-    without: a rounded number may be an index beyond the last. And Inapplicable for a format with as many digits as the step's
-    own."""
+    makes a step in FP64, or in FP32 where that cannot be. kept_on: see `observe`. seeds: of the chances, None for `ROUNDINGS`
+    of them. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And
+    Inapplicable for a format with as many digits as the step's own."""
     digits = round(-math.log2(roundoff))
-    count = 1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS
-    return [errors(_rounded(new(), batch, digits, seed, learning_rate, updates, kept_on)) for seed in range(count)]
+    if seeds is None:
+        seeds = range(1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS)
+    return [errors(_rounded(new(), batch, digits, seed, learning_rate, updates, kept_on)) for seed in seeds]
 
 
 def _rounded(

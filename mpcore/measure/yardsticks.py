@@ -1,18 +1,21 @@
-"""The errors of one session's cases, against yardsticks that are kept for as long as the next case needs the same."""
+"""The errors of one session's cases, against yardsticks that are kept while the next case needs the same."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TypeVar
 
 import torch
 
 from mpcore.data import Batch
 from mpcore.device.machine import fast_in_fp64, memory_class
 from mpcore.execution import Eager
-from mpcore.measure.errors import CASE_ERRORS, CaseFailed, failure_of, lacks_memory, one_sentence
-from mpcore.measure.hidden import Opened, opened, without_zeros
+from mpcore.gate import checks
+from mpcore.measure.errors import CASE_ERRORS, CaseFailed, failure_of, give_back, lacks_memory, one_sentence
+from mpcore.measure.hidden import Opened, opened, remarked, without_zeros
 from mpcore.measure.memory import free_memory
 from mpcore.measure.numerics import measure_numerics
+from mpcore.measure.observation import observe
 from mpcore.measure.setup import Setup
 from mpcore.measure.setups import Setups
 from mpcore.measure.wrong_gradients import found_gradients
@@ -24,7 +27,12 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import WorkloadError
 
+OTHER_CHOICES = (
+    "it chooses by its numbers, and rounding alone changes a choice. Its errors are against FP64 with results that are rounded "
+    "to the format, where they lead to the same choice"
+)
 HOST = torch.device("cpu")
+M = TypeVar("M")
 SLOW_FP64 = 4
 """How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 
@@ -36,22 +44,13 @@ class Yardsticks:
         self._setups = setups
         self._measured: dict[Case, Numerics] = {}
         self._kept: _Kept | None = None
-        self._on_host: set[str] = set()
-        """Workloads whose gradients and updates find no room on the GPU."""
+        self._on_host: set[_Key] = set()
+        """Of yardsticks beside which the GPU had no room for what is compared."""
 
     def numerics(self, case: Case) -> Numerics:
         """Measured anew. A variant is held against its base, too. Where memory ends, what is compared is kept on the host.
         Raises Inapplicable for an own step, whose precision may be no mode of mpcore."""
-        if case.workload not in self._on_host:
-            try:
-                return self._numerics(case)
-            except CASE_ERRORS as error:
-                if not lacks_memory(error):
-                    raise
-                self.forget()
-                one_sentence(error)
-            self._on_host.add(case.workload)
-        return self._numerics(case)
+        return self._with_room(case, self._numerics)
 
     def _numerics(self, case: Case) -> Numerics:
         rows = self.rows(case)
@@ -61,6 +60,8 @@ class Yardsticks:
         batch = self._setups.batch(case, slice(rows))
         setup = self._setups.of(case)
         found = measure_numerics(setup, batch, kept.yardstick, base)
+        if not _passes(found):
+            found = _of_other_choices(found, setup, batch, kept.yardstick, base)
         if found.tensors is not None and (opened := kept.opened) is not None:
             found = _with_hidden(opened, found, setup, batch, base)
         self._measured[case] = found
@@ -68,7 +69,10 @@ class Yardsticks:
 
     def found_gradients(self, case: Case) -> GradientProof:
         """Of how many tensors a wrong gradient is found. Raises Inapplicable where FP64 cannot run, and no tensor is judged."""
-        numerics, rows = self.numerics(case), self.rows(case)
+        return self._with_room(case, self._found_gradients)
+
+    def _found_gradients(self, case: Case) -> GradientProof:
+        numerics, rows = self._numerics(case), self.rows(case)
         if not numerics.tensors:
             raise Inapplicable(f"no tensor of {case.workload} is judged in {case.precision}")
         batches = self._setups.batch(case, slice(rows)), self._setups.batch(case, slice(rows, 2 * rows))
@@ -80,10 +84,32 @@ class Yardsticks:
 
     def rows(self, case: Case) -> int:
         """Of the batch that is computed in FP64, too: fewer where that is slow, and in size `fit` where memory is short."""
-        workload = self._setups.workload(case)
-        fit = case.size == "fit"
-        rows = workload.fitting_rows(memory_class(self._setups.device)) if fit else workload.numerics_rows[case.model_size]
-        return rows if case.model_size == "tiny" or fast_in_fp64(self._setups.device) else max(1, rows // SLOW_FP64)
+        workload, device = self._setups.workload(case), self._setups.device
+        rows = workload.numerics_rows[case.model_size]
+        if case.model_size != "tiny" and not fast_in_fp64(device):
+            rows = max(1, rows // SLOW_FP64)
+        return workload.fitting_rows(rows, memory_class(device)) if case.size == "fit" else rows
+
+    def _with_room(self, case: Case, measure: Callable[[Case], M]) -> M:
+        """`measure` of `case`; once more with what is compared on the host, where memory ends without."""
+        self._setups.workload(case)  # an own step has none, and its precision may be no mode
+        key = self._key(case)
+        if key in self._on_host:
+            return measure(case)
+        try:
+            return measure(case)
+        except CASE_ERRORS as error:
+            if not lacks_memory(error):
+                raise
+            self.forget()
+            give_back(error)
+        self._on_host.add(key)
+        try:
+            return measure(case)
+        except CASE_ERRORS:
+            self._on_host.remove(key)  # it was the case that found none
+            self.forget()
+            raise
 
     def _base_numerics(self, case: Case) -> Numerics | None:
         """What was measured of the base last, or is now; None where the mode is no variant."""
@@ -92,14 +118,17 @@ class Yardsticks:
 
     def _yardstick(self, case: Case) -> "_Kept":
         """The one that is kept, or a new one in its place."""
-        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
-        truth = {"precision": FP64.name, "trainer": OWN_TRAINER, "execution": Eager.name}
-        key = case.model_copy(update=truth).id, clipped
+        key = self._key(case)
         if self._kept is None or self._kept.key != key:
             self.forget()
             free_memory()
             self._kept = self._new_yardstick(case, key)
         return self._kept
+
+    def _key(self, case: Case) -> "_Key":
+        clipped = precisions[case.precision]().max_norm  # as the yardstick is, too
+        truth = {"precision": FP64.name, "trainer": OWN_TRAINER, "execution": Eager.name}
+        return case.model_copy(update=truth), clipped
 
     def _new_yardstick(self, case: Case, key: "_Key") -> "_Kept":
         """In FP64; where that cannot run, or needs more memory than there is, in FP32. Raises Inapplicable for FP32 itself
@@ -108,12 +137,12 @@ class Yardsticks:
 
         def new(mode: type[Precision], failure: str | None = None) -> Yardstick:
             step = TrainStep(workload, mode(max_norm=clipped), self._setups.device, seed=case.seed, dropout=False)
-            return Yardstick(step, batch, failure, HOST if case.workload in self._on_host else None)
+            return Yardstick(step, batch, failure, HOST if key in self._on_host else None)
 
         try:
             return _Kept(key, new(FP64), workload, partial(new, FP64))
         except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
-            if lacks_memory(error) and case.workload not in self._on_host:
+            if lacks_memory(error) and key not in self._on_host:
                 raise
             found = failure_of(case, error, self._setups.device)
             if lacks_memory(error) and not found.large:
@@ -126,7 +155,7 @@ class Yardsticks:
         return kept
 
 
-_Key = tuple[str, float | None]
+_Key = tuple[Case, float | None]
 
 
 @dataclass
@@ -141,6 +170,27 @@ class _Kept:
     @cached_property
     def opened(self) -> Opened | None:
         return opened(self.workload, self.yardstick, self.new)
+
+
+def _passes(numerics: Numerics) -> bool:
+    return all(check.passed for check in checks(numerics))
+
+
+def _of_other_choices(found: Numerics, setup: Setup, batch: Batch, yardstick: Yardstick, base: Numerics | None) -> Numerics:
+    """What is found against the nearest run with rounded results, where a model that chooses by its numbers passes so; else
+    `found`."""
+    if not found.tensors:
+        return found
+    rate = yardstick.observed.learning_rate
+    try:
+        step = setup.train_step(dropout=False)
+        gradients = observe(step, batch, 1, learning_rate=rate, drawn=yardstick.draws, kept_on=yardstick.kept_on).gradients
+        nearest = yardstick.nearest(gradients, step.precision.roundoff())
+        del step
+        other = None if nearest is None else measure_numerics(setup, batch, nearest, base)
+    except (Inapplicable, *CASE_ERRORS):  # it has failed already
+        return found
+    return remarked(other, OTHER_CHOICES) if other is not None and _passes(other) else found
 
 
 def _with_hidden(of: Opened, found: Numerics, setup: Setup, batch: Batch, base: Numerics | None) -> Numerics:

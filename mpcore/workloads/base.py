@@ -114,9 +114,8 @@ class Workload(Entry):
         return cls.step_memory.fitting(size, memory_class) if cls.step_memory else size
 
     @classmethod
-    def fitting_rows(cls, memory_class: int) -> int:
-        """The samples that errors are measured on in size `fit`, on a GPU of so many GB: those of size `full`, or fewer."""
-        rows = cls.numerics_rows["full"]
+    def fitting_rows(cls, rows: int, memory_class: int) -> int:
+        """The samples that errors are measured on in size `fit`, on a GPU of so many GB: `rows`, or fewer."""
         return cls.step_memory.in_fp64().fitting(rows, memory_class) if cls.step_memory else rows
 
     def load(self) -> None:

@@ -128,7 +128,8 @@ class BertImdb(Workload):
         whole = self.split(name, device)
         longest = int(whole.columns["attention_mask"].sum(1).max())
         length = slice(EIGHT * math.ceil(longest / EIGHT))
-        return Split({name: column[:, length] if column.dim() > 1 else column for name, column in whole.columns.items()})
+        texts = {name: column[:, length].contiguous() for name, column in whole.columns.items() if column.dim() > 1}
+        return Split(whole.columns | texts)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return cross_entropy(self._logits(model, batch), batch["label"])

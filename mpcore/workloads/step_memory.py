@@ -20,8 +20,8 @@ class StepMemory:
         return self.fixed + batch_size * self.per_sample
 
     def in_fp64(self) -> "StepMemory":
-        """Of the yardstick that errors are measured against. FP64 has no fused attention, and what a result is rounded by is as
-        large as it. So a sample takes 3.7 to 5 times as much as in FP32."""
+        """Of the yardstick that errors are measured against. FP64 has no fused attention, and for each result
+        that is rounded as many chances are drawn. A sample takes 3.7 to 5 times as much as in FP32."""
         return StepMemory(fixed=2 * self.fixed, per_sample=5 * self.per_sample)
 
     def fitting(self, batch_size: int, memory_class: int) -> int:

@@ -31,7 +31,7 @@ def test_those_that_come_along_claim_tf32_too():
 
 
 def test_for_a_compiled_case_no_reference_is_compiled_that_was_not_asked_for():
-    speeds, asked = Speeds(Setups(torch.device("cpu"))), []
+    speeds, asked = Speeds(Setups(torch.device("cpu")), lambda: None), []
     case = Case(workload="resnet18-mnist", precision="bf16-amp", execution="compile", size="tiny")
     for known in ([], ["fp32"]):
         speeds._speeds = {case.in_precision(name): None for name in known}
