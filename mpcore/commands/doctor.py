@@ -46,8 +46,8 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints it. Raises ProjectError for a selection or a device that is not there, for minutes that nobody can choose tests
-    for, and where torch has no folder to write to, RunError for baselines that cannot be read."""
+    """Prints it. Raises ProjectError for a selection, a device or a folder of data that is not there, for minutes that nobody
+    can choose tests for, and where torch has no folder to write to; RunError for baselines that cannot be read."""
     try:
         check_compile_cache()
     except SelectionError as error:
@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         selection = selection_of(options)
         matrix.check(selection)
+        matrix.source_of(selection)
         device, minutes, label = matrix.device_of(selection), minutes_of(options), label_of(options)
     except SelectionError as error:
         raise ProjectError(str(error)) from error

@@ -188,8 +188,10 @@ def _of_other_choices(found: Numerics, setup: Setup, batch: Batch, yardstick: Ya
         nearest = yardstick.nearest(gradients, step.precision.roundoff())
         del step
         other = None if nearest is None else measure_numerics(setup, batch, nearest, base)
-    except (Inapplicable, *CASE_ERRORS):  # it has failed already
-        return found
+    except (Inapplicable, *CASE_ERRORS) as error:
+        if lacks_memory(error) and not yardstick.on_host:
+            raise
+        return found  # it has failed already
     return remarked(other, OTHER_CHOICES) if other is not None and _passes(other) else found
 
 

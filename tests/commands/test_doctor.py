@@ -35,3 +35,8 @@ def test_minutes_that_the_suite_would_refuse_are_refused(found, capsys, tmp_path
 def test_a_device_that_is_not_there_is_one_sentence(capsys):
     assert main(["doctor", "--mp-device", "cuda:99"]) == 4
     assert capsys.readouterr().err.startswith("mpcore: --mp-device 'cuda:99': this machine has ")
+
+
+def test_data_that_are_not_there_are_one_sentence(capsys):
+    assert main(["doctor", "--mp-data", "/no/where"]) == 4
+    assert capsys.readouterr().err.startswith("mpcore: no data folder '/no/where': expected ")
