@@ -192,11 +192,11 @@ def _clocks_under_load(device: torch.device, sampler: NvmlSampler, gpu: Any) -> 
         return
     if high >= (1 - STEADY) * highest or POWER_CAP in limits:
         return
-    why = f"for {', '.join(limits)}" if limits else "and NVML does not say why"
-    yield (
-        f"the GPU's clock stays at {high} of {highest} MHz, {why}. nvidia-smi -lgc may have locked it; "
-        "--mp-label keeps its runs apart"
-    )
+    stays = f"the GPU's clock stays at {high} of {highest} MHz"
+    if limits:
+        yield f"{stays}, held back by {', '.join(limits)}"
+    else:
+        yield f"{stays}, and NVML does not say why. nvidia-smi -lgc may have locked it; --mp-label keeps its runs apart"
 
 
 def _loaded(device: torch.device, sampler: NvmlSampler) -> tuple[tuple[int, ...], tuple[str, ...] | None]:

@@ -30,6 +30,8 @@ VARIABLES = {
     "LD_PRELOAD": "another library is in every process",
 }
 """Of the environment, and what they do to a step."""
+SWITCHES = ("CUDA_LAUNCH_BLOCKING", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
+"""Those that 0 switches off. 0 of NVIDIA_TF32_OVERRIDE forbids TF32, and others count as soon as they are set."""
 OFF = ("", "0", "false")
 
 
@@ -59,7 +61,7 @@ def _hidden_gpu(device: torch.device) -> Iterator[str]:
 
 def _variables(environment: Mapping[str, str]) -> Iterator[str]:
     for name, effect in VARIABLES.items():
-        if environment.get(name, "").lower() not in OFF:
+        if environment.get(name, "").lower() not in (OFF if name in SWITCHES else ("",)):
             yield f"{name}={environment[name]} is set: {effect}"
 
 

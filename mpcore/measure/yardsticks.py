@@ -27,6 +27,8 @@ from mpcore.training.step import TrainStep
 from mpcore.workloads import Workload
 from mpcore.workloads.checked import WorkloadError
 
+ERRORS = {"loss error", "gradient error", "update error", "worst tensor's gradient", "worst tensor's update"}
+"""Metrics that another choice may change."""
 OTHER_CHOICES = (
     "it chooses by its numbers, and rounding alone changes a choice. Its errors are against FP64 with results that are rounded "
     "to the format, where they lead to the same choice"
@@ -73,6 +75,8 @@ class Yardsticks:
 
     def _found_gradients(self, case: Case) -> GradientProof:
         numerics, rows = self._numerics(case), self.rows(case)
+        if numerics.reference not in (FP64.name, "fp32"):
+            raise Inapplicable(f"{case.workload} chooses by its numbers in {case.precision}: {numerics.remark}")
         if not numerics.tensors:
             raise Inapplicable(f"no tensor of {case.workload} is judged in {case.precision}")
         batches = self._setups.batch(case, slice(rows)), self._setups.batch(case, slice(rows, 2 * rows))
@@ -178,15 +182,17 @@ def _passes(numerics: Numerics) -> bool:
 
 def _of_other_choices(found: Numerics, setup: Setup, batch: Batch, yardstick: Yardstick, base: Numerics | None) -> Numerics:
     """What is found against the nearest run with rounded results, where a model that chooses by its numbers passes so; else
-    `found`."""
-    if not found.tensors:
+    `found`. What draws random numbers is held against FP64 alone: it differs without a choice."""
+    failed = {check.metric for check in checks(found) if not check.passed}
+    if not found.tensors or yardstick.draws or yardstick.failure is not None or not failed <= ERRORS:
         return found
     rate = yardstick.observed.learning_rate
     try:
-        step = setup.train_step(dropout=False)
-        gradients = observe(step, batch, 1, learning_rate=rate, drawn=yardstick.draws, kept_on=yardstick.kept_on).gradients
-        nearest = yardstick.nearest(gradients, step.precision.roundoff())
-        del step
+        gradients = observe(
+            setup.train_step(dropout=False), batch, 1, learning_rate=rate, drawn=False, kept_on=yardstick.kept_on
+        ).gradients
+        free_memory()
+        nearest = yardstick.nearest(gradients, precisions[setup.case.precision].roundoff())
         other = None if nearest is None else measure_numerics(setup, batch, nearest, base)
     except (Inapplicable, *CASE_ERRORS) as error:
         if lacks_memory(error) and not yardstick.on_host:

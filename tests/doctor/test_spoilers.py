@@ -112,7 +112,7 @@ def test_nothing_is_found_where_nothing_is_wrong(told):
         (
             "load",
             ((1200, 1200), ("applications clocks",)),
-            "the GPU's clock stays at 1200 of 1980 MHz, for applications clocks",
+            "the GPU's clock stays at 1200 of 1980 MHz, held back by applications clocks",
         ),
         ("nvmlDeviceGetMaxClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's highest clock: Not Supported"),
         ("nvmlDeviceGetClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's clock: Not Supported"),
@@ -143,6 +143,12 @@ def test_a_gpu_that_is_full_or_taken_is_named(told, monkeypatch, call):
 @pytest.mark.parametrize("value", ["", "0", "False"])
 def test_a_variable_that_switches_nothing_on_spoils_nothing(value):
     assert list(host._variables({"TORCH_COMPILE_DISABLE": value, "CUDA_LAUNCH_BLOCKING": value})) == []
+
+
+def test_zero_may_be_a_setting():
+    assert list(host._variables({"NVIDIA_TF32_OVERRIDE": "0"})) == [
+        "NVIDIA_TF32_OVERRIDE=0 is set: TF32 is the same in all modes"
+    ]
 
 
 @pytest.mark.parametrize("question", ["nvmlDeviceGetMigMode", "nvmlDeviceGetDisplayActive", "nvmlDeviceGetApplicationsClock"])
