@@ -112,6 +112,6 @@ def saved_files(config: pytest.Config) -> list[str]:
         stored = benchmark.storage.query("[0-9][0-9][0-9][0-9]_")[-1:]
     # a path since pytest-benchmark 5.3, an open file before it
     named = [getattr(benchmark.json, "name", benchmark.json)] if benchmark.json else []
-    here = Path.cwd()  # where the commands are typed
+    here = config.invocation_params.dir.resolve()
     paths = [(here / path).resolve() for path in (*stored, *named)]
     return [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths]
