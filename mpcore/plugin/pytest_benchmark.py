@@ -111,7 +111,8 @@ def saved_files(config: pytest.Config) -> list[str]:
     if (benchmark.save or benchmark.autosave) and isinstance(benchmark.storage, FileStorage):
         stored = benchmark.storage.query("[0-9][0-9][0-9][0-9]_")[-1:]
     # a path since pytest-benchmark 5.3, an open file before it
-    named = [getattr(benchmark.json, "name", benchmark.json)] if benchmark.json else []
+    asked = benchmark.json
+    named = [asked if isinstance(asked, (str, Path)) else asked.name] if asked else []
     here = config.invocation_params.dir.resolve()
     paths = [(here / path).resolve() for path in (*stored, *named)]
     return [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths]

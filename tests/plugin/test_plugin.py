@@ -681,14 +681,25 @@ def test_two_files_are_both_named(run):
     result.stdout.fnmatch_lines(["saved: .benchmarks/*/0001_*.json", "saved: run.json"])
 
 
+def named(json, here):
+    benchmark = SimpleNamespace(benchmarks=[1], save=None, autosave=None, json=json)
+    plugins = SimpleNamespace(get_plugin={"pytest-benchmark": benchmark}.get)
+    started = SimpleNamespace(dir=here)
+    return saved_files(SimpleNamespace(pluginmanager=plugins, invocation_params=started, stash=pytest.Stash()))
+
+
 def test_a_file_that_pytest_benchmark_holds_open_is_named(tmp_path):
     """As its versions before 5.3 do."""
     with (tmp_path / "run.json").open("wb") as file:
-        benchmark = SimpleNamespace(benchmarks=[1], save=None, autosave=None, json=file)
-        plugins = SimpleNamespace(get_plugin={"pytest-benchmark": benchmark}.get)
-        here = SimpleNamespace(dir=tmp_path)
-        config = SimpleNamespace(pluginmanager=plugins, invocation_params=here, stash=pytest.Stash())
-        assert saved_files(config) == ["run.json"]
+        assert named(file, tmp_path) == ["run.json"]
+
+
+def test_a_file_is_named_with_its_folder(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run.json").touch()
+    there = Path("runs", "run.json")
+    assert named(there, tmp_path) == named(str(there), tmp_path) == ["runs/run.json"]
+    assert named(tmp_path / "run.json", tmp_path / "runs") == [str(tmp_path / "run.json")]
 
 
 @pytest.mark.parametrize("options", [(), ("--benchmark-disable", "--benchmark-autosave")])
