@@ -75,8 +75,8 @@ STEP_TIME_MARGIN_PERCENT = 1.25
 machine start to another that was seen to differ by up to 85 %; launches are counted. A CPU is shared with others: its times are
 judged only where a margin is given."""
 MEMORY_MARGIN_PERCENT = 1.0
-"""What a step may hold more than in the last accepted run: memory repeats. So many bytes as follow for an eager step and for a
-graph are no change."""
+"""What a step may hold more than in the last accepted run: memory repeats. A change of at most
+`EAGER_MEMORY_NOISE_BYTES` or `GRAPH_MEMORY_NOISE_BYTES` is none."""
 COMPILE_TIME_MARGIN_PERCENT = 50.0
 """What it may take more to compile a step than in accepted runs that found as much in the cache. It hangs on the host, which is
 shared: this finds what takes twice as long."""

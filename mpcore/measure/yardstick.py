@@ -6,8 +6,8 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,25 +16,19 @@ from mpcore.data import Batch
 from mpcore.gate.digits import told_apart
 from mpcore.measure.draws import same_numbers
 from mpcore.measure.magnitudes import Magnitudes
-from mpcore.measure.observation import UPDATES, Observation, in_fp64, observe
-from mpcore.measure.rounding import DIGITS, Rounded
-from mpcore.precision import Inapplicable
+from mpcore.measure.observation import UPDATES, Observation, observe
+from mpcore.measure.rounded_runs import ROUNDINGS, rounded_runs
 from mpcore.precision.optimisers import load, saved
-from mpcore.precision.pure import FP64
 from mpcore.training.buffers import Buffers
 from mpcore.training.step import TrainStep
 from mpcore.workloads.checked import checked_loss
 
-T = TypeVar("T")
-ROUNDINGS = 2
-"""Runs whose results are rounded. One may come out right by chance, tensor by tensor. Of FP32 one is enough: what sums over a
-batch may add is more."""
 CHOICES = 16
-"""More of them, in which a model that chooses by its numbers may choose otherwise. One choice that rounding makes by an even
-chance goes both ways in all but 1 of 30,000 times. Of many choices at once no run may be alike."""
+"""Runs with rounded results beyond the first `ROUNDINGS`, in which a model may choose otherwise. One choice that rounding makes
+by an even chance goes both ways in all but 1 of 30,000 times. Of many choices at once no run may be alike."""
 FAR_NEARER = 2.0
 """How many times nearer than FP64 a run is that has chosen otherwise. Without a choice the best of many is hardly nearer. Seen:
-3.3 and more with one, 1.1 without."""
+3.3 with one, 1.1 without."""
 SAME_LOSS = 1e-9
 """Relative difference of two losses in FP64 that rounding makes."""
 
@@ -123,10 +117,10 @@ class Yardstick:
         return self._rounded_updates[roundoff]
 
     def nearest(self, gradients: dict[str, Tensor], roundoff: float) -> "Yardstick | None":
-        """The same with another truth, that of the run with rounded results whose gradients are nearest to these; None where it
-        is not far nearer than FP64. A model that chooses by its numbers, as an expert or the hardest sample, may choose
-        otherwise where they are rounded. One choice of so many runs has most likely gone the same way. Limits stay those of
-        this yardstick. Raises what `rounded_runs` does."""
+        """The same with another truth: that of the run with rounded results whose gradients are nearest to these. None where
+        that is not far nearer than FP64. A model may choose by its numbers, such as an expert or the hardest sample. Rounded
+        numbers may choose otherwise, and one of so many runs has most likely made the same choice. Limits stay those of this
+        yardstick. Raises what `rounded_runs` does."""
         seeds = range(ROUNDINGS, ROUNDINGS + CHOICES)
         (errors,) = self._rounded(roundoff, 1, lambda run: (relative_error(gradients, run.gradients),), seeds)
         found = [(error, seed) for error, seed in zip(errors, seeds, strict=True) if math.isfinite(error)]
@@ -200,76 +194,6 @@ class Yardstick:
         """What a step makes anew, its gradients and what its optimiser remembers, takes no memory between two uses."""
         self._step.precision.optimiser.zero_grad(set_to_none=True)
         load(self._step.precision.optimiser, self._optimiser)
-
-
-def rounded_runs(
-    new: Callable[[], TrainStep],
-    batch: Batch,
-    roundoff: float,
-    errors: Callable[[Observation], T],
-    *,
-    learning_rate: float | None = None,
-    updates: int = 1,
-    kept_on: torch.device | None = None,
-    seeds: Sequence[int] | None = None,
-) -> list[T]:
-    """`errors` of runs of `updates` steps on `batch` whose results are rounded to a format, one run in memory at a time. new:
-    makes a step in FP64, or in FP32 where that cannot be. kept_on: see `observe`. seeds: of the chances, None for `ROUNDINGS`
-    of them. Raises what a step raises, though it did not without: a rounded number may be an index beyond the last. And
-    Inapplicable for a format with as many digits as the step's own."""
-    digits = round(-math.log2(roundoff))
-    if seeds is None:
-        seeds = range(1 if roundoff <= torch.finfo(torch.float32).eps else ROUNDINGS)
-    return [errors(_rounded(new(), batch, digits, seed, learning_rate, updates, kept_on)) for seed in seeds]
-
-
-def _rounded(
-    step: TrainStep,
-    batch: Batch,
-    digits: int,
-    seed: int,
-    learning_rate: float | None,
-    updates: int,
-    kept_on: torch.device | None,
-) -> Observation:
-    """Its weights are rounded, too. What is updated are masters, which are not; a single update needs none."""
-    dtype = torch.float64 if step.precision.name == FP64.name else torch.float32
-    if digits >= DIGITS[dtype]:
-        raise Inapplicable(f"{step.precision.name} has no more digits than it")
-    rounding, weights = Rounded(digits, seed=seed, dtype=dtype), list(step.model.parameters())
-    masters = [weight.detach().clone() for weight in weights] if updates > 1 else []
-    kept_on = kept_on or step.device
-    start = {name: in_fp64(weight).to(kept_on, copy=True) for name, weight in step.weights().items()} if masters else {}
-
-    def to_masters(*_: Any) -> None:
-        rounding.on = False
-        for weight, master in zip(weights, masters, strict=False):
-            weight.data.copy_(master)
-
-    def from_masters(*_: Any) -> None:
-        for weight, master in zip(weights, masters, strict=False):
-            master.copy_(weight.data)
-        rounding.restart()
-        for weight in weights:
-            rounding.round_(weight.data)
-        rounding.on = True
-
-    from_masters()
-    optimiser = step.precision.optimiser
-    hooks = [optimiser.register_step_pre_hook(to_masters)]
-    if masters:
-        hooks.append(optimiser.register_step_post_hook(from_masters))
-    try:
-        with rounding:
-            observed = observe(step, batch, updates=updates, learning_rate=learning_rate, kept_on=kept_on)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not masters:
-        return observed
-    to_masters()
-    moved = {name: in_fp64(weight).to(kept_on) - start.pop(name) for name, weight in step.weights().items()}
-    return replace(observed, updates=moved)
 
 
 def whole_rounding(new: Callable[[], TrainStep], batch: Batch, roundoff: float, truth: dict[str, Tensor]) -> float:

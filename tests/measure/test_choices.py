@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from mpcore.gate import checks
 from mpcore.measure import Bench, yardsticks
 from mpcore.measure.observation import LEARNING_RATE, UPDATES
-from mpcore.measure.yardstick import Yardstick, relative_error, rounded_runs
+from mpcore.measure.rounded_runs import rounded_runs
+from mpcore.measure.yardstick import Yardstick, relative_error
 from mpcore.measure.yardsticks import OTHER_CHOICES
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.pure import FP64

@@ -102,7 +102,7 @@ def full(monkeypatch, without_memory):
     def rounded(*_):
         raise without_memory
 
-    monkeypatch.setattr("mpcore.measure.yardstick._rounded", rounded)
+    monkeypatch.setattr("mpcore.measure.rounded_runs._rounded", rounded)
 
 
 def test_without_memory_for_rounded_results_the_case_is_measured_all_the_same(bench, full):
