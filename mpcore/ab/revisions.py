@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpcore.ab.git import RevisionError, git, reason_of, why_not
-from mpcore.ab.signals import put_off
 from mpcore.ab.submodules import add_submodules, forget_submodules
 from mpcore.records import WORKING_TREE, Loaded, Machine, Revision
 from mpcore.runner.scratch import Scratch, abandoned
+from mpcore.signals import put_off
 
 FOLDERS = "mpcore-ab-"
 """How folders begin that hold a worktree."""

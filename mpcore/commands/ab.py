@@ -85,8 +85,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the comparison, and tells on standard error how far it is."""
     from mpcore.ab import RevisionError
-    from mpcore.ab.signals import raising_exit
     from mpcore.runner import RunnerError
+    from mpcore.signals import raising_exit
     from mpcore.store import RunError
 
     try:

@@ -67,10 +67,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _launched(options: argparse.Namespace) -> Run:
-    from mpcore.ab.signals import raising_exit
     from mpcore.matrix import check, device_of
     from mpcore.parallel.plan import completed, plan
     from mpcore.parallel.scale import Scale
+    from mpcore.signals import raising_exit
 
     selection = selection_of(options)
     if ":" in (selection.device or ""):

@@ -11,11 +11,12 @@ import pytest
 from mpcore.plugin import alone, job_page, minutes, pytest_benchmark
 from mpcore.plugin.case_test import CaseTest
 from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
+from mpcore.plugin.ending import INTERRUPTED, ShownWhateverHappens, finished
 from mpcore.plugin.failures import JudgedFailure, sentence_of
 from mpcore.plugin.options import add_options, given
 from mpcore.plugin.outcome import outcome_of
 from mpcore.plugin.session import SESSION, Session, session_of
-from mpcore.plugin.writable import UNWRITTEN, ShownWhateverHappens
+from mpcore.plugin.writable import UNWRITTEN
 
 if TYPE_CHECKING:
     from mpcore.records import Selection
@@ -185,7 +186,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A session in which no case ran has shown nothing, and does not pass."""
-    current = _finished(session.config, exitstatus)
+    current = finished(session.config, exitstatus)
     if current is None:
         return
     if exitstatus == pytest.ExitCode.OK:
@@ -202,7 +203,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    current = _finished(config, exitstatus)
+    current = finished(config, exitstatus)
     if current is None:
         return
     from mpcore.report.documents import session_document
@@ -214,8 +215,9 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     )
     if not current.ran and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         terminalreporter.write_line("mpcore: no case was run, which is not a pass", red=True)
-    if UNWRITTEN in config.stash:
-        terminalreporter.write_line(f"mpcore: {config.stash[UNWRITTEN]}", red=True)
+    for key in (UNWRITTEN, INTERRUPTED):
+        if key in config.stash:
+            terminalreporter.write_line(f"mpcore: {config.stash[key]}", red=True)
     if current.missed:
         terminalreporter.write_line(f"mpcore: {outcome_of(config).summary.headline}", red=True)
 
@@ -254,10 +256,3 @@ def _stop_without_a_device(item: pytest.Item, session: Session) -> None:
     if in_this_process and not session.lost and lost(session.device):
         session.lost = True
         item.session.shouldstop = f"the GPU is lost to this process since {item.name} failed"
-
-
-def _finished(config: pytest.Config, exitstatus: int) -> Session | None:
-    """None where there is nothing to tell: without cases, where they were only collected, and where they were refused."""
-    current = config.stash.get(SESSION, None)
-    refused = exitstatus == pytest.ExitCode.USAGE_ERROR
-    return None if current is None or not current.tests or refused else current

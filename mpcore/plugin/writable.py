@@ -1,28 +1,12 @@
-"""Whether what a session will write can be written: said before anything is measured. And where it could not be in the end, as
-on a disk that became full: what was measured is shown nevertheless."""
+"""Whether what a session will write can be written: said before anything is measured."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 UNWRITTEN = pytest.StashKey[str]()
 """Why the results are in no file."""
-
-
-class ShownWhateverHappens:
-    """A plugin that stands between pytest's summary and who writes files. It is to be registered as pytest is configured: after
-    those of other distributions, before the terminal's reporter."""
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
-        try:
-            return (yield)
-        except OSError as error:
-            session.config.stash[UNWRITTEN] = f"the results could not be written: {error.strerror}"
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        return None
 
 
 def check_file(path: Path, asked: str) -> None:

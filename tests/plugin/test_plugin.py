@@ -249,6 +249,20 @@ def test_what_was_measured_before_an_interruption_is_saved(run, pytester):
     assert saved.missed == 1
 
 
+def test_an_interruption_while_results_are_written_loses_none(run, pytester):
+    """As pytest-benchmark asks for the processor, before it writes anything."""
+    pytester.makeconftest("""
+        import signal
+        pytest_plugins = ["mpcore.plugin"]
+        def pytest_benchmark_update_machine_info(config, machine_info):
+            signal.raise_signal(signal.SIGINT)
+    """)
+    result = run(*ONE, "--benchmark-json", "run.json", isolated=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert load(pytester.path / "run.json").results
+    result.stdout.fnmatch_lines(["*mixed precision*", "mpcore: Ctrl-C came while the results were written: they are whole"])
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from mpcore.ab.signals import put_off, raising_exit
+from mpcore.signals import put_off, raising_exit
 
 
 def test_a_signal_that_is_ignored_stays_so():
