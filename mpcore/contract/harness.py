@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode  # private API
 
-from mpcore.data import Batch
+from mpcore.data import Batch, Split
 from mpcore.device.flops import FlopCount
 from mpcore.errors import source_line
 from mpcore.execution import CaptureError, Compile, Graph
@@ -19,7 +19,7 @@ from mpcore.execution.graph import WARM_UP
 from mpcore.measure import Bench
 from mpcore.measure.finite import first_not_finite
 from mpcore.measure.observation import SKIPS_ALLOWED
-from mpcore.measure.requirements import numerics_limits, requirements_of, rounding_limit
+from mpcore.measure.requirements import explained_by_rounding, numerics_limits, requirements_of
 from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import Yardstick, random_loss
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
@@ -141,8 +141,9 @@ class Subject:
     def rounding_error(self) -> float:
         """How far rounding alone may move a gradient, relative to its norm; 0 where FP64 cannot tell, or the author says."""
         with suppress(PrecisionError, WorkloadError):
-            errors = Yardstick(self.step(FP64), self.batch()).rounding_errors(self.mode.roundoff())
-            return rounding_limit(self.workload, errors.whole)
+            batch, roundoff = self.batch(), self.mode.roundoff()
+            whole = Yardstick(self.step(FP64), batch).rounding_errors(roundoff).whole
+            return explained_by_rounding(whole, self.workload, roundoff, len(Split(batch)))
         return 0.0
 
     @property

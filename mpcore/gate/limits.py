@@ -27,6 +27,8 @@ CPU: 2.3 at most of weights of products and convolutions. Of biases it was 3.1, 
 WHOLE_ROUNDINGS = 2.5
 """Times what the same rounding does to all gradients or all updates together, that these may be wrong by. Single tensors vary
 more. Seen: 2.3 at most."""
+FP32_WHOLE_ROUNDINGS = 16.0
+"""The same in FP32, whose sums a GPU adds up in FP32 itself: each is rounded as often as it has terms. Seen: 10 (GPT-2)."""
 TENSOR_ROUNDOFFS = 1.0
 """Round-offs of the format that are added: rounded results may come out right by chance, and a kernel's not."""
 SUMMED_ROUNDOFFS = 512.0

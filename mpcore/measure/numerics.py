@@ -8,17 +8,18 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from mpcore.data import Batch
+from mpcore.data import Batch, Split
 from mpcore.device.flops import FlopCount
 from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.finite import first_not_finite, is_finite
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import UPDATES, observe
-from mpcore.measure.requirements import against_fp32, beyond_rounding, rounding_limit, updates_beyond_rounding
+from mpcore.measure.requirements import against_fp32, beyond_rounding, explained_by_rounding, updates_beyond_rounding
 from mpcore.measure.setup import Setup
 from mpcore.measure.tensors import NormsIn16Bits, errors_by_tensor
 from mpcore.measure.yardstick import NO_ROUNDING, NOT_JUDGED, RoundingErrors, Yardstick, relative, relative_error
@@ -33,8 +34,10 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     required = setup.requirements if yardstick.failure is None else against_fp32(setup.requirements, setup.modelled)
     cap = required.update_error  # of single tensors, which stay as sharp
     rounding, remark = _rounding(setup, yardstick)  # before there is a step beside it in memory
+    rows, roundoff = len(Split(batch)), precisions[setup.case.precision].roundoff()
+    explained = partial(explained_by_rounding, workload=setup.modelled, roundoff=roundoff, rows=rows)
     if rounding is not None:
-        required = beyond_rounding(required, setup.modelled, rounding.whole)
+        required = beyond_rounding(required, explained(rounding.whole))
     step, truth = setup.train_step(dropout=False), yardstick.observed
     start = time.perf_counter()
     observed = observe(step, batch, learning_rate=truth.learning_rate, drawn=yardstick.draws, kept_on=yardstick.kept_on)
@@ -47,17 +50,16 @@ def measure_numerics(setup: Setup, batch: Batch, yardstick: Yardstick, base: Num
     tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base) if judged else None
     beyond = [t.name for t in tensors or () if t.update_share > 1]
     update_error = yardstick.update_error(observed)
-    most = rounding_limit(setup.modelled, math.inf)
-    too_far = required.update_error is not None and required.update_error < min(most, update_error)
+    too_far = required.update_error is not None and required.update_error < min(explained(math.inf), update_error)
     if judged and (beyond or too_far) and observed.made == UPDATES:
         judged, whole, unknown = _with_all_updates(judged, beyond, yardstick, step.precision.roundoff())
         remark = "; ".join(filter(None, [remark, unknown])) or None
-        required = updates_beyond_rounding(required, setup.modelled, whole)
+        required = updates_beyond_rounding(required, explained(whole))
         tensors = errors_by_tensor(step, observed, yardstick, judged, cap, norms.weights, in_base)
     del step  # makes room for those that are followed
     followed = not finite and not (required.negative_control and math.isfinite(observed.loss))
     return Numerics(
-        **setup.fields | {"batch_size": len(next(iter(batch.values()))), "requirements": required},
+        **setup.fields | {"batch_size": rows, "requirements": required},
         reference=yardstick.reference,
         seconds=time.perf_counter() - start,
         loss_error=relative(abs(observed.loss - truth.loss), yardstick.terms),

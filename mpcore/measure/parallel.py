@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mpcore.data import Batch
+from mpcore.data import Batch, Split
 from mpcore.device import agreement
 from mpcore.device.determinism import in_one_order, lacks_order
 from mpcore.gate.limits import FP64_PARTS_ERROR
@@ -23,7 +23,7 @@ from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
 from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
-from mpcore.measure.requirements import against_fp32, beyond_rounding, says_conditioning
+from mpcore.measure.requirements import against_fp32, beyond_rounding, explained_by_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.yardstick import relative_error, whole_rounding
 from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
@@ -128,7 +128,7 @@ def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None
         if ranks.trained.differs(again):
             ranks, again, unrepeatable = _in_one_order(setup, rows, ranks, again)
     averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
-    required = setup.requirements if joint is None else _required(setup, joint)
+    required = setup.requirements if rows is None or joint is None else _required(setup, joint, len(Split(rows)))
     return Parallel(
         **setup.fields | {"requirements": required},
         steps=STEPS,
@@ -177,15 +177,18 @@ def _all_refused(this: str) -> bool:
     return [*found.values()] == ["refused"] * agreement.ranks()
 
 
-def _required(setup: Setup, joint: Joint) -> Requirements:
+def _required(setup: Setup, joint: Joint, rows: int) -> Requirements:
     """As of the errors of one GPU: wider where FP64 cannot run, or rounding alone does more than the usual cap."""
     workload, required = setup.modelled, setup.requirements
     if joint.reference != FP64.name:
         required = against_fp32(required, workload)
-    if says_conditioning(workload):
+    if says_conditioning(workload, rows):
         return required
-    rounding = joint.rounding(precisions[setup.case.precision].roundoff())
-    return required if rounding is None else beyond_rounding(required, workload, rounding)
+    roundoff = precisions[setup.case.precision].roundoff()
+    rounding = joint.rounding(roundoff)
+    return (
+        required if rounding is None else beyond_rounding(required, explained_by_rounding(rounding, workload, roundoff, rows))
+    )
 
 
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:

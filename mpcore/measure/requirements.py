@@ -9,6 +9,7 @@ from mpcore.gate.limits import (
     CPU_SUMMED_ROUNDOFFS,
     ERROR_CAP,
     FLUSHED_SHARE_CAP,
+    FP32_WHOLE_ROUNDINGS,
     LEARNED_SHARE,
     LOSS_ERROR_ROUNDOFFS,
     OWN_LEARNED_SHARE,
@@ -135,32 +136,37 @@ def against_fp32(required: Requirements, workload: Workload) -> Requirements:
     return required.model_copy(update=wider)
 
 
-def beyond_rounding(required: Requirements, workload: Workload, rounding_error: float) -> Requirements:
-    """The same where rounding alone does `rounding_error` to the whole gradient, and may do more than the usual cap. Errors
-    tensor by tensor stay as sharp."""
+def beyond_rounding(required: Requirements, limit: float) -> Requirements:
+    """The same where rounding alone explains an error of the whole gradient up to `limit`, which may be more than the usual
+    cap. Errors tensor by tensor stay as sharp."""
     if required.gradient_error is None:
         return required
-    gradient = max(required.gradient_error, rounding_limit(workload, rounding_error))
+    gradient = max(required.gradient_error, limit)
     update = None if required.update_error is None else min(ERROR_CAP, max(required.update_error, 2 * gradient))
     return required.model_copy(update={"gradient_error": gradient, "update_error": update})
 
 
-def updates_beyond_rounding(required: Requirements, workload: Workload, rounding_error: float) -> Requirements:
-    """The same where rounding alone does `rounding_error` to all updates together."""
+def updates_beyond_rounding(required: Requirements, limit: float) -> Requirements:
+    """The same where rounding alone explains an error of all updates together up to `limit`."""
     if required.update_error is None:
         return required
-    return required.model_copy(update={"update_error": max(required.update_error, rounding_limit(workload, rounding_error))})
+    return required.model_copy(update={"update_error": max(required.update_error, limit)})
 
 
-def rounding_limit(workload: Workload, rounding_error: float) -> float:
+def explained_by_rounding(rounding_error: float, workload: Workload, roundoff: float, rows: int) -> float:
     """Relative error of all gradients or updates together that is no fault of a mode, where rounding alone does
-    `rounding_error` to them. 0 where the author has said how the workload is conditioned."""
-    return 0.0 if says_conditioning(workload) else min(ERROR_CAP, WHOLE_ROUNDINGS * rounding_error)
+    `rounding_error` to them on `rows` samples. 0 where the author has said how the workload is conditioned."""
+    if says_conditioning(workload, rows):
+        return 0.0
+    in_fp32 = roundoff <= torch.finfo(torch.float32).eps / 2
+    return min(ERROR_CAP, (FP32_WHOLE_ROUNDINGS if in_fp32 else WHOLE_ROUNDINGS) * rounding_error)
 
 
-def says_conditioning(workload: Workload) -> bool:
-    """Whether its author does, and not only the base of all."""
-    return (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
+def says_conditioning(workload: Workload, rows: int) -> bool:
+    """Whether its author does, and not only the base of all. He speaks of as many samples as errors are measured on: of fewer,
+    chance decides how far their gradients cancel."""
+    own = (type(workload).conditioning, type(workload).kink_factor) != (Workload.conditioning, Workload.kink_factor)
+    return own and rows >= workload.numerics_rows[workload.size]
 
 
 def tensor_gradient_limit(rounding_error: float, roundoff: float, *, kinks: float, summed_in_format: bool) -> float:

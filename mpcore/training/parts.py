@@ -8,15 +8,15 @@ from mpcore.device import agreement
 
 def parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
     """`count` parts, fewer where the batch has fewer samples, each with its share of the samples."""
-    rows = len(next(iter(batch.values())))
+    rows = len(Split(batch))
     size = -(-rows // count)
-    return [(part, len(next(iter(part.values()))) / rows) for part in Split(batch).batches(size)]
+    return [(part, len(Split(part)) / rows) for part in Split(batch).batches(size)]
 
 
 def rank_rows(batch: Batch) -> Batch:
     """The samples of this rank, as many as each other has. Where they cannot be shared alike, the first are there once more at
     the end, as torch's DistributedSampler has it."""
-    rows = len(next(iter(batch.values())))
+    rows = len(Split(batch))
     own = -(-rows // agreement.ranks())
     first = agreement.rank() * own
     if first + own <= rows:

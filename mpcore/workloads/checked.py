@@ -199,7 +199,7 @@ def checked_prediction(workload: Authored, model: nn.Module, batch: Batch) -> Te
     """`predict`, once it is seen to have a row for each sample. Raises WorkloadError."""
     with reraised(workload, "predict"):
         predicted = workload.predict(model, batch)
-    rows = len(next(iter(batch.values())))
+    rows = len(Split(batch))
     if not isinstance(predicted, Tensor) or not predicted.dim() or len(predicted) != rows:
         raise WorkloadError(
             f"{workload.name}: predict() returned {described(predicted)}: expected a tensor of {rows} rows, one a sample"
