@@ -1,8 +1,10 @@
 """Whether base and head run the code that they are said to run, and whether it is the same."""
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -39,9 +41,10 @@ def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None
     before, after = (dict(_places(each, of)) for each, of in zip(checkouts, loaded, strict=True))
     if base.tree == head.tree:
         return
+    source = functools.cache(partial(_differing_source, base.tree, head.tree))
     for place in before.keys() & after.keys():
         relative = next((place.relative_to(t) for t in (head.tree, base.tree, repository()) if place.is_relative_to(t)), None)
-        differs = _differs(base.tree, head.tree, relative) if relative else None
+        differs = _differs(base.tree, head.tree, relative, source) if relative else None
         if differs:
             raise SelectionError(
                 f"base ({base.name}) and head ({head.name}) have both loaded {place}, though {differs} differs between them: "
@@ -108,10 +111,15 @@ def _places(checkout: Checkout, loaded: Loaded | None) -> Iterator[tuple[Path, L
         yield Path(file.place) if file.place else (checkout.tree / file.path).resolve(), file
 
 
-def _differs(base: Path, head: Path, relative: Path) -> Path | None:
-    """The file that differs between two trees: this one, or what it may be built from. None where there is no such file."""
+def _differs(base: Path, head: Path, relative: Path, source: Callable[[], Path | None]) -> Path | None:
+    """The file that differs between two trees: this one, or a source that it may be built from. None where there is none."""
     if relative.suffix == ".py":
         return None if _content(base / relative) == _content(head / relative) else relative
+    return source()
+
+
+def _differing_source(base: Path, head: Path) -> Path | None:
+    """The first that differs of all that shared objects are built from."""
     sources = sorted({*_sources(base), *_sources(head)})
     return next((source for source in sources if _content(base / source) != _content(head / source)), None)
 

@@ -66,7 +66,7 @@ def compare(
         if difference:
             progress(f"{difference}: all cases are timed")
         alike = not time_all and not difference
-        needless = settled((base, head), listings, selection, asked, progress, count) if alike else []
+        needless = settled((base, head), listings, selection, asked, progress, scheduler.ready, count) if alike else []
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
         paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy), progress)
         so_far = _SoFar(before, after, selection, seed, found, kept, needless, paired)

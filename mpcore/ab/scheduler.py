@@ -11,6 +11,7 @@ from mpcore.ab.code import check_code, loaded_after
 from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Failure, Listing, Loaded, Selection
+from mpcore.records.protocol import RequestKind
 from mpcore.runner import Measured
 
 BALANCED = 6
@@ -29,6 +30,8 @@ class Process(Protocol):
     def listing(self) -> Listing: ...
 
     def loaded(self) -> Loaded | None: ...
+
+    def measuring(self, cases: Sequence[Case], *, kind: RequestKind) -> Iterator[tuple[Case, Measured]]: ...
 
     def measure(
         self, cases: Sequence[Case], *, profile: bool = False, slowdown: float = 1.0, seconds: float | None = None
@@ -60,6 +63,8 @@ class Scheduler:
         self._ahead = AHEAD["cpu"]
         self._longest = 0.0
         self._waiting: deque[tuple[int, Process]] = deque()
+        self._listed: Process | None = None
+        """Base's that has listed."""
         self._loaded: list[Loaded | None] = [None, None]
         self._unasked = {0, 1}
 
@@ -73,6 +78,7 @@ class Scheduler:
         """Ends the processes that got ready: the device is another's."""
         while self._waiting:
             self._waiting.popleft()[1].close()
+        self._close_listed()
 
     @property
     def loaded(self) -> tuple[Loaded | None, Loaded | None]:
@@ -87,15 +93,25 @@ class Scheduler:
                 processes.append(self._start(checkout, self._selection))
             base, head = (listed(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
             self._loaded = [process.loaded() for process in processes]
+            self._listed = processes.pop(0)
         finally:
             for process in processes:
                 process.close()
         self._ahead = AHEAD[head.machine.hardware.device]
         return base, head
 
+    def ready(self) -> tuple[Process, Process]:
+        """One of base and one of head, for whoever counts first what their steps do, and closes them: base's has listed, and
+        head's has not touched the device. Those of the first pair get ready meanwhile."""
+        assert self._listed is not None
+        (base, self._listed), head = (self._listed, None), self._start(self._checkouts[1], self._selection)
+        self._fill(self._ahead)
+        return base, head
+
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:
         """`cases` in a fresh process of each side. Raises SelectionError where the first pair says that both have loaded one
         file for them that differs."""
+        self._close_listed()
         measured: dict[int, dict[Case, Measured]] = {}
         while len(measured) < 2:
             self._fill(1 + self._ahead)
@@ -124,6 +140,11 @@ class Scheduler:
     def _patience(self) -> float | None:
         """Seconds for a case, once it is known what a process takes for all."""
         return max(LEAST_PATIENCE_SECONDS, PATIENCE * self._longest) if self._longest else None
+
+    def _close_listed(self) -> None:
+        if self._listed is not None:
+            self._listed.close()
+            self._listed = None
 
     def _fill(self, count: int) -> None:
         while len(self._waiting) < count:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mpcore.ab.code import unmeasured
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import PairResult
-from mpcore.ab.work import KIND, counted, start
+from mpcore.ab.work import KIND, Process, counted, start
 from mpcore.gate.limits import MACHINE_CASES, MACHINE_PAIRS, ODD_PAIR
 from mpcore.gate.margins import Policy
 from mpcore.gate.work import work_regressions
@@ -16,19 +16,25 @@ from mpcore.records import Case, Listing, Pair, PairedCase, Selection, Timing, W
 from mpcore.runner import Measured, RunnerError
 
 SAID = "what a step does, its graph and the code that was loaded are the same"
+Ready = Callable[[], tuple[Process, Process]]
+"""Gives processes of base and head that have loaded everything."""
 Count = Callable[
-    [tuple[Checkout, Checkout], Selection, Sequence[Case], str, Callable[[str], None]],
+    [tuple[Checkout, Checkout], Selection, Sequence[Case], str, Callable[[str], None], Ready],
     tuple[dict[Case, Measured], dict[Case, Measured]],
 ]
 
 
 def count_work(
-    sides: tuple[Checkout, Checkout], selection: Selection, cases: Sequence[Case], device: str, progress: Callable[[str], None]
+    sides: tuple[Checkout, Checkout],
+    selection: Selection,
+    cases: Sequence[Case],
+    device: str,
+    progress: Callable[[str], None],
+    ready: Ready,
 ) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
-    """In a fresh process of each side. Raises RunnerError."""
-    with closing(start(sides[0], selection)) as base, closing(start(sides[1], selection)) as head:
-        for process in (base, head):
-            process.listing()
+    """In a process of each side. On a CPU both count at once, in fresh ones of a thread each. Raises RunnerError."""
+    base, head = (start(sides[0], selection), start(sides[1], selection)) if device == "cpu" else ready()
+    with closing(base), closing(head):
         return counted(sides, (base, head), cases, device, progress)
 
 
@@ -38,6 +44,7 @@ def settled(
     selection: Selection,
     cases: Sequence[Case],
     progress: Callable[[str], None],
+    ready: Ready,
     count: Count = count_work,
 ) -> list[Case]:
     """Those of `cases` that need no timing. A compiled case always does: what its compiler chooses is timed, and may be
@@ -49,7 +56,7 @@ def settled(
     if (base.slowdown, base.command) != (head.slowdown, head.command):
         return []
     try:
-        before, after = count(sides, selection, candidates, listings[1].machine.hardware.device, progress)
+        before, after = count(sides, selection, candidates, listings[1].machine.hardware.device, progress, ready)
     except RunnerError:  # which the pairs will say
         return []
     return [case for case in candidates if _same(before[case], after[case])]

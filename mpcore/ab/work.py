@@ -70,7 +70,10 @@ def compare_work(
         revisions = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
         if unchanged(*revisions):
             return unchanged_comparison(*revisions, selection, found.common)
-        before, after = counted((base, head), (first, second), found.common, listings[1].machine.hardware.device, progress)
+        device = listings[1].machine.hardware.device
+        if device != "cpu":
+            second.close()  # it has touched the GPU, and starts again once base has ended
+        before, after = counted((base, head), (first, second), found.common, device, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
     return Comparison(
@@ -106,9 +109,9 @@ def counted(
         works = dict(begun[0]), dict(begun[1])
         check_code(sides, (loaded_after(base), loaded_after(head)))
         return works
-    head.close()  # it starts again once base has ended
     of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
     base.close()
+    progress("base is counted, and head follows")
     works = of_base, dict(head.measuring(cases, kind=KIND))
     check_code(sides, (code_of_base, loaded_after(head)))
     return works

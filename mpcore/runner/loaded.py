@@ -32,7 +32,7 @@ CACHES = (COMPILE_CACHE, "TRITON_CACHE_DIR")
 """Variables that name where compilers keep what they generate."""
 ELSEWHERE = re.compile(r"^\.\.|__pycache__|\.dist-info/")
 """Lines of a RECORD that are another in each environment."""
-MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$")
+MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$", re.MULTILINE)
 
 
 def loaded(tree: Path, *, later: bool = True) -> Loaded:
@@ -67,15 +67,23 @@ def _places() -> Iterator[Path]:
 def _shared_objects() -> Iterator[Path]:
     """Those that no module has loaded, too, as torch.ops.load_library does. None where there is no /proc."""
     maps = Path("/proc/self/maps")
-    for line in maps.read_text().splitlines() if maps.is_file() else ():
-        mapped = MAPPED.search(line)
-        if mapped and not any(Path(mapped[1]).is_relative_to(folder) for folder in SYSTEM):
-            yield Path(mapped[1])
+    for name in set(MAPPED.findall(maps.read_text())) if maps.is_file() else ():
+        if not any(Path(name).is_relative_to(folder) for folder in SYSTEM):
+            yield Path(name)
 
 
 @functools.cache
 def _installed(place: Path) -> bool:
-    return any(place.is_relative_to(folder) for folder in _installations())
+    return str(place) in _recorded() or any(place.is_relative_to(folder) for folder in _installations())
+
+
+@functools.cache
+def _recorded() -> frozenset[str]:
+    """Files that pip has written down of wheels in folders of their own, as `pip install --target` makes them."""
+    installations = _installations()
+    elsewhere = [of for of in importlib.metadata.distributions() if Path(str(of.locate_file(""))) not in installations]
+    # what lies in a tree under development may have a list of its sources, and no RECORD
+    return frozenset(str(of.locate_file(file)) for of in elsewhere if of.read_text("RECORD") for file in of.files or ())
 
 
 @functools.cache

@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -183,6 +185,30 @@ def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
     assert later == ["outside.py", "pack/kernel.cu", "pack/lazy.py"]
     assert not any("torch" in Path(file.path).parts for file in found.files)
     assert found.wheels["torch"].startswith("2.")
+
+
+def test_a_wheel_in_a_folder_of_its_own_is_told_by_its_record(tmp_path):
+    """As `pip install --target` makes it: what pip has not written down there is a file as any."""
+    site = tmp_path / "site"
+    (site / "written").mkdir(parents=True)
+    (site / "written" / "__init__.py").touch()
+    (site / "beside.py").touch()
+    info = site / "written-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: written\nVersion: 1.0\n")
+    (info / "RECORD").write_text("written/__init__.py,sha256=abc,0\n")
+    code = (
+        "import written, beside; from pathlib import Path; from mpcore.runner.loaded import loaded; "
+        "found = loaded(Path.cwd()); print(found.wheels['written'], *(file.path for file in found.files))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    version, _, *files = done.stdout.split()
+    assert version == "1.0"
+    assert "site/beside.py" in files
+    assert "site/written/__init__.py" not in files
 
 
 @pytest.mark.parametrize("variable", ["TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"])

@@ -27,7 +27,7 @@ OTHERS = {"files": (MODULE,)}
 def counted(changed, seconds=0.001, loaded=OTHERS, **head):
     """Of eight cases of which `changed` have other counts in head, or whatever `head` has of a work."""
 
-    def count(sides, selection, cases, device, progress):
+    def count(sides, selection, cases, device, progress, ready):
         base = {case: stub.work(case.workload, code="1") for case in cases}
         other = {case: stub.work(case.workload, **({"code": "1"} | head)) for case in cases if case.workload in changed}
         return base, base | other
@@ -103,7 +103,7 @@ def test_one_workload_that_is_changed_is_the_only_one_that_is_timed(tmp_path):
     sides = tuple(Checkout(side, tmp_path / side) for side in ("base", "head"))
     cases = [Case(workload=name, precision="fp32", execution="eager", size="tiny") for name in selection.workloads]
     listings = (stub.listing(kinds=KINDS),) * 2
-    assert [case.workload for case in settled(sides, listings, selection, cases, print)] == ["resnet18-mnist"]
+    assert [case.workload for case in settled(sides, listings, selection, cases, print, None)] == ["resnet18-mnist"]
 
 
 def test_a_case_on_several_gpus_needs_no_timing_either():
@@ -112,4 +112,4 @@ def test_a_case_on_several_gpus_needs_no_timing_either():
 
     for head, needless in (("1", [case]), ("1 2", [])):  # one rank has loaded something else
         works = {case: stub.work("a", code="1")}, {case: stub.work("a", code=head)}
-        assert settled(sides, listings, Selection(), [case], print, lambda *_, works=works: works) == needless
+        assert settled(sides, listings, Selection(), [case], print, None, lambda *_, works=works: works) == needless
