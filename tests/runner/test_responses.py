@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 
-from mpcore.records import Listing, Request, Selection
+from mpcore.records import Case, Listing, Request, Selection
 from mpcore.runner import responses
+from mpcore.workloads import workloads
 
 CONTEXTS = """
 import torch
@@ -29,6 +31,28 @@ def test_cases_are_listed_when_they_are_asked_for(monkeypatch):
     assert isinstance(responder.response(Request()), Listing)
     assert isinstance(responder.response(Request()), Listing)
     assert len(asked) == 1
+
+
+def test_data_are_loaded_meanwhile_by_one_thread(monkeypatch):
+    threads = torch.get_num_threads()
+    loading, go_on = threading.Event(), threading.Event()
+    of_loader = []
+
+    def load(self):
+        loading.set()
+        go_on.wait(60)
+        of_loader.append(torch.get_num_threads())
+
+    monkeypatch.setattr(workloads["resnet18-mnist"], "load", load)
+    responder = responses.Responder(Selection(device="cpu", size="tiny", workloads=("resnet18-mnist",)))
+    assert loading.wait(60)
+    assert isinstance(responder.response(Request()), Listing)
+    assert torch.get_num_threads() == threads
+    monkeypatch.setattr(responder._bench, "time", lambda case, **options: list(of_loader))
+    go_on.set()
+    case = Case(workload="resnet18-mnist", precision="fp32", size="tiny")
+    assert responder.response(Request(kind="timing", case=case)) == [1]  # it has waited for them
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.cuda
