@@ -72,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
     estimates = estimates_here(folder, hardware, device)
     if minutes is not None and estimates is None:
         raise ProjectError(why_not_within(minutes, folder))
-    show(document(forecast(selection, device, estimates, minutes), estimates, found, _title(hardware, device)))
+    expected = forecast(selection, device, estimates, minutes)
+    show(document(expected, estimates, found, _title(hardware, device), hardware.memory_bytes))
     if found:
         print(f"{counted(len(found), 'thing')} would spoil figures")
     return 1 if found else 0

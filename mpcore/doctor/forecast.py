@@ -9,6 +9,7 @@ from mpcore import matrix
 from mpcore.doctor.choice import KINDS, Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Estimates
 from mpcore.records import Case, Selection
+from mpcore.report.alike import joined
 from mpcore.report.document import Document, Section, Table
 from mpcore.report.text import counted, measured_at, tally
 from mpcore.workloads import OwnStep, workloads
@@ -48,8 +49,15 @@ def forecast(
     return [replace(e, untold=e.case in untold) for e in expected]
 
 
-def document(expected: Sequence[Expected], estimates: Estimates | None, spoilers: Sequence[str], title: str) -> Document:
-    """What would spoil figures first, then the cases of each workload, last what they take together."""
+def document(
+    expected: Sequence[Expected],
+    estimates: Estimates | None,
+    spoilers: Sequence[str],
+    title: str,
+    memory_bytes: int | None = None,
+) -> Document:
+    """What would spoil figures first, then the cases of each workload, last what they take together. memory_bytes: of the GPU,
+    None for a CPU."""
     found = (
         Section("would spoil figures:", sentences=spoilers)
         if spoilers
@@ -59,7 +67,21 @@ def document(expected: Sequence[Expected], estimates: Estimates | None, spoilers
     not_run = [Section("not run:", sentences=tally(reasons))] if reasons else []
     running = [e for e in expected if e.reason is None]
     cases = list(_tables(running)) if any(_is_known(e) for e in running) else _named(running)
-    return Document(title, [found, *cases, *not_run, Section(lead=in_all(running, estimates))])
+    too_large = [Section(lead=said)] if (said := _too_large(running, memory_bytes)) else []
+    return Document(title, [found, *cases, *not_run, *too_large, Section(lead=in_all(running, estimates))])
+
+
+def _too_large(running: Sequence[Expected], memory_bytes: int | None) -> str | None:
+    """None where all fit, as far as accepted runs tell."""
+    larger = [e.case for e in running if memory_bytes is not None and (e.peak_bytes or 0) > memory_bytes]
+    if not larger or memory_bytes is None:
+        return None
+    names = joined(list(dict.fromkeys(case.workload for case in larger)))
+    fits = "" if larger[0].size == "fit" else " --mp-size fit chooses batches that fit."
+    return (
+        f"{counted(len(larger), 'case')} of {names} took more memory in accepted runs than the {memory_bytes / 2**30:.0f} GiB "
+        f"of this GPU: what finds none is skipped.{fits}"
+    )
 
 
 def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:

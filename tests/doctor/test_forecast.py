@@ -149,6 +149,18 @@ def test_what_is_not_run_says_why_and_what_would_spoil_figures_comes_first():
     assert "1 case will run. No accepted run tells what they take" in text
 
 
+@pytest.mark.parametrize(("gib", "said"), [(24, True), (80, False), (None, False)])
+def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
+    memory = None if gib is None else gib * GIB
+    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    text = render(document(forecast(BERT, CPU, found), found, [], "a machine", memory), "markdown")
+    told = (
+        "1 case of bert-imdb took more memory in accepted runs than the 24 GiB of this GPU: what finds none is skipped. "
+        "--mp-size fit chooses batches that fit."
+    )
+    assert (told in " ".join(text.split())) == said
+
+
 def test_cases_that_no_run_tells_of_are_a_row_a_workload_without_columns_of_dashes():
     text = render(document(forecast(BERT, CPU, None), None, [], "a machine"), "terminal")
     assert "bert-imdb  tiny  eager      fp32, bf16-true" in text.splitlines()
