@@ -12,7 +12,7 @@ from mpcore.ab.listings import listed
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Failure, Listing, Loaded, Selection
 from mpcore.records.protocol import RequestKind
-from mpcore.runner import Measured
+from mpcore.runner import Measured, narrowed
 
 BALANCED = 6
 """In so many pairs in a row head comes first in half of them."""
@@ -112,6 +112,7 @@ class Scheduler:
         """`cases` in a fresh process of each side. Raises SelectionError where the first pair says that both have loaded one
         file for them that differs."""
         self._close_listed()
+        self._selection = narrowed(self._selection, cases)  # those of later pairs load no other data
         measured: dict[int, dict[Case, Measured]] = {}
         while len(measured) < 2:
             self._fill(1 + self._ahead)

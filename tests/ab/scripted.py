@@ -28,9 +28,11 @@ class Script:
         self.log = []
         self.patience = []
         self.open = Counter()
+        self.selections = []
         self._processes = Counter()
 
-    def start(self, checkout, _):
+    def start(self, checkout, selection):
+        self.selections.append(selection)
         name = checkout.tree.name
         self.open[name] += 1
         return Scripted(self, name)

@@ -42,6 +42,8 @@ def test_each_status_and_a_case_drops_out_once_it_is_decided():
     assert [names for names, _ in script.pairs] == [everything] * 6 + [["open"]] * 6 + [["worse"]] * 6
     assert [(len(c.pairs), len(c.confirmation)) for c in comparison.cases] == [(6, 0), (6, 0), (6, 6), (12, 0)]
     assert exit_code(comparison) == 1
+    asked = [selection.workloads for selection in script.selections]
+    assert [asked[2], asked[-1]] == [tuple(everything), ("worse",)]  # after those that list: no other data is loaded
 
 
 def test_what_is_worse_says_by_how_much_and_which_kernels_explain_it():
