@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mpcore.execution.graph import CaptureError
 from mpcore.workloads import OwnStep, WorkloadError
 from mpcore.workloads.checked import described
 
@@ -15,7 +16,9 @@ class LoopStep(OwnStep):
     """A script whose training is one function, which goes through batches. It yields the loss where a step is done, and nothing
     else of it changes; what `optimisers()` and the others need, it keeps in `self`.
 
-    One step is made before it is measured: until then a loop has not even built its model.
+    One step is made before it is measured: until then a loop has not even built its model. A loop may take the batches of its
+    next step before it yields, to load them meanwhile. Two steps are made of it then, and it cannot be captured: a graph would
+    go on with what was taken before it.
     """
 
     batches_per_step: ClassVar[int] = 1
@@ -28,9 +31,13 @@ class LoopStep(OwnStep):
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         given: list[Any] = []
-        losses = self._started(precision, device, given)
+        ahead: list[Any] = []
+        losses = self._started(precision, device, given, ahead)
+        looks_ahead = False
 
         def step(batches: Sequence[Any]) -> Tensor:
+            if looks_ahead and device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+                raise CaptureError(f"{self.name}: loop() takes a batch before it yields, and a graph would go on with that one")
             given.extend(reversed(batches))
             if (loss := next(losses, None)) is None:
                 raise WorkloadError(f"{self.name}: loop() came to its end: expected a loss for each of the batches")
@@ -39,17 +46,23 @@ class LoopStep(OwnStep):
                 raise WorkloadError(f"{self.name}: {taken}: expected batches_per_step to say how many")
             return loss
 
-        first = next(iter(self.step_batches(device)), None)
+        steps = iter(self.step_batches(device))
+        first = next(steps, None)
         if first is None:
             raise WorkloadError(f"{self.name}: batches() gave too few for a step: expected {self.batches_per_step} or more")
+        ahead.extend(reversed(next(steps, first)))
         step(first)
+        looks_ahead = len(ahead) < self.batches_per_step
+        ahead.clear()
+        if looks_ahead:
+            step(first)
         return step
 
-    def _started(self, precision: str, device: torch.device, given: list[Any]) -> Iterator[Tensor]:
+    def _started(self, precision: str, device: torch.device, given: list[Any], ahead: list[Any]) -> Iterator[Tensor]:
         """The loop, in which nothing runs before its first loss is asked for."""
         expected = "expected a generator, with yield loss where a step is done"
         try:
-            losses = self.loop(precision, device, self._taken(given))
+            losses = self.loop(precision, device, self._taken(given, ahead))
         except _NotThere:
             raise WorkloadError(f"{self.name}: loop() goes through its batches and yields nothing: {expected}") from None
         if not isinstance(losses, Iterator):
@@ -61,15 +74,16 @@ class LoopStep(OwnStep):
         batches = iter(self.batches(device))
         return zip(*[batches] * self.batches_per_step, strict=False)
 
-    def _taken(self, given: list[Any]) -> Iterator[Any]:
+    def _taken(self, given: list[Any], ahead: list[Any]) -> Iterator[Any]:
+        """ahead: what may be taken beyond what was given."""
         while True:
-            if not given:
+            if not given and not ahead:
                 count = self.batches_per_step
                 raise _NotThere(
                     f"{self.name}: loop() took more than {count} of its batches before it yielded a loss: expected "
                     "batches_per_step in its class to be how many it takes for one, as where it accumulates gradients"
                 )
-            yield given.pop()
+            yield (given or ahead).pop()
 
 
 class _NotThere(WorkloadError):

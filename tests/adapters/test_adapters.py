@@ -9,6 +9,7 @@ from torch import nn
 
 from mpcore.adapters import LightningStep, LoopStep, TrainerStep
 from mpcore.adapters.lightning import REFUSED
+from mpcore.execution.graph import CaptureError
 from mpcore.precision import Inapplicable
 from mpcore.training.script import ScriptStep
 from mpcore.workloads import WorkloadError
@@ -18,8 +19,8 @@ STEPS = 6
 ROWS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 
 
-def step_of(cls, precision="fp32"):
-    return ScriptStep(cls("tiny"), precision, CPU)
+def step_of(cls, precision="fp32", device=CPU, execution="eager"):
+    return ScriptStep(cls("tiny"), precision, device, execution=execution)
 
 
 def trained(step, count=STEPS):
@@ -89,6 +90,55 @@ def test_a_loop_gives_a_loss_for_each_batch():
     Greedy.batches_per_step = 3
     with pytest.raises(WorkloadError, match=r"yielded a loss after 2 of 3 batches: expected batches_per_step to say how many"):
         step_of(Greedy)
+
+
+class Prefetches(Loop):
+    """As nanoGPT does: the next batch is got while the model computes."""
+
+    def loop(self, precision, device, batches):
+        self.seen = []
+
+        def prefetched():
+            batch = next(batches)
+            while True:
+                current, batch = batch, next(batches)
+                self.seen.append(current)
+                yield current
+
+        return super().loop(precision, device, prefetched())
+
+
+def test_a_loop_may_take_its_next_batch_before_it_yields():
+    step = step_of(Prefetches)
+    given = list(itertools.islice(step.endless_batches(), 3))
+    losses = [step(batch) for batch in given]
+    assert all(loss.isfinite() for loss in losses)
+    assert all(torch.equal(seen, was) for seen, (was,) in zip(step.own.seen[-2:], given, strict=False))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_graph_of_it_would_go_on_with_one_batch():
+    class OnTheDevice(Prefetches):
+        def loop(self, precision, device, batches):
+            self.model = nn.Linear(4, 1, device=device)
+            rate = torch.tensor(0.1, device=device)
+            self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=rate, capturable=True)
+            batch = next(batches)
+            while True:
+                current, batch = batch, next(batches)
+                loss = self.model(current).square().mean()
+                loss.backward()
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+                yield loss
+
+        def batches(self, device):
+            return [rows.to(device) for rows in ROWS.split(8)]
+
+    step = step_of(OnTheDevice, device=torch.device("cuda"), execution="graph")
+    with pytest.raises(CaptureError, match=r"loop\(\) takes a batch before it yields, and a graph would go on with that one"):
+        trained(step, 8)
 
 
 def test_a_loop_that_yields_nothing_is_told_so():
