@@ -46,7 +46,7 @@ def is_finite(observed: Observation) -> bool:
     """Whether all of it is a number, and the loss scale came to rest."""
     tensors = [*observed.gradients.values(), *observed.updates.values()]
     settled = math.isfinite(observed.loss) and observed.skipped < SKIPS_ALLOWED
-    return settled and all(bool(tensor.isfinite().all()) for tensor in tensors)
+    return settled and all(math.isfinite(tensor.norm()) for tensor in tensors)  # in one pass, and without a copy
 
 
 def first_not_finite(setup: Setup, batch: Batch, learning_rate: float, loss_scale: float | None) -> str:
