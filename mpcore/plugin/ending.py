@@ -19,8 +19,9 @@ class ShownWhateverHappens:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
-        if finished(session.config, exitstatus) is not None:
-            _ = outcome_of(session.config).run  # where it has to measure, Ctrl-C is heeded
+        if finished(session.config, exitstatus) is None:
+            return (yield)
+        _ = outcome_of(session.config).run  # where it has to measure, Ctrl-C is heeded
         try:
             with put_off():
                 return (yield)
