@@ -44,7 +44,13 @@ def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None
     source = functools.cache(partial(_differing_source, base.tree, head.tree))
     for place in before.keys() & after.keys():
         relative = next((place.relative_to(t) for t in (head.tree, base.tree, repository()) if place.is_relative_to(t)), None)
-        differs = _differs(base.tree, head.tree, relative, source) if relative else None
+        if relative is None:
+            continue
+        package = Path(relative.parts[0], "__init__.py")
+        without = [checkout for checkout in (base, head) if not (checkout.tree / package).is_file()]
+        if len(without) == 1:
+            raise SelectionError(f"{without[0].tree} holds no {package}, and {place} was loaded: expected the root of a tree")
+        differs = _differs(base.tree, head.tree, relative, source)
         if differs:
             raise SelectionError(
                 f"base ({base.name}) and head ({head.name}) have both loaded {place}, though {differs} differs between them: "

@@ -1,6 +1,7 @@
 """The two that are compared, as trees on disk: a revision in a worktree of its own, a folder, or the working tree as it is."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -15,6 +16,8 @@ from mpcore.records import WORKING_TREE, Loaded, Machine, Revision
 from mpcore.runner.scratch import Scratch, abandoned
 from mpcore.signals import put_off
 
+PLACE = re.compile(r"(?<![${])\{(?!tree\})\w+\}(?!\})")
+"""What looks as if something of a side were put there. A shell's variables and a template of Go's are none."""
 FOLDERS = "mpcore-ab-"
 """How folders begin that hold a worktree."""
 
@@ -63,6 +66,9 @@ def checkouts(
     if base is None and not any((base_python, head_python, *commands)):
         raise RevisionError("nothing to compare with: expected BASE, or a Python or command of its own for base or head")
     before = [tuple(shlex.split(command or "")) for command in commands]
+    for word in (word for command in before for word in command):
+        if unknown := PLACE.search(word):
+            raise RevisionError(f"a command has {unknown[0]} in {word!r}: expected {{tree}}, which is a side's tree")
     pythons = [_python(given, command) for given, command in zip((base_python, head_python), before, strict=True)]
     with ExitStack() as stack:
         second = stack.enter_context(_checkout(head))

@@ -13,7 +13,9 @@ An interruption gives 128 and the number of its signal.
 
 import argparse
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpcore.commands.arguments import Commands, policy_of
 from mpcore.commands.output import show, tell
@@ -27,6 +29,9 @@ from mpcore.selection import (
     selection_of,
     use_compile_cache,
 )
+
+if TYPE_CHECKING:
+    from mpcore.report.document import Document
 
 BLIND = 4
 """The exit code where a case could not be measured well enough, twice: a fault of the machine."""
@@ -92,11 +97,22 @@ def run(options: argparse.Namespace) -> int:
     try:
         with raising_exit():
             comparison = _compared(options)
-        _show(comparison, options)
+        document = _written(comparison, options)
+        resumes = comparison.interrupted is not None and options.json is not None
+        last = _goes_on(comparison, options) if resumes else ""
     except (RevisionError, ProjectError, SelectionError, RunnerError, RunError, OSError) as error:
         tell(str(error))
         return SKIP if options.git_bisect else 2
-    return bisect_code(comparison) if options.git_bisect else exit_code(comparison)
+    code = bisect_code(comparison) if options.git_bisect else exit_code(comparison)
+    try:
+        show(document)
+    except OSError:  # as of a full disk: what is worse is so all the same
+        if code != 1:
+            raise
+        tell("the output cannot be written, and head is worse")
+    if last:
+        tell(last)
+    return code
 
 
 def exit_code(comparison: Comparison) -> int:
@@ -138,10 +154,14 @@ def _compared(options: argparse.Namespace) -> Comparison:
     selection = earlier.selection if earlier else selection_of(options)
     for path in filter(None, (options.json, options.markdown)):
         check_writable(path)
+    if options.json is not None and options.markdown is not None and options.json.resolve() == options.markdown.resolve():
+        raise SelectionError(f"--json and --markdown both name {options.json}: expected two files")
     commands = options.base_command, options.head_command
     if not any((options.base, options.base_python, options.head_python, *commands)):
         options.base = event_base()
     with checkouts(options.base, options.head, options.base_python, options.head_python, commands) as (base, head):
+        if earlier:  # else they would be called by their ids
+            base, head = replace(base, name=earlier.base.name), replace(head, name=earlier.head.name)
         if options.prepare:
             prepare(options.prepare, (base, head))
         check_large_files((base, head))
@@ -167,16 +187,22 @@ def _compared(options: argparse.Namespace) -> Comparison:
 
 def _interrupted(options: argparse.Namespace) -> Comparison:
     """What --resume goes on with; its revisions and its file become those of the options. Raises SelectionError."""
+    from pydantic import ValidationError
+
+    from mpcore.store import first_error
+
     path: Path = options.resume
     named = f"--resume {str(path)!r}"
     if options.base or options.work_only or options.git_bisect or selection_of(options) != Selection():
         raise SelectionError("--resume goes on with what its file says: expected no revisions, and none of the other options")
     try:
         earlier = Comparison.model_validate_json(path.read_text())
-    except (OSError, ValueError) as error:
-        raise SelectionError(
-            f"--resume {str(path)!r}: expected a file that ab --json wrote ({str(error).splitlines()[0]})"
-        ) from error
+    except OSError as error:
+        raise SelectionError(f"{named}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise SelectionError(f"{named}: expected a file that ab --json wrote: {first_error(error)}") from error
+    except ValueError as error:  # no text
+        raise SelectionError(f"{named}: expected a file that ab --json wrote: {error}") from error
     if earlier.by != "time" or earlier.interrupted is None:
         raise SelectionError(f"{named}: that comparison came to its end")
     for name, revision in (("base", earlier.base), ("head", earlier.head)):
@@ -197,8 +223,8 @@ def _keep(comparison: Comparison, path: Path | None) -> None:
         write({path: comparison.model_dump_json(indent=1) + "\n"})
 
 
-def _show(comparison: Comparison, options: argparse.Namespace) -> None:
-    """Into the files first, for nobody may read what is printed to its end."""
+def _written(comparison: Comparison, options: argparse.Namespace) -> "Document":
+    """What is to be shown, once it is in the files: nobody may read what is printed to its end. Raises RunError."""
     from mpcore.report.documents import pairs_document
     from mpcore.report.render import render
     from mpcore.store import write
@@ -207,9 +233,7 @@ def _show(comparison: Comparison, options: argparse.Namespace) -> None:
     _keep(comparison, options.json)
     if options.markdown is not None:
         write({options.markdown: render(document, "markdown")})
-    show(document)
-    if comparison.interrupted is not None and options.json is not None:
-        tell(_goes_on(comparison, options))
+    return document
 
 
 def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:

@@ -3,7 +3,7 @@
 import argparse
 
 from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_to_make, policy_of, positive
-from mpcore.commands.output import show
+from mpcore.commands.output import show, tell
 from mpcore.store import KEEP
 
 
@@ -35,8 +35,16 @@ def run(options: argparse.Namespace) -> int:
     limits = {"allow_failures": options.allow_failure, "reset": options.reset, "keep": options.keep}
     candidates = check(options.runs, folder, options.reason, policy=policy, **limits)
     new, old = accept(candidates, folder, options.keep)  # before it is told, for nobody may read that to its end
-    for candidate in candidates:
-        show(changes_document(candidate.run, candidate.baselines))
-        print()
-    print("\n".join([*(f"accepted: {path}" for path in new), *(f"removed: {path}" for path in old)]))
+    done = [*(f"accepted: {path}" for path in new), *(f"removed: {path}" for path in old)]
+    try:
+        for candidate in candidates:
+            show(changes_document(candidate.run, candidate.baselines))
+            print()
+        print("\n".join(done), flush=True)
+    except BrokenPipeError:  # nobody wants to know more
+        raise
+    except OSError:
+        for line in done:
+            tell(line)
+        raise
     return 0

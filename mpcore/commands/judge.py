@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mpcore.commands.arguments import Commands, add_baselines, add_runs, baselines_of, policy_of
 from mpcore.commands.output import show, tell
 from mpcore.commands.reading import UNREADABLE, read_all
-from mpcore.records import FailedTest, Run, Selection
+from mpcore.records import ALL_CASES, FailedTest, Run, Selection
 from mpcore.selection import add_margin_option
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
 
     policy, folder = policy_of(options), baselines_of(options)
     runs, unreadable = read_all(options.runs, load)
+    for pattern in _unused(options.mp_margin, policy, runs):
+        tell(f"a margin is for {pattern!r}, and no case has such a name")
     failed = False
     for saved in runs:
         summary = _judged(saved, folder / saved.machine.hardware.key, policy, _judged_by(options))
@@ -45,6 +47,13 @@ def run(options: argparse.Namespace) -> int:
             tell(incomplete)
         failed = failed or bool(summary.failures or incomplete)
     return 4 if unreadable else int(failed)
+
+
+def _unused(margins: Sequence[str], policy: "Policy", runs: Sequence[Run]) -> list[str]:
+    """Patterns of the command line that fit no case of `runs`."""
+    given = {margin.partition("=")[0].rpartition(":")[0] for margin in margins}
+    cases = {ALL_CASES, *(result.record.case.id for run in runs for result in run.results)}
+    return [pattern for pattern in policy.unused_patterns(cases) if pattern in given]
 
 
 def _incomplete(saved: Run) -> str:

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--append", nargs="+", type=Path, default=[], metavar="RUN", help=adds)
     figure = "the name of a figure, such as eager_ms; may be repeated (default: those that repeat from run to run)"
     parser.add_argument("--figure", action="append", metavar="NAME", help=figure)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.md", help="write it there, too, as markdown")
+    parser.add_argument("-o", "--output", type=_markdown, metavar="FILE.md", help="write it there, too, as markdown")
     parser.set_defaults(run=run)
 
 
@@ -36,11 +36,13 @@ def run(options: argparse.Namespace) -> int:
     """0, or 4 where a file cannot be read or a folder holds none. Raises RunError for a figure that no run has, and for what
     cannot be written."""
     from mpcore.report.render import render
-    from mpcore.store import load, write
+    from mpcore.store import check_writable, load, write
     from mpcore.trend import append, changes, read_figures, series_of
     from mpcore.trend.document import trend_document
     from mpcore.trend.figures import USUAL
 
+    if options.output:
+        check_writable(options.output)
     saved, unreadable = read_all(options.append, load)
     for path in append(options.folders[0], saved):
         tell(f"added: {path}")
@@ -53,6 +55,12 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         write({options.output: render(document, "markdown")})
     return 4 if unreadable or bad else 0
+
+
+def _markdown(text: str) -> Path:
+    if Path(text).suffix.lower() != ".md":
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .md, found {text!r}")
+    return Path(text)
 
 
 def _known(names: Sequence[str], runs: "Sequence[RunFigures]") -> Sequence[str]:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from mpcore.store.error import RunError
 
+STREAMS = ("/dev/std", "/dev/fd/", "/proc/self/fd/")
+"""How paths begin of what a process has open."""
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
@@ -26,20 +29,24 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write(contents: Mapping[Path, str]) -> None:
-    """All of them are on the disk before the first has its name. Where others may write the same files, to be called with the
-    folder locked. Raises RunError."""
-    drafts = {path: path.with_name(f".{path.name}.tmp") for path in contents}
+    """All of them are on the disk before the first has its name. A link stays, and what is no file, such as a pipe, is written
+    to. Where others may write the same files, to be called with the folder locked. Raises RunError."""
+    files = {path.resolve(): text for path, text in contents.items() if not _is_stream(path)}
+    drafts = {path: path.with_name(f".{path.name}.tmp") for path in files}
     try:
         for path, draft in drafts.items():
             path.parent.mkdir(exist_ok=True)
             with draft.open("w", encoding="utf-8", errors="replace") as file:
-                file.write(contents[path])
+                file.write(files[path])
                 file.flush()
                 os.fsync(file.fileno())
         for path, draft in drafts.items():
             draft.replace(path)
-        for folder in {folder for path in contents for folder in (path.parent, path.parent.parent)}:
+        for folder in {folder for path in files for folder in (path.parent, path.parent.parent)}:
             _synchronise(folder)
+        for path in contents:
+            if _is_stream(path):
+                path.write_text(contents[path], encoding="utf-8", errors="replace")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
     finally:
@@ -53,8 +60,10 @@ def check_writable(path: Path) -> None:
     at once. Raises RunError."""
     if path.is_dir():
         raise RunError(f"cannot write {path}: it is a folder")
+    if _is_stream(path):
+        return
     try:
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=path.resolve().parent).close()
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
 
@@ -73,6 +82,11 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink()
         except OSError as error:
             raise RunError(f"cannot remove {path}: {error.strerror}") from error
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is there and is no file, or is one that this process has open."""
+    return str(path).startswith(STREAMS) or (path.exists() and not path.is_file())
 
 
 def _synchronise(folder: Path) -> None:

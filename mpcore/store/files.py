@@ -74,6 +74,8 @@ def load_figures(path: str | Path) -> list[Published]:
     content = _json(path)
     if not isinstance(content, list):
         raise RunError(f"{path}: expected a list of figures, found {type(content).__name__}")
+    if not content:
+        raise RunError(f"{path}: expected a run or a list of published figures, found an empty list")
     try:
         return TypeAdapter(list[Published]).validate_python(content)
     except ValidationError as error:

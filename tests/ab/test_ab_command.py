@@ -173,3 +173,32 @@ class TestTheProject:
         assert ab("main", "--json", "out.json").returncode == 0
         comparison = Comparison.model_validate_json((repository / "out.json").read_text())
         assert comparison.selection.load == ("mine/own.py",)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("status", "code"), [("worse", 1), ("same", 4)])
+def test_what_is_worse_is_so_though_it_cannot_be_shown(repository, status, code):
+    stub.tree(repository, {"a": 0.0011 if status == "worse" else 0.001, "b": 0.002})
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            command("main", "--json", "out.json"),
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == code, done.stderr
+    assert "the output cannot be written" in done.stderr.splitlines()[-1]
+
+
+def test_two_outputs_are_two_files(repository):
+    done = ab("main", "--json", "out", "--markdown", "./out")
+    assert done.returncode == 2
+    assert "--json and --markdown both name out: expected two files" in done.stderr
+
+
+def test_what_a_command_puts_in_place_is_known(repository):
+    done = ab("main", "--head-command", "env X={treee}")
+    assert done.returncode == 2
+    assert "a command has {treee} in 'X={treee}': expected {tree}, which is a side's tree" in done.stderr

@@ -80,6 +80,16 @@ class TestOneFileForBoth:
         with pytest.raises(SelectionError, match=rf"have both loaded .*head/mine/{loaded_}, though mine/{changed} differs"):
             check_code(sides, self.both(sides, loaded_))
 
+    def test_of_a_folder_that_is_no_root_the_package_is_missing(self, sides):
+        """As where the package is named in place of its tree."""
+        base, head = sides
+        for side in (base, head):
+            (side.tree / "mine" / "__init__.py").touch()
+        inside = Checkout("base", base.tree / "mine")
+        with pytest.raises(SelectionError, match=r"base/mine holds no mine/__init__.py, and .*: expected the root of a tree"):
+            check_code((inside, head), self.both((inside, head), "model.py"))
+        check_code(sides, self.both(sides, "model.py"))
+
     def test_that_only_a_step_loads_is_refused_after_the_first_pair(self, sides):
         """As an extension that `build()` imports: by then the cases are listed."""
         (sides[0].tree / "mine" / "kernel.cu").write_text("another")

@@ -1,5 +1,9 @@
 """`accept` and `show`."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from mpcore.__main__ import main
@@ -17,6 +21,16 @@ def test_a_run_is_accepted_and_shown(run_file, baselines, capsys):
     assert out.startswith("some-cpu-2-cores: 1 run from 1 machine start\n")
     assert next(line for line in out.splitlines() if path.name in line).split()[-2:] == ["the", "first"]
     assert err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_what_is_accepted_is_told_though_it_cannot_be_shown(run_file, baselines):
+    command = [sys.executable, "-m", "mpcore", "accept", run_file, "--reason", "x", "--baselines", baselines]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    path = baselines / "some-cpu-2-cores" / "0001_01234567.json"
+    said = [f"mpcore: accepted: {path}", "mpcore: the output cannot be written: No space left on device"]
+    assert (done.returncode, done.stderr.splitlines()) == (4, said)
 
 
 def test_baselines_are_those_of_the_project(run_file, tmp_path, monkeypatch, capsys):

@@ -99,10 +99,8 @@ def test_another_suffix_is_told_what_is_expected(capsys):
     assert "expected a file that ends in .md, .csv or .html, found 'compared.pdf'" in capsys.readouterr().err
 
 
-def test_published_figures_that_are_none_are_no_run(tmp_path, capsys):
-    path = tmp_path / "none.json"
-    path.write_text("[]")
-    assert compare(path) == 4
+def test_published_figures_alone_are_no_run(capsys):
+    assert compare(ROOT / "published") == 4
     assert capsys.readouterr() == ("", "mpcore: no run among these files: published figures are shown beside runs\n")
 
 

@@ -57,6 +57,14 @@ def test_a_margin_can_be_given(accepted, save, judge):
     assert judge(new, "--mp-margin", "nothing-*:errors=3")[0] == 1
 
 
+def test_a_margin_that_is_for_no_case_is_told(run_file, baselines, capsys):
+    baselines.mkdir()
+    main(
+        ["judge", str(run_file), "--baselines", str(baselines), "--mp-margin", "nothing-*:errors=3", "--mp-margin", "errors=2"]
+    )
+    assert capsys.readouterr().err == "mpcore: a margin is for 'nothing-*', and no case has such a name\n"
+
+
 def test_margins_and_caps_are_those_of_the_project(accepted, save, judge, tmp_path, monkeypatch):
     new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from refused import one_sentence
 
 import mpcore
 from mpcore.records import LAYOUT, Accepted, FailedTest, Numerics
-from mpcore.store import RunError, load, load_either, load_published, to_run
+from mpcore.store import RunError, check_writable, load, load_either, load_published, to_run, write
 
 NAME = "numerics:bert-imdb-fp16-amp-eager-tiny"
 MAJOR, MINOR = LAYOUT.split(".")
@@ -246,6 +247,25 @@ def test_a_file_may_hold_published_figures_or_a_run(saved, content):
     figures = load_either(ROOT / "published" / "naik.json")
     assert figures[0].source
     assert load_either(saved(content)).results
+
+
+def test_an_empty_list_holds_neither(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text("[]")
+    with pytest.raises(RunError, match=r"list.json: expected a run or a list of published figures, found an empty list"):
+        load_either(path)
+
+
+def test_a_link_stays_and_what_is_no_file_is_written_to(tmp_path):
+    target, link, pipe = (tmp_path / name for name in ("target.json", "link.json", "pipe"))
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (link, pipe):
+        check_writable(path)
+        write({path: "text"})
+    assert (link.is_symlink(), target.read_text(), pipe.is_fifo(), os.read(reader, 9)) == (True, "text", True, b"text")
+    os.close(reader)
 
 
 def test_a_case_that_is_there_twice_is_refused(saved, content):

@@ -195,6 +195,20 @@ def test_it_is_written_as_markdown_too(tmp_path, capsys):
     assert "| a    |" in (tmp_path / "trend.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence", "code"),
+    [("t.txt", "expected a file that ends in .md, found", 2), ("no/t.md", "no/t.md: No such file or directory", 4)],
+)
+def test_a_file_that_it_cannot_write_is_said_before_anything_is_added(tmp_path, capsys, name, sentence, code):
+    try:
+        found = main(["trend", str(tmp_path), "-o", str(tmp_path / name)])
+    except SystemExit as error:
+        found = error.code
+    assert found == code
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / name).parent.joinpath("no").exists()
+
+
 def test_a_thousand_runs_of_sixty_cases_take_seconds_of_a_processor_and_no_torch(tmp_path):
     rng = np.random.default_rng(0)
     names = [f"w{i}" for i in range(60)]

@@ -1,7 +1,6 @@
 """Base against head: which they are, a row for each case, and a sentence for all that is not the same. Or what changed of their
 work."""
 
-import math
 import shlex
 import statistics
 
@@ -82,11 +81,11 @@ def _row(case: PairedCase) -> list[str]:
 
 
 def _change(time: Regression) -> str:
-    """With half the width of its interval, which is symmetric in logarithms."""
+    """With half the width of its interval, in the same per cent."""
     low, high = time.interval or (None, None)
     if time.ratio is None or not low or not high:
         return "-"
-    return f"{_per_cent(time.ratio)} ± {100 * math.log(high / low) / 2:.2f}"
+    return f"{_per_cent(time.ratio)} ± {100 * (high - low) / 2:.2f}"
 
 
 def _per_cent(ratio: float | None) -> str:
