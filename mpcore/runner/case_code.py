@@ -23,8 +23,9 @@ Graph = Mapping[str, set[str]]
 
 
 def code_of_case(case: Case, tree: Path) -> str:
-    """A hash of its files, by their paths, and of the kernels that were compiled for it or before. The process runs in `tree`
-    and has taken a step of the case. Of ranks that have loaded different code, a hash each. To be asked on all."""
+    """A hash of its files, by their paths and without comments, and of the kernels that were compiled for it or before. The
+    process runs in `tree` and has taken a step of the case. Of ranks that have loaded different code, a hash each. To be asked
+    on all."""
     return " ".join(dict.fromkeys(agreement.gathered(_code_of_case(case, tree))))
 
 
@@ -33,8 +34,22 @@ def _code_of_case(case: Case, tree: Path) -> str:
     found = loaded(tree, later=False)
     places = {file.path: file for file in found.files}
     left_out = {_path(sys.modules[name], tree) for name in _of_others(case)}
-    lines = [f"{path} {file.sha256}" for path, file in sorted(places.items()) if path not in left_out]
+    lines = [f"{path} {_hash(tree / path, file.sha256)}" for path, file in sorted(places.items()) if path not in left_out]
     return hashlib.sha256("\n".join([*lines, *found.kernels]).encode()).hexdigest()
+
+
+@functools.cache
+def _hash(place: Path, sha256: str) -> str:
+    """Of what a module says without its layout and its comments, but for those that TorchScript takes types from. Of another
+    file, its own."""
+    if place.suffix != ".py":
+        return sha256
+    try:
+        return hashlib.sha256(
+            ast.dump(ast.parse(place.read_bytes(), type_comments=True)).encode(errors="surrogatepass")
+        ).hexdigest()
+    except (SyntaxError, ValueError, OSError, RecursionError):  # which is no module, though its name is one's
+        return sha256
 
 
 def _of_others(case: Case) -> set[str]:

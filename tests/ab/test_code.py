@@ -20,7 +20,7 @@ from mpcore.commands.ab import exit_code
 from mpcore.records import Case, Comparison, Loaded, LoadedFile, Selection
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
-from mpcore.runner.case_code import _of_others, code_of_case
+from mpcore.runner.case_code import _hash, _of_others, code_of_case
 from mpcore.runner.loaded import loaded
 from mpcore.selection import SelectionError
 
@@ -125,6 +125,23 @@ def test_a_kernel_that_is_generated_otherwise_is_other_code(monkeypatch, tmp_pat
     one = code_of_case(case, tmp_path)
     kernel.hash = "other"
     assert len({none, one, code_of_case(case, tmp_path)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("x = 1\n", "x  =  1  # a comment\n\n", True),
+        ("x = 1\n", "x = 2\n", False),
+        ("def f(x):\n    # type: (int) -> int\n    return x\n", "def f(x):\n    return x\n", False),
+        ("no module", "no  module", False),
+    ],
+)
+def test_comments_and_layout_are_no_code(tmp_path, before, after, same):
+    files = [tmp_path / name for name in ("before.py", "after.py")]
+    for file, text in zip(files, (before, after), strict=True):
+        file.write_text(text)
+    hashes = [_hash(file, str(number)) for number, file in enumerate(files)]
+    assert (hashes[0] == hashes[1]) is same
 
 
 def test_what_one_rank_alone_has_loaded_is_code_of_the_case(monkeypatch, tmp_path):
