@@ -17,7 +17,7 @@ from mpcore.runner.scratch import Scratch, abandoned
 from mpcore.signals import put_off
 
 PLACE = re.compile(r"(?<![${])\{(?!tree\})\w+\}(?!\})")
-"""What looks as if something of a side were put there. A shell's variables and a template of Go's are none."""
+"""A placeholder that is not known. A shell's ${NAME} and Go's {{NAME}} are left alone."""
 FOLDERS = "mpcore-ab-"
 """How folders begin that hold a worktree."""
 

@@ -110,8 +110,9 @@ def run(options: argparse.Namespace) -> int:
         if code != 1:
             raise
         tell("the output cannot be written, and head is worse")
-    if last:
-        tell(last)
+    finally:
+        if last:
+            tell(last)
     return code
 
 

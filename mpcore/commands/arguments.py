@@ -1,6 +1,7 @@
 """Arguments that several commands take, and what they mean."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,18 @@ def policy_of(options: argparse.Namespace) -> "Policy":
         return load_policy(project_root() / "pyproject.toml", getattr(options, "mp_margin", ()))
     except PolicyError as error:
         raise ProjectError(str(error)) from error
+
+
+def ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """A type of argparse's: the path of a file with one of these."""
+
+    def path_of(text: str) -> Path:
+        if Path(text).suffix.lower() not in suffixes:
+            expected = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
+            raise argparse.ArgumentTypeError(f"expected a file that ends in {expected}, found {text!r}")
+        return Path(text)
+
+    return path_of
 
 
 def positive(text: str) -> int:

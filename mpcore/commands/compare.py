@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mpcore.commands.arguments import Commands
+from mpcore.commands.arguments import Commands, ending_in
 from mpcore.commands.output import show
 from mpcore.commands.reading import UNREADABLE, read_all
 
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     files = "a file that --benchmark-autosave wrote, published figures, or a folder of them"
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=files)
     output = "write it there, in place of text: markdown (.md), one figure a line (.csv) or a page (.html)"
-    parser.add_argument("-o", "--output", type=_file, metavar="FILE", help=output)
+    parser.add_argument("-o", "--output", type=ending_in(*FORMATS), metavar="FILE", help=output)
     parser.set_defaults(run=run)
 
 
@@ -45,9 +45,3 @@ def run(options: argparse.Namespace) -> int:
     elif runs:
         show(comparison_document(runs, figures))
     return 4 if unreadable else 0
-
-
-def _file(text: str) -> Path:
-    if Path(text).suffix.lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"expected a file that ends in .md, .csv or .html, found {text!r}")
-    return Path(text)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mpcore.commands.arguments import Commands, add_runs
+from mpcore.commands.arguments import Commands, add_runs, ending_in
 from mpcore.commands.reading import UNREADABLE, read_all
 
 
@@ -12,7 +12,13 @@ def add(commands: Commands) -> None:
     what = "saved runs as a page with plots, or as markdown"
     parser = commands.add_parser("report", help=what, description=f"{what[0].upper()}{what[1:]}. {UNREADABLE}")
     add_runs(parser, folders=True)
-    parser.add_argument("-o", "--output", type=_page, metavar="FILE.html", help="write the page there, in place of markdown")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=ending_in(".html", ".htm"),
+        metavar="FILE.html",
+        help="write the page there, in place of markdown",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrices and pictures there, too")
     parser.set_defaults(run=run)
 
@@ -40,9 +46,3 @@ def run(options: argparse.Namespace) -> int:
         except OSError as error:
             raise RunError(f"cannot write {options.plots}: {error.strerror}") from error
     return 4 if unreadable else 0
-
-
-def _page(text: str) -> Path:
-    if Path(text).suffix.lower() not in (".html", ".htm"):
-        raise argparse.ArgumentTypeError(f"expected the name of an HTML file, such as report.html, found {text!r}")
-    return Path(text)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands
+from mpcore.commands.arguments import Commands, ending_in
 from mpcore.commands.output import show, tell
 from mpcore.commands.reading import UNREADABLE, read_all
 from mpcore.store import RunError
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--append", nargs="+", type=Path, default=[], metavar="RUN", help=adds)
     figure = "the name of a figure, such as eager_ms; may be repeated (default: those that repeat from run to run)"
     parser.add_argument("--figure", action="append", metavar="NAME", help=figure)
-    parser.add_argument("-o", "--output", type=_markdown, metavar="FILE.md", help="write it there, too, as markdown")
+    parser.add_argument("-o", "--output", type=ending_in(".md"), metavar="FILE.md", help="write it there, too, as markdown")
     parser.set_defaults(run=run)
 
 
@@ -55,12 +55,6 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         write({options.output: render(document, "markdown")})
     return 4 if unreadable or bad else 0
-
-
-def _markdown(text: str) -> Path:
-    if Path(text).suffix.lower() != ".md":
-        raise argparse.ArgumentTypeError(f"expected a file that ends in .md, found {text!r}")
-    return Path(text)
 
 
 def _known(names: Sequence[str], runs: "Sequence[RunFigures]") -> Sequence[str]:

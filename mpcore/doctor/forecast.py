@@ -73,14 +73,16 @@ def document(
 
 def _too_large(running: Sequence[Expected], memory_bytes: int | None) -> str | None:
     """None where all fit, as far as accepted runs tell."""
-    larger = [e.case for e in running if memory_bytes is not None and (e.peak_bytes or 0) > memory_bytes]
-    if not larger or memory_bytes is None:
+    if memory_bytes is None:
+        return None
+    larger = [e.case for e in running if (e.peak_bytes or 0) > memory_bytes]
+    if not larger:
         return None
     names = joined(list(dict.fromkeys(case.workload for case in larger)))
     fits = "" if larger[0].size == "fit" else " --mp-size fit chooses batches that fit."
     return (
         f"{counted(len(larger), 'case')} of {names} took more memory in accepted runs than the {memory_bytes / 2**30:.0f} GiB "
-        f"of this GPU: what finds none is skipped.{fits}"
+        f"of this GPU. A case that finds too little is skipped.{fits}"
     )
 
 

@@ -57,10 +57,12 @@ class Responder:
         """The data of cases. By one thread: several of each of two processes that load at once took five times as long."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        for case in asked:
-            with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured
-                self._bench.entry(case).load()
-        torch.set_num_threads(threads)
+        try:
+            for case in asked:
+                with contextlib.suppress(DataError, WorkloadError):  # which is said of the case, when it is measured
+                    self._bench.entry(case).load()
+        finally:
+            torch.set_num_threads(threads)
         gc.collect()
         gc.freeze()  # what is there stays to the end, and is not looked through between cases
 

@@ -61,6 +61,8 @@ def check_writable(path: Path) -> None:
     if path.is_dir():
         raise RunError(f"cannot write {path}: it is a folder")
     if _is_stream(path):
+        if not os.access(path, os.W_OK):
+            raise RunError(f"cannot write {path}: permission denied")
         return
     try:
         tempfile.TemporaryFile(dir=path.resolve().parent).close()

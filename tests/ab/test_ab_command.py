@@ -202,3 +202,14 @@ def test_what_a_command_puts_in_place_is_known(repository):
     done = ab("main", "--head-command", "env X={treee}")
     assert done.returncode == 2
     assert "a command has {treee} in 'X={treee}': expected {tree}, which is a side's tree" in done.stderr
+
+
+def test_what_is_worse_is_so_though_nobody_reads(repository):
+    stub.tree(repository, {"a": 0.0011, "b": 0.002})
+    read, write = os.pipe()
+    os.close(read)
+    streams = {"stdout": write, "stderr": subprocess.PIPE}
+    done = subprocess.run(command("main"), env=environment(), text=True, check=False, **streams)
+    os.close(write)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == "mpcore: the output cannot be written, and head is worse"

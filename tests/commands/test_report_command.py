@@ -73,7 +73,7 @@ def test_a_page_has_the_name_of_one(run_file, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["report", str(run_file), "-o", "report.pdf"])
     assert stop.value.code == 2
-    assert "expected the name of an HTML file, such as report.html, found 'report.pdf'" in capsys.readouterr().err
+    assert "expected a file that ends in .html or .htm, found 'report.pdf'" in capsys.readouterr().err
     assert main(["report", str(run_file), "-o", str(tmp_path / "REPORT.HTML")]) == 0
 
 
