@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     except SelectionError as error:
         raise ProjectError(str(error)) from error
     from mpcore import matrix
-    from mpcore.device.machine import probe
+    from mpcore.device.machine import probe, usable_memory
     from mpcore.doctor.estimates import estimates_here, why_not_within
     from mpcore.doctor.forecast import document, forecast
     from mpcore.doctor.spoilers import spoilers
@@ -72,8 +72,9 @@ def run(options: argparse.Namespace) -> int:
     estimates = estimates_here(folder, hardware, device)
     if minutes is not None and estimates is None:
         raise ProjectError(why_not_within(minutes, folder))
-    expected = forecast(selection, device, estimates, minutes)
-    show(document(expected, estimates, found, _title(hardware, device), hardware.memory_bytes))
+    memory = usable_memory(device)
+    expected = forecast(selection, device, estimates, minutes, memory)
+    show(document(expected, estimates, found, _title(hardware, device), memory))
     if found:
         print(f"{counted(len(found), 'thing')} would spoil figures")
     return 1 if found else 0

@@ -76,9 +76,15 @@ def fast_in_fp64(device: torch.device) -> bool:
 def memory_class(gpu: torch.device) -> int:
     """The largest of `MEMORY_CLASSES` that it can be one of: equal for equal GPUs, whatever driver they have. For a process
     that may use a part of the memory only the GPU is that small."""
-    total = torch.cuda.get_device_properties(gpu).total_memory
-    gib = total * memory_share(gpu) / 2**30
+    gib = (usable_memory(gpu) or 0) / 2**30
     return max((size for size in MEMORY_CLASSES if OF_CLASS * size <= gib), default=MEMORY_CLASSES[0])
+
+
+def usable_memory(device: torch.device) -> int | None:
+    """Bytes of the GPU that this process may use; None for a CPU, where nobody counts them."""
+    if device.type != "cuda":
+        return None
+    return round(torch.cuda.get_device_properties(device).total_memory * memory_share(device))
 
 
 def memory_share(gpu: torch.device) -> float:

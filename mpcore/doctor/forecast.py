@@ -30,10 +30,14 @@ class Expected:
 
 
 def forecast(
-    selection: Selection, device: torch.device, estimates: Estimates | None, minutes: float | None = None
+    selection: Selection,
+    device: torch.device,
+    estimates: Estimates | None,
+    minutes: float | None = None,
+    memory_bytes: int | None = None,
 ) -> list[Expected]:
     """In the order in which they are run. minutes: within which the cases of most worth are chosen, where it is known what they
-    take."""
+    take. memory_bytes: of the GPU, as far as this process may use it; None for a CPU."""
     cases = list(matrix.cases(selection, device))
     if estimates is None:
         return [Expected(case, reason) for case, reason in cases]
@@ -41,7 +45,7 @@ def forecast(
     if minutes is not None:
         kept = chosen([test for own in tests.values() for test in own], estimates, minutes)
         tests = {case: [test for test in own if test in kept] for case, own in tests.items()}
-    expected = [_expected(case, reason, tests.get(case, []), estimates) for case, reason in cases]
+    expected = [_expected(case, reason, tests.get(case, []), estimates, memory_bytes) for case, reason in cases]
     if minutes is not None:
         return expected
     trained = {case for case, _ in matrix.cases(selection, device, compiled=()) if not workloads[case.workload].long_training}
@@ -116,12 +120,20 @@ def _tests(case: Case, estimates: Estimates) -> list[Planned]:
     return known or [Planned(kind, case) for kind in KINDS if kind != "accuracy"]
 
 
-def _expected(case: Case, reason: str | None, tests: Sequence[Planned], estimates: Estimates) -> Expected:
+def _expected(
+    case: Case, reason: str | None, tests: Sequence[Planned], estimates: Estimates, memory_bytes: int | None
+) -> Expected:
     if reason is not None or not tests:
         return Expected(case, reason or LEFT_OUT)
     seconds = [found for test in tests if (found := estimates.seconds(*test)) is not None]
-    peaks = [found for test in tests if (found := estimates.peak_bytes(*test)) is not None]
+    peaks = [peak for test in tests if (peak := _peak_bytes(test, estimates, memory_bytes)) is not None]
     return Expected(case, None, sum(seconds) if seconds else None, max(peaks, default=None))
+
+
+def _peak_bytes(test: Planned, estimates: Estimates, memory_bytes: int | None) -> int | None:
+    """Errors are measured in what memory there is: what does not fit beside the step is kept on the host."""
+    peak = estimates.peak_bytes(*test)
+    return min(peak, memory_bytes) if peak and memory_bytes and test.kind == "numerics" else peak
 
 
 def _tables(running: Sequence[Expected]) -> Iterator[Section]:

@@ -56,7 +56,7 @@ def observe(
     """
     needs(step, "rate", "optimisers", "weights")
     kept_on = kept_on or step.device
-    before = {name: in_fp64(w).to(kept_on, copy=True) for name, w in step.weights().items()}
+    before = {name: kept(in_fp64(w), kept_on) for name, w in step.weights().items()}
     door = _Door(step, learning_rate)
     loss, made, tried, skipped = math.nan, 0, 0, 0
     gradients: dict[str, Tensor] = {}
@@ -74,12 +74,12 @@ def observe(
             if made == 1:
                 door.close()
                 loss = this_loss.item()
-                gradients = {name: gradient.to(kept_on, copy=True) for name, gradient in door.gradients.items()}
+                gradients = {name: kept(gradient, kept_on) for name, gradient in door.gradients.items()}
                 door.gradients.clear()  # a graph goes on writing to them
     if not door.called and not skipped:
         expected = "expected those of torch.optim, and not what a library wraps around them"
         raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
-    moved = {name: in_fp64(w).to(kept_on) - before.pop(name) for name, w in step.weights().items()}
+    moved = {name: moved_from(before.pop(name), w) for name, w in step.weights().items()}
     return Observation(door.learning_rate or 0.0, loss, gradients, moved, made, tried - made)
 
 
@@ -138,6 +138,19 @@ class _Door:
         if self.learning_rate is None:
             self.learning_rate = LEARNING_RATE / (_root_mean_square(self.gradients) or 1.0)
             self._step.set_learning_rate(self.learning_rate)
+
+
+def kept(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy on `device`. Many gigabytes go to the host, and go several times as fast through memory that the GPU writes to
+    itself. Of that there is no more than the largest tensor takes."""
+    if tensor.is_cuda and device.type == "cpu":
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor).clone()
+    return tensor.detach().to(device, copy=True)
+
+
+def moved_from(before: Tensor, weight: Tensor) -> Tensor:
+    """How far `weight` is from what it was `before`, in whose place that comes."""
+    return before.neg_().add_(kept(in_fp64(weight), before.device))
 
 
 def in_fp64(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from mpcore.data import Batch
-from mpcore.measure.observation import Observation, in_fp64, observe
+from mpcore.measure.observation import Observation, in_fp64, kept, moved_from, observe
 from mpcore.measure.rounding import DIGITS, Rounded
 from mpcore.precision import Inapplicable
 from mpcore.precision.pure import FP64
@@ -57,7 +57,7 @@ def _rounded(
     rounding, weights = Rounded(digits, seed=seed, dtype=dtype), list(step.model.parameters())
     masters = [weight.detach().clone() for weight in weights] if updates > 1 else []
     kept_on = kept_on or step.device
-    start = {name: in_fp64(weight).to(kept_on, copy=True) for name, weight in step.weights().items()} if masters else {}
+    start = {name: kept(in_fp64(weight), kept_on) for name, weight in step.weights().items()} if masters else {}
 
     def to_masters(*_: Any) -> None:
         rounding.on = False
@@ -86,5 +86,5 @@ def _rounded(
     if not masters:
         return observed
     to_masters()
-    moved = {name: in_fp64(weight).to(kept_on) - start.pop(name) for name, weight in step.weights().items()}
+    moved = {name: moved_from(start.pop(name), weight) for name, weight in step.weights().items()}
     return replace(observed, updates=moved)

@@ -16,7 +16,7 @@ from mpcore.data import Batch
 from mpcore.gate.digits import told_apart
 from mpcore.measure.draws import same_numbers
 from mpcore.measure.magnitudes import Magnitudes
-from mpcore.measure.observation import UPDATES, Observation, observe
+from mpcore.measure.observation import UPDATES, Observation, kept, observe
 from mpcore.measure.rounded_runs import ROUNDINGS, rounded_runs
 from mpcore.precision.optimisers import load, saved
 from mpcore.training.buffers import Buffers
@@ -71,7 +71,7 @@ class Yardstick:
         self._step = step
         self._batch = batch
         weights = [tensor for tensor in step.model.parameters() if tensor.requires_grad]
-        self._start = {weight: weight.detach().to(self.kept_on, copy=True) for weight in weights}
+        self._start = {weight: kept(weight.detach(), self.kept_on) for weight in weights}
         self._buffers = Buffers(step.model)
         self._optimiser = saved(step.precision.optimiser)  # some fill their state as they are made
         with _called(step.model) as called:

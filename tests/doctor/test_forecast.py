@@ -161,6 +161,14 @@ def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
     assert (told in " ".join(text.split())) == said
 
 
+@pytest.mark.parametrize(("kind", "gib"), [("numerics", 24), ("speed", 30)])
+def test_errors_are_measured_in_what_memory_there_is(kind, gib):
+    newest = run_on("H100", 1)
+    found = Estimates(newest, 1.0, {f"{kind}:{case('fp32').id}": Cost(seconds=1.0, peak_bytes=30 * GIB)})
+    expected = forecast(BERT, CPU, found, memory_bytes=24 * GIB)[0]
+    assert expected.peak_bytes == gib * GIB
+
+
 def test_cases_that_no_run_tells_of_are_a_row_a_workload_without_columns_of_dashes():
     text = render(document(forecast(BERT, CPU, None), None, [], "a machine"), "terminal")
     assert "bert-imdb  tiny  eager      fp32, bf16-true" in text.splitlines()
