@@ -54,7 +54,8 @@ def _rounded(
     dtype = torch.float64 if step.precision.name == FP64.name else torch.float32
     if digits >= DIGITS[dtype]:
         raise Inapplicable(f"{step.precision.name} has no more digits than it")
-    rounding, weights = Rounded(digits, seed=seed, dtype=dtype), list(step.model.parameters())
+    weights = list(step.model.parameters())
+    rounding = Rounded(digits, weights[0].device, seed=seed, dtype=dtype)
     masters = [weight.detach().clone() for weight in weights] if updates > 1 else []
     kept_on = kept_on or step.device
     start = {name: kept(in_fp64(weight), kept_on) for name, weight in step.weights().items()} if masters else {}

@@ -16,27 +16,29 @@ BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 
 
 class Rounded(TorchDispatchMode):
-    """with Rounded(8, seed=0) as rounding: step.launch(batch)
+    """with Rounded(8, device, seed=0) as rounding: step.launch(batch)
 
     Within it what an operation returns in `dtype`, complex or not, has `digits` binary digits, as BF16 has 8, and an exponent
     of any size. A number is rounded up with the probability that is its distance to the next number below, in digits. So runs
     of several seeds differ by chance, as kernels do. Numbers that are drawn between 0 and 1 stay: a mask by them would be
-    another. on: put to False where no more is to be rounded.
+    another. Nor is anything rounded but on `device`, where the step is: what is kept elsewhere is a copy. on: put to False
+    where no more is to be rounded.
     """
 
     supports_higher_order_operators = True
 
-    def __init__(self, digits: int, *, seed: int, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, digits: int, device: torch.device, *, seed: int, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
         self.on = True
+        self._device = device
         self._dtype = dtype
         self._last = 2 ** (DIGITS[dtype] - digits)
         self._seed = seed
-        self._generators: dict[torch.device, torch.Generator] = {}
+        self.restart()
 
     def restart(self) -> None:
         """From here on the same chances again. A kernel rounds in one way, step by step, what hardly changes."""
-        self._generators.clear()
+        self._generator = torch.Generator(self._device).manual_seed(self._seed)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -54,12 +56,7 @@ class Rounded(TorchDispatchMode):
         """
         if values.is_complex():
             values = torch.view_as_real(values.resolve_conj())
-        if values.dtype == self._dtype:
+        if values.dtype == self._dtype and values.device == self._device:
             bits = values.view(BITS[self._dtype])
-            bits.add_(self._chance(bits)).bitwise_and_(-self._last)
-
-    def _chance(self, bits: Tensor) -> Tensor:
-        if bits.device not in self._generators:
-            self._generators[bits.device] = torch.Generator(bits.device).manual_seed(self._seed)
-        generator = self._generators[bits.device]
-        return torch.randint(self._last, bits.shape, generator=generator, device=bits.device, dtype=bits.dtype)
+            chance = torch.randint(self._last, bits.shape, generator=self._generator, device=self._device, dtype=bits.dtype)
+            bits.add_(chance).bitwise_and_(-self._last)

@@ -20,6 +20,8 @@ from mpcore.records import Recipe
 from mpcore.training.step import TrainStep
 from mpcore.workloads import cross_entropy
 
+CPU = torch.device("cpu")
+
 
 def yardstick(workload, cpu):
     batch = workload.split("train", cpu).rows(slice(32))
@@ -52,7 +54,7 @@ def test_tensors_stand_in_the_order_of_the_forward_pass(dots, cpu):
 @pytest.mark.parametrize("digits", [4, 8, 11, 24])
 def test_what_is_rounded_has_so_many_digits(digits):
     values = torch.randn(1000, dtype=torch.float64) * torch.logspace(-200, 200, 1000, dtype=torch.float64)
-    with Rounded(digits, seed=0):
+    with Rounded(digits, CPU, seed=0):
         rounded = values * 1.0
     mantissa, _ = torch.frexp(rounded)
     assert torch.equal(mantissa * 2**digits, (mantissa * 2**digits).round())
@@ -61,7 +63,7 @@ def test_what_is_rounded_has_so_many_digits(digits):
 
 def test_what_needs_no_rounding_stays():
     values = torch.tensor([0.0, 1.0, -0.75, torch.inf, torch.nan, 3e-310], dtype=torch.float64)
-    with Rounded(8, seed=0) as rounding:
+    with Rounded(8, CPU, seed=0) as rounding:
         rounded, whole = values * 1.0, torch.arange(3) + 1
         rounding.on = False
         third = torch.ones((), dtype=torch.float64) / 3
@@ -70,6 +72,17 @@ def test_what_needs_no_rounding_stays():
     assert rounded[4].isnan()
     assert whole.tolist() == [1, 2, 3]
     assert third == 1 / 3
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_what_is_kept_on_the_host_is_rounded_no_more():
+    gpu = torch.device("cuda", 0)
+    values = torch.full((4,), 0.3, dtype=torch.float64)
+    with Rounded(8, gpu, seed=0):
+        on_host, on_gpu = values * 1.0, values.to(gpu)
+    assert torch.equal(on_host, values)
+    assert not torch.equal(on_gpu.cpu(), values)
 
 
 @pytest.mark.parametrize("observed", [nullcontext, DrawnInFP32], ids=["alone", "in a step that is observed"])
@@ -81,14 +94,14 @@ def test_numbers_drawn_between_0_and_1_stay(observed):
         with observed():
             return torch.rand(1000), torch.rand_like(torch.empty(1000)), torch.empty(1000).uniform_()
 
-    with Rounded(8, seed=0, dtype=torch.float32):
+    with Rounded(8, CPU, seed=0, dtype=torch.float32):
         rounded = drawn()
     for found, expected in zip(rounded, drawn(), strict=True):
         assert torch.equal(found, expected)
 
 
 def test_what_is_complex_is_rounded_in_both_parts_and_what_is_sparse_is_left():
-    with Rounded(8, seed=0):
+    with Rounded(8, CPU, seed=0):
         rounded = torch.full((4,), 0.3 + 0.7j, dtype=torch.complex128) * 1.0
         sparse = torch.eye(2, dtype=torch.float64).to_sparse() * 0.3
     parts = torch.view_as_real(rounded) * 2.0**9
