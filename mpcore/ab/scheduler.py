@@ -63,8 +63,8 @@ class Scheduler:
         self._ahead = AHEAD["cpu"]
         self._longest = 0.0
         self._waiting: deque[tuple[int, Process]] = deque()
-        self._listed: Process | None = None
-        """Base's that has listed."""
+        self._listed: tuple[Process, ...] = ()
+        """Those of base and head that have listed."""
         self._loaded: list[Loaded | None] = [None, None]
         self._unasked = {0, 1}
 
@@ -93,7 +93,7 @@ class Scheduler:
                 processes.append(self._start(checkout, self._selection))
             base, head = (listed(*each) for each in zip(("base", "head"), self._checkouts, processes, strict=True))
             self._loaded = [process.loaded() for process in processes]
-            self._listed = processes.pop(0)
+            self._listed, processes = tuple(processes), []
         finally:
             for process in processes:
                 process.close()
@@ -101,10 +101,9 @@ class Scheduler:
         return base, head
 
     def ready(self) -> tuple[Process, Process]:
-        """One of base and one of head, for whoever counts first what their steps do, and closes them: base's has listed, and
-        head's has not touched the device. Those of the first pair get ready meanwhile."""
-        assert self._listed is not None
-        (base, self._listed), head = (self._listed, None), self._start(self._checkouts[1], self._selection)
+        """Those of base and head that have listed, for whoever counts first what their steps do, and closes them. Those of the
+        first pair get ready meanwhile."""
+        (base, head), self._listed = self._listed, ()
         self._fill(self._ahead)
         return base, head
 
@@ -143,9 +142,9 @@ class Scheduler:
         return max(LEAST_PATIENCE_SECONDS, PATIENCE * self._longest) if self._longest else None
 
     def _close_listed(self) -> None:
-        if self._listed is not None:
-            self._listed.close()
-            self._listed = None
+        for process in self._listed:
+            process.close()
+        self._listed = ()
 
     def _fill(self, count: int) -> None:
         while len(self._waiting) < count:

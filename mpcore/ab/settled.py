@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mpcore.ab.code import unmeasured
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import PairResult
-from mpcore.ab.work import KIND, Process, counted, start
+from mpcore.ab.work import KIND, Process, Works, counted_at_once, counted_in_turn, start
 from mpcore.gate.limits import MACHINE_CASES, MACHINE_PAIRS, ODD_PAIR
 from mpcore.gate.margins import Policy
 from mpcore.gate.work import work_regressions
@@ -18,10 +18,7 @@ from mpcore.runner import Measured, RunnerError
 SAID = "what a step does, its graph and the code that was loaded are the same"
 Ready = Callable[[], tuple[Process, Process]]
 """Gives processes of base and head that have loaded everything."""
-Count = Callable[
-    [tuple[Checkout, Checkout], Selection, Sequence[Case], str, Callable[[str], None], Ready],
-    tuple[dict[Case, Measured], dict[Case, Measured]],
-]
+Count = Callable[[tuple[Checkout, Checkout], Selection, Sequence[Case], str, Callable[[str], None], Ready], Works]
 
 
 def count_work(
@@ -31,11 +28,20 @@ def count_work(
     device: str,
     progress: Callable[[str], None],
     ready: Ready,
-) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
-    """In a process of each side. On a CPU both count at once, in fresh ones of a thread each. Raises RunnerError."""
+) -> Works:
+    """In a process of each side at once, on a CPU in fresh ones of a thread each. Ranks of one side wait for the other's. What
+    failed beside another process on a GPU is counted once more, head after base: it may have lacked memory. One that was
+    counted with too little has other kernels, and is timed. Raises RunnerError."""
     base, head = (start(sides[0], selection), start(sides[1], selection)) if device == "cpu" else ready()
     with closing(base), closing(head):
-        return counted(sides, (base, head), cases, device, progress)
+        if selection.spread:
+            return counted_in_turn(sides, (base, head), cases, progress)
+        before, after = counted_at_once(sides, (base, head), cases, progress)
+        failed = [case for case in cases if not (isinstance(before[case], Work) and isinstance(after[case], Work))]
+        if failed and device != "cpu":
+            before |= dict(base.measuring(failed, kind=KIND))
+            after |= dict(head.measuring(failed, kind=KIND))
+        return before, after
 
 
 def settled(

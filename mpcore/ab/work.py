@@ -1,6 +1,6 @@
 """Base against head by what a step does: one process of each counts every case once, for counts repeat.
 
-On a CPU both count at once. On a GPU one waits for the other: what memory is free decides there which kernels run.
+Where counts are the verdict, one waits for the other on a GPU: what memory is free decides there which kernels run.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +40,8 @@ class Process(Protocol):
 
 
 Start = Callable[[Checkout, Selection], Process]
+Works = tuple[dict[Case, Measured], dict[Case, Measured]]
+"""Of base and head."""
 
 
 def start(checkout: Checkout, selection: Selection) -> Process:
@@ -73,7 +75,8 @@ def compare_work(
         device = listings[1].machine.hardware.device
         if device != "cpu":
             second.close()  # it has touched the GPU, and starts again once base has ended
-        before, after = counted((base, head), (first, second), found.common, device, progress)
+        count = counted_at_once if device == "cpu" else counted_in_turn
+        before, after = count((base, head), (first, second), found.common, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
     return Comparison(
@@ -98,23 +101,34 @@ def _listing(side: str, checkout: Checkout, process: Process) -> Listing:
     return listing
 
 
-def counted(
-    sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], device: str, progress: Progress
-) -> tuple[dict[Case, Measured], dict[Case, Measured]]:
+def counted_at_once(
+    sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], progress: Progress
+) -> Works:
     """Of base and head. Raises SelectionError where both have loaded one file for them that differs."""
     base, head = processes
-    progress(f"{len(cases)} {'case is' if len(cases) == 1 else 'cases are'} counted in base and head")
-    if device == "cpu":
-        begun = [process.measuring(cases, kind=KIND) for process in processes]
-        works = dict(begun[0]), dict(begun[1])
-        check_code(sides, (loaded_after(base), loaded_after(head)))
-        return works
+    progress(_said(cases))
+    begun = [process.measuring(cases, kind=KIND) for process in processes]
+    works = dict(begun[0]), dict(begun[1])
+    check_code(sides, (loaded_after(base), loaded_after(head)))
+    return works
+
+
+def counted_in_turn(
+    sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], progress: Progress
+) -> Works:
+    """The same, head after base has ended."""
+    base, head = processes
+    progress(_said(cases))
     of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
     base.close()
     progress("base is counted, and head follows")
     works = of_base, dict(head.measuring(cases, kind=KIND))
     check_code(sides, (code_of_base, loaded_after(head)))
     return works
+
+
+def _said(cases: Sequence[Case]) -> str:
+    return f"{len(cases)} {'case is' if len(cases) == 1 else 'cases are'} counted in base and head"
 
 
 def _compared(case: Case, base: Measured, head: Measured) -> tuple[Regression, ...] | Failure:

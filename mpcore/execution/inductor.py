@@ -10,6 +10,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 from torch._dynamo import config as dynamo  # private API
+from torch._dynamo import convert_frame
 
 from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions
@@ -28,7 +29,8 @@ def forget_dead() -> None:
     """Gives back what was compiled of models that are dead, torch's graphs included, and puts dynamo's switches back, unless
     another is alive. Whatever else was compiled in this process is forgotten with it."""
     if not _alive:
-        torch.compiler.reset()
+        if convert_frame.input_codes.seen:  # a reset of what has compiled nothing loads all of inductor, which takes seconds
+            torch.compiler.reset()
         for name, value in _before.items():
             setattr(dynamo, name, value)
         _before.clear()

@@ -1,5 +1,6 @@
 """Names of kernels, short enough to read."""
 
+import functools
 import re
 
 OPERATION = re.compile(  # in the arguments of a template
@@ -18,6 +19,7 @@ CLUTTER = re.compile(
 )
 
 
+@functools.cache  # a graph has thousands of nodes, and few kernels
 def short(name: str) -> str:
     """A name to read, of 60 characters at most: what is launched, what it computes, in which format, in which tiles."""
     text = name.removeprefix("void ").replace("(anonymous namespace)::", "")

@@ -9,9 +9,9 @@ from scripted import Script, compared, noisy, statuses
 from test_ab_command import ROOT
 
 from mpcore.ab import Checkout
-from mpcore.ab.settled import settled
+from mpcore.ab.settled import count_work, settled
 from mpcore.commands.ab import exit_code
-from mpcore.records import Case, Loaded, LoadedFile, Selection
+from mpcore.records import Case, Failure, Loaded, LoadedFile, Selection, Work
 from mpcore.records.protocol import KINDS
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
@@ -91,6 +91,38 @@ def test_a_machine_that_times_the_same_otherwise_is_blind():
 def test_nothing_is_counted_for_a_base_that_does_not_say_what_it_has_loaded():
     script = Script({"a": noisy(0.001, 0)}, {"a": noisy(0.001, 1)})
     assert len(compared(script, time_all=False, measure=lambda *asked: {})[0].cases[0].pairs) == 6
+
+
+class Full:
+    """A process of a side, beside which the GPU has no room for "large" the first time."""
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def measuring(self, cases, *, kind):
+        self.asked.append([case.workload for case in cases])
+        lacking = len(self.asked) <= 2
+        for case in cases:
+            lacks = case.workload == "large" and lacking
+            yield case, Failure(case=case, sentence="no memory") if lacks else stub.work(case.workload, code="1")
+
+    def loaded(self):
+        return None
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cuda", 4), ("cpu", 2)])
+def test_what_lacks_memory_beside_the_other_side_is_counted_once_more(monkeypatch, device, asked):
+    requests = []
+    monkeypatch.setattr("mpcore.ab.settled.start", lambda *_: Full(requests))
+    cases = [stub.case("large"), stub.case("small")]
+    sides = tuple(Checkout(side, Path()) for side in ("base", "head"))
+    base, head = count_work(sides, Selection(), cases, device, print, lambda: (Full(requests), Full(requests)))
+    assert len(requests) == asked
+    assert requests[2:] == [["large"]] * (asked - 2)
+    assert all(isinstance(found[cases[0]], Work) == (device == "cuda") for found in (base, head))
 
 
 def test_one_workload_that_is_changed_is_the_only_one_that_is_timed(tmp_path):
