@@ -68,7 +68,8 @@ class LightningStep(OwnStep):
         if (precision, device.type) == ("fp16-amp", "cpu"):
             raise Inapplicable("Fabric computes in BF16 on a CPU where it is told FP16")
         spread = self.distributed and agreement.ranks() > 1
-        self._fabric = fabric_on(device, self.modes.get(precision, "32-true"), spread=spread, of=_counting_fabric())
+        mode, strategy = self.modes.get(precision, "32-true"), "ddp" if spread else None
+        self._fabric = fabric_on(device, mode, spread=strategy, of=_counting_fabric())
         self._module = self.module()
         self._check(self._module)
         self._module.to(device)  # whose `device` says so from then on
@@ -195,14 +196,15 @@ class LightningStep(OwnStep):
         return max(1, len(loader) // parts) * parts
 
 
-def fabric_on(device: torch.device, precision: Any, *, spread: bool, of: Any = None) -> Any:
-    """Fabric on one device, or by its own DDP on the ranks that torchrun has started. of: the class that makes it."""
+def fabric_on(device: torch.device, precision: Any, *, spread: Any = None, of: Any = None) -> Any:
+    """Fabric on one device, or on the ranks that torchrun has started. spread: its strategy there, None for one device. of: the
+    class that makes it."""
     from lightning.fabric import Fabric
 
     where: dict[str, Any] = {"devices": 1 if device.index is None or device.type == "cpu" else [device.index]}
-    if spread:
+    if spread is not None:
         here = agreement.local_ranks()
-        where = {"strategy": "ddp", "devices": here, "num_nodes": agreement.ranks() // here}
+        where = {"strategy": spread, "devices": here, "num_nodes": agreement.ranks() // here}
     fabric = (of or Fabric)(accelerator=device.type, precision=precision, **where)
     fabric.launch()
     return fabric

@@ -23,7 +23,7 @@ def unsupported(case: Case, device: "torch.device") -> str | None:
     if is_mode:
         mode = modes[case.precision]
         found += [mode.unsupported(device), mode.unsupported_by(execution, device)]
-    found.append(known["trainers"][case.trainer].unsupported(case.precision, case.execution, device))
+    found.append(known["trainers"][case.trainer].unsupported(case.precision, case.execution, device, case.strategy))
     if case.spread:
         found.append(_not_spread(case, device))
     return next((reason for reason in found if reason), None)

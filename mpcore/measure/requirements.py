@@ -95,7 +95,7 @@ def can_run(case: Case, device: torch.device) -> bool:
     """Whether the device can run its mode, where it is one of mpcore, and its trainer has it."""
     if case.precision in precisions.names() and precisions[case.precision].unsupported(device):
         return False
-    return trainers[case.trainer].unsupported(case.precision, case.execution, device) is None
+    return trainers[case.trainer].unsupported(case.precision, case.execution, device, case.strategy) is None
 
 
 @dataclass(frozen=True)

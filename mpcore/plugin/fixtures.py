@@ -51,7 +51,7 @@ def trainer(request: pytest.FixtureRequest, case: "Case") -> Any:
     trainer = trainers[request.param]
     if request.param == case.trainer:
         pytest.skip(f"{trainer.called()} is not compared with itself")
-    if reason := trainer.unsupported(case.precision, "eager", session_of(request.config).device):
+    if reason := trainer.unsupported(case.precision, "eager", session_of(request.config).device, case.strategy):
         pytest.skip(reason)
     return trainer
 

@@ -1,6 +1,8 @@
 """`fp16-manual` and `bf16-manual` where weights are sharded over ranks. The FP32 shards are the masters, what is gathered is
 cast to 16 bits, and gradients are averaged in FP32. The strategy does that; the mode casts what the model is called with."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # private API
@@ -20,14 +22,20 @@ class ShardedMasters(Precision):
     def prepare(self, model: nn.Module, recipe: Recipe) -> None:
         """What is kept in FP32 and has no weights, such as angles of positions, is kept as anywhere."""
         held = matching(model, self.keep_fp32)
-        norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
-        cast = next((name for name, module in (norms | held).items() if next(module.parameters(), None) is not None), None)
-        if cast is not None:
-            raise Inapplicable(f"fsdp casts all that it gathers, and {cast} is to stay in FP32 in {self.name}")
         device = next(model.parameters()).device
-        cast_inputs(model, self.dtype)
+        cast_for_shards(model, held, self.dtype, self.name)
         super().prepare(model, recipe)
         self.kept = hold_fp32(held, device.type, self.dtype)
+
+
+def cast_for_shards(model: nn.Module, held: Mapping[str, nn.Module], dtype: torch.dtype, mode: str) -> None:
+    """Casts what `model` is called with to `dtype`, in which its weights are gathered. Raises Inapplicable where weights of
+    norms, or of what is `held` in FP32, are among them."""
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    cast = next((name for name, module in (norms | dict(held)).items() if next(module.parameters(), None) is not None), None)
+    if cast is not None:
+        raise Inapplicable(f"fsdp casts all that it gathers, and {cast} is to stay in FP32 in {mode}")
+    cast_inputs(model, dtype)
 
 
 class ShardedFP16(Scaled, ShardedMasters):

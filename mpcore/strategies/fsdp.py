@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from mpcore.device import agreement
@@ -47,30 +47,9 @@ class FullyShard(Strategy):
 
     def shard(self, whole: LossModule, precision: Precision) -> None:
         self._precision = precision
-        other = next((name for name, p in whole.model.named_parameters() if not p.is_contiguous()), None)
-        if other is not None:
-            raise Inapplicable(
-                f"fsdp shards rows, and {other} lies in memory otherwise: expected no channels_last in the model"
-            )
-        complex_ = next((name for name, p in whole.model.named_parameters() if p.is_complex()), None)
-        if complex_ is not None:
-            raise Inapplicable(
-                f"fsdp shards weights of one format together, and {complex_} is complex: expected --mp-strategy ddp"
-            )
         mesh = init_device_mesh(self.device.type, (agreement.ranks(),))
         dtype = precision.dtype if precision.name in SHARDED else None
-        reduced = self.reduced_in(precision)
-        policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced)
-        for block in blocks(whole.model):
-            fully_shard(block, mesh=mesh, mp_policy=policy)
-        labels_kept = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced, cast_forward_inputs=False)
-        self._whole = fully_shard(whole, mesh=mesh, mp_policy=labels_kept)
-        uneven = agreement.ranks() & (agreement.ranks() - 1) != 0
-        if self.device.type == "cpu" or (uneven and reduced is not None and reduced.itemsize == 2):
-            # gloo has no mean, and returns the sum in its place; that of NCCL is none in 16 bits: see ddp
-            for module in whole.modules():
-                if isinstance(module, FSDPModule):
-                    module.set_force_sum_reduction_for_comms(True)
+        self._whole = fully_sharded(whole, mesh, dtype, self.reduced_in(precision))
 
     def reduced_in(self, precision: Precision) -> torch.dtype | None:
         """The format that gradients are averaged in; None for their own."""
@@ -84,18 +63,48 @@ class FullyShard(Strategy):
         return REDUCE_SCATTER, sum(-(-len(w) // ranks) * ranks * (w.numel() // len(w)) for w in weights)
 
     def predicted(self, whole: LossModule, predict: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """With the weights that are gathered for it. A backward pass gives these back, and here is none: they would be used
-        again after the next update."""
-        assert self._whole is not None
-        found = whole(batch, predict)
-        assert isinstance(found, Tensor)
-        self._whole.reshard()
-        return found
+        return predicted_by_shards(whole, batch, predict)
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         assert self._whole is not None
         self._whole.set_requires_gradient_sync(last)
         return nullcontext()
+
+
+def fully_sharded(whole: LossModule, mesh: DeviceMesh, dtype: torch.dtype | None, reduced: torch.dtype | None) -> FSDPModule:
+    """`whole` itself, whose model is sharded block by block. dtype: what weights are gathered in, and inputs of blocks cast to;
+    None for their own. reduced: what gradients are averaged in. Raises Inapplicable for weights that cannot be sharded."""
+    _check_weights(whole.model)
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced)
+    for block in blocks(whole.model):
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    labels_kept = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced, cast_forward_inputs=False)
+    sharded = fully_shard(whole, mesh=mesh, mp_policy=labels_kept)
+    uneven = mesh.size() & (mesh.size() - 1) != 0
+    if mesh.device_type == "cpu" or (uneven and reduced is not None and reduced.itemsize == 2):
+        # gloo has no mean, and returns the sum in its place; that of NCCL is none in 16 bits: see ddp
+        for module in whole.modules():
+            if isinstance(module, FSDPModule):
+                module.set_force_sum_reduction_for_comms(True)
+    return sharded
+
+
+def predicted_by_shards(whole: Any, batch: Any, predict: Callable[[Any], Tensor]) -> Tensor:
+    """With the weights that are gathered for it. A backward pass gives these back, and here is none: they would be used again
+    after the next update. whole: what is sharded, or what a library wraps around it."""
+    found = whole(batch, predict)
+    assert isinstance(found, Tensor)
+    whole.reshard()
+    return found
+
+
+def _check_weights(model: nn.Module) -> None:
+    other = next((name for name, p in model.named_parameters() if not p.is_contiguous()), None)
+    if other is not None:
+        raise Inapplicable(f"fsdp shards rows, and {other} lies in memory otherwise: expected no channels_last in the model")
+    complex_ = next((name for name, p in model.named_parameters() if p.is_complex()), None)
+    if complex_ is not None:
+        raise Inapplicable(f"fsdp shards weights of one format together, and {complex_} is complex: expected --mp-strategy ddp")
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:

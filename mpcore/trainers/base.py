@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from mpcore.data import Batch
 from mpcore.device import agreement
@@ -15,8 +16,10 @@ from mpcore.execution import Eager, Inductor, ReduceOverhead
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.casting import hold_fp32, matching
+from mpcore.precision.sharded import cast_for_shards
 from mpcore.registry import Registry
-from mpcore.strategies import LossModule, Strategy
+from mpcore.strategies import LossModule, Strategy, strategies
+from mpcore.strategies.fsdp import fully_sharded
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
 from mpcore.training.alike import check_alike
 from mpcore.training.generators import draw_apart, same_draws
@@ -54,6 +57,8 @@ class Trainer:
     strategies: ClassVar[tuple[str, ...]] = ()
     """How it spreads a step over ranks, as our strategies are called, such as `ddp`: build() is called on each rank then, once
     the process group is there."""
+    sharded_modes: ClassVar[Mapping[str, Any] | None] = None
+    """`modes` of a step whose weights are sharded over ranks, as by `fsdp`, where these are others."""
     strategy: str = Strategy.name
     """The one that is wanted of the step that is built; "single" for a step on one GPU."""
     executions: ClassVar[tuple[str, ...]] = (Eager.name,)
@@ -106,13 +111,14 @@ class Trainer:
         return cls.title or cls.name
 
     @classmethod
-    def unsupported(cls, precision: str, execution: str, device: torch.device) -> str | None:
-        """Why it makes no step in this mode that is run so on `device`, or None."""
+    def unsupported(cls, precision: str, execution: str, device: torch.device, strategy: str = Strategy.name) -> str | None:
+        """Why it makes no step in this mode that is run and spread so on `device`, or None."""
         for package in cls.packages:
             if _version_of(package) is None:
                 return f"{package} is not installed: pip install {cls.install or package}"
-        if precision not in cls.modes:
-            return f"{cls.called()} has no {precision}"
+        sharded = strategies[strategy].shards and cls.sharded_modes is not None
+        if precision not in (cls.sharded_modes or {} if sharded else cls.modes):
+            return f"{cls.called()} has no {precision}{' where weights are sharded' if sharded else ''}"
         if precision in cls.gpu_only and device.type == "cpu":
             return f"{cls.called()} has no {precision} on a CPU"
         return None if execution in cls.executions else f"{cls.called()} does not say that its step can be run by {execution}"
@@ -169,6 +175,14 @@ def optimiser(workload: Workload, model: nn.Module, *, fused: bool = True) -> to
 def loss_module(workload: Workload, model: nn.Module) -> LossModule:
     """What a library wraps on ranks: DDP averages what goes through a forward pass, and a loss may use all of the model."""
     return LossModule(model, functools.partial(workload.loss, model))
+
+
+def shard(whole: LossModule, precision: str, mesh: DeviceMesh, dtype: torch.dtype | None) -> None:
+    """Over `mesh` by torch's FSDP2, as our `fsdp` does. dtype: what weights are gathered in, None for their own. Raises
+    Inapplicable where that cannot be."""
+    if dtype is not None:
+        cast_for_shards(whole.model, {}, dtype, precision)
+    fully_sharded(whole, mesh, dtype, torch.float32)
 
 
 def backward_in_parts(

@@ -2,13 +2,18 @@
 
 import functools
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from mpcore.adapters.lightning import fabric_on
 from mpcore.data import Batch
-from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, trainers
+from mpcore.device import agreement
+from mpcore.strategies import LossModule
+from mpcore.strategies.fsdp import predicted_by_shards
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, shard, trainers
 from mpcore.trainers.loop import Loop
 from mpcore.workloads import Workload
 
@@ -22,7 +27,7 @@ class Fabric(Trainer):
     packages = ("lightning",)
     install = "'mpcore[parity]'"
     executions = LAUNCHED
-    strategies = ("ddp",)
+    strategies = ("ddp", "fsdp")
     modes = {
         "fp32": "32-true",
         "tf32": "32-true",
@@ -31,19 +36,22 @@ class Fabric(Trainer):
         "fp16-true": "16-true",
         "bf16-true": "bf16-true",
     }
+    sharded_modes = {"fp32": "32-true", "tf32": "32-true", "bf16-manual": "32-true", "bf16-true": "bf16-true"}
     gpu_only = ("fp16-amp",)
 
     def build(self, workload: Workload, model: nn.Module, precision: str, device: torch.device) -> Loop:
-        spread = self.strategy == "ddp"
-        fabric = fabric_on(device, self.modes[precision], spread=spread)
+        sharded, spread = self.strategy == "fsdp", self.strategy in self.strategies
+        mode = (self.sharded_modes if sharded else self.modes)[precision]
+        fabric = fabric_on(device, mode, spread=_sharding(precision) if sharded else "ddp" if spread else None)
+        wrapped = fabric.setup_module(loss_module(workload, model) if spread else model)
         norm, scaler = workload.recipe.max_norm, getattr(fabric.strategy.precision, "scaler", None)
         made = optimiser(workload, model, fused=norm is None or scaler is None)  # it cannot clip what a fused one unscales
-        wrapped, wrapped_optimiser = fabric.setup(loss_module(workload, model) if spread else model, made)
+        wrapped_optimiser = fabric.setup_optimizers(made)
         loss_of = wrapped if spread else functools.partial(workload.loss, wrapped)
         unreduced = functools.partial(fabric.no_backward_sync, wrapped) if spread else nullcontext
 
         # What a loss computes outside a forward pass is cast, too. Where weights are cast, it would set the default dtype.
-        forward = fabric.autocast if self.modes[precision].endswith("mixed") else nullcontext
+        forward = fabric.autocast if mode.endswith("mixed") else nullcontext
 
         def step(batch: Batch) -> Tensor:
             loss = backward_in_parts(loss_of, batch, workload.recipe.accumulation, fabric.backward, forward, unreduced)
@@ -53,10 +61,23 @@ class Fabric(Trainer):
             wrapped_optimiser.zero_grad()
             return loss
 
+        whole = functools.partial(predicted_by_shards, wrapped) if sharded else wrapped
         return Loop(
             step=step,
             optimisers=[made],
             scaler=scaler,
             forward=forward,
-            **({"whole": wrapped} if spread else {"model": wrapped}),
+            **({"whole": whole} if spread else {"model": wrapped}),
         )
+
+
+def _sharding(precision: str) -> Any:
+    """Its ModelParallelStrategy, in which FSDP2 shards what the user says. A policy of formats is in the place of a
+    precision."""
+    from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
+
+    def sharded(whole: LossModule, mesh: DeviceMesh) -> LossModule:
+        shard(whole, precision, mesh["data_parallel"], torch.bfloat16 if precision == "bf16-manual" else None)
+        return whole
+
+    return ModelParallelStrategy(sharded, data_parallel_size=agreement.ranks(), tensor_parallel_size=1)

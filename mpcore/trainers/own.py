@@ -36,5 +36,5 @@ class Own(Trainer):
         return TrainStep(workload, precision, device, **options)
 
     @classmethod
-    def unsupported(cls, precision: str, execution: str, device: torch.device) -> str | None:
+    def unsupported(cls, precision: str, execution: str, device: torch.device, strategy: str = Strategy.name) -> str | None:
         return None

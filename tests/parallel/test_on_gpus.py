@@ -28,7 +28,8 @@ LARGE = [("ddp", "bf16-amp"), *((strategy, "bf16-manual") for strategy in MODES)
 TRAINERS = ("plain", "fabric", "accelerate", "huggingface")
 SCRIPTS = str(Path(__file__).parent / "scripts.py")
 OWN = {"plain-ddp": "fp32", "plain-fsdp": "fp32", "like-titan": "bf16-fsdp"}
-BY_TRAINERS = [(trainer, mode) for trainer in TRAINERS for mode in ("fp32", "fp16-amp", "bf16-amp")]
+BY_TRAINERS = [("ddp", trainer, mode) for trainer in TRAINERS for mode in ("fp32", "fp16-amp", "bf16-amp")]
+BY_TRAINERS += [("fsdp", trainer, mode) for trainer in ("plain", "fabric") for mode in ("fp32", "bf16-manual", "bf16-true")]
 
 
 def captured(pair, workload="good", execution="graph") -> Case:
@@ -104,18 +105,18 @@ def test_it_is_known_where_each_rank_is_and_what_ranks_talk_by(found, pair):
 @pytest.fixture(scope="module")
 def others():
     """Steps of other trainers, a BatchNorm over all ranks, and whole trainings, in one launch."""
-    made = {pair: case("good", strategy="ddp", trainer=pair[0]).in_precision(pair[1]) for pair in BY_TRAINERS}
+    made = {each: case("good", strategy=each[0], trainer=each[1]).in_precision(each[2]) for each in BY_TRAINERS}
     made["syncbn"] = captured(("ddp-syncbn", "fp32"), "normed")
     trained = [captured(pair) for pair in (("ddp", "bf16-manual"), ("ddp", "fp16-amp"), ("fsdp", "bf16-manual"))]
     options = {"precisions": ("all",), "trainers": ("all",), "device": "cuda", "tolerance_points": 5.0}
     with launcher("good", "normed", seconds=60.0, **options) as ranks:
         together = measured(ranks, list(made.values()), "parallel")
-        return {pair: together[each] for pair, each in made.items()}, measured(ranks, trained, "accuracy")
+        return {key: together[each] for key, each in made.items()}, measured(ranks, trained, "accuracy")
 
 
-@pytest.mark.parametrize("pair", BY_TRAINERS, ids="-by-".join)
-def test_ranks_of_another_trainer_stay_together(others, pair):
-    _together(others[0][pair])
+@pytest.mark.parametrize("of", BY_TRAINERS, ids="-".join)
+def test_ranks_of_another_trainer_stay_together(others, of):
+    _together(others[0][of])
 
 
 def test_a_batchnorm_over_all_ranks_is_one_over_the_batch_of_all(others):

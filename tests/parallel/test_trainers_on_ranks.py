@@ -45,6 +45,40 @@ def test_it_is_timed_and_its_ranks_stay_together(found, name):
     assert WEIGHTS <= together.accumulated < 2 * WEIGHTS  # but for lists of buckets: only the last part is averaged
 
 
+SHARDING = {"plain": "torch", "fabric": "lightning"}
+SHARDED_MODES = ("fp32", "bf16-manual", "bf16-true")
+
+
+@pytest.fixture(scope="module")
+def shards():
+    """What ranks have in common, and speeds, by trainer and mode, where weights are sharded; and what a training reaches."""
+    made = {
+        (name, mode): case("good", strategy="fsdp", trainer=name).in_precision(mode)
+        for name in ("mpcore", *SHARDING)
+        for mode in SHARDED_MODES
+    }
+    options = {"trainers": ("all",), "precisions": SHARDED_MODES, "seeds": 1}
+    with launcher("good", load=(PLANTED, STACKS), **options) as ranks:
+        together, speeds = (ranks.measure(list(made.values()), kind=kind) for kind in ("parallel", "speed"))
+        trained = ranks.measure([made[name, "bf16-manual"] for name in SHARDING], kind="accuracy")
+    return {key: (together[each], speeds[each], trained.get(each)) for key, each in made.items()}
+
+
+@pytest.mark.parametrize("mode", SHARDED_MODES)
+@pytest.mark.parametrize("name", SHARDING)
+def test_weights_are_sharded_by_libraries_too(shards, name, mode):
+    pytest.importorskip(SHARDING[name])
+    together, speed, trained = shards[name, mode]
+    assert isinstance(together, Parallel), together
+    assert together.sharded
+    assert [check.sentence for check in checks(together) if not check.passed] == []
+    assert isinstance(speed, Speed), speed
+    ours, _, _ = shards["mpcore", mode]
+    assert {each.operation for each in together.collectives} == {each.operation for each in ours.collectives}
+    if trained is not None:
+        assert trained.scores.by_seed == pytest.approx(trained.reference.by_seed, abs=0.01)
+
+
 @pytest.fixture(scope="module")
 def by_methods():
     """By trainer, what ranks have in common where the loss calls methods of the model, and what a training reaches."""
