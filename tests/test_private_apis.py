@@ -78,10 +78,11 @@ def fixture_definitions():
 
 
 def dynamo():
-    from torch._dynamo import config, utils
+    from torch._dynamo import config, convert_frame, utils
 
     fields = {"duration_us", "recompile_reason", "co_name", "co_filename", "co_firstlineno"}
     assert fields <= utils.CompilationMetrics.__dataclass_fields__.keys()
+    assert isinstance(convert_frame.input_codes.seen, list)
     assert isinstance(utils.graph_break_reasons, list)
     assert isinstance(utils.get_compilation_metrics(), list)
     assert callable(utils.clear_compilation_metrics)

@@ -103,8 +103,8 @@ class Scheduler:
     def ready(self) -> tuple[Process, Process]:
         """Those of base and head that have listed, for whoever counts first what their steps do, and closes them. Those of the
         first pair get ready meanwhile."""
-        (base, head), self._listed = self._listed, ()
         self._fill(self._ahead)
+        (base, head), self._listed = self._listed, ()
         return base, head
 
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:

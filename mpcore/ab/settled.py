@@ -12,7 +12,7 @@ from mpcore.ab.work import KIND, Process, Works, counted_at_once, counted_in_tur
 from mpcore.gate.limits import MACHINE_CASES, MACHINE_PAIRS, ODD_PAIR
 from mpcore.gate.margins import Policy
 from mpcore.gate.work import work_regressions
-from mpcore.records import Case, Listing, Pair, PairedCase, Selection, Timing, Work
+from mpcore.records import Case, Failure, Listing, Pair, PairedCase, Selection, Timing, Work
 from mpcore.runner import Measured, RunnerError
 
 SAID = "what a step does, its graph and the code that was loaded are the same"
@@ -30,18 +30,23 @@ def count_work(
     ready: Ready,
 ) -> Works:
     """In a process of each side at once, on a CPU in fresh ones of a thread each. Ranks of one side wait for the other's. What
-    failed beside another process on a GPU is counted once more, head after base: it may have lacked memory. One that was
-    counted with too little has other kernels, and is timed. Raises RunnerError."""
+    failed beside another process on a GPU is counted once more without it: it may have lacked memory. One that was counted with
+    too little has other kernels, and is timed. Raises RunnerError."""
     base, head = (start(sides[0], selection), start(sides[1], selection)) if device == "cpu" else ready()
     with closing(base), closing(head):
         if selection.spread:
             return counted_in_turn(sides, (base, head), cases, progress)
         before, after = counted_at_once(sides, (base, head), cases, progress)
-        failed = [case for case in cases if not (isinstance(before[case], Work) and isinstance(after[case], Work))]
-        if failed and device != "cpu":
-            before |= dict(base.measuring(failed, kind=KIND))
-            after |= dict(head.measuring(failed, kind=KIND))
-        return before, after
+        lacking = [case for case in cases if _may_lack_memory(before[case]) or _may_lack_memory(after[case])]
+        if not lacking or device == "cpu":
+            return before, after
+        base.close()
+        again = counted_in_turn(sides, (base, head), lacking, progress)
+        return before | again[0], after | again[1]
+
+
+def _may_lack_memory(answer: Measured) -> bool:
+    return isinstance(answer, Failure) and not answer.hung and (answer.large or not answer.skipped)
 
 
 def settled(

@@ -73,8 +73,6 @@ def compare_work(
         if unchanged(*revisions):
             return unchanged_comparison(*revisions, selection, found.common)
         device = listings[1].machine.hardware.device
-        if device != "cpu":
-            second.close()  # it has touched the GPU, and starts again once base has ended
         count = counted_at_once if device == "cpu" else counted_in_turn
         before, after = count((base, head), (first, second), found.common, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
@@ -116,8 +114,9 @@ def counted_at_once(
 def counted_in_turn(
     sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], progress: Progress
 ) -> Works:
-    """The same, head after base has ended."""
+    """The same, each while the other does not run: it has touched the GPU, and starts again in its turn."""
     base, head = processes
+    head.close()
     progress(_said(cases))
     of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
     base.close()

@@ -86,7 +86,7 @@ def _too_large(running: Sequence[Expected], memory_bytes: int | None) -> str | N
     fits = "" if larger[0].size == "fit" else " --mp-size fit chooses batches that fit."
     return (
         f"{counted(len(larger), 'case')} of {names} took more memory in accepted runs than the {memory_bytes / 2**30:.0f} GiB "
-        f"of this GPU. A case that finds too little is skipped.{fits}"
+        f"that there are. A case that finds too little is skipped.{fits}"
     )
 
 

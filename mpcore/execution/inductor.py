@@ -10,7 +10,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 from torch._dynamo import config as dynamo  # private API
-from torch._dynamo import convert_frame
+from torch._dynamo import convert_frame  # private API
 
 from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions

@@ -1,6 +1,8 @@
 """A new step on one fixed batch: its loss, its gradients, and what its first updates come to."""
 
+import functools
 import math
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,8 @@ UPDATES = 20
 LEARNING_RATE = 1e-5
 """Adam's, and so the size of an update. It is so small that it is lost where it is added to a 16-bit weight, and that weights
 and gradients hardly move. SGD's is such that the root mean square of its first update is as large."""
+ROOM_BYTES = 2**25
+"""Of the host's memory that the GPU writes to, once it has, to the end of the process."""
 SKIPS_ALLOWED = 20
 """Steps that the loss scale may take to settle, in all."""
 
@@ -141,16 +145,42 @@ class _Door:
 
 
 def kept(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy on `device`. Many gigabytes go to the host, and go several times as fast through memory that the GPU writes to
-    itself. Of that there is no more than the largest tensor takes."""
-    if tensor.is_cuda and device.type == "cpu":
-        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor).clone()
-    return tensor.detach().to(device, copy=True)
+    """A copy on `device`."""
+    if not _goes_to_host(tensor, device):
+        return tensor.detach().to(device, copy=True)
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+    for where, part in _on_host(tensor):
+        copy.view(-1)[where] = part
+    return copy
 
 
 def moved_from(before: Tensor, weight: Tensor) -> Tensor:
     """How far `weight` is from what it was `before`, in whose place that comes."""
-    return before.neg_().add_(kept(in_fp64(weight), before.device))
+    now = in_fp64(weight)
+    if not _goes_to_host(now, before.device):
+        return torch.sub(now, before, out=before)
+    entries = before.view(-1)
+    for where, part in _on_host(now):
+        torch.sub(part, entries[where], out=entries[where])
+    return before
+
+
+def _goes_to_host(tensor: Tensor, device: torch.device) -> bool:
+    return tensor.is_cuda and device.type == "cpu"
+
+
+def _on_host(tensor: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Its entries, part by part, each in the place of the one before. Through memory that the GPU writes to by itself gigabytes
+    go several times as fast."""
+    entries, room = tensor.detach().reshape(-1), _room().view(tensor.dtype)
+    for first in range(0, len(entries), len(room)):
+        where = slice(first, min(first + len(room), len(entries)))
+        yield where, room[: where.stop - first].copy_(entries[where])
+
+
+@functools.cache
+def _room() -> Tensor:
+    return torch.empty(ROOM_BYTES, dtype=torch.uint8, device="cpu", pin_memory=True)
 
 
 def in_fp64(tensor: Tensor) -> Tensor:

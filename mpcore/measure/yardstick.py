@@ -71,7 +71,7 @@ class Yardstick:
         self._step = step
         self._batch = batch
         weights = [tensor for tensor in step.model.parameters() if tensor.requires_grad]
-        self._start = {weight: kept(weight.detach(), self.kept_on) for weight in weights}
+        self._start = {weight: kept(weight, self.kept_on) for weight in weights}
         self._buffers = Buffers(step.model)
         self._optimiser = saved(step.precision.optimiser)  # some fill their state as they are made
         with _called(step.model) as called:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 ParameterGroup = dict[str, Any]
@@ -49,9 +50,10 @@ def as_real(tensor: Tensor) -> Tensor:
 
 
 def without_fused(weight: Tensor, optimiser: str) -> bool:
-    """Whether the fused kernel of `optimiser` takes no such weight. On a CPU SGD's fused kernel leaves most entries of a 16-bit
-    one as they are (seen in torch 2.13)."""
-    return weight.is_complex() or (optimiser == "SGD" and not weight.is_cuda and weight.element_size() == 2)
+    """Whether the fused kernel of `optimiser` takes no such weight. SGD's takes no shards. On a CPU it leaves most entries of a
+    16-bit one as they are (seen in torch 2.13)."""
+    half_on_cpu = not weight.is_cuda and weight.element_size() == 2
+    return weight.is_complex() or (optimiser == "SGD" and (half_on_cpu or isinstance(weight, DTensor)))
 
 
 def sparse_weights(model: nn.Module) -> list[str]:

@@ -47,6 +47,7 @@ class FullyShard(Strategy):
 
     def shard(self, whole: LossModule, precision: Precision) -> None:
         self._precision = precision
+        check_weights(whole.model)
         mesh = init_device_mesh(self.device.type, (agreement.ranks(),))
         dtype = precision.dtype if precision.name in SHARDED else None
         self._whole = fully_sharded(whole, mesh, dtype, self.reduced_in(precision))
@@ -63,7 +64,13 @@ class FullyShard(Strategy):
         return REDUCE_SCATTER, sum(-(-len(w) // ranks) * ranks * (w.numel() // len(w)) for w in weights)
 
     def predicted(self, whole: LossModule, predict: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        return predicted_by_shards(whole, batch, predict)
+        """With the weights that are gathered for it. A backward pass gives these back, and here is none: they would be used
+        again after the next update."""
+        assert self._whole is not None
+        found = whole(batch, predict)
+        assert isinstance(found, Tensor)
+        self._whole.reshard()
+        return found
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         assert self._whole is not None
@@ -73,8 +80,7 @@ class FullyShard(Strategy):
 
 def fully_sharded(whole: LossModule, mesh: DeviceMesh, dtype: torch.dtype | None, reduced: torch.dtype | None) -> FSDPModule:
     """`whole` itself, whose model is sharded block by block. dtype: what weights are gathered in, and inputs of blocks cast to;
-    None for their own. reduced: what gradients are averaged in. Raises Inapplicable for weights that cannot be sharded."""
-    _check_weights(whole.model)
+    None for their own. reduced: what gradients are averaged in."""
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduced)
     for block in blocks(whole.model):
         fully_shard(block, mesh=mesh, mp_policy=policy)
@@ -89,16 +95,8 @@ def fully_sharded(whole: LossModule, mesh: DeviceMesh, dtype: torch.dtype | None
     return sharded
 
 
-def predicted_by_shards(whole: Any, batch: Any, predict: Callable[[Any], Tensor]) -> Tensor:
-    """With the weights that are gathered for it. A backward pass gives these back, and here is none: they would be used again
-    after the next update. whole: what is sharded, or what a library wraps around it."""
-    found = whole(batch, predict)
-    assert isinstance(found, Tensor)
-    whole.reshard()
-    return found
-
-
-def _check_weights(model: nn.Module) -> None:
+def check_weights(model: nn.Module) -> None:
+    """Raises Inapplicable for those that cannot be sharded."""
     other = next((name for name, p in model.named_parameters() if not p.is_contiguous()), None)
     if other is not None:
         raise Inapplicable(f"fsdp shards rows, and {other} lies in memory otherwise: expected no channels_last in the model")

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
 
 from mpcore.data import Batch
 from mpcore.device import agreement
@@ -16,10 +15,8 @@ from mpcore.execution import Eager, Inductor, ReduceOverhead
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.casting import hold_fp32, matching
-from mpcore.precision.sharded import cast_for_shards
 from mpcore.registry import Registry
 from mpcore.strategies import LossModule, Strategy, strategies
-from mpcore.strategies.fsdp import fully_sharded
 from mpcore.trainers.loop import Loop, LoopStep, TrainerError, reraised
 from mpcore.training.alike import check_alike
 from mpcore.training.generators import draw_apart, same_draws
@@ -177,14 +174,6 @@ def loss_module(workload: Workload, model: nn.Module) -> LossModule:
     return LossModule(model, functools.partial(workload.loss, model))
 
 
-def shard(whole: LossModule, precision: str, mesh: DeviceMesh, dtype: torch.dtype | None) -> None:
-    """Over `mesh` by torch's FSDP2, as our `fsdp` does. dtype: what weights are gathered in, None for their own. Raises
-    Inapplicable where that cannot be."""
-    if dtype is not None:
-        cast_for_shards(whole.model, {}, dtype, precision)
-    fully_sharded(whole, mesh, dtype, torch.float32)
-
-
 def backward_in_parts(
     loss_of: Callable[[Batch], Tensor],
     batch: Batch,
@@ -211,8 +200,9 @@ def mistake(cls: type[Trainer]) -> str | None:
     """What is wrong with a class, if anything is: said when it is registered."""
     if cls.build is Trainer.build and cls.step is Trainer.step:
         return "it lacks the method build"
-    if not isinstance(cls.modes, Mapping):
-        return f"modes is {cls.modes!r:.80}: expected what it calls each mode, such as {{'bf16-amp': torch.bfloat16}}"
+    for name, modes in (("modes", cls.modes), ("sharded_modes", cls.sharded_modes or {})):
+        if not isinstance(modes, Mapping):
+            return f"{name} is {modes!r:.80}: expected what it calls each mode, such as {{'bf16-amp': torch.bfloat16}}"
     return None
 
 

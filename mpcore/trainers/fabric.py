@@ -5,16 +5,16 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from mpcore.adapters.lightning import fabric_on
 from mpcore.data import Batch
 from mpcore.device import agreement
 from mpcore.strategies import LossModule
-from mpcore.strategies.fsdp import predicted_by_shards
-from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, shard, trainers
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, trainers
 from mpcore.trainers.loop import Loop
+from mpcore.trainers.sharding import shard
 from mpcore.workloads import Workload
 
 
@@ -61,13 +61,12 @@ class Fabric(Trainer):
             wrapped_optimiser.zero_grad()
             return loss
 
-        whole = functools.partial(predicted_by_shards, wrapped) if sharded else wrapped
         return Loop(
             step=step,
             optimisers=[made],
             scaler=scaler,
             forward=forward,
-            **({"whole": whole} if spread else {"model": wrapped}),
+            **({"whole": wrapped} if spread else {"model": wrapped}),
         )
 
 
@@ -78,6 +77,9 @@ def _sharding(precision: str) -> Any:
 
     def sharded(whole: LossModule, mesh: DeviceMesh) -> LossModule:
         shard(whole, precision, mesh["data_parallel"], torch.bfloat16 if precision == "bf16-manual" else None)
+        alone = mesh["tensor_parallel"].get_group()
+        if alone is not distributed.group.WORLD:  # each step would leave one behind
+            distributed.destroy_process_group(alone)
         return whole
 
     return ModelParallelStrategy(sharded, data_parallel_size=agreement.ranks(), tensor_parallel_size=1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from mpcore.data import Batch
 from mpcore.errors import reraised_as, where
@@ -178,7 +179,17 @@ class LoopStep(WorkloadStep):
         predict = functools.partial(checked_prediction, self.workload, model)
         with torch.no_grad(), self._loop.forward():
             predicted: Tensor = predict(batch) if self._loop.whole is None else self._loop.whole(batch, predict)
+        for module in self._gathering:
+            module.reshard()
         return predicted
+
+    @functools.cached_property
+    def _gathering(self) -> list[FSDPModule]:
+        """What gathers weights for a forward pass. A backward pass gives them back, and a prediction has none: they would be
+        used again after the next update."""
+        called = self._loop.whole or self._loop.model
+        modules = (called if isinstance(called, nn.Module) else self.model).modules()
+        return [module for module in modules if isinstance(module, FSDPModule)]
 
     def _keep_rates_on_device(self) -> None:
         for optimiser in self._optimisers:

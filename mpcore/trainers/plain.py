@@ -13,17 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mpcore.data import Batch
 from mpcore.device import agreement
-from mpcore.strategies.fsdp import predicted_by_shards
-from mpcore.trainers.base import (
-    LAUNCHED,
-    Trainer,
-    backward_in_parts,
-    loss_module,
-    optimiser,
-    shard,
-    trainers,
-)
+from mpcore.trainers.base import LAUNCHED, Trainer, backward_in_parts, loss_module, optimiser, trainers
 from mpcore.trainers.loop import Loop
+from mpcore.trainers.sharding import shard
 from mpcore.workloads import Workload
 
 
@@ -52,11 +44,9 @@ class Plain(Trainer):
             loss_of = spread = DistributedDataParallel(loss_module(workload, model))
             unreduced = spread.no_sync
         elif self.strategy == "fsdp":
-            loss_of = sharded = loss_module(workload, model)
-            mesh = init_device_mesh(device.type, (agreement.ranks(),))
-            shard(sharded, precision, mesh, self.sharded_modes[precision])
-            unreduced = functools.partial(_unreduced, sharded)
-            whole = functools.partial(predicted_by_shards, sharded)
+            loss_of = whole = loss_module(workload, model)
+            shard(whole, precision, init_device_mesh(device.type, (agreement.ranks(),)), self.sharded_modes[precision])
+            unreduced = functools.partial(_unreduced, whole)
         made = optimiser(workload, model)
         scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
@@ -82,5 +72,7 @@ class Plain(Trainer):
 def _unreduced(sharded: nn.Module) -> Iterator[None]:
     assert isinstance(sharded, FSDPModule)
     sharded.set_requires_gradient_sync(False)
-    yield
-    sharded.set_requires_gradient_sync(True)
+    try:
+        yield
+    finally:
+        sharded.set_requires_gradient_sync(True)

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 import stub
-from scripted import Script, compared, noisy, statuses
+from scripted import BASE, HEAD, Script, compared, noisy, statuses
 from test_ab_command import ROOT
 
 from mpcore.ab import Checkout
+from mpcore.ab.scheduler import Scheduler
 from mpcore.ab.settled import count_work, settled
 from mpcore.commands.ab import exit_code
 from mpcore.records import Case, Failure, Loaded, LoadedFile, Selection, Work
 from mpcore.records.protocol import KINDS
 from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
+from mpcore.runner import RunnerError
 
 NAMES = [f"w{number}" for number in range(8)]
 
@@ -93,36 +95,64 @@ def test_nothing_is_counted_for_a_base_that_does_not_say_what_it_has_loaded():
     assert len(compared(script, time_all=False, measure=lambda *asked: {})[0].cases[0].pairs) == 6
 
 
-class Full:
-    """A process of a side, beside which the GPU has no room for "large" the first time."""
+class Sharing:
+    """A process of a side. A GPU has room for "large" in one of them that run, and for "huge" in none. "hung" hangs."""
 
-    def __init__(self, asked):
-        self.asked = asked
+    def __init__(self, running, asked):
+        self.running, self.asked = running, asked
+        running.append(self)
 
     def measuring(self, cases, *, kind):
+        if self not in self.running:
+            self.running.append(self)
         self.asked.append([case.workload for case in cases])
-        lacking = len(self.asked) <= 2
-        for case in cases:
-            lacks = case.workload == "large" and lacking
-            yield case, Failure(case=case, sentence="no memory") if lacks else stub.work(case.workload, code="1")
+        return ((case, self.answer(case)) for case in cases)
+
+    def answer(self, case):
+        if case.workload == "hung":
+            return Failure(case=case, sentence="it took too long", hung=True)
+        if case.workload == "huge" or (case.workload == "large" and len(self.running) > 1):
+            return Failure(case=case, sentence="no memory")
+        return stub.work(case.workload, code="1")
 
     def loaded(self):
         return None
 
     def close(self):
-        pass
+        if self in self.running:
+            self.running.remove(self)
 
 
-@pytest.mark.parametrize(("device", "asked"), [("cuda", 4), ("cpu", 2)])
-def test_what_lacks_memory_beside_the_other_side_is_counted_once_more(monkeypatch, device, asked):
-    requests = []
-    monkeypatch.setattr("mpcore.ab.settled.start", lambda *_: Full(requests))
-    cases = [stub.case("large"), stub.case("small")]
+@pytest.mark.parametrize(("device", "asked_again"), [("cuda", [["large", "huge"]] * 2), ("cpu", [])])
+def test_what_lacks_memory_beside_the_other_side_is_counted_without_it(monkeypatch, device, asked_again):
+    running, asked = [], []
+    monkeypatch.setattr("mpcore.ab.settled.start", lambda *_: Sharing(running, asked))
+    large, huge, *_ = cases = [stub.case(name) for name in ("large", "huge", "hung", "small")]
     sides = tuple(Checkout(side, Path()) for side in ("base", "head"))
-    base, head = count_work(sides, Selection(), cases, device, print, lambda: (Full(requests), Full(requests)))
-    assert len(requests) == asked
-    assert requests[2:] == [["large"]] * (asked - 2)
-    assert all(isinstance(found[cases[0]], Work) == (device == "cuda") for found in (base, head))
+    base, head = count_work(
+        sides, Selection(), cases, device, print, lambda: (Sharing(running, asked), Sharing(running, asked))
+    )
+    assert asked == [["large", "huge", "hung", "small"]] * 2 + asked_again
+    for found in (base, head):
+        assert isinstance(found[large], Work) == (device == "cuda")
+        assert isinstance(found[huge], Failure)
+    assert running == []
+
+
+def test_those_that_have_listed_are_ended_where_the_next_cannot_start():
+    script = Script({"a": 0.001}, {"a": 0.001})
+
+    def start(checkout, selection):
+        if len(script.selections) == 2:
+            raise RunnerError("no process more")
+        return script.start(checkout, selection)
+
+    with Scheduler(BASE, HEAD, Selection(), seed=0, start=start) as scheduler:
+        scheduler.listings()
+        scheduler._ahead = 2
+        with pytest.raises(RunnerError):
+            scheduler.ready()
+    assert set(script.open.values()) == {0}
 
 
 def test_one_workload_that_is_changed_is_the_only_one_that_is_timed(tmp_path):

@@ -155,7 +155,7 @@ def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
     found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
     text = render(document(forecast(BERT, CPU, found), found, [], "a machine", memory), "markdown")
     told = (
-        "1 case of bert-imdb took more memory in accepted runs than the 24 GiB of this GPU. A case that finds too little is "
+        "1 case of bert-imdb took more memory in accepted runs than the 24 GiB that there are. A case that finds too little is "
         "skipped. --mp-size fit chooses batches that fit."
     )
     assert (told in " ".join(text.split())) == said

@@ -117,6 +117,17 @@ def test_what_is_counted_does_not_hang_on_what_was_compiled_before():
     assert found == [Compiled(graphs=1)] * 3
 
 
+def test_nothing_is_reset_where_nothing_was_compiled(monkeypatch):
+    resets = []
+    torch.compiler.reset()
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
+    forget_dead()
+    assert resets == []
+    torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1))
+    forget_dead()
+    assert resets == [1]
+
+
 @needs_compiler
 def test_a_model_of_a_class_of_torch_is_compiled_too():
     model, x = nn.Sequential(nn.Linear(4, 4), nn.ReLU()), torch.ones(2, 4)

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mpcore.measure import observation
 from mpcore.measure.numerics import measure_numerics
-from mpcore.measure.observation import observe
+from mpcore.measure.observation import kept, moved_from, observe
 from mpcore.measure.setup import Setup
 from mpcore.measure.yardstick import Yardstick
 from mpcore.precision import precisions
@@ -32,6 +33,28 @@ def yardstick(workload, cpu):
 
 def observed(workload, precision, cpu, **options):
     return observe(TrainStep(workload, precision, cpu, dropout=False), workload.split("train", cpu).rows(slice(32)), **options)
+
+
+ON_GPU = pytest.param(
+    True, marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
+)
+
+
+@pytest.mark.parametrize("on_gpu", [False, ON_GPU])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (4,), (5, 3), (2, 3, 4)])
+def test_what_goes_to_the_host_part_by_part_arrives_whole(monkeypatch, cpu, shape, on_gpu):
+    there = torch.device("cuda" if on_gpu else "cpu")
+    room = torch.empty(32, dtype=torch.uint8, pin_memory=on_gpu)  # for four entries
+    monkeypatch.setattr(observation, "_room", lambda: room)
+    monkeypatch.setattr(observation, "_goes_to_host", lambda *_: True)
+    before, now = torch.randn(shape, dtype=torch.float64), torch.randn(shape).to(there)
+    if now.dim() > 1:
+        now = now.transpose(0, 1).contiguous().transpose(0, 1)
+    arrived = kept(now, cpu)
+    expected = now.cpu().double() - before
+    assert torch.equal(arrived, now.cpu())
+    assert arrived.dtype == torch.float32
+    assert torch.equal(moved_from(before, now), expected)
 
 
 def test_the_updates_of_sgd_are_as_large_as_adam_s(plain, cpu):

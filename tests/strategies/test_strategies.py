@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import distributed, nn
+from torch.distributed.tensor import DTensor
 
 from mpcore.device import agreement
 from mpcore.measure.parallel import side_by_side
@@ -14,6 +15,7 @@ from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatc
 from mpcore.strategies.ddp import average
 from mpcore.strategies.fsdp import blocks
 from mpcore.strategies.overlapped import pieces
+from mpcore.trainers import trainers
 from mpcore.training.step import TrainStep
 
 
@@ -167,3 +169,31 @@ def test_a_mean_in_16_bits_is_no_product_with_a_rounded_share(monkeypatch, dtype
 def test_parts_that_all_ranks_have_side_by_side():
     """Two ranks with four samples each, in two parts."""
     assert side_by_side({"x": torch.arange(8)}, 2)["x"].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
+
+
+@pytest.fixture
+def group():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["mpcore", "plain", "fabric"])
+def test_a_prediction_is_made_with_the_weights_of_its_time(dots, cpu, group, name):
+    """Those that one has gathered would be used again by the next, though the step has updated them since."""
+    if reason := trainers[name].unsupported("fp32", "eager", cpu):
+        pytest.skip(reason)
+    step = trainers[name]().step(dots, precisions["fp32"](), cpu, strategy=strategies["fsdp"](cpu), dropout=False)
+    alone = trainers[name]().step(dots, precisions["fp32"](), cpu, dropout=False)
+    test = dots.split("test", cpu).columns
+    predicted = []
+    for each in (step, alone):
+        first = each.predict(test).clone()
+        for batch in dots.split("train", cpu).batches(32):
+            each(batch)
+        predicted.append((first, each.predict(test).clone()))
+    assert all(isinstance(weight, DTensor) for weight in step.model.parameters())
+    (first, last), expected = predicted
+    assert torch.equal(first, expected[0])
+    assert torch.equal(last, expected[1])
+    assert not torch.equal(first, last)
