@@ -146,25 +146,33 @@ def add_compile_cache_option(add: Callable[..., object]) -> None:
 
 def use_compile_cache(options: argparse.Namespace) -> None:
     """Tells torch of the folder that is given, in this process and in those that it starts. Raises SelectionError for one that
-    is a file, or cannot be made."""
-    if options.mp_compile_cache is None:
+    is a file, cannot be made, or cannot be written to."""
+    given = options.mp_compile_cache
+    if given is None:
         check_compile_cache()
         return
-    folder = Path(options.mp_compile_cache).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise SelectionError(f"--mp-compile-cache {options.mp_compile_cache!r}: expected a folder, which need not be there yet")
+    folder, named = Path(given).absolute(), f"--mp-compile-cache {given!r}"
+    if not given or (folder.exists() and not folder.is_dir()):
+        raise SelectionError(f"{named}: expected a folder, which need not be there yet")
+    _check_writable(folder, named)
     os.environ[COMPILE_CACHE] = str(folder)
-    check_compile_cache()
 
 
 def check_compile_cache() -> None:
     """Raises SelectionError where torch finds no folder for what it compiles. It makes one as soon as torch.compile is loaded,
     whether or not anything is compiled."""
-    folder = os.environ.get(COMPILE_CACHE)
+    if folder := os.environ.get(COMPILE_CACHE):
+        _check_writable(Path(folder), f"{COMPILE_CACHE}={folder!r}")
+    else:
+        _check_writable(Path(tempfile.gettempdir()), "the folder of temporary files")
+
+
+def _check_writable(folder: Path, named: str) -> None:
+    """Makes it where it is not there. Raises SelectionError."""
     try:
-        Path(folder or tempfile.gettempdir()).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        named = f"{COMPILE_CACHE}={folder!r}" if folder else "the folder of temporary files"
         raise SelectionError(f"{named}: {error.strerror or error}: expected a folder that torch can write to") from error
 
 

@@ -136,6 +136,18 @@ class TestCompileCache:
         ):
             self.use()
 
+    def test_one_that_cannot_be_written_to_is_refused_by_the_name_of_the_option(self, tmp_path, monkeypatch):
+        def full(**_):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("tempfile.TemporaryFile", full)
+        with pytest.raises(SelectionError, match=r"--mp-compile-cache '.*cache': Permission denied: expected a folder"):
+            self.use("--mp-compile-cache", str(tmp_path / "cache"))
+
+    def test_an_empty_name_is_no_folder(self):
+        with pytest.raises(SelectionError, match="--mp-compile-cache '': expected a folder"):
+            self.use("--mp-compile-cache", "")
+
     def test_a_file_is_none(self, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(SelectionError, match="file': expected a folder, which need not be there yet"):

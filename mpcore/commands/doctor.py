@@ -66,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
         device, minutes, label = matrix.device_of(selection), minutes_of(options), label_of(options)
     except SelectionError as error:
         raise ProjectError(str(error)) from error
-    found = list(spoilers(device, Path.cwd(), os.environ, load=True))
+    asked = {case.execution for case, _ in matrix.cases(selection, device)}
+    found = list(spoilers(device, Path.cwd(), os.environ, asked, load=True))
     hardware = probe(device, label)
     folder = baselines_of(options)
     estimates = estimates_here(folder, hardware, device)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pynvml
@@ -35,14 +35,14 @@ SWITCHES = ("CUDA_LAUNCH_BLOCKING", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_C
 OFF = ("", "0", "false")
 
 
-def host_spoilers(device: torch.device, folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each. folder: where the session is started."""
+def host_spoilers(device: torch.device, folder: Path, environment: Mapping[str, str], asked: Collection[str]) -> Iterator[str]:
+    """A sentence for each. folder: where the session is started. asked: the executions that are wanted."""
     yield from _hidden_gpu(device)
     yield from _variables(environment)
     yield from _cores()
     yield from _disks(folder)
-    if reason := executions["compile"].unsupported(device):
-        yield reason
+    compiling = (executions[name] for name in sorted(asked) if executions[name].compiles)
+    yield from filter(None, (execution.unsupported(device) for execution in compiling))
 
 
 def _hidden_gpu(device: torch.device) -> Iterator[str]:

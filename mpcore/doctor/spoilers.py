@@ -1,6 +1,6 @@
 """All that would spoil figures on a machine."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -10,12 +10,19 @@ from mpcore.doctor.host import host_spoilers
 from mpcore.report.text import counted
 
 
-def spoilers(device: torch.device, folder: Path, environment: Mapping[str, str], *, load: bool = False) -> Iterator[str]:
-    """A sentence for each. folder: where the session is started. load: whether a GPU may be given
-    something to do, to see its clock."""
+def spoilers(
+    device: torch.device,
+    folder: Path,
+    environment: Mapping[str, str],
+    asked: Collection[str],
+    *,
+    load: bool = False,
+) -> Iterator[str]:
+    """A sentence for each. folder: where the session is started. asked: the executions that are wanted. load: whether a GPU may
+    be given something to do, to see its clock."""
     if device.type == "cuda":
         yield from gpu_spoilers(device, load=load)
-    yield from host_spoilers(device, folder, environment)
+    yield from host_spoilers(device, folder, environment, asked)
 
 
 def short(found: list[str]) -> list[str]:

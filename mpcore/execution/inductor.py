@@ -2,8 +2,9 @@
 
 import functools
 import importlib.util
+import os
 import shutil
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo import config as dynamo  # private API
 from torch._dynamo import convert_frame  # private API
+from torch.nn import functional as F
 
 from mpcore.data import leaves
 from mpcore.execution.eager import Eager, Function, executions
@@ -57,6 +59,8 @@ class Inductor(Eager):
     def unsupported(cls, device: torch.device) -> str | None:
         if device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return f"{cls.name} needs triton, which is not installed"
+        if own := os.environ.get("CXX"):
+            return None if shutil.which(own) else f"{cls.name} needs a C++ compiler, and CXX={own!r} is none"
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
             return f"{cls.name} needs a C++ compiler, and none is on the path"
         return None
@@ -64,6 +68,7 @@ class Inductor(Eager):
     @classmethod
     def prepare(cls, model: nn.Module) -> None:
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
+        _begin(next(model.parameters()).device.type)
         _switch(model)
         _compile(model, dynamic=False, mode=cls.mode)
 
@@ -76,6 +81,15 @@ class Inductor(Eager):
         self._first = self._first or shapes
         with nullcontext() if shapes == self._first else torch.compiler.set_stance("force_eager"):
             return self.function(batch)
+
+
+@functools.cache
+def _begin(device: str) -> None:
+    """Once a process: inductor loads, and its compilers start, which takes seconds that are of no model."""
+    x = torch.ones(8, 8, device=device, requires_grad=True)
+    with suppress(Exception):  # which is raised of the model, too
+        torch.compile(lambda x: F.gelu(x @ x).sum(), dynamic=False)(x).backward()
+    torch.compiler.reset()
 
 
 def _switch(model: nn.Module) -> None:

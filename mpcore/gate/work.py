@@ -68,14 +68,22 @@ def _figures(step: Step) -> list[Regression]:
     """What explains one is not said again of the next."""
     found = []
     told: set[tuple[RegressionStatus, str]] = set()
-    both_compiled = step.before.compiled and step.after.compiled
-    for figure in [*FIGURES, *(COMPILED if both_compiled else [])]:
+    for figure in [*FIGURES, *_of_compiling(step)]:
         old, new = figure.of(step.before), figure.of(step.after)
         status, why = _less_is_better(old, new), figure.why(step) if old != new else ""
+        if figure is GRAPHS and old and not new:
+            status, why = "worse", "it runs as it is, which is not what was asked for"
         said = "" if (status, why) in told else why
         told.add((status, why))
         found.append(_regression(step, figure.metric, status, (old, new), figure.sentence, figure.unit, said))
     return found
+
+
+def _of_compiling(step: Step) -> Sequence[Figure]:
+    """What is not compiled at all breaks no graph and compiles nothing again, which is no praise."""
+    if not (step.before.compiled and step.after.compiled):
+        return []
+    return COMPILED if step.after.compiled.graphs else [GRAPHS]
 
 
 def _launches(step: Step, accepted: Sequence[Work]) -> list[Regression]:
@@ -210,8 +218,9 @@ FIGURES = (  # what is read first comes first
     ),
     Figure("state bytes", "has {} of weights, gradients and optimiser", "byte", lambda work: work.state_bytes, _state),
 )
+GRAPHS = Figure("graphs", "is compiled to {}", "graph", _graphs, lambda step: "")
 COMPILED = (  # of what torch.compile was asked for, which a break explains first
     Figure("graph breaks", "has {}", "graph break", lambda work: len(_breaks(work)), _other(_breaks)),
     Figure("recompilations", "has {}", "recompilation", lambda work: len(_again(work)), _other(_again)),
-    Figure("graphs", "is compiled to {}", "graph", _graphs, lambda step: ""),
+    GRAPHS,
 )

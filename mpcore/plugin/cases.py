@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,14 +59,17 @@ def trainer_of(item: Any) -> str:
 def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A race has one for all
     executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual ones.
+    A race has those of loaded files, too, where they are named.
     Ranks are compared of those alone that have several. A workload whose package is not installed has no case. Raises
     UsageError for a marker that names what is not there."""
+    from mpcore.loading import loaded_workloads
     from mpcore.precision import precisions
     from mpcore.workloads import workloads
 
     named, marked = session.options.selection, _marked(definition, "workload", [*workloads.names(), *workloads.planned])
     some = {*named.workloads} - {ALL} or {*workloads.names()}
-    own = None if marked is None else [name for name in marked if name in some]
+    loaded = loaded_workloads(Path(file).stem for file in named.load) if kind_of(definition) == "race" else []
+    own = None if marked is None else [name for name in (*marked, *loaded) if name in some]
     usual = _marked(definition, "precision", precisions.names())
     selection = named.model_copy(update={"precisions": named.precisions or usual or ()})
     found = matrix.cases(selection, session.device, own, compiled=COMPILED.get(kind_of(definition), ()))

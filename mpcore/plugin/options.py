@@ -1,5 +1,6 @@
 """The options of the command line, and of the project's settings, checked."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mpcore.records import Selection
 
 MOST_SEEDS = 1000
+SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+"""Files that pytest may read settings from."""
 JOB_PAGE = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub names the page of a job."""
 
@@ -103,6 +106,7 @@ def options_of(config: pytest.Config) -> Options:
     from mpcore.gate import PolicyError, load_policy
 
     try:
+        check_settings(config)
         selection.use_compile_cache(config.option)
         return Options(
             selection=selection.selection_of(config.option).model_copy(update={"load": _files(config)}),
@@ -120,6 +124,19 @@ def options_of(config: pytest.Config) -> Options:
         )
     except (SelectionError, PolicyError) as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def check_settings(config: pytest.Config) -> None:
+    """Raises SelectionError where pytest has read no settings, though there are some where it was started: it takes a path that
+    follows an option of ours for one of tests, before it knows the option, and looks there."""
+    here = config.invocation_params.dir
+    if config.inipath is not None or not any((here / name).is_file() for name in SETTINGS):
+        return
+    given = [str(each) for each in config.invocation_params.args]
+    for option, value in itertools.pairwise(given):
+        if option.startswith("--mp-") and "=" not in option and not value.startswith("-") and (here / value).exists():
+            looks = f"{option} {value}: pytest looks for its settings there, and not in {here}"
+            raise SelectionError(f"{looks}: expected {option}={value}")
 
 
 def trained(options: Options, workload: str) -> bool:

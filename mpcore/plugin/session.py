@@ -99,7 +99,8 @@ class Session:
         from mpcore.doctor.spoilers import short, spoilers
 
         alone = max(self.options.selection.gpus, default=1) == 1
-        found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ)) if alone else []
+        asked = {test.case.execution for test in self.tests.values()}
+        found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ, asked)) if alone else []
         told = estimates(self.judge.baselines, self.machine.hardware.key, None)
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
         seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []

@@ -167,43 +167,46 @@ def calm(monkeypatch):
 
 
 def test_a_calm_machine_has_nothing_to_say(calm, tmp_path):
-    assert list(host.host_spoilers(CPU, tmp_path, {"PATH": "/bin", "CUDA_LAUNCH_BLOCKING": ""})) == []
+    assert list(host.host_spoilers(CPU, tmp_path, {"PATH": "/bin", "CUDA_LAUNCH_BLOCKING": ""}, {"eager", "compile"})) == []
 
 
 @pytest.mark.parametrize("name", host.VARIABLES)
 def test_a_variable_that_changes_a_step_is_named(calm, tmp_path, name):
-    (found,) = host.host_spoilers(CPU, tmp_path, {name: "1"})
+    (found,) = host.host_spoilers(CPU, tmp_path, {name: "1"}, {"eager", "compile"})
     assert found == f"{name}=1 is set: {host.VARIABLES[name]}"
 
 
 def test_others_on_the_cores_are_named(calm, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.1, 0.1))
-    (found,) = host.host_spoilers(CPU, tmp_path, {})
+    (found,) = host.host_spoilers(CPU, tmp_path, {}, {"eager", "compile"})
     assert found.startswith("99.0 processes wanted to run in the last minute, on ")
 
 
 def test_a_container_that_stops_the_process_is_named(calm, tmp_path, monkeypatch):
     monkeypatch.setattr(host, "_quota", lambda: 0.5)
-    (found,) = host.host_spoilers(CPU, tmp_path, {})
+    (found,) = host.host_spoilers(CPU, tmp_path, {}, {"eager", "compile"})
     assert found.startswith("this process may use 0.5 of ")
 
 
 def test_a_full_disk_is_named_for_all_that_lies_on_it(calm, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**29))
-    runs, compiled = host.host_spoilers(CPU, tmp_path / "not" / "there", {})
+    runs, compiled = host.host_spoilers(CPU, tmp_path / "not" / "there", {}, {"eager", "compile"})
     assert runs == f"{tmp_path}, where runs are saved, has 0.5 GiB left: expected 2"
     assert "where torch keeps what it compiles, has 0.5 GiB left" in compiled
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(calm, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    (found,) = host.host_spoilers(CPU, tmp_path, {})
+    (found,) = host.host_spoilers(CPU, tmp_path, {}, {"eager", "compile"})
     assert found == f"{tmp_path}, where runs are saved, cannot be written to"
 
 
 def test_a_missing_compiler_is_named(calm, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert list(host.host_spoilers(CPU, tmp_path, {})) == ["compile needs a C++ compiler, and none is on the path"]
+    assert list(host.host_spoilers(CPU, tmp_path, {}, {"eager", "compile"})) == [
+        "compile needs a C++ compiler, and none is on the path"
+    ]
+    assert list(host.host_spoilers(CPU, tmp_path, {}, {"eager"})) == []
 
 
 def test_a_gpu_that_torch_does_not_see_is_named(monkeypatch):

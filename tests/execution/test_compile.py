@@ -27,7 +27,10 @@ needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is 
 @pytest.mark.parametrize("execution", [Compile, Inductor])
 def test_compiling_needs_a_compiler(execution, cpu, monkeypatch):
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
     assert execution.unsupported(cpu) == f"{execution.name} needs a C++ compiler, and none is on the path"
+    monkeypatch.setenv("CXX", "/usr/bin/nonsense")
+    assert execution.unsupported(cpu) == f"{execution.name} needs a C++ compiler, and CXX='/usr/bin/nonsense' is none"
 
 
 @needs_compiler

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from made import operations, run, step, work
 
-from mpcore.gate import Margins, match_baselines, regressions
+from mpcore.gate import Margins, checks, match_baselines, regressions
 from mpcore.gate.work import work_regressions
 from mpcore.records import Accepted, Compiled, Operation
 
@@ -310,6 +310,21 @@ def test_work_that_no_run_has_is_new():
 
 
 BREAK = "Call to `graph_break()` (model.py, line {}: graph_break())"
+
+
+def test_what_is_compiled_no_more_is_worse_and_its_lost_breaks_are_no_praise():
+    before = work(compiled=Compiled(graphs=2, graph_breaks=(BREAK.format(12),)))
+    judged = found(before, work(compiled=Compiled(graphs=0)))
+    assert judged["graphs"].status == "worse"
+    assert "is compiled to 0 graphs, 2 in base: it runs as it is" in judged["graphs"].sentence
+    assert "graph breaks" not in judged
+
+
+@pytest.mark.parametrize(("graphs", "status"), [(0, "failed"), (1, "passed"), (3, "passed")])
+def test_a_step_that_is_to_be_compiled_is(graphs, status):
+    (check,) = checks(work(compiled=Compiled(graphs=graphs)))
+    assert (check.metric, check.status) == ("compilation", status)
+    assert checks(work()) == []
 
 
 def test_a_graph_break_is_named_with_its_line():

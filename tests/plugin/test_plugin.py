@@ -17,11 +17,13 @@ import mpcore.report.render  # noqa: F401  (all before pytester, which unloads w
 from mpcore.execution import CaptureError
 from mpcore.gate import Policy, judge_run
 from mpcore.measure import Bench
+from mpcore.plugin.options import check_settings
 from mpcore.plugin.pytest_benchmark import saved_files, timed
 from mpcore.precision import Inapplicable
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.fp8 import FP8
 from mpcore.records import Blocks, Drift, Numerics, Quality, Reference, Speed, Work
+from mpcore.selection import SelectionError
 from mpcore.store import load
 
 
@@ -84,6 +86,26 @@ def test_selection_by_marker_and_keyword(run):
     )
     names = [line for line in result.stdout.lines if "::" in line]
     assert names == [f"test_numerics.py::test_numerics[resnet18-mnist-{mode}-eager-tiny]" for mode in ("fp32", "fp16-amp")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (("--mp-compile-cache", "cache"), True),
+        (("--mp-compile-cache=cache",), False),
+        (("--mp-workload", "resnet50"), False),
+        (("--mp-compile-cache", "not-there"), False),
+    ],
+)
+def test_a_folder_that_pytest_takes_for_one_of_tests_is_told(tmp_path, arguments, refused):
+    """It would read the project's settings from there."""
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "cache").mkdir()
+    config = SimpleNamespace(inipath=None, invocation_params=SimpleNamespace(dir=tmp_path, args=("-q", *arguments, "-x")))
+    with pytest.raises(SelectionError, match="expected --mp-compile-cache=cache") if refused else contextlib.nullcontext():
+        check_settings(config)
+    config.inipath = tmp_path / "pyproject.toml"
+    check_settings(config)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,15 @@ def test_a_trainer_is_not_compared_with_itself(run, pytester):
     run(*PLAIN, "test_parity.py", *training).stdout.fnmatch_lines(["*Trainer is not compared with itself (1 case)"])
 
 
+def test_a_workload_of_one_s_own_is_raced_where_it_is_named(run, pytester):
+    name = "my_model.py"
+    (pytester.path / name).write_text((Path(__file__).parent.parent.parent / "examples" / name).read_text())
+    options = ("--mp-load", name, "test_parity.py", "-k", "step", "--collect-only", "-q")
+    named = run("--mp-workload", "stripes", *options, isolated=True).stdout.str()
+    assert "test_step[stripes-bf16-amp" in named
+    assert "stripes" not in run(*options, "--mp-workload", "resnet50", isolated=True).stdout.str()
+
+
 def test_a_failure_names_the_trainer_and_ends_with_a_command_that_does(run, pytester):
     example = (Path(__file__).parent.parent.parent / "examples" / "my_trainer.py").read_text()
     broken = example.replace("enabled=self.dtype is not None)", "enabled=False)")

@@ -120,9 +120,11 @@ def test_a_wide_table_is_narrowed_before_columns_are_left_out():
     rows = [["some-mode-of-a-very-long-name-indeed", *["12345.67"] * 9]]
     wide = shown(Section(tables=[Table(["mode", *columns], rows, spare=columns[:2])])).splitlines()
     assert max(map(len, wide)) <= 100
-    assert all("figure 0" not in line for line in wide)
+    assert all("figure 0" not in line for line in wide[:-1])
+    assert wide[-1].startswith("left out, for lack of room: figure 0")
     roomy = shown(Section(tables=[Table(["mode", *columns[:5]], [rows[0][:6]], spare=columns[:2])])).splitlines()
     assert "figure 0" in roomy[0]
+    assert len(roomy) == 3
 
 
 def test_a_figure_is_never_broken():

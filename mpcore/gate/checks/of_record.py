@@ -11,7 +11,8 @@ from mpcore.gate.checks.numerics import numerics_checks
 from mpcore.gate.checks.parity import parity_checks, race_checks
 from mpcore.gate.checks.ranks import parallel_checks
 from mpcore.gate.checks.speed import speed_checks
-from mpcore.records import AnyRecord, Check, Drift, Numerics, Parallel, Parity, Quality, Race, Result, Speed
+from mpcore.gate.checks.work import work_checks
+from mpcore.records import AnyRecord, Check, Drift, Numerics, Parallel, Parity, Quality, Race, Result, Speed, Work
 
 
 def checks(record: AnyRecord, before: Sequence[Result] = ()) -> list[Check]:
@@ -31,4 +32,6 @@ def checks(record: AnyRecord, before: Sequence[Result] = ()) -> list[Check]:
             return list(parallel_checks(record))
         case Drift():
             return drift_checks(record, before)
+        case Work():
+            return work_checks(record)
     return []

@@ -3,6 +3,7 @@
 from mpcore.errors import sentences
 from mpcore.gate.checks.check import SPEEDUP, figure, new_check, passed, state_of_gpu, step_times, times_as_fast
 from mpcore.gate.checks.ranks import slowest_rank
+from mpcore.gate.checks.work import NOT_COMPILED
 from mpcore.gate.digits import as_judged
 from mpcore.gate.intervals import Interval, ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import OWN_LEARNED_SHARE, has_learnt
@@ -63,7 +64,7 @@ def _compiled_before(speed: Speed, compilation: Compilation) -> Check:
     late, mode = compilation.while_timed, speed.case.precision
     sentence = f"{mode} was compiled in {compilation.seconds:.1f} s, {compilation.warmth}, before it was timed"
     if not compilation.graphs:
-        sentence = f"nothing of {mode} was compiled: expected a model that torch.compile makes a graph of"
+        sentence = NOT_COMPILED.format(mode)
     if late:
         sentence += f". It was compiled again while it was timed, which makes its time false: {'; '.join(dict.fromkeys(late))}"
     return new_check(speed, "compilation", passed(compilation.graphs > 0 and not late), float(len(late)), 0.0, sentence)

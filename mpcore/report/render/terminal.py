@@ -46,14 +46,16 @@ def _lines(section: Section, colour: bool) -> Iterator[str]:
 
 
 def _table(table: Table, colour: bool) -> str:
-    """Without as many of its spare columns as it has to be."""
+    """Without as many of its spare columns as it has to be, which it says."""
     for count in range(len(table.spare) + 1):
-        shown = [i for i, heading in enumerate(table.headings) if heading not in table.spare[:count]]
+        without = table.spare[:count]
+        shown = [i for i, heading in enumerate(table.headings) if heading not in without]
         rows = [[_printable(row[i]) for i in shown] for row in (table.headings, *table.rows)]
         sides = "".join(table.sides[i] for i in shown)
         if least_width(rows, sides) <= WIDTH:
             break
-    return plain(rows, sides, WIDTH, COLOURS if colour else None)
+    drawn = plain(rows, sides, WIDTH, COLOURS if colour else None)
+    return "\n".join([drawn, _wrapped(f"left out, for lack of room: {', '.join(without)}", colour)]) if without else drawn
 
 
 def _wrapped(said: str, colour: bool, indent: str = "") -> str:
