@@ -1,6 +1,7 @@
 """The options of the command line, and of the project's settings, checked."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MOST_SEEDS = 1000
 SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 """Files that pytest may read settings from."""
+OURS = re.compile(r"^\s*(mp_load\s*=|\[tool\.mpcore)", re.MULTILINE)
+"""Where one of them has settings for us."""
 JOB_PAGE = "GITHUB_STEP_SUMMARY"
 """The variable in which GitHub names the page of a job."""
 
@@ -127,10 +130,11 @@ def options_of(config: pytest.Config) -> Options:
 
 
 def check_settings(config: pytest.Config) -> None:
-    """Raises SelectionError where pytest has read no settings, though there are some where it was started: it takes a path that
+    """Raises SelectionError where pytest has read no settings, though there are ours where it was started: it takes a path that
     follows an option of ours for one of tests, before it knows the option, and looks there."""
     here = config.invocation_params.dir
-    if config.inipath is not None or not any((here / name).is_file() for name in SETTINGS):
+    files = [here / name for name in SETTINGS if (here / name).is_file()]
+    if config.inipath is not None or not any(OURS.search(file.read_text(errors="replace")) for file in files):
         return
     given = [str(each) for each in config.invocation_params.args]
     for option, value in itertools.pairwise(given):

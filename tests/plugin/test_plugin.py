@@ -99,12 +99,16 @@ def test_selection_by_marker_and_keyword(run):
 )
 def test_a_folder_that_pytest_takes_for_one_of_tests_is_told(tmp_path, arguments, refused):
     """It would read the project's settings from there."""
-    (tmp_path / "pyproject.toml").touch()
+    settings = tmp_path / "pyproject.toml"
+    settings.write_text("[tool.mpcore.margins]\n")
     (tmp_path / "cache").mkdir()
     config = SimpleNamespace(inipath=None, invocation_params=SimpleNamespace(dir=tmp_path, args=("-q", *arguments, "-x")))
     with pytest.raises(SelectionError, match="expected --mp-compile-cache=cache") if refused else contextlib.nullcontext():
         check_settings(config)
-    config.inipath = tmp_path / "pyproject.toml"
+    config.inipath = settings
+    check_settings(config)
+    config.inipath = None
+    settings.write_text("[tool.pytest.ini_options]\n")  # which nothing of ours is lost with
     check_settings(config)
 
 
