@@ -59,7 +59,7 @@ class Inductor(Eager):
     def unsupported(cls, device: torch.device) -> str | None:
         if device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return f"{cls.name} needs triton, which is not installed"
-        if own := os.environ.get("CXX"):
+        if device.type == "cpu" and (own := os.environ.get("CXX")):  # Triton asks for another
             return None if shutil.which(own) else f"{cls.name} needs a C++ compiler, and CXX={own!r} is none"
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
             return f"{cls.name} needs a C++ compiler, and none is on the path"

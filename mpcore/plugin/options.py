@@ -130,8 +130,8 @@ def options_of(config: pytest.Config) -> Options:
 
 
 def check_settings(config: pytest.Config) -> None:
-    """Raises SelectionError where pytest has read no settings, though there are ours where it was started: it takes a path that
-    follows an option of ours for one of tests, before it knows the option, and looks there."""
+    """Raises SelectionError where pytest misses settings of ours in the folder that it was started in. Before it knows our
+    options it takes a path after one for a path of tests. It looks for settings there."""
     here = config.invocation_params.dir
     files = [here / name for name in SETTINGS if (here / name).is_file()]
     if config.inipath is not None or not any(OURS.search(file.read_text(errors="replace")) for file in files):
