@@ -159,10 +159,11 @@ class Speed(Measurement):
 
     @property
     def slowest_rank(self) -> tuple[int, float] | None:
-        """The rank that computes longest, and how many times as long as the median of all. Their wall times are equal, for all
-        wait for it."""
-        computed = [time.compute for time in self.rank_times]
-        if len(computed) < 2 or not min(computed):
+        """The rank that the others wait for, whose collectives take least time, and how many times as long it computes as the
+        median of all. Wall times of ranks are equal. Nor is it the one that computes longest: beside a collective that waits
+        for another rank kernels take longer, too."""
+        times = self.rank_times
+        if len(times) < 2 or not min(time.compute for time in times):
             return None
-        slowest = max(range(len(computed)), key=computed.__getitem__)
-        return slowest, computed[slowest] / statistics.median_low(computed)
+        slowest = min(range(len(times)), key=lambda rank: (times[rank].communication or 0.0, -times[rank].compute))
+        return slowest, times[slowest].compute / statistics.median_low(time.compute for time in times)

@@ -181,11 +181,13 @@ def test_what_ranks_send_and_average_is_compared_with_accepted_runs(changes, sta
 
 
 @pytest.mark.parametrize(("compute", "failed"), [((1.0, 1.02), []), ((1.0, 1.0, 1.05, 1.01), ["slowest rank"])])
-def test_a_rank_that_is_5_per_cent_slower_is_named(compute, failed):
+def test_a_rank_that_others_wait_for_and_that_is_5_per_cent_slower_is_named(compute, failed):
     blocks = made.speed().blocks
     ranks = [Rank(rank=n, blocks=blocks, weights_hash="", time=RankTime(compute=c)) for n, c in enumerate(compute)]
     speed = made.speed(device="cuda", ranks=ranks)
     wrong = [check for check in checks(speed) if not check.passed and check.metric == "slowest rank"]
     assert [check.metric for check in wrong] == failed
-    assert all("rank 2 computes longest, 1.050 times as long as the median of ranks" in check.sentence for check in wrong)
+    assert all(
+        "others wait for rank 2, which computes 1.050 times as long as the median of ranks" in check.sentence for check in wrong
+    )
     assert "slowest rank" not in [check.metric for check in checks(made.speed(ranks=ranks))]

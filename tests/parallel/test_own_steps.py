@@ -96,4 +96,4 @@ def test_a_rank_that_computes_longer_is_named_though_all_take_as_long(found):
     on_a_gpu = speed.model_copy(update={"device": "cuda"})
     (wrong,) = [check for check in checks(on_a_gpu) if check.metric == "slowest rank"]
     assert not wrong.passed
-    assert "rank 1 computes longest" in wrong.sentence
+    assert "others wait for rank 1" in wrong.sentence

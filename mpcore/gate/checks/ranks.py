@@ -42,13 +42,15 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
 
 
 def slowest_rank(speed: Speed) -> Iterator[Check]:
-    """By what ranks compute, for their wall times are equal: all wait for the slowest. On a CPU, which is shared with others,
-    nobody is judged by that."""
+    """By what it computes, for wall times are equal: all wait for the slowest. On a CPU, which is shared with others, nobody is
+    judged by that."""
     if speed.slowest_rank is None or speed.device == "cpu":
         return
     rank, times = speed.slowest_rank
     said, _ = told_apart(times, SLOWER_RANK_TIMES, ".3f")
-    sentence = f"rank {rank} computes longest, {said} times as long as the median of ranks; {SLOWER_RANK_TIMES:g} may be"
+    sentence = (
+        f"others wait for rank {rank}, which computes {said} times as long as the median of ranks; {SLOWER_RANK_TIMES:g} may be"
+    )
     yield new_check(speed, "slowest rank", passed(times <= SLOWER_RANK_TIMES), times, SLOWER_RANK_TIMES, sentence)
 
 
