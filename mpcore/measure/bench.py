@@ -13,8 +13,9 @@ from mpcore.measure.accuracy import check_shared, joined, measure_accuracy
 from mpcore.measure.curves import measure_curves
 from mpcore.measure.emulation import emulation_of
 from mpcore.measure.entrants import entrants
+from mpcore.measure.joint import PARTS, Joint, measure_joint
 from mpcore.measure.memory import free_memory
-from mpcore.measure.parallel import PARTS, Joint, measure_joint, measure_parallel
+from mpcore.measure.parallel import measure_parallel
 from mpcore.measure.parity import training_parity
 from mpcore.measure.preflight import check_cases
 from mpcore.measure.race import measure_race, same_mode
@@ -36,6 +37,7 @@ from mpcore.records import (
     Timing,
     Work,
 )
+from mpcore.strategies import strategies
 from mpcore.trainers import Trainer
 from mpcore.training.loop import Progress
 from mpcore.training.of_workload import WorkloadStep
@@ -111,16 +113,17 @@ class Bench:
         self._yardsticks.forget()
         setup = self.setups.timing(case)
         if isinstance(setup.workload, OwnStep):
-            return measure_parallel(setup, None, None)
+            return measure_parallel(setup, None)
         count = agreement.ranks()
         own = setup.modelled.numerics_rows[case.model_size] // count // PARTS * PARTS
         rows = self.setups.batch(case, slice(count * max(PARTS, own)))
         by = case.trainer if case.trainer == OWN_TRAINER else ""  # of all others it is the same
-        key = case.model_copy(update={"precision": "", "execution": "", "trainer": by})
+        mixing = case.strategy if strategies[case.strategy].mixes else ""  # all others average alike
+        key = case.model_copy(update={"precision": "", "execution": "", "trainer": by, "strategy": mixing})
         if self._joint is None or self._joint[0] != key:
             self._joint = None
             self._joint = key, measure_joint(setup, rows)
-        return measure_parallel(setup, rows, self._joint[1])
+        return measure_parallel(setup, self._joint[1])
 
     def release(self) -> None:
         """Gives back what is kept on the device, for another process."""

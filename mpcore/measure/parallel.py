@@ -4,124 +4,45 @@ All is exact but the errors of gradients. Those are of gradients and not of upda
 clipping, which hides it, too. FP64 says what is right: one rank with the batch of all, in as many parts.
 """
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mpcore.data import Batch, Split
 from mpcore.device import agreement
 from mpcore.device.determinism import in_one_order, lacks_order
-from mpcore.gate.limits import FP64_PARTS_ERROR
 from mpcore.measure.collectives import sent
 from mpcore.measure.errors import lacks_memory, one_sentence
+from mpcore.measure.joint import PARTS, Joint, accumulating
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
 from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
 from mpcore.measure.requirements import against_fp32, beyond_rounding, explained_by_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
-from mpcore.measure.yardstick import relative_error, whole_rounding
-from mpcore.precision import Inapplicable, Precision, PrecisionError, precisions
+from mpcore.measure.yardstick import relative_error
+from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.pure import FP64
 from mpcore.records import OWN_TRAINER, Parallel, Requirements
-from mpcore.strategies import Strategy, strategies
+from mpcore.strategies import strategies
 from mpcore.trainers import trainers
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
-from mpcore.workloads import WorkloadError
 
-PARTS = 2
-"""That each rank's batch goes through the model in, where errors are measured: only the last may be followed by a reduction."""
 PATIENCE_SECONDS = 10.0
 """Of a rank that has no kernels of one order, for the others."""
 OTHER_GRADIENTS = "one rank by itself computes other gradients in a second run, for its kernels add in any order"
 Compared = tuple[Ranks, Trained, str | None]
 _attempts = count()
-NEVER_CLIPPED = 1e30
-"""A norm: infinity over an infinite one would be no number."""
 
 
-@dataclass(frozen=True)
-class Joint:
-    """Gradients of one rank with the batch of all in parts, in `reference`: FP64, or FP32 where that cannot run; and the errors
-    of FP64 ranks. Each is None where that cannot run, and where another trainer spreads the step, which has no FP64.
-
-    rounding: by the round-off of a format, what rounding alone does to these gradients; None where that cannot be had.
-    """
-
-    gradients: dict[str, Tensor]
-    reference: str
-    rounding: Callable[[float], float | None]
-    fp64_error: float | None = None
-    joint_error: float | None = None
-    too_large: bool = False
-    """Whether the batch in one piece needs more memory than there is."""
-
-
-def measure_joint(setup: Setup, rows: Batch) -> Joint:
-    """rows: of all ranks. Where FP64 fails, it fails on all of them."""
-    joint: Joint | None = None
-    try:
-        joint = _joint(setup, rows, FP64)
-    except (PrecisionError, WorkloadError) as error:
-        if lacks_memory(error):  # this rank alone may: the others would wait for it
-            raise
-    if joint is None:
-        return _joint(setup, rows, precisions["fp32"])
-    if setup.case.trainer != OWN_TRAINER:
-        return joint
-    spread = _gradients(setup, PARTS, rank_rows(rows), strategies[setup.case.strategy](setup.device))
-    joint = replace(joint, fp64_error=relative_error(spread, joint.gradients))
-    return _in_one_piece(setup, rows, joint, spread)
-
-
-def _in_one_piece(setup: Setup, rows: Batch, joint: Joint, spread: dict[str, Tensor]) -> Joint:
-    """With the error of `spread` against the batch in one piece. One rank computes that alone, and waits for no other."""
-    try:
-        whole = _gradients(setup, 1, rows)
-    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
-        if not lacks_memory(error):
-            raise
-        return replace(joint, too_large=True)
-    same = relative_error(joint.gradients, whole) < FP64_PARTS_ERROR
-    return replace(joint, joint_error=relative_error(spread, whole) if same else None)
-
-
-def _joint(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
-    count = agreement.ranks()
-    mixes = strategies[setup.case.strategy].mixes
-    batch, parts = (side_by_side(rows, count), PARTS) if mixes else (rows, PARTS * count)
-    new = functools.partial(_accumulating, setup, mode, parts)
-    gradients = observe(new(), batch, updates=1).gradients
-    return Joint(gradients, mode.name, functools.cache(functools.partial(_rounding, new, batch, gradients)))
-
-
-def _rounding(new: Callable[[], TrainStep], batch: Batch, gradients: dict[str, Tensor], roundoff: float) -> float | None:
-    try:
-        return whole_rounding(new, batch, roundoff, gradients)
-    except (Inapplicable, PrecisionError, WorkloadError) as error:  # as for one GPU, whose record says why
-        if lacks_memory(error):
-            raise
-        return None
-
-
-def side_by_side(rows: Batch, ranks: int) -> Batch:
-    """In an order in which each part of the batch has that part of each rank."""
-
-    def ordered(column: Tensor) -> Tensor:
-        return column.unflatten(0, (ranks, PARTS, -1)).transpose(0, 1).flatten(0, 2)
-
-    return {name: ordered(column) for name, column in rows.items()}
-
-
-def measure_parallel(setup: TimingSetup, rows: Batch | None, joint: Joint | None) -> Parallel:
-    """rows, joint: None of a step that exists already."""
+def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
+    """joint: None of a step that exists already."""
+    rows = None if joint is None else joint.rows
     ranks, again, unrepeatable = ranks_of(setup), None, None
     if ranks.sharded:
         again = trained(train(setup))
@@ -207,11 +128,11 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     }
     if setup.case.trainer != OWN_TRAINER:
         return found | {"accumulated": sum(each.elements for each in called)}
+    joint.mode_errors[setup.case.strategy, mode.name] = found["mode_error"]
     return found | {
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
         **_of_like(setup, mode, part, joint),
-        "fp64_error": joint.fp64_error,
-        "joint_error": joint.joint_error,
+        **asdict(joint.spread_errors(setup)),
         "joint_too_large": joint.too_large,
         "settling": observed.skipped if mode.scales else None,
         "settling_alone": _settling_alone(setup, mode, part) if mode.scales else None,
@@ -226,22 +147,24 @@ def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> 
     if joint.reference == mode.name:
         return {"like": name, "unlike": f"FP64 cannot run it, and against {joint.reference} itself errors are chance"}
     try:
-        like = _accumulating(setup, mode, PARTS, strategies[name](setup.device))
-        found = observe(like, part, updates=1).gradients
+        if (name, mode.name) not in joint.mode_errors:
+            like = accumulating(setup, mode, PARTS, strategies[name](setup.device))
+            found = observe(like, part, updates=1).gradients
+            joint.mode_errors[name, mode.name] = relative_error(found, joint.gradients)
     except Inapplicable as error:  # as of a weight that no loss reaches, which only the other strategy must have averaged
         return {"like": name, "unlike": str(error)}
-    return {"like": name, "like_error": relative_error(found, joint.gradients)}
+    return {"like": name, "like_error": joint.mode_errors[name, mode.name]}
 
 
 def _settling_alone(setup: Setup, mode: type[Precision], part: Batch) -> int:
     """Steps that are skipped where each rank trains by itself, of the one that skips most."""
-    return int(agreement.largest(observe(_accumulating(setup, mode, PARTS), part, updates=1).skipped))
+    return int(agreement.largest(observe(accumulating(setup, mode, PARTS), part, updates=1).skipped))
 
 
 def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
     """Whether a training without any other rank comes to the same updates twice, on each rank."""
     mode = precisions[setup.case.precision]
-    first, second = (observe(_accumulating(setup, mode, PARTS), part, updates=STEPS).updates for _ in range(2))
+    first, second = (observe(accumulating(setup, mode, PARTS), part, updates=STEPS).updates for _ in range(2))
     return not agreement.any_rank(any(not torch.equal(update, second[name]) for name, update in first.items()))
 
 
@@ -249,21 +172,8 @@ def _in_parts(setup: Setup, mode: type[Precision]) -> WorkloadStep:
     """A step of the case with dropout off and without clipping, by its trainer."""
     case, strategy = setup.case, strategies[setup.case.strategy](setup.device)
     if case.trainer == OWN_TRAINER:
-        return _accumulating(setup, mode, PARTS, strategy)
+        return accumulating(setup, mode, PARTS, strategy)
     free_memory()
     workload = setup.modelled.with_recipe(accumulation=PARTS, max_norm=None)
     options: dict[str, Any] = {"seed": case.seed, "dropout": False, "strategy": strategy}
     return trainers[case.trainer]().step(workload, mode(keep_fp32=case.keep_fp32), setup.device, **options)
-
-
-def _accumulating(setup: Setup, mode: type[Precision], parts: int, strategy: Strategy | None = None) -> TrainStep:
-    """With dropout off. strategy: None for a step of one rank."""
-    free_memory()
-    precision = mode(keep_fp32=setup.case.keep_fp32, max_norm=NEVER_CLIPPED)
-    options: dict[str, Any] = {"seed": setup.case.seed, "accumulate": parts, "dropout": False, "strategy": strategy}
-    return TrainStep(setup.modelled, precision, setup.device, **options)
-
-
-def _gradients(setup: Setup, parts: int, batch: Batch, strategy: Strategy | None = None) -> dict[str, Tensor]:
-    """Of the first step, in FP64."""
-    return observe(_accumulating(setup, FP64, parts, strategy), batch, updates=1).gradients

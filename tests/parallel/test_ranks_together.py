@@ -7,7 +7,7 @@ import torch
 from started import PLANTED, case, launcher
 
 from mpcore.gate.checks import checks
-from mpcore.measure import parallel
+from mpcore.measure import joint
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import precisions
 from mpcore.records import Failure, Parallel
@@ -218,7 +218,6 @@ def test_a_batch_that_is_too_large_for_one_rank_costs_no_more_than_that_comparis
     def out_of_memory(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(parallel, "_gradients", out_of_memory)
-    joint = parallel.Joint({}, "fp64", lambda _: None, fp64_error=1e-15)
-    found = parallel._in_one_piece(None, {}, joint, {})
-    assert (found.too_large, found.joint_error, found.fp64_error) == (True, None, 1e-15)
+    monkeypatch.setattr(joint, "_gradients", out_of_memory)
+    found = joint._with_whole(None, joint.Joint({}, {}, "fp64", lambda _: None))
+    assert (found.too_large, found.whole) == (True, None)

@@ -6,7 +6,7 @@ from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 
 from mpcore.device import agreement
-from mpcore.measure.parallel import side_by_side
+from mpcore.measure.joint import side_by_side
 from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.flat import Group
 from mpcore.precision.sharded import SHARDED, ShardedBF16
