@@ -26,7 +26,7 @@ from mpcore.measure.memory import free_everything, free_memory, occupied_memory,
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import check_format, dispatched, work_of
-from mpcore.records import Blocks, Compilation, Rank, RankTime, Reference, Speed, Work
+from mpcore.records import Blocks, Compilation, Profile, Rank, RankTime, Reference, Speed, Work
 from mpcore.training.base import Step
 
 EAGER_BLOCKS = 3
@@ -129,7 +129,14 @@ def _profile(
     profile, where = profiled_rank(partial(own.step, own.batches[0]), setup.device)
     spread = _spread(setup, own, where, peak) if setup.case.spread else {}
     on_gpu = setup.device.type == "cuda"
-    return {"profile": profile, **spread}, work_of(setup, own.step, counted, profile if on_gpu else None, compiled)
+    return {"profile": _of_least_waiting(profile, where), **spread}, work_of(
+        setup, own.step, counted, profile if on_gpu else None, compiled
+    )
+
+
+def _of_least_waiting(profile: Profile, where: RankTime) -> Profile:
+    """The profile of the rank whose collectives take least time: those of all others hold their waits for it, too."""
+    return min(agreement.gathered((where.communication or 0.0, agreement.rank(), profile)))[-1]
 
 
 def _most(peak: int | None) -> int | None:

@@ -65,9 +65,10 @@ class Speed(Measurement):
     references: by mode; missing: by mode, why a reference could not be measured. remark: what the mode has to say of itself.
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
-    dropped_blocks: in which the GPU said that it was slowed down. compilation: of its model, up to the first block, where that
-    is compiled. collectives: of one step, where it is spread. network: what ranks talk by, and the variables that say how.
-    launches: the same case in fresh launches of its ranks, where it was measured in several.
+    profile: of the rank that waits least, for the collectives of others hold their waits for it. dropped_blocks: in which the
+    GPU said that it was slowed down. compilation: of its model, up to the first block, where that is compiled. collectives: of
+    one step, where it is spread. network: what ranks talk by, and the variables that say how. launches: the same case in fresh
+    launches of its ranks, where it was measured in several.
     """
 
     kind: Literal["speed"] = "speed"

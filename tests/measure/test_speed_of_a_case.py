@@ -23,7 +23,7 @@ from mpcore.measure.timing import TimedStep, block_seconds, interleave
 from mpcore.measure.work import measure_work
 from mpcore.precision import precisions
 from mpcore.precision.native import FP32
-from mpcore.records import Blocks, Case, Reference, Requirements
+from mpcore.records import Blocks, Case, Family, Profile, RankTime, Reference, Requirements
 from mpcore.training.step import TrainStep
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
@@ -268,3 +268,13 @@ class TestOnAGpu:
     def _per_step(self, timed):
         interleave([timed], 0.001, NvmlSampler(self.device))
         return timed.blocks.step_seconds
+
+
+def test_the_profile_shown_is_of_the_rank_that_waits_least(monkeypatch):
+    profiles = [
+        Profile(kernels=(), families=(Family(name="between ranks", bits=32, count=1, seconds=s),)) for s in (0.08, 0.002)
+    ]
+    gathered = [(0.08, 0, profiles[0]), (0.002, 1, profiles[1])]
+    monkeypatch.setattr(module.agreement, "gathered", lambda own: gathered if own == gathered[0] else [own])
+    assert module._of_least_waiting(profiles[0], RankTime(compute=0.02, communication=0.08)) == profiles[1]
+    assert module._of_least_waiting(profiles[1], RankTime(compute=0.02)) == profiles[1]
