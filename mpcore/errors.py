@@ -11,6 +11,8 @@ from pydantic import ValidationError
 PACKAGE = Path(__file__).parent
 STANDARD = Path(sysconfig.get_paths()["stdlib"])
 INSTALLED = {"site-packages", "dist-packages"}
+EXPLAINED = "Explanation: "
+"""What the second line of torch.compile's errors begins with."""
 AROUND = {"__torch_function__", "__torch_dispatch__", "call"}
 """Functions that torch calls around each operation, and that are nobody's line."""
 
@@ -47,8 +49,9 @@ def cause(error: BaseException) -> str:
 
 
 def where(error: BaseException) -> str:
-    """The line that raised it, in parentheses."""
-    return source_line(traceback.extract_tb(error.__traceback__))
+    """The line that raised it, in parentheses. Where torch.compile could not compile a line, its error says which."""
+    compiled = getattr(error, "real_stack", None) or ()
+    return source_line(compiled) or source_line(traceback.extract_tb(error.__traceback__))
 
 
 def source_line(frames: Sequence[traceback.FrameSummary]) -> str:
@@ -62,8 +65,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         wrong = error.errors()[0]
         return f"{error.title}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}, found {wrong['input']!r:.80}"
-    text = str(error).strip()
-    reason = text.splitlines()[0] if text else type(error).__name__
+    reason, *more = str(error).strip().splitlines() or [type(error).__name__]
+    if more and reason.endswith(":"):
+        reason += f" {more[0].strip()}"
+    if more and more[0].strip().startswith(EXPLAINED):
+        reason += f": {more[0].strip().removeprefix(EXPLAINED)}"
     if isinstance(error, RuntimeError | ValueError):
         return reason
     return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key

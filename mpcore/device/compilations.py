@@ -19,6 +19,9 @@ MOST_FRAMES = 10_000
 ENTRY = re.compile(r"^\d+/\d+: ")
 """Before a reason, which of the compiled codes did not fit."""
 
+RESUMED = re.compile(r"^torch_dynamo_resume_in_(.+)_at_\d+$")
+"""The name of what follows a break in a function."""
+
 
 class Compilations:
     """with Compilations() as compilations: step(batch)
@@ -54,6 +57,12 @@ class Compilations:
         self.reasons = self.seen.recompilations or ["code that had not been called before"]
 
 
+def last_recompilation() -> str:
+    """Why, and in which function; "" where nothing was compiled again. Of one that failed, torch does not know the function."""
+    again = [frame for frame in dynamo.get_compilation_metrics() if frame.recompile_reason and frame.co_filename]
+    return _recompilation(again[-1]) if again else ""
+
+
 def _counters() -> tuple[int, int, int]:
     """Graphs, those whose code was found in the cache, and those whose code was not, or could not be."""
     found = dynamo.counters["inductor"]
@@ -65,7 +74,8 @@ def _recompilation(frame: CompilationMetrics) -> str:
     """Why, and in which function."""
     reason = ENTRY.sub("", _first_line(frame.recompile_reason or ""))
     file = (frame.co_filename or "").replace("\\", "/").rsplit("/", 1)[-1]
-    return f"{reason} ({file}, line {frame.co_firstlineno}: {frame.co_name})"
+    function = RESUMED.sub(r"\1", frame.co_name or "")
+    return f"{reason} ({file}, line {frame.co_firstlineno}: {function})"
 
 
 def _first_line(text: str) -> str:

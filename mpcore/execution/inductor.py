@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo import config as dynamo  # private API
 from torch._dynamo import convert_frame  # private API
+from torch._dynamo.exc import FailOnRecompileLimitHit  # private API
 from torch.nn import functional as F
 
 from mpcore.data import leaves
+from mpcore.device.compilations import last_recompilation
 from mpcore.execution.eager import Eager, Function, executions
 
 VERSIONS = 32
@@ -106,10 +109,20 @@ def _compile(module: nn.Module, **options: Any) -> None:
     """From now on a call of `module` runs compiled code. Its own `compile` does nothing for a class of torch's, such as
     Sequential: dynamo passes over code of torch's unless other code calls it."""
     if type(module).forward.__module__.startswith("torch.nn."):
-        compiled = torch.compile(_call, **options)
-        module._compiled_call_impl = functools.partial(compiled, module)  # private API
+        compiled: Any = functools.partial(torch.compile(_call, **options), module)
     else:
         module.compile(**options)
+        compiled = module._compiled_call_impl  # private API
+    module._compiled_call_impl = functools.partial(_limited, compiled)  # private API
+
+
+def _limited(compiled: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A call of it. torch logs what is compiled too often, and raises an error that says neither what nor why."""
+    try:
+        return compiled(*args, **kwargs)
+    except FailOnRecompileLimitHit:
+        limit, guard = dynamo.recompile_limit, last_recompilation()
+    raise RuntimeError(f"torch.compile would compile one function more than {limit} times. The last guard that failed: {guard}")
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:

@@ -201,3 +201,26 @@ def test_a_step_of_several_ranks_that_was_watched_is_compiled_all_the_same(dots,
 
 def test_what_is_launched_is_compiled_but_not_captured():
     assert [how.launched() for how in (Eager, Graph, Inductor, Compile)] == [Eager, Eager, Inductor, Inductor]
+
+
+class Counting(nn.Module):
+    """Its `scaled` is compiled once more for each number."""
+
+    def forward(self, x):
+        for number in range(VERSIONS + 2):
+            x = scaled(x, number)
+        return x
+
+
+def scaled(x, number):
+    torch._dynamo.graph_break()
+    return x * number
+
+
+@needs_compiler
+def test_what_is_compiled_too_often_is_named_with_its_guard_and_its_function():
+    model = nn.Sequential(Counting(), nn.Linear(2, 2))
+    Inductor.prepare(model)
+    guard = r"number == \d+ \(test_compile.py, line \d+: scaled\)"
+    with pytest.raises(RuntimeError, match=f"more than {VERSIONS} times. The last guard that failed: {guard}$"):
+        model(torch.ones(1, 2))
