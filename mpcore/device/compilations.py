@@ -56,6 +56,10 @@ class Compilations:
         )
         self.reasons = self.seen.recompilations or ["code that had not been called before"]
 
+    def found(self, *, asked: bool) -> Compilation | None:
+        """None where nothing was compiled that nobody asked for. A step of somebody's own may compile its model by itself."""
+        return self.seen if asked or self.seen.graphs else None
+
 
 def last_recompilation() -> str:
     """Why, and in which function; "" where nothing was compiled again. Of one that failed, torch does not know the function."""

@@ -81,9 +81,9 @@ def _figures(step: Step) -> list[Regression]:
 
 def _of_compiling(step: Step) -> Sequence[Figure]:
     """What is not compiled at all breaks no graph and compiles nothing again, which is no praise."""
-    if not (step.before.compiled and step.after.compiled):
+    if not step.before.compiled:
         return []
-    return COMPILED if step.after.compiled.graphs else [GRAPHS]
+    return COMPILED if _graphs(step.after) else [GRAPHS]
 
 
 def _launches(step: Step, accepted: Sequence[Work]) -> list[Regression]:

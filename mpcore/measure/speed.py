@@ -50,7 +50,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
     timed, found = _time(setup, own, together)
-    compiled = compilations.seen if setup.compiles else None
+    compiled = compilations.found(asked=setup.compiles)
     known = prepared | timed | _seen_while_timed(compiled, own)
     profiled, work = _profile(setup, own, counted, compiled, peak)
     found |= {name: _apart(setup, own, name, alone) for name, alone in references.items() if alone is not None}

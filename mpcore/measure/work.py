@@ -42,7 +42,7 @@ def measure_work(setup: TimingSetup) -> Work:
             for _ in range(warm_up_calls() + 1):  # a graph has been captured then
                 step(batch)
     profile = profiled(partial(step, batch), setup.device) if on_gpu and not step.graph_contents else None
-    return work_of(setup, step, found, profile, compilations.seen if setup.compiles else None)
+    return work_of(setup, step, found, profile, compilations.found(asked=setup.compiles))
 
 
 def dispatched(step: Step, batch: Any) -> Dispatch:

@@ -66,9 +66,9 @@ class Speed(Measurement):
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
     profile: of the rank that waits least, for the collectives of others hold their waits for it. dropped_blocks: in which the
-    GPU said that it was slowed down. compilation: of its model, up to the first block, where that is compiled. collectives: of
-    one step, where it is spread. network: what ranks talk by, and the variables that say how. launches: the same case in fresh
-    launches of its ranks, where it was measured in several.
+    GPU said that it was slowed down. compilation: up to the first block, where any of it is compiled. collectives: of one step,
+    where it is spread. network: what ranks talk by, and the variables that say how. launches: the same case in fresh launches
+    of its ranks, where it was measured in several.
     """
 
     kind: Literal["speed"] = "speed"

@@ -53,8 +53,8 @@ class Work(Measurement):
     another floating-point format, and the bytes that they read and write. saved_bytes: what is kept for the backward pass,
     weights left out. synchronisations: operations that wait for the device, or would on a GPU, each with its line. kernels:
     launches of a step by name, as its execution runs it, None on a CPU. graph_signature: a hash of the nodes and edges of its
-    CUDA graph. compiled: what torch.compile made of its model, None where it was not asked. code: a hash of the files that were
-    loaded for it, where a process of `ab` counted it.
+    CUDA graph. compiled: what torch.compile made of it, None where it made nothing and was not asked. code: a hash of the
+    files that were loaded for it, where a process of `ab` counted it.
     """
 
     kind: Literal["work"] = "work"

@@ -7,7 +7,7 @@ from mpcore.kernels.difference import explain_difference
 from mpcore.records import Case, Result, Speed
 from mpcore.report.text import counted
 
-GRAPH = "graph"
+GRAPH, EAGER = "graph", "eager"
 
 
 def graphs(results: Iterable[Result]) -> dict[Case, Speed]:
@@ -17,8 +17,10 @@ def graphs(results: Iterable[Result]) -> dict[Case, Speed]:
 
 
 def as_graph(speed: Speed, known: Mapping[Case, Speed]) -> Speed | None:
-    """The step that `speed` is the compiled one of. None where that was not measured, or nothing was compiled."""
-    return known.get(speed.case.model_copy(update={"execution": GRAPH})) if speed.compilation else None
+    """The step that `speed` is the compiled one of. None where that was not measured, or nothing was compiled, or its author's
+    own code compiles it: that does so as a graph, too."""
+    own = speed.case.execution in (GRAPH, EAGER)
+    return known.get(speed.case.model_copy(update={"execution": GRAPH})) if speed.compilation and not own else None
 
 
 def how_compiled(speed: Speed, graph: Speed | None) -> str | None:

@@ -312,9 +312,10 @@ def test_work_that_no_run_has_is_new():
 BREAK = "Call to `graph_break()` (model.py, line {}: graph_break())"
 
 
-def test_what_is_compiled_no_more_is_worse_and_its_lost_breaks_are_no_praise():
+@pytest.mark.parametrize("compiled", [Compiled(graphs=0), None])  # none of a step of somebody's own, who compiles it himself
+def test_what_is_compiled_no_more_is_worse_and_its_lost_breaks_are_no_praise(compiled):
     before = work(compiled=Compiled(graphs=2, graph_breaks=(BREAK.format(12),)))
-    judged = found(before, work(compiled=Compiled(graphs=0)))
+    judged = found(before, work(compiled=compiled))
     assert judged["graphs"].status == "worse"
     assert "is compiled to 0 graphs, 2 in base: it runs as it is" in judged["graphs"].sentence
     assert "graph breaks" not in judged

@@ -86,6 +86,16 @@ def test_to_compile_a_case_is_measured_and_its_counts_are_those_of_its_work(setu
     assert {check.metric: check.status for check in checks(speed)}["compilation"] == "passed"
 
 
+def test_what_a_step_compiles_by_itself_is_recorded_though_nobody_asked(setup_of, cpu, monkeypatch):
+    setup = setup_of(cpu)
+    speed, work = measure_speed(setup, {}, None)
+    assert (speed.compilation, work.compiled) == (None, None)
+    monkeypatch.setattr(setup.workload, "loss", torch.compile(setup.workload.loss, backend="eager"))
+    speed, work = measure_speed(setup, {}, None)
+    assert (speed.compilation.graphs, speed.compilation.graph_breaks) == (1, ())
+    assert work.compiled == measure_work(setup).compiled == speed.compilation.counts
+
+
 def test_what_is_compiled_while_it_is_timed_is_seen(setup_of, cpu, monkeypatch):
     setup = setup_of(cpu)
     late, block = torch.compile(lambda x: x + 1, backend="eager"), TimedStep.block

@@ -57,3 +57,12 @@ def test_their_tables_stand_side_by_side(results):
     ]
     assert rows_of(sections[1])[0]["x graph"] == "2.00"
     assert "x graph: times as fast as the same step, not compiled" in legend.lead
+
+
+@pytest.mark.parametrize("execution", ["graph", "eager"])
+def test_what_its_author_compiles_is_compiled_as_a_graph_too(results, execution):
+    graph, compiled = (each.record for each in results)
+    own = compiled.model_copy(update={"case": graph.case.model_copy(update={"execution": execution})})
+    found = rows([Result(record=graph), Result(record=own)] if execution == "eager" else [Result(record=own)])[-1]
+    assert (found["over_graph"], found["compile_s"]) == (None, 23.25)
+    assert "against graph" not in found["compiled"]
