@@ -32,8 +32,8 @@ NEVER_CLIPPED = 1e30
 
 @dataclass(frozen=True)
 class SpreadErrors:
-    """Of the gradient that ranks average in FP64: against that of one rank with the batch of all in parts, and in one piece.
-    Each is None where it cannot be had."""
+    """Of the gradient that ranks average in FP64: against that of one rank with the batch of all in parts, and in one piece, at
+    most. Each is None where it cannot be had."""
 
     fp64_error: float | None = None
     joint_error: float | None = None
@@ -45,8 +45,8 @@ class Joint:
     that average alike are held against one.
 
     rounding: by the round-off of a format, what rounding alone does to these gradients; None where that cannot be had.
-    whole: the gradients with the batch in one piece; None where in FP64, too, they are others, where that cannot run, and where
-    another trainer spreads the step, which has no FP64.
+    whole_error: how far those with the batch in one piece are from these; None where they are others in FP64, too, where that
+    cannot run, and where another trainer spreads the step, which has no FP64.
     too_large: whether the batch in one piece needs more memory than there is.
     """
 
@@ -54,7 +54,7 @@ class Joint:
     gradients: dict[str, Tensor]
     reference: str
     rounding: Callable[[float], float | None]
-    whole: dict[str, Tensor] | None = None
+    whole_error: float | None = None
     too_large: bool = False
     mode_errors: dict[tuple[str, str], float] = field(default_factory=dict)
     """By strategy and precision: of the gradient that our own step averages."""
@@ -67,8 +67,8 @@ class Joint:
             return SpreadErrors()
         if case.strategy not in self._spread:
             spread = _gradients(setup, PARTS, rank_rows(self.rows), strategies[case.strategy](setup.device))
-            in_one_piece = None if self.whole is None else relative_error(spread, self.whole)
-            self._spread[case.strategy] = SpreadErrors(relative_error(spread, self.gradients), in_one_piece)
+            error = relative_error(spread, self.gradients)
+            self._spread[case.strategy] = SpreadErrors(error, None if self.whole_error is None else error + self.whole_error)
         return self._spread[case.strategy]
 
 
@@ -126,7 +126,8 @@ def _with_whole(setup: Setup, joint: Joint) -> Joint:
         if not lacks_memory(error):
             raise
         return replace(joint, too_large=True)
-    return replace(joint, whole=whole if relative_error(joint.gradients, whole) < FP64_PARTS_ERROR else None)
+    apart = relative_error(whole, joint.gradients)
+    return replace(joint, whole_error=apart if apart < FP64_PARTS_ERROR else None)
 
 
 def _gradients(setup: Setup, parts: int, batch: Batch, strategy: Strategy | None = None) -> dict[str, Tensor]:

@@ -115,6 +115,7 @@ def _required(setup: Setup, joint: Joint, rows: int) -> Requirements:
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     """What a step of the mode sends and comes to, whose batch goes through in parts."""
     mode = precisions[setup.case.precision]
+    spread = joint.spread_errors(setup)  # before anything of the mode takes memory
     step = _in_parts(setup, mode)
     observed = observe(step, part, updates=1)
     reduced = step.strategy.reduced if isinstance(step, TrainStep) else None
@@ -132,7 +133,7 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     return found | {
         "accumulated": sum(c.elements for c in called if c.operation == reduced[0]) if reduced else None,
         **_of_like(setup, mode, part, joint),
-        **asdict(joint.spread_errors(setup)),
+        **asdict(spread),
         "joint_too_large": joint.too_large,
         "settling": observed.skipped if mode.scales else None,
         "settling_alone": _settling_alone(setup, mode, part) if mode.scales else None,

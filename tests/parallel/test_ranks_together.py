@@ -220,4 +220,4 @@ def test_a_batch_that_is_too_large_for_one_rank_costs_no_more_than_that_comparis
 
     monkeypatch.setattr(joint, "_gradients", out_of_memory)
     found = joint._with_whole(None, joint.Joint({}, {}, "fp64", lambda _: None))
-    assert (found.too_large, found.whole) == (True, None)
+    assert (found.too_large, found.whole_error) == (True, None)
