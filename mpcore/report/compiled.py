@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from mpcore.kernels.difference import explain_difference
-from mpcore.records import Case, Result, Speed
+from mpcore.records import Case, Compiled, Result, Speed, Work
 from mpcore.report.text import counted
 
 GRAPH, EAGER = "graph", "eager"
@@ -28,15 +28,25 @@ def how_compiled(speed: Speed, graph: Speed | None) -> str | None:
     if speed.compilation is None:
         return None
     found = speed.compilation
-    breaks, again = (Counter(said) for said in (found.graph_breaks, found.recompilations))
-    said = [
-        f"compiled in {found.seconds:.1f} s, {found.warmth}, to {counted(found.graphs, 'graph')}",
-        *(f"graph broken by {_times(reason, count)}" for reason, count in breaks.items()),
-        *(f"compiled again for {_times(reason, count)}" for reason, count in again.items()),
-    ]
+    said = [f"compiled in {found.seconds:.1f} s, {found.warmth}, to {counted(found.graphs, 'graph')}", *_reasons(found)]
     if graph is not None and graph.profile is not None and speed.profile is not None:
         said.append(f"against graph {explain_difference(graph.profile, speed.profile)}")
     return "; ".join(said)
+
+
+def what_was_compiled(work: Work) -> str | None:
+    """Where only that was counted. None where nothing was compiled."""
+    if work.compiled is None:
+        return None
+    return "; ".join([f"compiled to {counted(work.compiled.graphs, 'graph')}", *_reasons(work.compiled)])
+
+
+def _reasons(found: Compiled) -> list[str]:
+    breaks, again = (Counter(said) for said in (found.graph_breaks, found.recompilations))
+    return [
+        *(f"graph broken by {_times(reason, count)}" for reason, count in breaks.items()),
+        *(f"compiled again for {_times(reason, count)}" for reason, count in again.items()),
+    ]
 
 
 def _times(reason: str, count: int) -> str:

@@ -21,7 +21,7 @@ from mpcore.records import (
     Turns,
     Work,
 )
-from mpcore.report.compiled import as_graph, graphs, how_compiled
+from mpcore.report.compiled import as_graph, graphs, how_compiled, what_was_compiled
 
 Row = dict[str, Any]
 """By the name of the column. None where something was not measured, inf where it is no finite number."""
@@ -154,7 +154,7 @@ def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[Failed
         elif isinstance(record, Numerics):
             row |= _numerics(record)
         elif isinstance(record, Work):
-            row |= _work(record)
+            row |= _work(record) | {"compiled": row["compiled"] or what_was_compiled(record)}
     judged = [*of, *others]
     lost = [metric for result in judged for metric in _lost(result, failed)]
     lost += sorted({f.kind for f in failed} - {result.record.kind for result in judged})

@@ -4,7 +4,7 @@ import pytest
 from reading import rows as rows_of
 
 from mpcore.kernels.profile import profile_of
-from mpcore.records import Compilation, Result, Speed
+from mpcore.records import Compilation, Result, Speed, Work
 from mpcore.report.rows import rows
 from mpcore.report.sections.cases import cases
 
@@ -66,3 +66,13 @@ def test_what_its_author_compiles_is_compiled_as_a_graph_too(results, execution)
     found = rows([Result(record=graph), Result(record=own)] if execution == "eager" else [Result(record=own)])[-1]
     assert (found["over_graph"], found["compile_s"]) == (None, 23.25)
     assert "against graph" not in found["compiled"]
+
+
+def test_breaks_are_named_where_only_work_was_counted(results, counted):
+    timed = results[1:]
+    (work,) = (each.record for each in counted(timed) if isinstance(each.record, Work))
+    alone = Result(record=work.model_copy(update={"compiled": BROKEN.counts}))
+    (found,) = rows([alone])
+    assert found["compiled"].startswith("compiled to 3 graphs; graph broken by item (model.py, line 12: x.item()), 2 times; ")
+    whole = rows(timed)[0]["compiled"]
+    assert [rows(both)[0]["compiled"] for both in ([alone, *timed], [*timed, alone])] == [whole, whole]
