@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from generator.runs import DOCS, ROOT, accepted, articles, newest, newest_of_eac
 from generator.scripts import script
 from generator.terminal import printed
 from mpcore.commands.theory import theory
+from mpcore.precision import precisions
 from mpcore.report.document import Section
 from mpcore.report.documents import kernels_document, published_document, races_document, run_document
 from mpcore.report.render import render
@@ -101,12 +103,30 @@ def small_numbers() -> str:
 def planted_faults() -> str:
     faults = script("gate/test_planted_work.py").FAULTS
     rows = [
-        (name, fault.workload, f"`{fault.precision}`", "yes" if fault.cpu else "no", f"`{escaped(fault.says)}`")
+        (
+            name,
+            fault.workload,
+            f"`{fault.precision}`",
+            _on_a_cpu(fault),
+            "yes" if fault.fails else "no",
+            f"`{escaped(fault.says)}`",
+        )
         for name, fault in faults.items()
     ]
-    sentence = "Faults that are planted in a step, and the pattern that the gate's sentence must fit. A GPU sees all of them."
-    shown = table(("fault", "workload", "mode", "seen on a CPU", "what is said"), rows)
+    sentence = (
+        "Faults that are planted in a step, and the pattern that the gate's sentence must fit. A GPU sees all of them. What "
+        "adds nothing to a step is told as `changed` or `better`, and does not fail. Errors, times and trainings judge it."
+    )
+    shown = table(("fault", "workload", "mode", "seen on a CPU", "fails", "what is said"), rows)
     return page("Planted faults", sentence, "pytest tests/gate/test_planted_work.py", shown)
+
+
+YES = {True: "yes", False: "no"}
+
+
+def _on_a_cpu(fault: Any) -> str:
+    """Whether `ab --work-only` sees it there."""
+    return YES[fault.cpu and precisions[fault.precision].unsupported(torch.device("cpu")) is None]
 
 
 def escaped(pattern: str) -> str:

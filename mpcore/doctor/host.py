@@ -70,8 +70,8 @@ def _cores() -> Iterator[str]:
     load = os.getloadavg()[0]
     if load > BUSY * cores:
         yield (
-            f"{load:.1f} processes wanted to run in the last minute, on {counted(cores, 'core')}: such take turns with the one "
-            "that measures"
+            f"{load:.1f} processes wanted to run in the last minute, on {counted(cores, 'core')}: what runs beside a step "
+            "changes its time. A command that ended less than a minute ago counts, too"
         )
     quota = _quota()
     if quota is not None and quota < cores:

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ COLUMNS = (
         "pool_gib",
         "compile_s",
         "compiled",
+        "waits",
         "why",
         "remark",
         "casts",
@@ -142,6 +144,17 @@ def how(row: Row) -> str:
     spread = f"{row['strategy']} on {row['gpus']} GPUs" if (row["strategy"], row["gpus"]) != ("single", 1) else ""
     trainer = f"by {row['trainer']}" if row["trainer"] != OWN_TRAINER else ""
     return ", ".join(filter(None, [row["execution"], spread, trainer]))
+
+
+def more_seeds(group: Sequence[Row]) -> list[str]:
+    """Of each that was trained from more seeds than others, which is why its points are not the difference of two rows."""
+    least = min((row["seeds"] for row in group if row["seeds"]), default=0)
+    return [
+        f"{row['precision']}: trained from {row['seeds']} seeds, as FP32 was for its points. Rows of other modes show the "
+        f"first {least}"
+        for row in group
+        if row["seeds"] and row["seeds"] > least
+    ]
 
 
 def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[FailedTest], as_graphs: Mapping[Case, Speed]) -> Row:
@@ -253,7 +266,16 @@ def _work(work: Work) -> dict[str, Any]:
         "casts": work.casts,
         "launches": work.launches,
         "saved_gib": _gib(work.saved_bytes),
+        "waits": _waits(work),
     }
+
+
+def _waits(work: Work) -> str | None:
+    """Where a step waits for the device, or would on a GPU: nobody says so on a CPU before the GPU refuses to capture it."""
+    if not work.synchronisations:
+        return None
+    places = [place if count == 1 else f"{place}, {count} times" for place, count in Counter(work.synchronisations).items()]
+    return f"waits for the device in {'; '.join(places)}; no CUDA graph can hold that"
 
 
 def _parity(parity: Parity, result: Result) -> Row:

@@ -51,8 +51,12 @@ def provenance(run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.machine.software.items())
     return (
         f"{hardware.count} x {hardware.name}{memory}, {hardware.cores} CPU cores ({hardware.cpu}); {versions}; "
-        f"commit {(run.commit or 'unknown')[:12]}; {measured_at(run)} UTC"
+        f"commit {(run.commit or 'unknown')[:12]}; {measured_at(run)} UTC{_ended(run)}"
     )
+
+
+def _ended(run: Run) -> str:
+    return f"; ended before it reached {counted(run.missed, 'case')} more" if run.missed else ""
 
 
 def software_changes(before: dict[str, str], now: dict[str, str]) -> str:

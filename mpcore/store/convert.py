@@ -62,7 +62,8 @@ def converted(content: Mapping[str, Any], update_noise: Callable[[str], float], 
     except ValidationError as error:
         raise RunError(f"{path}: {first_error(error)}") from error
     except (AttributeError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is no run of layout 2 or 3: {type(error).__name__}, {error}") from error
+        missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise RunError(f"{path} is no run of layout 2 or 3, which alone can be converted: {missing}") from error
     return {**content, "machine_info": machine_info, "benchmarks": benchmarks, KEY: run.model_dump(mode="json")}
 
 

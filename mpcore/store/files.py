@@ -142,6 +142,10 @@ def read_bytes(path: str | Path) -> bytes:
     """Raises RunError."""
     try:
         return Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise RunError(
+            f"{path} is a folder: expected a file that --benchmark-autosave or --benchmark-json has written"
+        ) from error
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
 

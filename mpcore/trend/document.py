@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from mpcore.gate.limits import TREND_LEAST_RUNS
 from mpcore.records import RunFigures
 from mpcore.report.document import Document, Section, Table
 from mpcore.report.text import counted
@@ -24,8 +25,17 @@ def trend_document(runs: Sequence[RunFigures], series: Sequence[Series], found: 
         places.setdefault(key, []).append(change)
     lead = f"{looked}: {counted(sum(map(len, places.values())), 'change')} in {counted(len(places), 'place')}"
     if not places:
-        return Document("", [Section(lead=f"{looked}: nothing changed")])
+        return Document("", [Section(lead=f"{looked}: {_unchanged(series)}")])
     return Document("", [Section(lead=lead), *(_section(changes) for changes in places.values())])
+
+
+def _unchanged(series: Sequence[Series]) -> str:
+    """Nothing is found, either, where no case has runs enough before and after."""
+    least = 2 * TREND_LEAST_RUNS
+    longest = max((len(each.values) for each in series), default=least)
+    if longest >= least:
+        return "nothing changed"
+    return f"whether anything changed is not known, for no case has more than {counted(longest, 'run')}, and {least} are needed"
 
 
 def _section(changes: Sequence[Change]) -> Section:

@@ -266,4 +266,8 @@ def reraised(workload: Authored, method: str) -> AbstractContextManager[None]:
 def described(value: object) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
-    return "an empty Split" if isinstance(value, Split) else f"{type(value).__name__} {value!r:.60}"
+    if isinstance(value, Split):
+        return "an empty Split"
+    if isinstance(value, dict) and any(isinstance(each, Tensor) for each in value.values()):
+        return f"a {type(value).__name__} with tensors: {', '.join(map(repr, value)):.60}"
+    return f"{type(value).__name__} {value!r:.60}"

@@ -36,6 +36,14 @@ def test_an_unknown_commit_is_said_to_be_unknown(run):
     assert "commit unknown;" in run_document(run.model_copy(update={"commit": None})).sections[0].lead
 
 
+def test_a_run_that_was_ended_says_so_where_it_begins(run):
+    assert (
+        run_document(run.model_copy(update={"missed": 13}))
+        .sections[0]
+        .lead.endswith("03:04 UTC; ended before it reached 13 cases more.")
+    )
+
+
 def test_each_workload_has_a_heading_in_the_order_of_the_run(run):
     assert [each.title for each in run_document(run).sections[1:]] == [BERT, RESNET]
 

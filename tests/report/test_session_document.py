@@ -6,7 +6,7 @@ import pytest
 from reading import row, rows, section, sentences, titles
 
 from mpcore.kernels.bound import bound
-from mpcore.records import Blocks, Reference
+from mpcore.records import Blocks, Quality, Reference, Result, Work
 from mpcore.report.documents import session_document
 from mpcore.report.render import render
 from mpcore.report.sections.cases import SPARE
@@ -355,3 +355,25 @@ def test_it_says_what_was_trained_from_what(shown, results, weights, words):
     records = [r.record for r in results if r.record.kind == "accuracy" and r.record.case.workload == "bert-imdb"]
     trained = [results[0].model_copy(update={"record": r.model_copy(update={"weights": weights})}) for r in records]
     assert sentences(shown(trained)).count(f"bert-imdb: trained from {words} on 1,600 reviews (embedded data)") == 1
+
+
+def test_a_step_that_waits_for_the_device_is_named_with_its_line(shown, results, counted):
+    works = [each.record for each in counted(results) if isinstance(each.record, Work)]
+    line = "nonzero (moe.py, line 22: x.nonzero())"
+    waiting = works[0].model_copy(update={"synchronisations": (line, line)})
+    mode = waiting.case.precision
+    said = f"{mode}: waits for the device in {line}, 2 times; no CUDA graph can hold that"
+    assert said in section(shown([Result(record=waiting)]), waiting.case.workload).sentences
+    assert said not in section(shown([Result(record=works[0])]), waiting.case.workload).sentences
+
+
+def test_a_mode_that_trained_from_more_seeds_than_another_says_so(shown, results):
+    first, second = [each.record for each in results if isinstance(each.record, Quality)][:2]
+    assert first.case.workload == second.case.workload
+    later = [training.model_copy(update={"seed": training.seed + 2}) for training in second.trainings]
+    more = second.model_copy(update={"trainings": (*second.trainings, *later)})
+    (said,) = [
+        s for s in section(shown([Result(record=first), Result(record=more)]), first.case.workload).sentences if "seeds" in s
+    ]
+    mode = more.case.precision
+    assert said == f"{mode}: trained from 4 seeds, as FP32 was for its points. Rows of other modes show the first 2"

@@ -76,6 +76,12 @@ def test_nothing_that_changed_is_said(tmp_path, capsys):
     assert capsys.readouterr().out == "40 runs on nvidia-h200, 1 figure: nothing changed\n"
 
 
+def test_of_too_few_runs_nobody_says_that_nothing_changed(tmp_path, capsys):
+    assert main(["trend", str(written(tmp_path / "history", slower_from(99)[:5]))]) == 0
+    said = "whether anything changed is not known, for no case has more than 5 runs, and 6 are needed"
+    assert " ".join(capsys.readouterr().out.split()) == f"5 runs on nvidia-h200, 1 figure: {said}"
+
+
 def test_machines_versions_and_batches_are_apart():
     runs = [*slower_from(20), *slower_from(99, hardware="nvidia-h100")]
     newer = [

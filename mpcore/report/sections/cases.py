@@ -7,7 +7,7 @@ from mpcore.report import legends
 from mpcore.report.columns import PARITY, SUMMARY, WORK, columns, table
 from mpcore.report.document import Section
 from mpcore.report.eager import eager_ranges
-from mpcore.report.rows import Row, grouped, how, parity_rows, rows
+from mpcore.report.rows import Row, grouped, how, more_seeds, parity_rows, rows
 
 SPARE = (*reversed(WORK), "compile_s", "eager_ms", "train_s", "gradient_error", "update_error", "score")
 """What a terminal leaves out first where it is too narrow: reports have it."""
@@ -65,4 +65,5 @@ def _title(group: Sequence[Row], device: str) -> str:
 
 
 def _reasons(group: Sequence[Row]) -> list[str]:
-    return [f"{row['precision']}: {said}" for row in group for said in (row["why"], row["compiled"]) if said]
+    found = [f"{row['precision']}: {said}" for row in group for said in (row["why"], row["compiled"], row["waits"]) if said]
+    return [*found, *more_seeds(group)]

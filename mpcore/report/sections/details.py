@@ -6,7 +6,7 @@ from typing import TypeVar
 from mpcore.records import Drift, Numerics, Quality, Result, Run, Speed
 from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, WORK, Column, columns, table
 from mpcore.report.document import Section
-from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, rows
+from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, more_seeds, rows
 from mpcore.report.sections.notes import drifted, worst_gradient
 
 R = TypeVar("R", Speed, Quality, Numerics, Drift)
@@ -52,7 +52,8 @@ def _speed(part: Sequence[Row], own: Sequence[Result]) -> list[Section]:
 def _work(part: Sequence[Row]) -> list[Section]:
     counted = [row for row in part if row["casts"] is not None]
     lead = "Counted in one step that Python launches, and kernels as it is executed."
-    return [Section("What a step does", lead, [table(counted, columns(("precision", *WORK)))])] if counted else []
+    waits = [f"{row['precision']}: {row['waits']}." for row in counted if row["waits"]]
+    return [Section("What a step does", lead, [table(counted, columns(("precision", *WORK)))], waits)] if counted else []
 
 
 def _trainings(part: Sequence[Row], trained: Sequence[Quality]) -> list[Section]:
@@ -67,7 +68,9 @@ def _trainings(part: Sequence[Row], trained: Sequence[Quality]) -> list[Section]
     of = [row for row in part if row["train_s"] is not None]
     epochs, confusions = ([said for quality in trained if (said := words(quality))] for words in (_epochs, _confusion))
     return [
-        Section("Trainings", lead, [table(of, columns(TRAININGS) | _other_metrics(of))]),
+        Section(
+            "Trainings", lead, [table(of, columns(TRAININGS) | _other_metrics(of))], [f"{said}." for said in more_seeds(of)]
+        ),
         *([Section(f"{first.metric} after each epoch, {seed}", sentences=epochs)] if epochs else []),
         *([Section(f"Confusion matrices, {seed} (rows: truth)", sentences=confusions)] if confusions else []),
     ]
