@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
-from mpcore.errors import root_cause
+from mpcore.errors import root_cause, where
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError
 from mpcore.precision import Inapplicable, Precision, PrecisionError
@@ -203,8 +203,10 @@ class TrainStep(WorkloadStep):
             return self._trained(batch)
         except (WorkloadError, PrecisionError) as error:
             if lacks_a_kernel(error, self.device) and self.precision.dtype.itemsize < 4:
+                first = root_cause(error)
                 reason = f"torch on a CPU lacks a kernel that {self.label} needs in {self.precision.name}"
-                raise Inapplicable(f"{reason} ({error})") from error
+                lacking = str(first).strip().splitlines()[0].partition(". ")[0]  # a library's advice follows
+                raise Inapplicable(f"{reason}: {lacking}{where(first)}") from error
             raise
 
     def _trained(self, batch: Batch) -> Tensor:

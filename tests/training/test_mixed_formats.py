@@ -376,9 +376,7 @@ class Antialiased(nn.Module):
 
 @pytest.mark.parametrize("mode", [BF16Autocast, *CASTING])
 def test_a_kernel_that_a_cpu_lacks_is_one_sentence(step, batch, mode):
-    said = (
-        rf"torch on a CPU lacks a kernel that dots needs in {mode.name} \(dots: loss\(\) failed: .*test_mixed_formats.py, line "
-    )
+    said = rf"^torch on a CPU lacks a kernel that dots needs in {mode.name}: .*not implemented.* \(test_mixed_formats.py, line "
     with pytest.raises(Inapplicable, match=said):
         step(Antialiased, mode)(batch)
     assert step(Antialiased, FP32)(batch).isfinite()
