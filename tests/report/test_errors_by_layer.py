@@ -32,6 +32,17 @@ def with_tensors(run, results):
     return with_tensors
 
 
+@pytest.mark.parametrize(
+    ("limit", "ends"), [(0.99, "may be."), (1.0, "rounding alone moves it so far that a wrong one may pass.")]
+)
+def test_a_limit_that_finds_hardly_anything_is_told(with_tensors, limit, ends):
+    wide = (TENSORS[-1].model_copy(update={"gradient_error": 0.4, "gradient_limit": limit}),)
+    (line,) = [
+        line for line in render(run_document(with_tensors(tensors=wide)), "markdown").splitlines() if "is 0.4 off" in line
+    ]
+    assert line.endswith(ends)
+
+
 def test_the_worst_tensor_of_a_mode_is_named(with_tensors):
     text = render(run_document(with_tensors()), "markdown")
     assert "fp16-amp: the worst gradient, of head." in text

@@ -72,8 +72,11 @@ def _tensors(results: Iterable[Result]) -> Iterable[str]:
 
 
 def worst_gradient(tensor: TensorErrors) -> str:
-    """Whose it is, how far it is off, and how far it may be."""
-    return f"the worst gradient, of {tensor.where}, is {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
+    """Whose it is, how far it is off, and how far it may be: where that is as much as the gradient itself, hardly anything is
+    found."""
+    said = f"the worst gradient, of {tensor.where}, is {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
+    hardly = tensor.gradient_limit is not None and tensor.gradient_limit >= 1
+    return f"{said}: rounding alone moves it so far that a wrong one may pass" if hardly else said
 
 
 def _machine(results: Iterable[Result]) -> Iterable[str]:
