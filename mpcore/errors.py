@@ -65,11 +65,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         wrong = error.errors()[0]
         return f"{error.title}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}, found {wrong['input']!r:.80}"
-    reason, *more = str(error).strip().splitlines() or [type(error).__name__]
+    reason, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if more and reason.endswith(":"):
-        reason += f" {more[0].strip()}"
-    if more and more[0].strip().startswith(EXPLAINED):
-        reason += f": {more[0].strip().removeprefix(EXPLAINED)}"
+        reason += f" {more[0]}"
+    if more and more[0].startswith(EXPLAINED):
+        reason += f": {more[0].removeprefix(EXPLAINED)}"
     if isinstance(error, RuntimeError | ValueError):
         return reason
     return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key

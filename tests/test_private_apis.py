@@ -78,11 +78,12 @@ def fixture_definitions():
 
 
 def dynamo():
-    from torch._dynamo import config, convert_frame, utils
+    from torch._dynamo import config, convert_frame, exc, utils
 
-    fields = {"duration_us", "recompile_reason", "co_name", "co_filename", "co_firstlineno"}
+    fields = {"duration_us", "recompile_reason", "co_name", "co_filename", "co_firstlineno", "compile_id"}
     assert fields <= utils.CompilationMetrics.__dataclass_fields__.keys()
     assert isinstance(convert_frame.input_codes.seen, list)
+    assert issubclass(exc.FailOnRecompileLimitHit, Exception)
     assert isinstance(utils.graph_break_reasons, list)
     assert isinstance(utils.get_compilation_metrics(), list)
     assert callable(utils.clear_compilation_metrics)

@@ -117,7 +117,7 @@ def planted_faults() -> str:
         "Faults that are planted in a step, and the pattern that the gate's sentence must fit. A GPU sees all of them. What "
         "adds nothing to a step is told as `changed` or `better`, and does not fail. Errors, times and trainings judge it."
     )
-    shown = table(("fault", "workload", "mode", "seen on a CPU", "fails", "what is said"), rows)
+    shown = table(("fault", "workload", "mode", "seen on a CPU", "fails on a CPU", "what is said"), rows)
     return page("Planted faults", sentence, "pytest tests/gate/test_planted_work.py", shown)
 
 

@@ -6,6 +6,7 @@ for it.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from torch._dynamo import utils as dynamo  # private API
@@ -32,6 +33,8 @@ class Compilations:
 
     seen = Compilation(seconds=0.0, warm=False, graphs=0)
     """What was compiled within it."""
+    unasked: Compilation | None = None
+    """What was compiled up to `note_unasked`; None where nothing was."""
     reasons: Sequence[str] = ()
     """Why anything was."""
 
@@ -43,28 +46,47 @@ class Compilations:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.seen = self._so_far()
+        if dynamo.get_compilation_metrics():
+            self.reasons = self.seen.recompilations or ["code that had not been called before"]
+
+    def note_unasked(self) -> None:
+        """To be called after the first call of a step that nobody asked to compile, whose author may. What comes of later calls
+        hangs on how many there are, and on what they are made with."""
+        found = self._so_far()
+        self.unasked = found if found.graphs else None
+
+    def _so_far(self) -> Compilation:
         frames = dynamo.get_compilation_metrics()
         if not frames:
-            return
+            return Compilations.seen
         graphs, hits, misses = (after - before for after, before in zip(_counters(), self._before, strict=True))
-        self.seen = Compilation(
+        return Compilation(
             seconds=sum(frame.duration_us or 0 for frame in frames) / 1e6,
             warm=hits > 0 and not misses,
             graphs=graphs,
             graph_breaks=tuple(_first_line(r.reason) + source_line(r.user_stack) for r in dynamo.graph_break_reasons),
             recompilations=tuple(_recompilation(frame) for frame in frames if frame.recompile_reason),
         )
-        self.reasons = self.seen.recompilations or ["code that had not been called before"]
 
     def found(self, *, asked: bool) -> Compilation | None:
-        """None where nothing was compiled that nobody asked for. A step of somebody's own may compile its model by itself."""
-        return self.seen if asked or self.seen.graphs else None
+        """What was compiled; of a step that nobody asked to compile, None where nothing was."""
+        return self.seen if asked else self.unasked
 
 
 def last_recompilation() -> str:
-    """Why, and in which function; "" where nothing was compiled again. Of one that failed, torch does not know the function."""
-    again = [frame for frame in dynamo.get_compilation_metrics() if frame.recompile_reason and frame.co_filename]
-    return _recompilation(again[-1]) if again else ""
+    """Why, and in which function; "" where nothing was compiled again. Of one that failed torch tells no function: that is the
+    one of the same number, in what it calls `2/31`, that did not fail."""
+    frames = dynamo.get_compilation_metrics()
+    again = [frame for frame in frames if frame.recompile_reason]
+    known = [frame for frame in frames if frame.co_filename and again and _number(frame) == _number(again[-1])]
+    if not known:
+        return ""
+    return _recompilation(replace(known[-1], recompile_reason=again[-1].recompile_reason))
+
+
+def _number(frame: CompilationMetrics) -> str:
+    return str(frame.compile_id).partition("/")[0]
 
 
 def _counters() -> tuple[int, int, int]:

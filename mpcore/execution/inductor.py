@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from mpcore.data import leaves
 from mpcore.device.compilations import last_recompilation
+from mpcore.errors import sentences
 from mpcore.execution.eager import Eager, Function, executions
 
 VERSIONS = 32
@@ -121,8 +122,10 @@ def _limited(compiled: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
         return compiled(*args, **kwargs)
     except FailOnRecompileLimitHit:
-        limit, guard = dynamo.recompile_limit, last_recompilation()
-    raise RuntimeError(f"torch.compile would compile one function more than {limit} times. The last guard that failed: {guard}")
+        guard = last_recompilation()
+    raise RuntimeError(
+        sentences("torch.compile would compile one function too often", guard and f"the last guard that failed: {guard}")
+    )
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:

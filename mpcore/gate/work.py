@@ -72,7 +72,7 @@ def _figures(step: Step) -> list[Regression]:
         old, new = figure.of(step.before), figure.of(step.after)
         status, why = _less_is_better(old, new), figure.why(step) if old != new else ""
         if figure is GRAPHS and old and not new:
-            status, why = "worse", "it runs as it is, which is not what was asked for"
+            status, why = "worse", "it runs as it is, and is compiled no more"
         said = "" if (status, why) in told else why
         told.add((status, why))
         found.append(_regression(step, figure.metric, status, (old, new), figure.sentence, figure.unit, said))
@@ -219,7 +219,7 @@ FIGURES = (  # what is read first comes first
     Figure("state bytes", "has {} of weights, gradients and optimiser", "byte", lambda work: work.state_bytes, _state),
 )
 GRAPHS = Figure("graphs", "is compiled to {}", "graph", _graphs, lambda step: "")
-COMPILED = (  # of what torch.compile was asked for, which a break explains first
+COMPILED = (  # of what torch.compile was given, which a break explains first
     Figure("graph breaks", "has {}", "graph break", lambda work: len(_breaks(work)), _other(_breaks)),
     Figure("recompilations", "has {}", "recompilation", lambda work: len(_again(work)), _other(_again)),
     GRAPHS,

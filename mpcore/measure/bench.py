@@ -116,13 +116,12 @@ class Bench:
             return measure_parallel(setup, None)
         count = agreement.ranks()
         own = setup.modelled.numerics_rows[case.model_size] // count // PARTS * PARTS
-        rows = self.setups.batch(case, slice(count * max(PARTS, own)))
         by = case.trainer if case.trainer == OWN_TRAINER else ""  # of all others it is the same
         mixing = case.strategy if strategies[case.strategy].mixes else ""  # all others average alike
         key = case.model_copy(update={"precision": "", "execution": "", "trainer": by, "strategy": mixing})
         if self._joint is None or self._joint[0] != key:
             self._joint = None
-            self._joint = key, measure_joint(setup, rows)
+            self._joint = key, measure_joint(setup, self.setups.batch(case, slice(count * max(PARTS, own))))
         return measure_parallel(setup, self._joint[1])
 
     def release(self) -> None:

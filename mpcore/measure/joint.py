@@ -46,7 +46,7 @@ class Joint:
 
     rounding: by the round-off of a format, what rounding alone does to these gradients; None where that cannot be had.
     whole_error: how far those with the batch in one piece are from these; None where they are others in FP64, too, where that
-    cannot run, and where another trainer spreads the step, which has no FP64.
+    cannot run or is too large, and where another trainer spreads the step, which has no FP64.
     too_large: whether the batch in one piece needs more memory than there is.
     """
 
@@ -65,7 +65,7 @@ class Joint:
         case = setup.case
         if self.reference != FP64.name or case.trainer != OWN_TRAINER:
             return SpreadErrors()
-        if case.strategy not in self._spread:
+        if agreement.any_rank(case.strategy not in self._spread):  # one may have failed where others had not
             spread = _gradients(setup, PARTS, rank_rows(self.rows), strategies[case.strategy](setup.device))
             error = relative_error(spread, self.gradients)
             self._spread[case.strategy] = SpreadErrors(error, None if self.whole_error is None else error + self.whole_error)

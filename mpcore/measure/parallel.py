@@ -48,8 +48,8 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
         again = trained(train(setup))
         if ranks.trained.differs(again):
             ranks, again, unrepeatable = _in_one_order(setup, rows, ranks, again)
-    averaged = {} if rows is None or joint is None else _averaged(setup, rank_rows(rows), joint)
-    required = setup.requirements if rows is None or joint is None else _required(setup, joint, len(Split(rows)))
+    averaged = {} if joint is None else _averaged(setup, rank_rows(joint.rows), joint)
+    required = setup.requirements if joint is None else _required(setup, joint, len(Split(joint.rows)))
     return Parallel(
         **setup.fields | {"requirements": required},
         steps=STEPS,
@@ -148,7 +148,7 @@ def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> 
     if joint.reference == mode.name:
         return {"like": name, "unlike": f"FP64 cannot run it, and against {joint.reference} itself errors are chance"}
     try:
-        if (name, mode.name) not in joint.mode_errors:
+        if agreement.any_rank((name, mode.name) not in joint.mode_errors):  # one may have failed where others had not
             like = accumulating(setup, mode, PARTS, strategies[name](setup.device))
             found = observe(like, part, updates=1).gradients
             joint.mode_errors[name, mode.name] = relative_error(found, joint.gradients)

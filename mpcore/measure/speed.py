@@ -46,7 +46,7 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     occupied = occupied_memory(setup.device)
     step = setup.build()
     with Compilations() as compilations:
-        counted, peak, prepared = _prepare(setup, step, occupied)
+        counted, peak, prepared = _prepare(setup, step, occupied, compilations)
     own = setup.timed(step)
     together = [name for name, alone in references.items() if alone is None]
     timed, found = _time(setup, own, together)
@@ -61,11 +61,14 @@ def measure_speed(setup: TimingSetup, references: Mapping[str, Reference | None]
     return Speed(**setup.fields, **known, **profiled, references=found, ceiling_flops=ceiling), work
 
 
-def _prepare(setup: TimingSetup, step: Step, occupied: tuple[int, int]) -> tuple[Dispatch, int | None, dict[str, Any]]:
+def _prepare(
+    setup: TimingSetup, step: Step, occupied: tuple[int, int], compilations: Compilations
+) -> tuple[Dispatch, int | None, dict[str, Any]]:
     """What is known before any block is timed: what the step dispatches, its peak on this rank, and fields of a `Speed`."""
     step.set_rate(0.0)
     batches = setup.batches_of(step)
     counted = dispatched(step, batches[0])
+    compilations.note_unasked()
     check_format(setup, counted)
     called = sent(step, batches[0]) if setup.case.spread else ()
     allocated, reserved = peak_memory(step, batches, occupied)
@@ -136,7 +139,7 @@ def _profile(
 
 def _of_least_waiting(profile: Profile, where: RankTime) -> Profile:
     """The profile of the rank whose collectives take least time: those of all others hold their waits for it, too."""
-    return min(agreement.gathered((where.communication or 0.0, agreement.rank(), profile)))[-1]
+    return min(agreement.gathered((where.waits, agreement.rank(), profile)))[-1]
 
 
 def _most(peak: int | None) -> int | None:

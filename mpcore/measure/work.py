@@ -37,6 +37,7 @@ def measure_work(setup: TimingSetup) -> Work:
     on_gpu = setup.device.type == "cuda"
     with Compilations() as compilations:
         found = dispatched(step, batch)
+        compilations.note_unasked()
         check_format(setup, found)
         if on_gpu or setup.compiles:
             for _ in range(warm_up_calls() + 1):  # a graph has been captured then
@@ -68,8 +69,8 @@ def check_format(setup: Setup, found: Dispatch) -> None:
 
 
 def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None, compilation: Compilation | None = None) -> Work:
-    """profile: of a step on a GPU, as its execution runs it, for where no graph can be read. compilation: of its model, where
-    that is compiled."""
+    """profile: of a step on a GPU, as its execution runs it, for where no graph can be read. compilation: where anything of it
+    is compiled."""
     contents, known = step.graph_contents, "weights" in step.capabilities
     states = [list(optimiser.state.values()) for optimiser in step.optimisers]
     return Work(

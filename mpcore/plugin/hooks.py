@@ -34,9 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{kind}: {meaning}")
     config.addinivalue_line("markers", "cuda: needs an NVIDIA GPU")
     config.addinivalue_line(
-        "filterwarnings", "ignore:Benchmark fixture was not used"
-    )  # by a test that fails before it is timed
-    config.addinivalue_line(
         "markers", "workloads(*names): what a test measures where no workload is named (default: all real ones)"
     )
     config.addinivalue_line("markers", "precisions(*names): the same of modes (default: all that are not on request)")
@@ -61,6 +58,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     case = case_of(item)
     if case is not None:
         pytest_benchmark.mark(item, group_of(kind_of(item), case))
+        # by a test that fails before it is timed
+        item.add_marker(pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"))
 
 
 @pytest.hookimpl(trylast=True)

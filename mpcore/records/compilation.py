@@ -6,7 +6,7 @@ from mpcore.records.base import NonNegativeFloat, Record
 
 
 class Compiled(Record):
-    """What torch.compile made of a step's model, counted: its graphs, where it broke one in two, and what it compiled again.
+    """What torch.compile made of a step, counted: its graphs, where it broke one in two, and what it compiled again.
     Each break and each repetition has its reason and its line."""
 
     graphs: NonNegativeInt

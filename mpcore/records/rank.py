@@ -18,6 +18,11 @@ class RankTime(Record):
     communication: NonNegativeFloat | None = None
     exposed: NonNegativeFloat | None = None
 
+    @property
+    def waits(self) -> tuple[float, float]:
+        """Least on the rank that the others wait for: its collectives take least time. Where nobody tells, it computes most."""
+        return self.communication or 0.0, -self.compute
+
 
 class Rank(Record):
     """The times of one rank, a hash of its replica of the weights, and the most memory that it takes."""

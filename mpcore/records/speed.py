@@ -166,5 +166,5 @@ class Speed(Measurement):
         times = self.rank_times
         if len(times) < 2 or not min(time.compute for time in times):
             return None
-        slowest = min(range(len(times)), key=lambda rank: (times[rank].communication or 0.0, -times[rank].compute))
+        slowest = min(range(len(times)), key=lambda rank: times[rank].waits)
         return slowest, times[slowest].compute / statistics.median_low(time.compute for time in times)

@@ -56,7 +56,7 @@ def provenance(run: Run) -> str:
 
 
 def _ended(run: Run) -> str:
-    return f"; ended before it reached {counted(run.missed, 'case')} more" if run.missed else ""
+    return f"; ended before it reached {counted(run.missed, 'more test')}" if run.missed else ""
 
 
 def software_changes(before: dict[str, str], now: dict[str, str]) -> str:

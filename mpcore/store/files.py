@@ -143,9 +143,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except IsADirectoryError as error:
-        raise RunError(
-            f"{path} is a folder: expected a file that --benchmark-autosave or --benchmark-json has written"
-        ) from error
+        raise RunError(f"{path} is a folder: expected a file") from error
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
 

@@ -348,8 +348,8 @@ def test_a_planted_fault_is_named(counted, monkeypatch, name, device):
         assert told == {}
         return
     assert any(re.search(fault.says, phrase) for each in told.values() for phrase in each.sentence.split("; ")), told
-    if device == "cpu":  # a GPU may launch more kernels
-        assert fault.fails == ("worse" in {each.status for each in told.values()}), told
+    worse = "worse" in {each.status for each in told.values()}
+    assert fault.fails <= worse if device == "cuda" else fault.fails == worse, told  # a GPU may launch more kernels
 
 
 @pytest.mark.parametrize("device", DEVICES)

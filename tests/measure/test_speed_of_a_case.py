@@ -284,7 +284,7 @@ def test_the_profile_shown_is_of_the_rank_that_waits_least(monkeypatch):
     profiles = [
         Profile(kernels=(), families=(Family(name="between ranks", bits=32, count=1, seconds=s),)) for s in (0.08, 0.002)
     ]
-    gathered = [(0.08, 0, profiles[0]), (0.002, 1, profiles[1])]
+    gathered = [((0.08, -0.02), 0, profiles[0]), ((0.002, -0.02), 1, profiles[1])]
     monkeypatch.setattr(module.agreement, "gathered", lambda own: gathered if own == gathered[0] else [own])
     assert module._of_least_waiting(profiles[0], RankTime(compute=0.02, communication=0.08)) == profiles[1]
     assert module._of_least_waiting(profiles[1], RankTime(compute=0.02)) == profiles[1]

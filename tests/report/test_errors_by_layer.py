@@ -54,7 +54,7 @@ def test_a_session_names_the_worst_of_all_modes(with_tensors):
     summary = SessionSummary(with_tensors(remark="its loss is random"), Selection(device="cpu"))
     text = render(session_document(summary), "terminal")
     said = " ".join(text.split())
-    worst = "the worst gradient, of head.<b> (Head), is 0.02 off where 0.03 may be, in fp16-amp"
+    worst = "in fp16-amp the worst gradient, of head.<b> (Head), is 0.02 off where 0.03 may be"
     assert f"bert-imdb (eager): {worst}" in said
     assert said.count("bert-imdb (eager): its loss is random") == 1
 

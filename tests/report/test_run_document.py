@@ -40,7 +40,7 @@ def test_a_run_that_was_ended_says_so_where_it_begins(run):
     assert (
         run_document(run.model_copy(update={"missed": 13}))
         .sections[0]
-        .lead.endswith("03:04 UTC; ended before it reached 13 cases more.")
+        .lead.endswith("03:04 UTC; ended before it reached 13 more tests.")
     )
 
 

@@ -376,4 +376,7 @@ def test_a_mode_that_trained_from_more_seeds_than_another_says_so(shown, results
         s for s in section(shown([Result(record=first), Result(record=more)]), first.case.workload).sentences if "seeds" in s
     ]
     mode = more.case.precision
-    assert said == f"{mode}: trained from 4 seeds, as FP32 was for its points. Rows of other modes show the first 2"
+    assert said == (
+        f"{mode}: trained from 4 seeds, and so was for its points what it is compared with. A row with fewer shows the first "
+        "of them"
+    )

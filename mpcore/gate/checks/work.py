@@ -7,7 +7,7 @@ NOT_COMPILED = "nothing of {} was compiled: expected a model that torch.compile 
 
 
 def work_checks(work: Work) -> list[Check]:
-    """None for a step that no compiler is asked for."""
+    """None for a step of which nothing is compiled, and that no compiler is asked for."""
     if work.compiled is None:
         return []
     graphs, mode = work.compiled.graphs, work.case.precision

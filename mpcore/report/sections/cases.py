@@ -43,6 +43,7 @@ def _legends(found: Sequence[Row], *, eager: bool, since: bool) -> Iterator[str]
         legends.ERRORS: has("gradient_error"),
         legends.LAUNCHED: eager,
         legends.COUNTED: has("casts"),
+        legends.OVER_GRAPH: has("over_graph"),
         legends.COMPILED: has("compile_s"),
         legends.VARIANTS: has("over_base", "points_over_base"),
         legends.SINCE: since,

@@ -52,8 +52,9 @@ def _speed(part: Sequence[Row], own: Sequence[Result]) -> list[Section]:
 def _work(part: Sequence[Row]) -> list[Section]:
     counted = [row for row in part if row["casts"] is not None]
     lead = "Counted in one step that Python launches, and kernels as it is executed."
-    waits = [f"{row['precision']}: {row['waits']}." for row in counted if row["waits"]]
-    return [Section("What a step does", lead, [table(counted, columns(("precision", *WORK)))], waits)] if counted else []
+    said = [(row, (row["waits"], None if row["step_ms"] else row["compiled"])) for row in counted]  # with a time that is told
+    reasons = [f"{row['precision']}: {each}." for row, of in said for each in of if each]
+    return [Section("What a step does", lead, [table(counted, columns(("precision", *WORK)))], reasons)] if counted else []
 
 
 def _trainings(part: Sequence[Row], trained: Sequence[Quality]) -> list[Section]:

@@ -68,14 +68,14 @@ def _tensors(results: Iterable[Result]) -> Iterable[str]:
         if tensor and (where not in worst or tensor.gradient_share > worst[where][0].gradient_share):
             worst[where] = tensor, numerics
     for where, (tensor, numerics) in worst.items():
-        yield f"{where}: {worst_gradient(tensor)}, in {numerics.case.precision}"
+        yield f"{where}: in {numerics.case.precision} {worst_gradient(tensor)}"
 
 
 def worst_gradient(tensor: TensorErrors) -> str:
     """Whose it is, how far it is off, and how far it may be: where that is as much as the gradient itself, hardly anything is
     found."""
     said = f"the worst gradient, of {tensor.where}, is {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
-    hardly = tensor.gradient_limit is not None and tensor.gradient_limit >= 1
+    hardly = (tensor.gradient_limit or 0.0) >= 1
     return f"{said}: rounding alone moves it so far that a wrong one may pass" if hardly else said
 
 
