@@ -12,7 +12,7 @@ asked for, as text, or ""). Then its figures, NaN where something was not measur
   `ceiling_pct` (of what a large matrix product reaches); `joules`; `peak_gib`, `reserved_gib`, `pool_gib` (allocated and
   reserved by an eager step, held by the graph); `why` (a sentence); `remark` (what the mode says of itself);
 - what a step does: `casts` (copies into another floating-point format); `launches` (of kernels, as it is executed);
-  `saved_gib` (kept for the backward pass); `waits` (for the device, and where: a sentence);
+  `saved_gib` (kept for the backward pass); `waits` (where the host wants a value: a sentence);
 - trainings: `train_s`, `evaluation_s` (median over seeds); `trained_per_second` (of `unit`, without the evaluation); `seeds`;
   `diverged` (trainings that came to nothing); `rows` (samples to train); `weights` (that it starts from: random, or the name
   of a checkpoint); `metric` (the name of what counts); `score`, `score_sd` (its mean and deviation: in per cent, or as it is

@@ -271,11 +271,12 @@ def _work(work: Work) -> dict[str, Any]:
 
 
 def _waits(work: Work) -> str | None:
-    """Where a step waits for the device, or would on a GPU: nobody says so on a CPU before the GPU refuses to capture it."""
+    """Where the host wants a value of a tensor: nobody says so on a CPU before a GPU refuses to capture it. Most such steps
+    wait for the device there. An optimiser that counts its updates on the host does not, and cannot be captured either."""
     if not work.synchronisations:
         return None
     places = [place if count == 1 else f"{place}, {count} times" for place, count in Counter(work.synchronisations).items()]
-    return f"waits for the device in {'; '.join(places)}; no CUDA graph can hold that"
+    return f"the host wants a value in {'; '.join(places)}; no CUDA graph can hold that"
 
 
 def _parity(parity: Parity, result: Result) -> Row:

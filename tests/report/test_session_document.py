@@ -362,7 +362,7 @@ def test_a_step_that_waits_for_the_device_is_named_with_its_line(shown, results,
     line = "nonzero (moe.py, line 22: x.nonzero())"
     waiting = works[0].model_copy(update={"synchronisations": (line, line)})
     mode = waiting.case.precision
-    said = f"{mode}: waits for the device in {line}, 2 times; no CUDA graph can hold that"
+    said = f"{mode}: the host wants a value in {line}, 2 times; no CUDA graph can hold that"
     assert said in section(shown([Result(record=waiting)]), waiting.case.workload).sentences
     assert said not in section(shown([Result(record=works[0])]), waiting.case.workload).sentences
 
