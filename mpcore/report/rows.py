@@ -146,17 +146,6 @@ def how(row: Row) -> str:
     return ", ".join(filter(None, [row["execution"], spread, trainer]))
 
 
-def more_seeds(group: Sequence[Row]) -> list[str]:
-    """Of each that was trained from more seeds than others, which is why its points are not the difference of two rows."""
-    least = min((row["seeds"] for row in group if row["seeds"]), default=0)
-    return [
-        f"{row['precision']}: trained from {row['seeds']} seeds, and so was for its points what it is compared with. A row "
-        "with fewer shows the first of them"
-        for row in group
-        if row["seeds"] and row["seeds"] > least
-    ]
-
-
 def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[FailedTest], as_graphs: Mapping[Case, Speed]) -> Row:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | keys(of[0].record.case) | {"unit": of[0].record.unit}
     for record in (result.record for result in of):

@@ -104,7 +104,7 @@ def test_what_is_too_large_for_one_rank_is_said():
             "gradient in FP64 in parts",
             "average in FP64 is 0.5 from the one that FP64 computes on one rank",
         ),
-        ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece. 2e-09 is the most"),
+        ({"joint_error": 1e-6}, "gradient in FP64 in one piece", "with the batch of all in one piece. 1e-09 is the most"),
         (
             {"mode_error": 0.5},
             "gradient in fp32 in parts",

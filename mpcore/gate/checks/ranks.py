@@ -24,7 +24,7 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
     if parallel.compared_in_fp64:
         yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64")
     if parallel.joint_error is not None:
-        yield _error(parallel, "in one piece", parallel.joint_error, 2 * FP64_PARTS_ERROR, "FP64")
+        yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
     if parallel.joint_too_large:
         sentence = "the gradient is not compared with the batch of all in one piece: FP64 needs more memory than one GPU has"
         yield new_check(parallel, "gradient in FP64 in one piece", "passed", None, None, sentence)

@@ -7,7 +7,8 @@ from mpcore.report import legends
 from mpcore.report.columns import PARITY, SUMMARY, WORK, columns, table
 from mpcore.report.document import Section
 from mpcore.report.eager import eager_ranges
-from mpcore.report.rows import Row, grouped, how, more_seeds, parity_rows, rows
+from mpcore.report.rows import Row, grouped, how, parity_rows, rows
+from mpcore.report.sections.notes import more_seeds
 
 SPARE = (*reversed(WORK), "compile_s", "eager_ms", "train_s", "gradient_error", "update_error", "score")
 """What a terminal leaves out first where it is too narrow: reports have it."""

@@ -6,8 +6,8 @@ from typing import TypeVar
 from mpcore.records import Drift, Numerics, Quality, Result, Run, Speed
 from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, WORK, Column, columns, table
 from mpcore.report.document import Section
-from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, more_seeds, rows
-from mpcore.report.sections.notes import drifted, worst_gradient
+from mpcore.report.rows import METRIC, Row, group_of, grouped, how, keys, rows
+from mpcore.report.sections.notes import drifted, more_seeds, worst_gradient
 
 R = TypeVar("R", Speed, Quality, Numerics, Drift)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mpcore.gate import saturation
 from mpcore.records import Case, Drift, Numerics, Quality, Result, Run, Speed, TensorErrors
 from mpcore.report.document import Section
+from mpcore.report.rows import Row
 from mpcore.report.text import counted, tally
 
 
@@ -69,6 +70,17 @@ def _tensors(results: Iterable[Result]) -> Iterable[str]:
             worst[where] = tensor, numerics
     for where, (tensor, numerics) in worst.items():
         yield f"{where}: in {numerics.case.precision} {worst_gradient(tensor)}"
+
+
+def more_seeds(group: Sequence[Row]) -> list[str]:
+    """Of each that was trained from more seeds than others, which is why its points are not the difference of two rows."""
+    least = min((row["seeds"] for row in group if row["seeds"]), default=0)
+    return [
+        f"{row['precision']}: trained from {row['seeds']} seeds, and so was for its points what it is compared with. A row "
+        "with fewer shows the first of them"
+        for row in group
+        if row["seeds"] and row["seeds"] > least
+    ]
 
 
 def worst_gradient(tensor: TensorErrors) -> str:
