@@ -17,7 +17,7 @@ from generator.picture import all_pictures
 from generator.readme import compared, listing, on_a_gpu, session, variant, verdict
 from generator.results import listed, results
 from generator.runs import DOCS, ROOT
-from generator.several_gpus import how_steps_scale
+from generator.several_gpus import beside_other_trainers, how_steps_scale
 from generator.verdicts import check_statuses, regression_statuses, thresholds
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -28,6 +28,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "variant": variant,
     "on-a-gpu": on_a_gpu,
     "scaling": how_steps_scale,
+    "spread-by-others": beside_other_trainers,
     "map": listing,
     "pytest-options": pytest_options,
     "command-options": command_options,

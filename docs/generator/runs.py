@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from mpcore.records import Run
+from mpcore.records import OWN_TRAINER, Run
 from mpcore.report.scaling import scaled
 from mpcore.store import load
 
@@ -43,6 +43,15 @@ def newest() -> Run:
 
 
 def spread() -> Run | None:
-    """The newest in which steps are spread over several GPUs."""
-    runs = [run for path in (*accepted(), *articles()) if scaled((run := run_of(path)).results)]
+    """The newest in which steps on several GPUs stand beside the same on one."""
+    runs = [run for run in _on_several_gpus() if any(each.weak_efficiency for each in scaled(run.results))]
     return max(runs, key=lambda run: run.datetime, default=None)
+
+
+def spread_by_others() -> list[Run]:
+    """Those in which other trainers spread steps, too."""
+    return [run for run in _on_several_gpus() if any(s.speed.case.trainer != OWN_TRAINER for s in scaled(run.results))]
+
+
+def _on_several_gpus() -> list[Run]:
+    return [run for path in (*accepted(), *articles()) if scaled((run := run_of(path)).results)]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mpcore.report.document import Table
+from mpcore.report.document import NOTHING, Table
 from mpcore.report.rows import Row
 
 TEXT = "{}"
@@ -115,5 +115,5 @@ def table(rows: Sequence[Row], shown: Mapping[str, Column], spare: Sequence[str]
 def written(value: Any, form: str) -> str:
     """A dash for what was not measured."""
     if value is None:
-        return "-"
+        return NOTHING
     return "not finite" if isinstance(value, float) and math.isinf(value) else form.format(value)

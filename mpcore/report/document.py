@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from mpcore.report.line import Line
 
+NOTHING = "-"
+"""A cell of what was not measured."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -32,6 +35,13 @@ class Table:
     def sides(self) -> str:
         """The side of each column."""
         return self.align or "l" + "r" * (len(self.headings) - 1)
+
+    @property
+    def filled(self) -> "Table":
+        """Without the columns in which no row has anything."""
+        kept = [i for i in range(len(self.headings)) if any(row[i] != NOTHING for row in self.rows)]
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return Table([self.headings[i] for i in kept], rows, "".join(self.sides[i] for i in kept), self.spare)
 
 
 @dataclass(frozen=True)

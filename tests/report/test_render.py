@@ -194,3 +194,8 @@ def test_no_report_needs_torch():
     names = ("documents", "render", "page", "pictures", "frame", "summary")
     code = "; ".join(["import sys", *(f"import mpcore.report.{name}" for name in names), "sys.exit('torch' in sys.modules)"])
     assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ).returncode == 0
+
+
+def test_a_column_in_which_nothing_was_measured_is_left_out():
+    table = Table(["mode", "as", "weak %", "step ms"], [["fp32", "ddp", "-", "10.2"], ["tf32", "-", "-", "-"]], "llrr").filled
+    assert table == Table(["mode", "as", "step ms"], [["fp32", "ddp", "10.2"], ["tf32", "-", "-"]], "llr")

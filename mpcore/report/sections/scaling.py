@@ -45,8 +45,8 @@ def _workload(name: str, found: Sequence[Scaled], title: str, folded: bool) -> S
     spare = ["slowest", "bus GB/s", "rest ms", "batch of each"]
     table = Table(headings, [_row(each) for each in ordered], "ll" + "r" * 11 + "lr", spare)
     said = [sentence for each in ordered for sentence in _launches(each.speed)]
-    ranks = Section("Rank by rank", tables=[_ranks([each.speed for each in ordered])], folded=True)
-    return Section(f"{title}: {name}", tables=[table], sentences=said, sections=[ranks], folded=folded)
+    ranks = Section("Rank by rank", tables=[_ranks([each.speed for each in ordered]).filled], folded=True)
+    return Section(f"{title}: {name}", tables=[table.filled], sentences=said, sections=[ranks], folded=folded)
 
 
 def _place(speed: Speed) -> tuple[object, ...]:
