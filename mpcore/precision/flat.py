@@ -46,6 +46,8 @@ class Group:
         self.whole.grad, gradients = flat(values, dtype)
         self.masters = dict(zip(parameters, masters, strict=True))
         self.gradients = dict(zip(parameters, gradients, strict=True))
+        self.places: Mapping[str, Tensor] = self.gradients
+        """Where the parameters' gradients are gathered, by name: what a strategy puts here it moves on by itself."""
         for master, value, parameter in zip(masters, values, parameters.values(), strict=True):
             master.copy_(value)
             if shared:
@@ -78,7 +80,7 @@ class Group:
             return
         found = [_dense(p, g) if (g := p.grad) is None or g.is_sparse else g for p in parameters]
         found = [as_real(gradient) for gradient in found] if self._some_complex else found
-        places = [self.gradients[name] for name in names]
+        places = [self.places[name] for name in names]
         if add:
             for place, gradient in zip(places, found, strict=True):
                 place.add_(gradient)

@@ -2,8 +2,13 @@
 
 Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. They are divided by the number of ranks
 before they are rounded: a sum of FP16 overflows no sooner than its largest part.
+
+The gradients of a model that is cast are in 16 bits already. Those of a batch in one part travel as they are.
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,11 +18,11 @@ from torch.futures import Future
 from mpcore.device import agreement
 from mpcore.precision import Precision
 from mpcore.precision.autocast import Autocast
-from mpcore.precision.flat import FlatWeights
+from mpcore.precision.flat import FlatWeights, Group, flat
 from mpcore.precision.master import MasterWeights
 from mpcore.precision.sharded import SHARDED
 from mpcore.strategies.base import LossModule, strategies
-from mpcore.strategies.ddp import DataParallel
+from mpcore.strategies.ddp import DataParallel, average
 from mpcore.strategies.fsdp import FullyShard
 
 FORMATS = (torch.float16, torch.bfloat16)
@@ -29,11 +34,34 @@ def compressed_to(dtype: torch.dtype) -> Any:
 
     def averaged(_: object, bucket: distributed.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         gradients = bucket.buffer()
-        sent = (gradients / agreement.ranks()).to(dtype)
+        sent = _share(gradients, torch.empty_like(gradients, dtype=dtype))
         future = distributed.all_reduce(sent, async_op=True).get_future()
         return future.then(lambda done: gradients.copy_(done.value()[0]))
 
     return averaged
+
+
+def _share(gradients: Tensor, sent: Tensor) -> Tensor:
+    """`sent`, with what this rank adds to the mean: rounded once, in one pass over memory."""
+    return torch.div(gradients, agreement.ranks(), out=sent)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A copy of a group's gradients in 16 bits, and its parts by name. Weights that stay in FP32 have gradients in FP32."""
+
+    group: Group
+    whole: Tensor
+    parts: dict[str, Tensor]
+
+    @property
+    def cast(self) -> bool:
+        return not self.group.shared
+
+
+def _copy_of(group: Group, dtype: torch.dtype) -> Sent:
+    whole, parts = flat(list(group.masters.values()), dtype)
+    return Sent(group, whole, dict(zip(group.masters, parts, strict=True)))
 
 
 @strategies.register
@@ -48,17 +76,38 @@ class DataParallel16(DataParallel):
 
     def wrap(self, whole: LossModule, precision: Precision) -> nn.Module:
         wrapped = super().wrap(whole, precision)
+        self._sent: list[Sent] = []
+        self._as_they_are = False
         if self._wrapper is not None and precision.dtype in FORMATS:
             self._wrapper.register_comm_hook(None, compressed_to(precision.dtype))
+        elif isinstance(precision, FlatWeights):
+            self._sent = [_copy_of(group, precision.dtype) for group in precision.groups]
         return wrapped
+
+    def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
+        precision = self._precision
+        self._as_they_are = last and isinstance(precision, FlatWeights) and not precision.gathered
+        return self._gathering() if self._as_they_are else super().micro_batch(last=last)
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        """Within it gradients are gathered in 16 bits, and not in FP32."""
+        for sent in self._sent:
+            sent.group.places = sent.parts if sent.cast else sent.group.gradients
+        yield
+        for sent in self._sent:
+            sent.group.places = sent.group.gradients
 
     def reduce(self) -> None:
         self._check_reached()
-        for group in self._precision.groups if isinstance(self._precision, FlatWeights) else ():
-            assert group.whole.grad is not None
-            sent = (group.whole.grad / agreement.ranks()).to(self._precision.dtype)
-            distributed.all_reduce(sent)
-            group.whole.grad.copy_(sent)
+        for sent in self._sent:
+            gradient = sent.group.whole.grad
+            assert gradient is not None
+            if self._as_they_are and sent.cast:
+                average(sent.whole)
+            else:
+                distributed.all_reduce(_share(gradient, sent.whole))
+            gradient.copy_(sent.whole)
 
     @property
     def remark(self) -> str:

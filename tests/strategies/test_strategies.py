@@ -11,7 +11,7 @@ from mpcore.precision import Inapplicable, precisions
 from mpcore.precision.flat import Group
 from mpcore.precision.sharded import SHARDED, ShardedBF16
 from mpcore.records import Recipe
-from mpcore.strategies import FullyShard, LossModule, Strategy, SynchronisedBatchNorm, overlapped, strategies
+from mpcore.strategies import DataParallel16, FullyShard, LossModule, Strategy, SynchronisedBatchNorm, overlapped, strategies
 from mpcore.strategies.ddp import average
 from mpcore.strategies.fsdp import blocks
 from mpcore.strategies.overlapped import pieces
@@ -147,23 +147,54 @@ def test_fsdp_shards_rows_and_says_so_of_a_weight_that_has_none(cpu):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "ranks", "operation"),
+    ("dtype", "ranks", "cuda", "operation"),
     [
-        (torch.float32, 3, "AVG"),
-        (torch.bfloat16, 4, "AVG"),
-        (torch.bfloat16, 3, "SUM"),
+        (torch.float32, 3, False, "AVG"),
+        (torch.bfloat16, 4, True, "AVG"),
+        (torch.bfloat16, 3, True, "SUM"),
+        (torch.float16, 4, False, "SUM"),
     ],
 )
-def test_a_mean_in_16_bits_is_no_product_with_a_rounded_share(monkeypatch, dtype, ranks, operation):
-    """As a third of BF16 is."""
+def test_a_mean_in_16_bits_is_no_product_with_a_rounded_share(monkeypatch, dtype, ranks, cuda, operation):
+    """As a third of BF16 is. gloo would divide a sum that has overflown."""
     called = []
+    monkeypatch.setattr(torch.Tensor, "is_cuda", cuda)
     monkeypatch.setattr(agreement, "ranks", lambda: ranks)
     monkeypatch.setattr(distributed, "all_reduce", lambda *of, **options: called.append(of))
     gradient = torch.full((2,), 3.0, dtype=dtype)
     average(gradient)
     (sent,) = called
     assert sent[1:] == ((distributed.ReduceOp.AVG,) if operation == "AVG" else ())
-    assert gradient.tolist() == ([3.0, 3.0] if operation == "AVG" else [1.0, 1.0])
+    assert gradient.tolist() == ([3.0, 3.0] if operation == "AVG" else [3.0 / ranks] * 2)
+
+
+@pytest.mark.parametrize("mode", ["bf16-manual", "fp16-manual"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_what_travels_in_16_bits_is_the_mean_over_ranks(dots, cpu, monkeypatch, mode, parts):
+    """Of two ranks with the same batch. Parts add up in FP32 first."""
+
+    def both_have_it(sent, operation=distributed.ReduceOp.SUM, async_op=False):
+        dtypes.append(sent.dtype)
+        return sent.mul_(2) if operation == distributed.ReduceOp.SUM else sent
+
+    def gradients(strategy):
+        step = TrainStep(dots, precisions[mode](), cpu, accumulate=parts, dropout=False, strategy=strategy)
+        found = {}
+        monkeypatch.setattr(type(step.precision), "update", lambda self: found.update(self.gradients()))
+        step(dots.split("train", cpu).rows(slice(8)))
+        return found
+
+    dtypes = []
+    alone = gradients(None)
+    monkeypatch.setattr(agreement, "ranks", lambda: 2)
+    monkeypatch.setattr(agreement, "gathered", lambda value: [value, value])
+    monkeypatch.setattr(distributed, "all_reduce", both_have_it)
+    together = gradients(DataParallel16(cpu))
+    assert dtypes == [precisions[mode].dtype]
+    for name, gradient in alone.items():
+        torch.testing.assert_close(
+            together[name], gradient, rtol=0 if parts == 1 else 2 * precisions[mode].roundoff(), atol=1e-6
+        )
 
 
 def test_parts_that_all_ranks_have_side_by_side():
