@@ -20,7 +20,7 @@ from mpcore.measure.errors import lacks_memory, one_sentence
 from mpcore.measure.joint import PARTS, Joint, accumulating
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
-from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
+from mpcore.measure.replicas import STEPS, Ranks, Trained, is_sharded, ranks_of, train, trained
 from mpcore.measure.requirements import against_fp32, beyond_rounding, explained_by_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.yardstick import relative_error
@@ -43,17 +43,14 @@ _attempts = count()
 def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
     """joint: None of a step that exists already."""
     rows = None if joint is None else joint.rows
-    ranks, again, unrepeatable = ranks_of(setup), None, None
-    if ranks.sharded:
-        again = trained(train(setup))
-        if ranks.trained.differs(again):
-            ranks, again, unrepeatable = _in_one_order(setup, rows, ranks, again)
+    sharded = is_sharded(setup)
+    ranks, again, unrepeatable = _twice_in_one_order(setup, rows) if sharded else (ranks_of(setup), None, None)
     averaged = {} if joint is None else _averaged(setup, rank_rows(joint.rows), joint)
     required = setup.requirements if joint is None else _required(setup, joint, len(Split(joint.rows)))
     return Parallel(
         **setup.fields | {"requirements": required},
         steps=STEPS,
-        sharded=ranks.sharded,
+        sharded=sharded,
         ranks=tuple(ranks.trained.states),
         again=tuple(again.states) if again else None,
         apart=ranks.trained.apart(again),
@@ -67,9 +64,9 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
     )
 
 
-def _in_one_order(setup: TimingSetup, rows: Batch | None, ranks: Ranks, again: Trained) -> Compared:
-    """Two trainings that differ, once more by kernels that add in one order; and why these differ, too, or cannot be had, where
-    that is no fault of ranks. A step that exists already is taken to repeat, for a rank alone cannot be asked."""
+def _twice_in_one_order(setup: TimingSetup, rows: Batch | None) -> Compared:
+    """Two trainings by kernels that add in one order, or as they are where torch has no such kernels; and where the two differ
+    through no fault of ranks, why. A step that exists already is taken to repeat, for a rank alone cannot be asked."""
     this = f"one order {next(_attempts)}"
     order: Callable[[], AbstractContextManager[None]] = in_one_order
     reason = None if rows is None else OTHER_GRADIENTS
@@ -81,10 +78,11 @@ def _in_one_order(setup: TimingSetup, rows: Batch | None, ranks: Ranks, again: T
             raise
         reason = lacks_order(error) or f"by kernels that add in one order it fails: {one_sentence(error)}"
         order = nullcontext
+        ranks, again = ranks_of(setup), trained(train(setup))
     else:
         agreement.leave_word(this, "trained")
-        if not ranks.trained.differs(again):
-            return ranks, again, None
+    if not ranks.trained.differs(again):
+        return ranks, again, None
     if reason and rows is not None:
         with order():
             reason = None if _repeats_alone(setup, rank_rows(rows)) else reason
