@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import medfilt
 
 from mpcore.gate.limits import TREND_LEAST_CHANGE, TREND_LEAST_NOISE, TREND_LEAST_RUNS, TREND_PENALTY
 
@@ -62,6 +61,8 @@ def _scaled(values: Array) -> tuple[Array, float]:
 
 def _without_odd_ones(scaled: Array, noise: float) -> Array:
     """A figure that its neighbours know nothing of is theirs."""
+    from scipy.signal import medfilt  # here, for it loads all of scipy
+
     ordinary = medfilt(np.pad(scaled, NEIGHBOURS // 2, mode="edge"), NEIGHBOURS)[NEIGHBOURS // 2 : -(NEIGHBOURS // 2)]
     return np.where(np.abs(scaled - ordinary) > FAR * noise, ordinary, scaled)
 

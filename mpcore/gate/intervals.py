@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from mpcore.gate.limits import (
     FASTER_CONFIDENCE,
@@ -79,6 +79,8 @@ def separate_ratio_interval(
     centre = float(theirs.mean() - ours.mean())
     if not theirs.var() and not ours.var():
         return _exponential(Interval(centre, centre, centre))
+    from scipy import stats  # which takes longer to load than all else that a command needs
+
     return _exponential(_bounds(stats.ttest_ind, centre, confidence, theirs, ours, equal_var=False))
 
 
@@ -187,6 +189,8 @@ def _interval(values: NDArray[np.float64], confidence: float) -> Interval:
     centre = float(values.mean())
     if not values.var():
         return Interval(centre, centre, centre)
+    from scipy import stats
+
     return _bounds(stats.ttest_1samp, centre, confidence, values, 0.0)
 
 

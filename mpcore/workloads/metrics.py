@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 
 from mpcore.records import Confusion
@@ -15,6 +14,8 @@ def classification(truth: Sequence[int], predicted: Sequence[int], classes: int)
 
     With two classes, precision, recall and F1 are those of class 1; with more, the unweighted mean over classes.
     """
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support  # here, for it takes a second
+
     average = "binary" if classes == 2 else "macro"
     precision, recall, f1, _ = precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
     matrix = confusion_matrix(truth, predicted, labels=range(classes))

@@ -10,7 +10,6 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image
 from numpy.typing import NDArray
 from PIL.Image import Resampling, Transform, fromarray
-from sklearn.datasets import load_digits
 
 TEST_DIGITS = 360
 VARIANTS = {"train": 2, "test": 8}
@@ -24,6 +23,8 @@ NOISE = 85.0
 
 def digits(split: str) -> Dataset:
     """`image` (28x28, grey) and `label`; variants of every fifth digit are the test split."""
+    from sklearn.datasets import load_digits  # here, for it takes a second
+
     data = load_digits()
     tested = np.arange(len(data.target)) % 5 == 0
     tested &= np.cumsum(tested) <= TEST_DIGITS
