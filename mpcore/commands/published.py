@@ -4,28 +4,32 @@ import argparse
 from pathlib import Path
 
 from mpcore.commands.arguments import Commands, add_runs
+from mpcore.commands.reading import UNREADABLE, read_all
 from mpcore.project import project_root
 from mpcore.store import RunError
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    parser = commands.add_parser("published", help="print saved runs beside published figures, as markdown")
-    add_runs(parser)
+    what = "print saved runs beside published figures, as markdown"
+    parser = commands.add_parser("published", help=what, description=f"{what[0].upper()}{what[1:]}. {UNREADABLE}")
+    add_runs(parser, folders=True)
     figures = "where the figures are (default: published, in the root of the project)"
     parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints markdown. Raises RunError."""
+    """Prints markdown. 0, or 4 where a file cannot be read. Raises RunError for figures that cannot be."""
     from mpcore.report.documents import published_document
     from mpcore.report.render import render
     from mpcore.store import load, load_published
 
     figures = load_published(_folder(options.figures))
-    print(render(published_document([load(path) for path in options.runs], figures), "markdown"), end="")
-    return 0
+    runs, unreadable = read_all(options.runs, load)
+    if runs:
+        print(render(published_document(runs, figures), "markdown"), end="")
+    return 4 if unreadable else 0
 
 
 def _folder(given: Path | None) -> Path:

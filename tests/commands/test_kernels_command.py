@@ -1,4 +1,7 @@
+import shutil
 from pathlib import Path
+
+import pytest
 
 from mpcore.__main__ import main
 from mpcore.kernels.classify import FAMILIES
@@ -36,3 +39,13 @@ def test_a_run_without_lists_of_kernels_says_so(run_file, capsys):
 
 def test_every_family_has_a_reason():
     assert {family for family, _ in FAMILIES} == set(REASONS)
+
+
+@pytest.mark.parametrize("command", ["kernels", "published"])
+def test_all_runs_of_a_folder_are_read_and_what_cannot_be_is_named(tmp_path, capsys, command):
+    shutil.copy(ACCEPTED, tmp_path / "good.json")
+    (tmp_path / "broken.json").write_text("{")
+    assert main([command, str(tmp_path)]) == 4
+    printed = capsys.readouterr()
+    assert "bert-imdb" in printed.out
+    assert "broken.json" in printed.err
