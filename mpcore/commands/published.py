@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints markdown. 0, or 4 where a file cannot be read. Raises RunError for figures that cannot be."""
+    """Prints markdown. 0, or 4 where a file cannot be read. Raises RunError where the figures cannot be read."""
     from mpcore.report.documents import published_document
     from mpcore.report.render import render
     from mpcore.store import load, load_published

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.utils import deterministic
 
 from mpcore.errors import root_cause, where
 
@@ -29,13 +30,17 @@ def prepare_determinism(device: torch.device) -> None:
 @contextmanager
 def in_one_order() -> Iterator[None]:
     """Within it, torch computes by kernels of one order, and raises RuntimeError where it has none. What is compiled later is
-    compiled as before: `torch.use_deterministic_algorithms` would change that for good."""
+    compiled as before: `torch.use_deterministic_algorithms` would change that for good. torch is not to fill new memory: a step
+    that reads what nobody wrote would seem to repeat."""
     before = torch.get_deterministic_debug_mode()
+    filled: bool = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.set_deterministic_debug_mode("error")
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(before)
+        deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 def lacks_order(error: BaseException) -> str | None:

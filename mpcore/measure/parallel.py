@@ -4,8 +4,7 @@ All is exact but the errors of gradients. Those are of gradients and not of upda
 clipping, which hides it, too. FP64 says what is right: one rank with the batch of all, in as many parts.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import count
 from typing import Any
@@ -15,12 +14,13 @@ import torch
 from mpcore.data import Batch, Split
 from mpcore.device import agreement
 from mpcore.device.determinism import in_one_order, lacks_order
+from mpcore.execution.graph import CaptureError
 from mpcore.measure.collectives import sent
-from mpcore.measure.errors import lacks_memory, one_sentence
+from mpcore.measure.errors import give_back, lacks_memory, one_sentence
 from mpcore.measure.joint import PARTS, Joint, accumulating
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
-from mpcore.measure.replicas import STEPS, Ranks, Trained, is_sharded, ranks_of, train, trained
+from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
 from mpcore.measure.requirements import against_fp32, beyond_rounding, explained_by_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.yardstick import relative_error
@@ -33,24 +33,23 @@ from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 """Of a rank that has no kernels of one order, for the others."""
 OTHER_GRADIENTS = "one rank by itself computes other gradients in a second run, for its kernels add in any order"
-Compared = tuple[Ranks, Trained, str | None]
+Compared = tuple[Ranks, Trained | None, str | None]
 _attempts = count()
 
 
 def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
     """joint: None of a step that exists already."""
     rows = None if joint is None else joint.rows
-    sharded = is_sharded(setup)
-    ranks, again, unrepeatable = _twice_in_one_order(setup, rows) if sharded else (ranks_of(setup), None, None)
+    ranks, again, unrepeatable = _compared(setup, rows)
     averaged = {} if joint is None else _averaged(setup, rank_rows(joint.rows), joint)
     required = setup.requirements if joint is None else _required(setup, joint, len(Split(joint.rows)))
     return Parallel(
         **setup.fields | {"requirements": required},
         steps=STEPS,
-        sharded=sharded,
+        sharded=ranks.sharded,
         ranks=tuple(ranks.trained.states),
         again=tuple(again.states) if again else None,
         apart=ranks.trained.apart(again),
@@ -64,29 +63,46 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
     )
 
 
+def _compared(setup: TimingSetup, rows: Batch | None) -> Compared:
+    """Where ranks have parts of weights they train twice. Of a step that exists already that is seen in its weights."""
+    if not strategies[setup.case.strategy].shards:
+        ranks = ranks_of(setup)
+        if not ranks.sharded:
+            return ranks, None, None
+    return _twice_in_one_order(setup, rows)
+
+
 def _twice_in_one_order(setup: TimingSetup, rows: Batch | None) -> Compared:
-    """Two trainings by kernels that add in one order, or as they are where torch has no such kernels; and where the two differ
-    through no fault of ranks, why. A step that exists already is taken to repeat, for a rank alone cannot be asked."""
-    this = f"one order {next(_attempts)}"
-    order: Callable[[], AbstractContextManager[None]] = in_one_order
-    reason = None if rows is None else OTHER_GRADIENTS
+    """Two trainings by kernels that add in one order, or as they are where that cannot be; and where the two differ through no
+    fault of ranks, why. A step that exists already is taken to repeat, for a rank alone cannot be asked."""
+    this, refusal = f"one order {next(_attempts)}", None
     try:
         with in_one_order():
             ranks, again = ranks_of(setup), trained(train(setup))
     except Exception as error:
-        if lacks_memory(error) or not _all_refused(this):
+        refusal = _refusal(error)
+        if refusal is None or not _all_refused(this):
             raise
-        reason = lacks_order(error) or f"by kernels that add in one order it fails: {one_sentence(error)}"
-        order = nullcontext
-        ranks, again = ranks_of(setup), trained(train(setup))
+        give_back(error)
     else:
         agreement.leave_word(this, "trained")
+    if refusal is not None:  # not where the error is caught, or it would be the cause of the next one
+        ranks, again = ranks_of(setup), trained(train(setup))
     if not ranks.trained.differs(again):
         return ranks, again, None
-    if reason and rows is not None:
-        with order():
-            reason = None if _repeats_alone(setup, rank_rows(rows)) else reason
+    if rows is None:
+        return ranks, again, refusal
+    with nullcontext() if refusal else in_one_order():
+        reason = None if _repeats_alone(setup, rank_rows(rows)) else refusal or OTHER_GRADIENTS
     return ranks, again, reason
+
+
+def _refusal(error: Exception) -> str | None:
+    """Why kernels of one order cannot train the step, None where the error has another cause."""
+    if reason := lacks_order(error):
+        return reason
+    known = isinstance(error, CaptureError) or lacks_memory(error)
+    return f"by kernels that add in one order it fails: {one_sentence(error)}" if known else None
 
 
 def _all_refused(this: str) -> bool:

@@ -18,8 +18,7 @@ from mpcore.device.hashes import hash_of
 from mpcore.measure.collectives import sent
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import TimingSetup
-from mpcore.records import OWN_STRATEGY, Collective, RankState
-from mpcore.strategies import strategies
+from mpcore.records import Collective, RankState
 from mpcore.training.base import Step
 from mpcore.training.step import TrainStep
 
@@ -51,6 +50,7 @@ class Ranks:
     step is skipped for that."""
 
     trained: Trained
+    sharded: bool
     collectives: tuple[Collective, ...]
     alike: bool
     reduced: tuple[str, int] | None
@@ -73,14 +73,9 @@ def trained(step: Step) -> Trained:
     return Trained(agreement.gathered(_state(step, weights)), agreement.gathered(weights))
 
 
-def is_sharded(setup: TimingSetup) -> bool:
-    """Whether a rank has a part of each weight. Of a step that exists already, that is seen in its weights: all ranks are to
-    ask."""
-    strategy = strategies[setup.case.strategy]
-    if strategy.name != OWN_STRATEGY:
-        return strategy.shards
-    free_memory()
-    return agreement.any_rank(any(isinstance(weight, DTensor) for weight in _weights(setup.build()).values()))
+def _is_sharded(step: Step) -> bool:
+    """Whether a rank has a part of each weight. Waits for all ranks."""
+    return agreement.any_rank(any(isinstance(weight, DTensor) for weight in _weights(step).values()))
 
 
 def ranks_of(setup: TimingSetup) -> Ranks:
@@ -90,6 +85,7 @@ def ranks_of(setup: TimingSetup) -> Ranks:
     called = sent(step, batch)
     return Ranks(
         trained=after,
+        sharded=_is_sharded(step),
         collectives=called,
         alike=len(set(agreement.gathered(called))) == 1,
         reduced=step.strategy.reduced if isinstance(step, TrainStep) and step.strategy else None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.precision.base import Precision
+from mpcore.precision.errors import PrecisionError
 from mpcore.precision.optimisers import ELEMENTWISE, ParameterGroup, as_real
 from mpcore.records import Recipe
 
@@ -47,7 +48,8 @@ class Group:
         self.masters = dict(zip(parameters, masters, strict=True))
         self.gradients = dict(zip(parameters, gradients, strict=True))
         self.places: Mapping[str, Tensor] = self.gradients
-        """Where the parameters' gradients are gathered, by name: what a strategy puts here it moves on by itself."""
+        """Where the parameters' gradients are gathered, by name. A strategy may put other tensors here. It then copies them to
+        `gradients` itself."""
         for master, value, parameter in zip(masters, values, parameters.values(), strict=True):
             master.copy_(value)
             if shared:
@@ -57,8 +59,10 @@ class Group:
     def gather(self, *, add: bool) -> None:
         """Moves the parameters' gradients to the masters', to which they are added or in whose place they are put, but for
         those of `gather_early`. A weight that the loss does not reach has a gradient of zero, and is in `unreached` if no part
-        of the batch reaches it."""
+        of the batch reaches it. Raises PrecisionError where gradients in the place of the masters' would be added to."""
         assert self.whole.grad is not None
+        if add and self.places is not self.gradients:
+            raise PrecisionError("gradients are gathered twice for one part of a batch: expected one call of backward() for it")
         names = [name for name in self.parameters if name not in self._early]
         missing = {name for name in names if self.parameters[name].grad is None}
         self.unreached = self.unreached & missing if add else missing

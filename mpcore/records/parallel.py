@@ -37,7 +37,7 @@ class Parallel(Measurement):
     """What ranks have after training from one seed, each on its own batches, and what they sent for it.
 
     sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
-    Where two trainings differ, both are made once more, by kernels that add in one order.
+    Both are made by kernels that add in one order, where torch has them.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
     that one averages whose batch goes through in parts; of another trainer all that it sends.

@@ -38,7 +38,9 @@ class Table:
 
     @property
     def filled(self) -> "Table":
-        """Without the columns in which no row has anything."""
+        """Without the columns in which no row has anything, unless there are no rows."""
+        if not self.rows:
+            return self
         kept = [i for i in range(len(self.headings)) if any(row[i] != NOTHING for row in self.rows)]
         rows = [[row[i] for i in kept] for row in self.rows]
         return Table([self.headings[i] for i in kept], rows, "".join(self.sides[i] for i in kept), self.spare)

@@ -1,9 +1,10 @@
 """`ddp-16bit` and `fsdp-16bit`: gradients travel in the 16-bit format of the mode, though they are computed with FP32 masters.
 
-Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. They are divided by the number of ranks
-before they are rounded: a sum of FP16 overflows no sooner than its largest part.
+Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. FP16 is divided by the number of ranks
+before it travels: a sum overflows no sooner than its largest part.
 
-The gradients of a model that is cast are in 16 bits already. Those of a batch in one part travel as they are.
+The gradients of a model that is cast are in 16 bits already. Those of a batch in one part travel as they are. For that
+`ddp-16bit` keeps a copy of them, 2 bytes a weight.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from mpcore.precision.flat import FlatWeights, Group, flat
 from mpcore.precision.master import MasterWeights
 from mpcore.precision.sharded import SHARDED
 from mpcore.strategies.base import LossModule, strategies
-from mpcore.strategies.ddp import DataParallel, average
+from mpcore.strategies.ddp import DataParallel
 from mpcore.strategies.fsdp import FullyShard
 
 FORMATS = (torch.float16, torch.bfloat16)
@@ -34,29 +35,25 @@ def compressed_to(dtype: torch.dtype) -> Any:
 
     def averaged(_: object, bucket: distributed.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         gradients = bucket.buffer()
-        sent = _share(gradients, torch.empty_like(gradients, dtype=dtype))
+        sent = torch.div(gradients, agreement.ranks(), out=torch.empty_like(gradients, dtype=dtype))
         future = distributed.all_reduce(sent, async_op=True).get_future()
         return future.then(lambda done: gradients.copy_(done.value()[0]))
 
     return averaged
 
 
-def _share(gradients: Tensor, sent: Tensor) -> Tensor:
-    """`sent`, with what this rank adds to the mean: rounded once, in one pass over memory."""
-    return torch.div(gradients, agreement.ranks(), out=sent)
-
-
 @dataclass(frozen=True)
 class Sent:
-    """A copy of a group's gradients in 16 bits, and its parts by name. Weights that stay in FP32 have gradients in FP32."""
+    """A copy of a group's gradients in 16 bits, and its parts by name."""
 
     group: Group
     whole: Tensor
     parts: dict[str, Tensor]
 
     @property
-    def cast(self) -> bool:
-        return not self.group.shared
+    def is_cast(self) -> bool:
+        """Whether the model has these weights, and their gradients, in 16 bits."""
+        return all(parameter.dtype == self.whole.dtype for parameter in self.group.parameters.values())
 
 
 def _copy_of(group: Group, dtype: torch.dtype) -> Sent:
@@ -91,23 +88,27 @@ class DataParallel16(DataParallel):
 
     @contextmanager
     def _gathering(self) -> Iterator[None]:
-        """Within it gradients are gathered in 16 bits, and not in FP32."""
-        for sent in self._sent:
-            sent.group.places = sent.parts if sent.cast else sent.group.gradients
-        yield
-        for sent in self._sent:
-            sent.group.places = sent.group.gradients
+        """Within it, gradients that are in 16 bits are gathered so."""
+        cast = [sent for sent in self._sent if sent.is_cast]
+        for sent in cast:
+            sent.group.places = sent.parts
+        try:
+            yield
+        finally:
+            for sent in cast:
+                sent.group.places = sent.group.gradients
 
     def reduce(self) -> None:
         self._check_reached()
+        first = agreement.ranks() if self._precision.dtype == torch.float16 else 1
         for sent in self._sent:
             gradient = sent.group.whole.grad
             assert gradient is not None
-            if self._as_they_are and sent.cast:
-                average(sent.whole)
-            else:
-                distributed.all_reduce(_share(gradient, sent.whole))
-            gradient.copy_(sent.whole)
+            gathered = sent.whole if self._as_they_are and sent.is_cast else gradient
+            if gathered is not sent.whole or first > 1:
+                torch.div(gathered, first, out=sent.whole)
+            distributed.all_reduce(sent.whole)
+            torch.div(sent.whole, agreement.ranks() // first, out=gradient)
 
     @property
     def remark(self) -> str:

@@ -47,3 +47,10 @@ def test_the_mode_of_before_is_the_mode_after(mode):
         assert torch.get_deterministic_debug_mode() == mode
     finally:
         torch.set_deterministic_debug_mode(0)
+
+
+def test_new_memory_is_not_filled_and_all_is_as_before_afterwards():
+    before = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    with in_one_order():
+        assert (torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory) == (2, False)
+    assert (torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory) == before

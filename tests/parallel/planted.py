@@ -114,6 +114,21 @@ class RefusedInRank1(WithoutOrder):
         return (super() if os.environ.get("RANK") == "1" else super(WithoutOrder, self)).loss(model, batch)
 
 
+@register
+class WrongWithoutOrder(WithoutOrder):
+    """After that it fails by the kernels that are left, for another reason."""
+
+    name = "wrong-without-order"
+    refused = False
+
+    def loss(self, model, batch):
+        if torch.are_deterministic_algorithms_enabled():
+            type(self).refused = True
+        elif self.refused:
+            raise ValueError("the labels are wrong")
+        return super().loss(model, batch)
+
+
 class Around(nn.Module):
     """Its numbers lie close together around a large one, of which 16 bits keep little more than that."""
 

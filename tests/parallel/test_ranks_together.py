@@ -88,7 +88,7 @@ def wider():
 @pytest.fixture(scope="module")
 def repeated():
     """By workload and strategy, whose second training is another."""
-    pairs = [(name, "fsdp") for name in ("ordered", "unordered", "without-order")] + [
+    pairs = [(name, "fsdp") for name in ("ordered", "unordered", "without-order", "wrong-without-order")] + [
         ("good", "noisy"),
         ("without-order", "ddp"),
     ]
@@ -122,6 +122,12 @@ def test_shards_are_not_held_against_a_training_that_cannot_be_the_same(repeated
     assert why in record.unrepeatable
     assert replicas(record).passed
     assert replicas(record).sentence.endswith(f"shards are not compared with those of a second training: {record.unrepeatable}")
+
+
+def test_what_fails_by_the_kernels_that_are_left_is_told(repeated):
+    failure = repeated["wrong-without-order", "fsdp"]
+    assert "loss() failed: the labels are wrong (planted.py, line " in failure.sentence
+    assert "put_" not in failure.sentence
 
 
 def test_what_is_otherwise_between_ranks_alone_is_a_fault(repeated):

@@ -199,3 +199,5 @@ def test_no_report_needs_torch():
 def test_a_column_in_which_nothing_was_measured_is_left_out():
     table = Table(["mode", "as", "weak %", "step ms"], [["fp32", "ddp", "-", "10.2"], ["tf32", "-", "-", "-"]], "llrr").filled
     assert table == Table(["mode", "as", "step ms"], [["fp32", "ddp", "10.2"], ["tf32", "-", "-"]], "llr")
+    empty = Table(["mode", "step ms"], [])
+    assert empty.filled == empty

@@ -7,7 +7,7 @@ from torch.distributed.tensor import DTensor
 
 from mpcore.device import agreement
 from mpcore.measure.joint import side_by_side
-from mpcore.precision import Inapplicable, precisions
+from mpcore.precision import Inapplicable, PrecisionError, precisions
 from mpcore.precision.flat import Group
 from mpcore.precision.sharded import SHARDED, ShardedBF16
 from mpcore.records import Recipe
@@ -168,33 +168,83 @@ def test_a_mean_in_16_bits_is_no_product_with_a_rounded_share(monkeypatch, dtype
     assert gradient.tolist() == ([3.0, 3.0] if operation == "AVG" else [3.0 / ranks] * 2)
 
 
-@pytest.mark.parametrize("mode", ["bf16-manual", "fp16-manual"])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_what_travels_in_16_bits_is_the_mean_over_ranks(dots, cpu, monkeypatch, mode, parts):
-    """Of two ranks with the same batch. Parts add up in FP32 first."""
+@pytest.fixture
+def two_ranks(monkeypatch):
+    """Two that have the same batch. In the list is what travels."""
+    sent = []
 
-    def both_have_it(sent, operation=distributed.ReduceOp.SUM, async_op=False):
-        dtypes.append(sent.dtype)
-        return sent.mul_(2) if operation == distributed.ReduceOp.SUM else sent
+    def both_have_it(gradient):
+        sent.append(gradient.clone())
+        return gradient.mul_(2)
 
-    def gradients(strategy):
-        step = TrainStep(dots, precisions[mode](), cpu, accumulate=parts, dropout=False, strategy=strategy)
-        found = {}
-        monkeypatch.setattr(type(step.precision), "update", lambda self: found.update(self.gradients()))
-        step(dots.split("train", cpu).rows(slice(8)))
-        return found
-
-    dtypes = []
-    alone = gradients(None)
     monkeypatch.setattr(agreement, "ranks", lambda: 2)
     monkeypatch.setattr(agreement, "gathered", lambda value: [value, value])
     monkeypatch.setattr(distributed, "all_reduce", both_have_it)
-    together = gradients(DataParallel16(cpu))
-    assert dtypes == [precisions[mode].dtype]
-    for name, gradient in alone.items():
-        torch.testing.assert_close(
-            together[name], gradient, rtol=0 if parts == 1 else 2 * precisions[mode].roundoff(), atol=1e-6
-        )
+    return sent
+
+
+def in_16_bits(workload, mode, parts, device, strategy=None):
+    """A step of two ranks, or of one without a strategy. Its scale is one with which no sum of FP16 overflows."""
+    step = TrainStep(workload, precisions[mode](), device, accumulate=parts, dropout=False, strategy=strategy)
+    if step.loss_scale is not None:
+        step.loss_scale.fill_(1024.0)
+    return step
+
+
+def gradients_of(step, batch, monkeypatch):
+    """Those that the optimiser would get."""
+    found = {}
+    monkeypatch.setattr(type(step.precision), "update", lambda self: found.update(self.gradients()))
+    step(batch)
+    step.precision.gathered = False
+    return {name: gradient.clone() for name, gradient in found.items()}
+
+
+@pytest.mark.parametrize("mode", ["bf16-manual", "fp16-manual"])
+@pytest.mark.parametrize("normed", [False, True])
+def test_what_travels_in_16_bits_is_the_mean_over_ranks(two_ranks, dots, cpu, monkeypatch, mode, normed):
+    """In one part as the model has it, in FP32 first where parts add up. What stays in FP32, as BatchNorm, is rounded once."""
+    if normed:
+        layers = (lambda: nn.Linear(16, 8)), (lambda: nn.BatchNorm1d(8)), (lambda: nn.Linear(8, 2))
+        monkeypatch.setattr(type(dots), "build_model", lambda self: nn.Sequential(*(layer() for layer in layers)))
+    batch = dots.split("train", cpu).rows(slice(8))
+    error = 2 * precisions[mode].roundoff()
+    for parts in (1, 2, 1):
+        together = in_16_bits(dots, mode, parts, cpu, DataParallel16(cpu))
+        averaged = gradients_of(together, batch, monkeypatch)
+        alone = in_16_bits(dots, mode, parts, cpu)
+        for name, gradient in gradients_of(alone, batch, monkeypatch).items():
+            exact = parts == 1 and dict(alone.model.named_parameters())[name].dtype == precisions[mode].dtype
+            torch.testing.assert_close(averaged[name], gradient, rtol=0 if exact else error, atol=0 if exact else 1e-6)
+    assert {gradient.dtype for gradient in two_ranks} == {precisions[mode].dtype}
+
+
+def test_gradients_of_one_part_make_no_detour_by_fp32(two_ranks, dots, cpu, monkeypatch):
+    step = in_16_bits(dots, "bf16-manual", 1, cpu, DataParallel16(cpu))
+    seen = []
+    whole = step.precision.groups[0].whole
+    monkeypatch.setattr(DataParallel16, "_check_reached", lambda self: seen.append(whole.grad.clone()))
+    gradients_of(step, dots.split("train", cpu).rows(slice(8)), monkeypatch)
+    assert not seen[0].any()
+    assert whole.grad.any()
+
+
+def test_a_step_that_fails_leaves_the_next_one_right(two_ranks, dots, cpu, monkeypatch):
+    step = in_16_bits(dots, "bf16-manual", 1, cpu, DataParallel16(cpu))
+    batch = dots.split("train", cpu).rows(slice(8))
+    with pytest.raises(KeyError), step.strategy.micro_batch(last=True):
+        raise KeyError
+    assert all(group.places is group.gradients for group in step.precision.groups)
+    assert gradients_of(step, batch, monkeypatch)
+
+
+def test_gradients_that_travel_as_they_are_are_not_added_to(two_ranks, dots, cpu):
+    step = in_16_bits(dots, "bf16-manual", 1, cpu, DataParallel16(cpu))
+    with (
+        step.strategy.micro_batch(last=True),
+        pytest.raises(PrecisionError, match="gathered twice for one part of a batch: expected one call of backward"),
+    ):
+        step.precision.groups[0].gather(add=True)
 
 
 def test_parts_that_all_ranks_have_side_by_side():
