@@ -79,6 +79,8 @@ def measure_joint(setup: Setup, rows: Batch) -> Joint:
     except (PrecisionError, WorkloadError) as error:
         if lacks_memory(error):  # this rank alone may: the others would wait for it
             raise
+        joint = None
+    if joint is None:  # not where the error is caught, or it would be the cause of the next one
         return _in_parts(setup, rows, precisions["fp32"])
     return joint if setup.case.trainer != OWN_TRAINER else _with_whole(setup, joint)
 

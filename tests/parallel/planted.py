@@ -242,6 +242,17 @@ class WithoutFP64(Planted):
 
 
 @register
+class WrongWithoutFP64(WithoutFP64):
+    """In all other modes it fails as well, for another reason."""
+
+    name = "wrong-without-fp64"
+
+    def loss(self, model, batch):
+        super().loss(model, batch)
+        raise ValueError("the labels are wrong")
+
+
+@register
 class Crash(Planted):
     name = "crash"
     together = True

@@ -88,7 +88,8 @@ def wider():
 @pytest.fixture(scope="module")
 def repeated():
     """By workload and strategy, whose second training is another."""
-    pairs = [(name, "fsdp") for name in ("ordered", "unordered", "without-order", "wrong-without-order")] + [
+    fsdp = ("ordered", "unordered", "without-order", "wrong-without-order", "wrong-without-fp64")
+    pairs = [(name, "fsdp") for name in fsdp] + [
         ("good", "noisy"),
         ("without-order", "ddp"),
     ]
@@ -124,10 +125,11 @@ def test_shards_are_not_held_against_a_training_that_cannot_be_the_same(repeated
     assert replicas(record).sentence.endswith(f"shards are not compared with those of a second training: {record.unrepeatable}")
 
 
-def test_what_fails_by_the_kernels_that_are_left_is_told(repeated):
-    failure = repeated["wrong-without-order", "fsdp"]
+@pytest.mark.parametrize(("name", "first"), [("wrong-without-order", "put_"), ("wrong-without-fp64", "kernel")])
+def test_what_fails_the_second_time_is_told_by_its_own_cause(repeated, name, first):
+    failure = repeated[name, "fsdp"]
     assert "loss() failed: the labels are wrong (planted.py, line " in failure.sentence
-    assert "put_" not in failure.sentence
+    assert first not in failure.sentence
 
 
 def test_what_is_otherwise_between_ranks_alone_is_a_fault(repeated):
