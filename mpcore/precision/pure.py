@@ -77,9 +77,11 @@ class FP64(Precision):
     def forward(self) -> Iterator[None]:
         """What comes before the model, such as how a batch is normalised, is as in every mode. From the first module to the end
         of the loss all is in FP64."""
-        with ExitStack() as self._forward:
-            yield
-        self._forward = None
+        try:
+            with ExitStack() as self._forward:
+                yield
+        finally:
+            self._forward = None
 
     def _widen(self, *_: Any) -> None:
         if self._forward is not None and not self._mode.is_on:

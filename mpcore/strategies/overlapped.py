@@ -100,8 +100,10 @@ class Overlapped(DataParallel):
             piece.left = set(piece.names)
         self._seen = Counter()
         self._early = True
-        yield
-        self._early = False
+        try:
+            yield
+        finally:
+            self._early = False
         if self._parts is None:
             self._parts = self._seen
 

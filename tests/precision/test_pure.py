@@ -48,3 +48,12 @@ def test_a_kept_layer_is_fp32(model, batch, recipe):
     assert model(batch[0]).dtype == torch.bfloat16
     assert model[1].weight.dtype == torch.float32
     assert model[0].weight.dtype == torch.bfloat16
+
+
+def test_a_forward_pass_that_fails_widens_nothing_afterwards(model, batch, recipe):
+    mode = FP64()
+    mode.prepare(model, recipe)
+    with pytest.raises(KeyError), mode.forward():
+        raise KeyError
+    model(batch[0].double())
+    assert (torch.ones(2) @ torch.ones(2)).dtype == torch.float32

@@ -1,5 +1,7 @@
 """Strategies as far as one process shows them."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from torch import distributed, nn
@@ -173,9 +175,11 @@ def two_ranks(monkeypatch):
     """Two that have the same batch. In the list is what travels."""
     sent = []
 
-    def both_have_it(gradient):
+    def both_have_it(gradient, operation=distributed.ReduceOp.SUM, async_op=False):
         sent.append(gradient.clone())
-        return gradient.mul_(2)
+        if operation == distributed.ReduceOp.SUM:
+            gradient.mul_(2)
+        return Mock()
 
     monkeypatch.setattr(agreement, "ranks", lambda: 2)
     monkeypatch.setattr(agreement, "gathered", lambda value: [value, value])
@@ -236,6 +240,18 @@ def test_a_step_that_fails_leaves_the_next_one_right(two_ranks, dots, cpu, monke
         raise KeyError
     assert all(group.places is group.gradients for group in step.precision.groups)
     assert gradients_of(step, batch, monkeypatch)
+
+
+def test_after_a_step_that_fails_a_part_sends_nothing_early(two_ranks, dots, cpu):
+    step, batch = in_16_bits(dots, "bf16-manual", 2, cpu, overlapped.Overlapped(cpu)), dots.split("train", cpu).rows(slice(8))
+    step(batch)
+    assert two_ranks
+    two_ranks.clear()
+    with pytest.raises(KeyError), step.strategy.micro_batch(last=True):
+        raise KeyError
+    with step.strategy.micro_batch(last=False):
+        step.precision.backward(step._forward(batch))
+    assert not two_ranks
 
 
 def test_gradients_that_travel_as_they_are_are_not_added_to(two_ranks, dots, cpu):
