@@ -9,7 +9,7 @@ from generator.results import only_tables
 from generator.runs import DOCS, spread, spread_by_others
 from mpcore.records import Run
 from mpcore.report.sections.scaling import scaling
-from mpcore.report.text import counted, short_commit
+from mpcore.report.text import ended, short_commit
 
 NONE_YET = "No run on several GPUs is committed yet."
 
@@ -33,6 +33,8 @@ def beside_other_trainers() -> str:
 
 
 def _measured_by(runs: Sequence[Run]) -> str:
-    said = [f"- `{run.command}`, at commit {short_commit(run)}, with torch {run.machine.software['torch']}" for run in runs]
-    missed = [f"; it ended before it reached {counted(run.missed, 'more test')}" if run.missed else "" for run in runs]
-    return "\n".join(["Measured by", "", *(f"{one}{rest}" for one, rest in zip(said, missed, strict=True))])
+    said = (
+        f"- `{run.command}`, at commit {short_commit(run)}, with torch {run.machine.software['torch']}{ended(run)}"
+        for run in runs
+    )
+    return "\n".join(["Measured by", "", *said])

@@ -106,4 +106,4 @@ def _recompilation(frame: CompilationMetrics) -> str:
 
 def _first_line(text: str) -> str:
     """Without the place in compiled code that follows, and what pads it."""
-    return " ".join(text.strip().splitlines()[0].partition("  #")[0].split())
+    return " ".join(text.strip().partition("\n")[0].partition("  #")[0].split())

@@ -20,7 +20,8 @@ class RankTime(Record):
 
     @property
     def waits(self) -> tuple[float, float]:
-        """Least on the rank that the others wait for: its collectives take least time. Where nobody tells, it computes most."""
+        """Least on the rank that the others wait for: its collectives take least time. Without
+        their times it is the one that computes most."""
         return self.communication or 0.0, -self.compute
 
 

@@ -51,11 +51,12 @@ def provenance(run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.machine.software.items())
     return (
         f"{hardware.count} x {hardware.name}{memory}, {hardware.cores} CPU cores ({hardware.cpu}); {versions}; "
-        f"commit {(run.commit or 'unknown')[:12]}; {measured_at(run)} UTC{_ended(run)}"
+        f"commit {(run.commit or 'unknown')[:12]}; {measured_at(run)} UTC{ended(run)}"
     )
 
 
-def _ended(run: Run) -> str:
+def ended(run: Run) -> str:
+    """How many tests it did not reach, as the end of a sentence; "" where it reached all."""
     return f"; ended before it reached {counted(run.missed, 'more test')}" if run.missed else ""
 
 

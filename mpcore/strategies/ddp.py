@@ -28,8 +28,8 @@ NEVER = 10**9
 
 def average(gradient: Tensor, *, async_op: bool = False) -> Any:
     """Becomes the mean over ranks. NCCL multiplies by 1/n in the format of the gradient, and 16 bits hold that exactly for
-    powers of two alone: with three ranks all gradients would be too large by the same 0.2 %. gloo divides last, so that a sum
-    of FP16 overflows."""
+    powers of two alone: with three ranks all gradients would be too large by the same 0.2 %. gloo divides last, and a sum of
+    FP16 may have overflowed by then."""
     count = agreement.ranks()
     if gradient.itemsize > 2 or (gradient.is_cuda and count & (count - 1) == 0):
         return distributed.all_reduce(gradient, distributed.ReduceOp.AVG, async_op=async_op)

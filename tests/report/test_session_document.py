@@ -377,6 +377,6 @@ def test_a_mode_that_trained_from_more_seeds_than_another_says_so(shown, results
     ]
     mode = more.case.precision
     assert said == (
-        f"{mode}: trained from 4 seeds, and so was for its points what it is compared with. A row with fewer shows the first "
-        "of them"
+        f"{mode}: trained from 4 seeds, as was the mode that its points are against. A row with fewer seeds shows the "
+        "first of them"
     )

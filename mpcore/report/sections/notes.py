@@ -76,8 +76,8 @@ def more_seeds(group: Sequence[Row]) -> list[str]:
     """Of each that was trained from more seeds than others, which is why its points are not the difference of two rows."""
     least = min((row["seeds"] for row in group if row["seeds"]), default=0)
     return [
-        f"{row['precision']}: trained from {row['seeds']} seeds, and so was for its points what it is compared with. A row "
-        "with fewer shows the first of them"
+        f"{row['precision']}: trained from {row['seeds']} seeds, as was the mode that its points are against. A row with "
+        "fewer seeds shows the first of them"
         for row in group
         if row["seeds"] and row["seeds"] > least
     ]
