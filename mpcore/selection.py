@@ -176,8 +176,9 @@ def _check_writable(folder: Path, named: str) -> None:
         raise SelectionError(f"{named}: {error.strerror or error}: expected a folder that torch can write to") from error
 
 
-def selection_of(options: argparse.Namespace) -> Selection:
-    """What the options select. Raises SelectionError for one without a name in it, or with a number that cannot be."""
+def selection_of(options: argparse.Namespace, *, spreads: bool = False) -> Selection:
+    """What the options select. spreads: whether without --mp-gpus all GPUs are taken. Raises SelectionError for an option
+    without a name in it, or with a number that cannot be."""
     gpus = tuple(_numbers(options, "mp_gpus", "numbers of GPUs, such as 1,2"))
     if max(gpus, default=1) > 1 and ":" in (options.mp_device or ""):
         raise SelectionError(f"--mp-device {options.mp_device!r} is one GPU: expected cuda with --mp-gpus {options.mp_gpus}")
@@ -186,7 +187,7 @@ def selection_of(options: argparse.Namespace) -> Selection:
         precisions=tuple(names(options, "mp_precision")),
         trainers=tuple(names(options, "mp_trainer")),
         executions=tuple(names(options, "mp_execution")),
-        strategies=_strategies(options, gpus),
+        strategies=_strategies(options, max(gpus, default=2 if spreads else 1)),
         gpus=gpus,
         keep_fp32=tuple(names(options, "mp_keep_fp32")),
         size=options.mp_size,
@@ -216,8 +217,8 @@ def _numbers(options: argparse.Namespace, option: str, expected: str) -> Iterato
         yield int(text)
 
 
-def _strategies(options: argparse.Namespace, gpus: tuple[int, ...]) -> tuple[str, ...]:
+def _strategies(options: argparse.Namespace, most: int) -> tuple[str, ...]:
     found = tuple(names(options, "mp_strategy"))
-    if found and max(gpus, default=1) == 1:
+    if found and most == 1:
         raise SelectionError(f"--mp-strategy {options.mp_strategy!r} spreads nothing: expected --mp-gpus with 2 or more")
     return found

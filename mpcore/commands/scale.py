@@ -72,7 +72,7 @@ def _launched(options: argparse.Namespace) -> Run:
     from mpcore.parallel.scale import Scale
     from mpcore.signals import raising_exit
 
-    selection = selection_of(options)
+    selection = selection_of(options, spreads=True)
     if ":" in (selection.device or ""):
         raise SelectionError(f"--mp-device {selection.device!r} is one GPU: expected cuda, and CUDA_VISIBLE_DEVICES for a part")
     check(selection)

@@ -47,9 +47,9 @@ class Group:
         self.whole.grad, gradients = flat(values, dtype)
         self.masters = dict(zip(parameters, masters, strict=True))
         self.gradients = dict(zip(parameters, gradients, strict=True))
-        self.places: Mapping[str, Tensor] = self.gradients
-        """Where the parameters' gradients are gathered, by name. A strategy may put other tensors here. It then copies them to
-        `gradients` itself."""
+        self.exchange: Callable[[list[Tensor]], list[Tensor]] | None = None
+        """Makes of the gradients of a batch in one part what is gathered in their place. A strategy averages them so in the
+        format that they are in."""
         for master, value, parameter in zip(masters, values, parameters.values(), strict=True):
             master.copy_(value)
             if shared:
@@ -59,9 +59,9 @@ class Group:
     def gather(self, *, add: bool) -> None:
         """Moves the parameters' gradients to the masters', to which they are added or in whose place they are put, but for
         those of `gather_early`. A weight that the loss does not reach has a gradient of zero, and is in `unreached` if no part
-        of the batch reaches it. Raises PrecisionError where gradients in the place of the masters' would be added to."""
+        of the batch reaches it. Raises PrecisionError where what was exchanged already would be added to."""
         assert self.whole.grad is not None
-        if add and self.places is not self.gradients:
+        if add and self.exchange is not None:
             raise PrecisionError("gradients are gathered twice for one part of a batch: expected one call of backward() for it")
         names = [name for name in self.parameters if name not in self._early]
         missing = {name for name in names if self.parameters[name].grad is None}
@@ -84,7 +84,8 @@ class Group:
             return
         found = [_dense(p, g) if (g := p.grad) is None or g.is_sparse else g for p in parameters]
         found = [as_real(gradient) for gradient in found] if self._some_complex else found
-        places = [self.places[name] for name in names]
+        found = found if self.exchange is None else self.exchange(found)
+        places = [self.gradients[name] for name in names]
         if add:
             for place, gradient in zip(places, found, strict=True):
                 place.add_(gradient)

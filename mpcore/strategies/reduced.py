@@ -1,15 +1,14 @@
 """`ddp-16bit` and `fsdp-16bit`: gradients travel in the 16-bit format of the mode, though they are computed with FP32 masters.
 
-Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. FP16 is divided by the number of ranks
-before it travels: a sum overflows no sooner than its largest part.
+Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. They are divided by the number of ranks
+before they are added: so a sum in FP16 overflows no sooner than its largest part.
 
-The gradients of a model that is cast are in 16 bits already. Those of a batch in one part travel as they are. For that
-`ddp-16bit` keeps a copy of them, 2 bytes a weight.
+The gradients of a model that is cast are in 16 bits already. Those of a batch in one part travel as they are, from where the
+backward pass left them.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,14 +18,15 @@ from torch.futures import Future
 from mpcore.device import agreement
 from mpcore.precision import Precision
 from mpcore.precision.autocast import Autocast
-from mpcore.precision.flat import FlatWeights, Group, flat
+from mpcore.precision.flat import FlatWeights, Group
 from mpcore.precision.master import MasterWeights
 from mpcore.precision.sharded import SHARDED
 from mpcore.strategies.base import LossModule, strategies
-from mpcore.strategies.ddp import DataParallel
+from mpcore.strategies.ddp import DataParallel, average_together, sum_together
 from mpcore.strategies.fsdp import FullyShard
 
 FORMATS = (torch.float16, torch.bfloat16)
+ALL_REDUCE_TOGETHER = "allreduce_coalesced_"
 REMARK = "gradients are averaged in 16 bits"
 
 
@@ -42,23 +42,27 @@ def compressed_to(dtype: torch.dtype) -> Any:
     return averaged
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A copy of a group's gradients in 16 bits, and its parts by name."""
-
-    group: Group
-    whole: Tensor
-    parts: dict[str, Tensor]
-
-    @property
-    def is_cast(self) -> bool:
-        """Whether the model has these weights, and their gradients, in 16 bits."""
-        return all(parameter.dtype == self.whole.dtype for parameter in self.group.parameters.values())
+def apart(gradients: list[Tensor]) -> list[Tensor]:
+    """The same, but none shares its memory with another: the backward pass may leave one gradient, or a view of it, to two
+    weights, and what is averaged in place would be so twice."""
+    seen: set[int] = set()
+    found = []
+    for gradient in gradients:
+        memory = gradient.untyped_storage().data_ptr()
+        found.append(gradient.clone() if memory in seen else gradient)
+        seen.add(memory)
+    return found
 
 
-def _copy_of(group: Group, dtype: torch.dtype) -> Sent:
-    whole, parts = flat(list(group.masters.values()), dtype)
-    return Sent(group, whole, dict(zip(group.masters, parts, strict=True)))
+def averaged_as_they_are(gradients: list[Tensor]) -> list[Tensor]:
+    own = apart(gradients)
+    average_together(own)
+    return own
+
+
+def is_cast(group: Group, dtype: torch.dtype) -> bool:
+    """Whether the model has these weights, and their gradients, in `dtype`."""
+    return all(parameter.dtype == dtype for parameter in group.parameters.values())
 
 
 @strategies.register
@@ -73,42 +77,49 @@ class DataParallel16(DataParallel):
 
     def wrap(self, whole: LossModule, precision: Precision) -> nn.Module:
         wrapped = super().wrap(whole, precision)
-        self._sent: list[Sent] = []
-        self._as_they_are = False
+        self._as_they_are: list[Group] = []
         if self._wrapper is not None and precision.dtype in FORMATS:
             self._wrapper.register_comm_hook(None, compressed_to(precision.dtype))
-        elif isinstance(precision, FlatWeights):
-            self._sent = [_copy_of(group, precision.dtype) for group in precision.groups]
         return wrapped
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         precision = self._precision
-        self._as_they_are = last and isinstance(precision, FlatWeights) and not precision.gathered
-        return self._gathering() if self._as_they_are else super().micro_batch(last=last)
+        self._as_they_are = []
+        if last and isinstance(precision, FlatWeights) and not precision.gathered:
+            self._as_they_are = [group for group in precision.groups if is_cast(group, precision.dtype)]
+        return self._exchanging() if self._as_they_are else super().micro_batch(last=last)
 
     @contextmanager
-    def _gathering(self) -> Iterator[None]:
-        """Within it, gradients that are in 16 bits are gathered so."""
-        cast = [sent for sent in self._sent if sent.is_cast]
-        for sent in cast:
-            sent.group.places = sent.parts
+    def _exchanging(self) -> Iterator[None]:
+        """Within it, gradients that are in 16 bits are averaged as they are, before they are gathered."""
+        for group in self._as_they_are:
+            group.exchange = averaged_as_they_are
         try:
             yield
         finally:
-            for sent in cast:
-                sent.group.places = sent.group.gradients
+            for group in self._as_they_are:
+                group.exchange = None
 
     def reduce(self) -> None:
         self._check_reached()
-        first = agreement.ranks() if self._precision.dtype == torch.float16 else 1
-        for sent in self._sent:
-            gradient = sent.group.whole.grad
-            assert gradient is not None
-            gathered = sent.whole if self._as_they_are and sent.is_cast else gradient
-            if gathered is not sent.whole or first > 1:
-                torch.div(gathered, first, out=sent.whole)
-            distributed.all_reduce(sent.whole)
-            torch.div(sent.whole, agreement.ranks() // first, out=gradient)
+        if isinstance(self._precision, FlatWeights):
+            for group in self._precision.groups:
+                if group not in self._as_they_are:
+                    self._average_rounded(group)
+
+    def _average_rounded(self, group: Group) -> None:
+        whole = group.whole.grad
+        assert whole is not None
+        rounded = torch.div(whole, agreement.ranks(), out=torch.empty_like(whole, dtype=self._precision.dtype))
+        parts = [rounded.as_strided(g.shape, g.stride(), g.storage_offset()) for g in group.gradients.values()]
+        sum_together(parts)
+        whole.copy_(rounded)
+
+    @property
+    def reduced(self) -> tuple[str, int] | None:
+        if not isinstance(self._precision, FlatWeights):
+            return super().reduced
+        return ALL_REDUCE_TOGETHER, sum(g.numel() for group in self._precision.groups for g in group.gradients.values())
 
     @property
     def remark(self) -> str:

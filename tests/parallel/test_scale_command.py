@@ -211,6 +211,14 @@ def test_one_gpu_scales_nothing(capsys):
     assert "--mp-device 'cuda:1' is one GPU: expected cuda" in capsys.readouterr().err
 
 
+def test_a_strategy_needs_no_number_of_gpus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mpcore.parallel.plan.ON_A_CPU", (1, 2))
+    options = ["--mp-load", PLANTED, "--mp-workload", "good", "--mp-strategy", "ddp", "--mp-device", "cpu"]
+    assert main(["scale", *options, "--launches", "0"]) == 0
+    assert {result.record.case.strategy for result in load("scaling.json").results} == {"single", "ddp"}
+
+
 def test_a_host_with_fewer_gpus_than_ranks_is_a_sentence(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
