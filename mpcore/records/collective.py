@@ -4,7 +4,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from mpcore.records.base import Record
 
-PASSES = {"allreduce_": 2, "allreduce_coalesced_": 2, "_allgather_base_": 1, "_reduce_scatter_base_": 1}
+PASSES = {"allreduce_": 2, "_allgather_base_": 1, "_reduce_scatter_base_": 1}
 """How often each link carries what a collective is called with, for many ranks. An all-reduce scatters sums and gathers them
 (the bus bandwidth of nccl-tests, doc/PERFORMANCE.md)."""
 

@@ -27,34 +27,13 @@ NEVER = 10**9
 
 
 def average(gradient: Tensor, *, async_op: bool = False) -> Any:
-    """Becomes the mean over ranks."""
-    if is_averaged_by_backend(gradient):
-        return distributed.all_reduce(gradient, distributed.ReduceOp.AVG, async_op=async_op)
-    return distributed.all_reduce(gradient.div_(agreement.ranks()), async_op=async_op)
-
-
-def average_together(gradients: list[Tensor]) -> None:
-    """The same of all, which are of one dtype, in one call: NCCL sends them with one kernel, and nothing is copied for it."""
-    if is_averaged_by_backend(gradients[0]):
-        sum_together(gradients, distributed.ReduceOp.AVG)
-    else:
-        torch._foreach_div_(gradients, agreement.ranks())  # private API
-        sum_together(gradients)
-
-
-def sum_together(tensors: list[Tensor], operation: distributed.ReduceOp.RedOpType = distributed.ReduceOp.SUM) -> None:
-    """Each becomes the sum over ranks, or what `operation` makes of them."""
-    with distributed.distributed_c10d._coalescing_manager():  # private API
-        for tensor in tensors:
-            distributed.all_reduce(tensor, operation)
-
-
-def is_averaged_by_backend(gradient: Tensor) -> bool:
-    """Whether the backend's own average is as exact as the format. NCCL multiplies by 1/n in the format of the gradient, and 16
-    bits hold that exactly for powers of two alone: with three ranks all gradients would be too large by the same 0.2 %. gloo
-    divides last, and a sum of FP16 may have overflowed by then."""
+    """Becomes the mean over ranks. NCCL multiplies by 1/n in the format of the gradient, and 16 bits hold that exactly for
+    powers of two alone: with three ranks all gradients would be too large by the same 0.2 %. gloo divides last, and a sum of
+    FP16 may have overflowed by then."""
     count = agreement.ranks()
-    return gradient.itemsize > 2 or (gradient.is_cuda and count & (count - 1) == 0)
+    if gradient.itemsize > 2 or (gradient.is_cuda and count & (count - 1) == 0):
+        return distributed.all_reduce(gradient, distributed.ReduceOp.AVG, async_op=async_op)
+    return distributed.all_reduce(gradient.div_(count), async_op=async_op)
 
 
 @strategies.register

@@ -3,10 +3,11 @@
 Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. They are divided by the number of ranks
 before they are added: so a sum in FP16 overflows no sooner than its largest part.
 
-The gradients of a model that is cast are in 16 bits already. Those of a batch in one part travel as they are, from where the
-backward pass left them.
+The gradients of a model that is cast are in 16 bits already. Those of a batch in one part are averaged before they are moved to
+the masters'.
 """
 
+import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -22,11 +23,10 @@ from mpcore.precision.flat import FlatWeights, Group
 from mpcore.precision.master import MasterWeights
 from mpcore.precision.sharded import SHARDED
 from mpcore.strategies.base import LossModule, strategies
-from mpcore.strategies.ddp import DataParallel, average_together, sum_together
+from mpcore.strategies.ddp import DataParallel, average
 from mpcore.strategies.fsdp import FullyShard
 
 FORMATS = (torch.float16, torch.bfloat16)
-ALL_REDUCE_TOGETHER = "allreduce_coalesced_"
 REMARK = "gradients are averaged in 16 bits"
 
 
@@ -42,22 +42,15 @@ def compressed_to(dtype: torch.dtype) -> Any:
     return averaged
 
 
-def apart(gradients: list[Tensor]) -> list[Tensor]:
-    """The same, but none shares its memory with another: the backward pass may leave one gradient, or a view of it, to two
-    weights, and what is averaged in place would be so twice."""
-    seen: set[int] = set()
-    found = []
-    for gradient in gradients:
-        memory = gradient.untyped_storage().data_ptr()
-        found.append(gradient.clone() if memory in seen else gradient)
-        seen.add(memory)
-    return found
-
-
-def averaged_as_they_are(gradients: list[Tensor]) -> list[Tensor]:
-    own = apart(gradients)
-    average_together(own)
-    return own
+def averaged(group: Group, gradients: list[Tensor]) -> list[Tensor]:
+    """The mean over ranks of the gradients of a group, in their own format. They travel in one piece: NCCL is slower with
+    hundreds of tensors, even in one call."""
+    assert group.whole.grad is not None
+    whole = torch.empty_like(group.whole.grad, dtype=gradients[0].dtype)
+    parts = [whole.as_strided(g.shape, g.stride(), g.storage_offset()) for g in group.gradients.values()]
+    torch._foreach_copy_(parts, gradients)  # private API
+    average(whole)
+    return parts
 
 
 def is_cast(group: Group, dtype: torch.dtype) -> bool:
@@ -93,7 +86,7 @@ class DataParallel16(DataParallel):
     def _exchanging(self) -> Iterator[None]:
         """Within it, gradients that are in 16 bits are averaged as they are, before they are gathered."""
         for group in self._as_they_are:
-            group.exchange = averaged_as_they_are
+            group.exchange = functools.partial(averaged, group)
         try:
             yield
         finally:
@@ -108,18 +101,11 @@ class DataParallel16(DataParallel):
                     self._average_rounded(group)
 
     def _average_rounded(self, group: Group) -> None:
-        whole = group.whole.grad
-        assert whole is not None
-        rounded = torch.div(whole, agreement.ranks(), out=torch.empty_like(whole, dtype=self._precision.dtype))
-        parts = [rounded.as_strided(g.shape, g.stride(), g.storage_offset()) for g in group.gradients.values()]
-        sum_together(parts)
-        whole.copy_(rounded)
-
-    @property
-    def reduced(self) -> tuple[str, int] | None:
-        if not isinstance(self._precision, FlatWeights):
-            return super().reduced
-        return ALL_REDUCE_TOGETHER, sum(g.numel() for group in self._precision.groups for g in group.gradients.values())
+        gradient = group.whole.grad
+        assert gradient is not None
+        rounded = torch.div(gradient, agreement.ranks(), out=torch.empty_like(gradient, dtype=self._precision.dtype))
+        distributed.all_reduce(rounded)
+        torch._foreach_copy_([gradient], [rounded])  # private API; a cast that reads and writes vectors
 
     @property
     def remark(self) -> str:

@@ -28,7 +28,7 @@ def gradients(mode, parts, device, strategy=None):
 
 def error(mode, name, parts, device):
     alone = agreement.gathered(gradients(mode, parts, device))
-    mean = {weight: sum(each[weight] for each in alone) / len(alone) for weight in alone[0]}
+    mean = {weight: sum(each[weight].to(device) for each in alone) / len(alone) for weight in alone[0]}
     return relative_error(gradients(mode, parts, device, strategies[name](device)), mean)
 
 
