@@ -113,7 +113,8 @@ class Sharing:
             return Failure(case=case, sentence="it took too long", hung=True)
         if case.workload == "huge" or (case.workload == "large" and len(self.running) > 1):
             return Failure(case=case, sentence="no memory")
-        return stub.work(case.workload, code="1")
+        first = case.workload == "chosen" and len(self.running) > 1 and self is self.running[0]
+        return stub.work(case.workload, code="1", graph_signature="with little memory" if first else "usual")
 
     def loaded(self):
         return None
@@ -123,19 +124,20 @@ class Sharing:
             self.running.remove(self)
 
 
-@pytest.mark.parametrize(("device", "asked_again"), [("cuda", [["large", "huge"]] * 2), ("cpu", [])])
+@pytest.mark.parametrize(("device", "asked_again"), [("cuda", [["large", "huge", "chosen"]] * 2), ("cpu", [])])
 def test_what_lacks_memory_beside_the_other_side_is_counted_without_it(monkeypatch, device, asked_again):
     running, asked = [], []
     monkeypatch.setattr("mpcore.ab.settled.start", lambda *_: Sharing(running, asked))
-    large, huge, *_ = cases = [stub.case(name) for name in ("large", "huge", "hung", "small")]
+    large, huge, _, chosen, _ = cases = [stub.case(name) for name in ("large", "huge", "hung", "chosen", "small")]
     sides = tuple(Checkout(side, Path()) for side in ("base", "head"))
     base, head = count_work(
         sides, Selection(), cases, device, print, lambda: (Sharing(running, asked), Sharing(running, asked))
     )
-    assert asked == [["large", "huge", "hung", "small"]] * 2 + asked_again
+    assert asked == [["large", "huge", "hung", "chosen", "small"]] * 2 + asked_again
     for found in (base, head):
         assert isinstance(found[large], Work) == (device == "cuda")
         assert isinstance(found[huge], Failure)
+    assert (base[chosen].graph_signature == head[chosen].graph_signature) == (device == "cuda")
     assert running == []
 
 
