@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from mpcore.device import agreement
 from mpcore.device.machine import synchronise
 from mpcore.kernels.intervals import Span, covered, within
 from mpcore.kernels.profile import profile_of
@@ -25,7 +26,7 @@ def profiled(step: Callable[[], object], device: torch.device) -> Profile:
 
 def profiled_rank(step: Callable[[], object], device: torch.device) -> tuple[Profile, RankTime]:
     """The same of one rank of a step that is spread, and where it is during a step."""
-    events = _events(step, device)
+    events = _events(step, device, begin=agreement.wait_for_all)
     if device.type != "cuda":
         return _profile(events, device), RankTime(compute=_thread_seconds(step))
     kernels = [(event.name, event.time_range.start / 1e6, event.time_range.end / 1e6) for event in events]
@@ -43,10 +44,12 @@ def rank_time(kernels: Iterable[tuple[str, float, float]], steps: int) -> RankTi
     return RankTime(compute=covered(computing) / steps, communication=communication / steps, exposed=exposed / steps)
 
 
-def _events(step: Callable[[], object], device: torch.device) -> Sequence[Any]:
+def _events(step: Callable[[], object], device: torch.device, begin: Callable[[], None] = lambda: None) -> Sequence[Any]:
+    """begin: called once the profiler records. On one rank that is sooner than on another, for which it would wait."""
     on_gpu = device.type == "cuda"
     activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
     with profile(activities=[activity], acc_events=True) as recorded:
+        begin()
         for _ in range(STEPS):
             step()
         synchronise(device)

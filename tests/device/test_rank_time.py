@@ -1,6 +1,9 @@
 """Where a rank is during a step, from kernels that anybody can add up."""
 
-from mpcore.device.profiler import rank_time
+import torch
+
+from mpcore.device import agreement
+from mpcore.device.profiler import STEPS, profiled_rank, rank_time
 from mpcore.records import RankTime
 
 
@@ -18,3 +21,10 @@ def test_what_collectives_take_is_exposed_where_nothing_computes():
 
 def test_a_step_without_collectives_exposes_nothing():
     assert rank_time([("gemm", 1.0, 2.0)], steps=1) == RankTime(compute=1.0, communication=0, exposed=0)
+
+
+def test_ranks_begin_together_once_all_profilers_record(monkeypatch):
+    happened = []
+    monkeypatch.setattr(agreement, "wait_for_all", lambda: happened.append("all are here"))
+    profiled_rank(lambda: happened.append("step"), torch.device("cpu"))
+    assert happened[: STEPS + 1] == ["all are here", *["step"] * STEPS]
