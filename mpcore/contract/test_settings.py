@@ -16,7 +16,7 @@ def test_tf32_is_on_only_where_the_mode_says_so_and_put_back(subject: Subject) -
         cudnn: Any = torch.backends.cudnn
         seen.append((torch.backends.cuda.matmul.fp32_precision == "tf32", cudnn.conv.fp32_precision == "tf32"))
 
-    step.model.register_forward_pre_hook(look)
+    step.loss_module.register_forward_pre_hook(look)
     for found in (("medium", True), ("highest", False)):
         with process_settings(*found):
             step(subject.batch())
@@ -31,7 +31,7 @@ def test_settings_are_put_back_after_an_exception(subject: Subject) -> None:
     def explode(*_: Any) -> None:
         raise RuntimeError("in the middle of a step")
 
-    step.model.register_forward_pre_hook(explode)
+    step.loss_module.register_forward_pre_hook(explode)
     with process_settings("medium", True):
         with pytest.raises(RuntimeError, match="in the middle of a step"):
             step(subject.batch())

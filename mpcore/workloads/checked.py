@@ -48,7 +48,8 @@ class Authored(Protocol):
 
 
 def checked_model(workload: Authored) -> nn.Module:
-    """`build_model`, once it is seen to be something that can be trained. Raises WorkloadError."""
+    """`build_model`, once it is seen to be something that can be trained. Frozen weights in 16 bits, such as those beside
+    low-rank ones, are widened, which is exact. Raises WorkloadError."""
     with reraised(workload, "build_model"):
         model = workload.build_model()
     if not isinstance(model, nn.Module):
@@ -63,8 +64,10 @@ def checked_model(workload: Authored) -> nn.Module:
     if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
         _materialise(workload, model)
     for name, weight in model.named_parameters():
+        if weight.itemsize == 2 and weight.is_floating_point() and not weight.requires_grad:
+            weight.data = weight.data.float()
         if weight.dtype not in (torch.float32, torch.complex64) and (weight.is_floating_point() or weight.is_complex()):
-            expected = "all weights in FP32, or in complex64: a mode casts them, frozen ones, too"
+            expected = "all weights in FP32, or in complex64: a mode casts them; frozen ones in 16 bits are widened"
             raise WorkloadError(f"{workload.name}: build_model() returned {name} in {weight.dtype}: expected {expected}")
     return model
 

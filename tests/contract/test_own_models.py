@@ -180,6 +180,26 @@ class Twice(Own):
         return super().loss(model, batch) + model(batch["x"].flip(0)).float().square().mean()
 
 
+class ByLayers(Own):
+    """It calls the layers of its model, and never the model."""
+
+    def loss(self, model, batch):
+        return cross_entropy(model.head(F.gelu(model.norm(model.first(batch["x"])))), batch["label"])
+
+
+class Adapted(Net):
+    """A frozen layer in BF16, and a small product of trained ones beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first.bfloat16().requires_grad_(False)
+        self.down, self.up = nn.Linear(16, 4, bias=False), nn.Linear(4, 32, bias=False)
+
+    def forward(self, x):
+        hidden = self.first(x.to(self.first.weight.dtype))
+        return self.head(F.gelu(hidden + self.up(self.down(x)).to(hidden.dtype)))
+
+
 @pytest.fixture
 def subject(monkeypatch):
     monkeypatch.setattr(workloads, "_classes", dict(workloads._classes))
@@ -198,6 +218,22 @@ def test_an_expert_that_few_rows_do_not_reach_is_not_asked_to_be_kept(subject):
 
 def test_a_loss_may_call_its_model_twice(subject):
     test_settings.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(subject(Net, "fp32", Twice))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-amp"])
+def test_a_loss_may_call_the_layers_of_its_model(subject, precision):
+    test_settings.test_tf32_is_on_only_where_the_mode_says_so_and_put_back(subject(Net, precision, ByLayers))
+    test_settings.test_settings_are_put_back_after_an_exception(subject(Net, precision, ByLayers))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-amp", "bf16-manual"])
+def test_a_frozen_layer_may_be_in_16_bits(subject, precision):
+    adapted = subject(Adapted, precision)
+    first = adapted.step().model.first
+    assert first.weight.dtype == (torch.bfloat16 if precision == "bf16-manual" else torch.float32)
+    assert torch.equal(first.weight, first.weight.bfloat16().to(first.weight.dtype))
+    test_gradients.test_gradient_and_update_agree_with_fp32(adapted)
+    test_evaluation.test_evaluation_agrees_with_fp32(adapted)
 
 
 def test_what_python_draws_goes_on(subject):
