@@ -48,6 +48,7 @@ class Joint:
     whole_error: how far those with the batch in one piece are from these; None where they are others in FP64, too, where that
     cannot run or is too large, and where another trainer spreads the step, which has no FP64.
     too_large: whether the batch in one piece needs more memory than there is.
+    in_one: gradients where each rank's batch is one part; None where a part needs more memory than there is.
     """
 
     rows: Batch
@@ -56,6 +57,7 @@ class Joint:
     rounding: Callable[[float], float | None]
     whole_error: float | None = None
     too_large: bool = False
+    in_one: dict[str, Tensor] | None = None
     mode_errors: dict[tuple[str, str], float] = field(default_factory=dict)
     """By strategy and precision: of the gradient that our own step averages."""
     _spread: dict[str, SpreadErrors] = field(default_factory=dict)
@@ -81,15 +83,17 @@ def measure_joint(setup: Setup, rows: Batch) -> Joint:
             raise
         joint = None
     if joint is None:  # not where the error is caught, or it would be the cause of the next one
-        return _in_parts(setup, rows, precisions["fp32"])
-    return joint if setup.case.trainer != OWN_TRAINER else _with_whole(setup, joint)
+        joint = _in_parts(setup, rows, precisions["fp32"])
+    elif setup.case.trainer == OWN_TRAINER:
+        joint = _with_whole(setup, joint)
+    return _with_one(setup, joint)
 
 
-def side_by_side(rows: Batch, ranks: int) -> Batch:
+def side_by_side(rows: Batch, ranks: int, parts: int) -> Batch:
     """In an order in which each part of the batch has that part of each rank."""
 
     def ordered(column: Tensor) -> Tensor:
-        return column.unflatten(0, (ranks, PARTS, -1)).transpose(0, 1).flatten(0, 2)
+        return column.unflatten(0, (ranks, parts, -1)).transpose(0, 1).flatten(0, 2)
 
     return {name: ordered(column) for name, column in rows.items()}
 
@@ -102,10 +106,15 @@ def accumulating(setup: Setup, mode: type[Precision], parts: int, strategy: Stra
     return TrainStep(setup.modelled, precision, setup.device, **options)
 
 
-def _in_parts(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
+def _on_one_rank(setup: Setup, rows: Batch, parts: int) -> tuple[Batch, int]:
+    """The batch of all, and in how many parts it goes through one rank where that of each rank does in `parts`."""
     count = agreement.ranks()
     mixes = strategies[setup.case.strategy].mixes
-    batch, parts = (side_by_side(rows, count), PARTS) if mixes else (rows, PARTS * count)
+    return (side_by_side(rows, count, parts), parts) if mixes else (rows, parts * count)
+
+
+def _in_parts(setup: Setup, rows: Batch, mode: type[Precision]) -> Joint:
+    batch, parts = _on_one_rank(setup, rows, PARTS)
     new = functools.partial(accumulating, setup, mode, parts)
     gradients = observe(new(), batch, updates=1).gradients
     return Joint(rows, gradients, mode.name, functools.cache(functools.partial(_rounding, new, batch, gradients)))
@@ -118,6 +127,19 @@ def _rounding(new: Callable[[], TrainStep], batch: Batch, gradients: dict[str, T
         if lacks_memory(error):
             raise
         return None
+
+
+def _with_one(setup: Setup, joint: Joint) -> Joint:
+    mode = FP64 if joint.reference == FP64.name else precisions[joint.reference]
+    batch, parts = _on_one_rank(setup, joint.rows, 1)
+    try:
+        found = observe(accumulating(setup, mode, parts), batch, updates=1).gradients
+    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        return joint
+    same = relative_error(found, joint.gradients) < FP64_PARTS_ERROR
+    return replace(joint, in_one=joint.gradients if same else found)
 
 
 def _with_whole(setup: Setup, joint: Joint) -> Joint:

@@ -130,7 +130,8 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     """What a step of the mode sends and comes to, whose batch goes through in parts."""
     mode = precisions[setup.case.precision]
     spread = joint.spread_errors(setup)  # before anything of the mode takes memory
-    step = _in_parts(setup, mode)
+    in_one = _in_one(setup, mode, part, joint)
+    step = _step_in(PARTS, setup, mode)
     observed = observe(step, part, updates=1)
     reduced = step.strategy.reduced if isinstance(step, TrainStep) else None
     called = sent(step, part)
@@ -140,6 +141,7 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
         "reference": joint.reference,
         "losses": losses if observed.made else None,
         "mode_error": relative_error(observed.gradients, joint.gradients),
+        **in_one,
     }
     if setup.case.trainer != OWN_TRAINER:
         return found | {"accumulated": sum(each.elements for each in called)}
@@ -183,12 +185,20 @@ def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
     return not agreement.any_rank(any(not torch.equal(update, second[name]) for name, update in first.items()))
 
 
-def _in_parts(setup: Setup, mode: type[Precision]) -> WorkloadStep:
-    """A step of the case with dropout off and without clipping, by its trainer."""
+def _in_one(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> dict[str, Any]:
+    """As steps are timed: a batch that goes through at once may travel another way than what parts add up to."""
+    if agreement.any_rank(joint.in_one is None):
+        return {}
+    observed = observe(_step_in(1, setup, mode), part, updates=1)
+    return {"in_one_part": True, "one_part_error": relative_error(observed.gradients, joint.in_one or {})}
+
+
+def _step_in(parts: int, setup: Setup, mode: type[Precision]) -> WorkloadStep:
+    """A step of the case with dropout off and without clipping, by its trainer, whose batch goes through in `parts`."""
     case, strategy = setup.case, strategies[setup.case.strategy](setup.device)
     if case.trainer == OWN_TRAINER:
-        return accumulating(setup, mode, PARTS, strategy)
+        return accumulating(setup, mode, parts, strategy)
     free_memory()
-    workload = setup.modelled.with_recipe(accumulation=PARTS, max_norm=None)
+    workload = setup.modelled.with_recipe(accumulation=parts, max_norm=None)
     options: dict[str, Any] = {"seed": case.seed, "dropout": False, "strategy": strategy}
     return trainers[case.trainer]().step(workload, mode(keep_fp32=case.keep_fp32), setup.device, **options)

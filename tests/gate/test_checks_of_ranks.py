@@ -29,6 +29,8 @@ RIGHT = {
     "reduced": 100,
     "accumulated": 100,
     "mode_error": 0.01,
+    "in_one_part": True,
+    "one_part_error": 0.01,
     "fp64_error": 1e-15,
     "joint_error": 1e-15,
 }
@@ -49,6 +51,7 @@ def test_what_is_right_passes_each_check():
         "gradient in FP64 in parts",
         "gradient in FP64 in one piece",
         "gradient in fp32 in parts",
+        "gradient in fp32 in a part for each rank",
     ]
     assert all(check.passed for check in found)
     assert found[0].sentence == "bert: after 20 steps 2 replicas are equal, bit for bit"
@@ -60,6 +63,9 @@ def test_what_is_too_large_for_one_rank_is_said():
     (said,) = [check for check in found if check.metric == "gradient in FP64 in one piece"]
     assert said.passed
     assert said.sentence.endswith("in one piece: FP64 needs more memory than one GPU has")
+    *_, said = checks(Parallel(**RIGHT | {"in_one_part": False, "one_part_error": None}))
+    assert said.passed
+    assert said.sentence.endswith("in a part for each rank: FP64 needs more memory than one GPU has")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,8 @@ def test_what_is_too_large_for_one_rank_is_said():
             "average in fp32 is 0.5 from the one that FP64 computes on one rank",
         ),
         ({"mode_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
+        ({"one_part_error": 0.5}, "gradient in fp32 in a part for each rank", "average in fp32 is 0.5 from the one that FP64"),
+        ({"one_part_error": None}, "gradient in fp32 in a part for each rank", "average in fp32 is not finite"),
         ({"mode_error": None, "fp64_error": None}, "gradient in FP64 in parts", "average in FP64 is not finite"),
         (
             {"mode_error": None, "fp64_error": None, "reference": "fp32"},

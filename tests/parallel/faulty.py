@@ -50,6 +50,24 @@ class Divisor(DataParallel):
 
 
 @strategies.register
+class AtOnce(DataParallel):
+    """The same, but of a batch that goes through in one part alone."""
+
+    name = "at-once"
+    parts = 0
+
+    def micro_batch(self, *, last):
+        self.parts += 1
+        return super().micro_batch(last=last)
+
+    def reduce(self):
+        super().reduce()
+        for group in self._precision.groups if self.parts == 1 else ():
+            group.whole.grad.div_(agreement.ranks())
+        self.parts = 0
+
+
+@strategies.register
 class NotFinite(DataParallel):
     """One gradient is no number, where nobody knows how many elements a step must average, as with `ddp-syncbn`."""
 

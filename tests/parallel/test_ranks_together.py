@@ -30,6 +30,7 @@ FAULTS = {
     ),
     "missing": ("fp32", "replicas", "rank 1 has what the optimiser updates and the weights of the model and the state of the"),
     "divisor": ("fp32", "gradient in FP64 in parts", "average in FP64 is 0.5 from the one that FP64 computes on one rank"),
+    "at-once": ("bf16-manual", "gradient in bf16-manual in a part for each rank", "average in bf16-manual is 0.50"),
     "not-finite": ("fp32", "gradient in fp32 in parts", "average in fp32 is not finite"),
     "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
     "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
@@ -59,6 +60,7 @@ def test_ranks_stay_together(found, strategy, mode):
     assert (record.planted is not None) == mode.startswith("fp16")
     assert (record.again is not None) == strategy.startswith("fsdp")
     assert record.joint_error < 1e-12
+    assert record.in_one_part
     assert record.like == {"fsdp": "ddp", "fsdp-16bit": "ddp-16bit"}.get(strategy)
     assert (record.like_error is not None) == strategy.startswith("fsdp")
     (sent,) = [each for each in record.collectives if each.operation == record.reduction]
@@ -227,5 +229,9 @@ def test_a_batch_that_is_too_large_for_one_rank_costs_no_more_than_that_comparis
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(joint, "_gradients", out_of_memory)
-    found = joint._with_whole(None, joint.Joint({}, {}, "fp64", lambda _: None))
+    of_all = joint.Joint({}, {}, "fp64", lambda _: None)
+    found = joint._with_whole(None, of_all)
     assert (found.too_large, found.whole_error) == (True, None)
+    monkeypatch.setattr(joint, "accumulating", out_of_memory)
+    monkeypatch.setattr(joint, "_on_one_rank", lambda *_: ({}, 2))
+    assert joint._with_one(None, of_all).in_one is None

@@ -265,7 +265,7 @@ def test_gradients_that_travel_as_they_are_are_not_added_to(two_ranks, dots, cpu
 
 def test_parts_that_all_ranks_have_side_by_side():
     """Two ranks with four samples each, in two parts."""
-    assert side_by_side({"x": torch.arange(8)}, 2)["x"].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
+    assert side_by_side({"x": torch.arange(8)}, 2, 2)["x"].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
 
 
 @pytest.fixture

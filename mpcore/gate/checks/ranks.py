@@ -30,6 +30,7 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield new_check(parallel, "gradient in FP64 in one piece", "passed", None, None, sentence)
     if parallel.compared and parallel.requirements.gradient_error is not None:
         yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
+        yield _in_one_part(parallel, parallel.requirements.gradient_error)
     if parallel.like_error is not None:
         yield _like(parallel, parallel.like_error)
     if parallel.unlike is not None:
@@ -140,6 +141,16 @@ def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode
         f"{_without_loss(parallel) if error is None else ''}"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
+
+
+def _in_one_part(parallel: Parallel, limit: float) -> Check:
+    """As steps are timed."""
+    mode, how = parallel.case.precision, "in a part for each rank"
+    if parallel.in_one_part:
+        return _error(parallel, how, parallel.one_part_error, limit, mode)
+    reference = parallel.reference.upper()
+    sentence = f"the gradient is not compared with the batch of all {how}: {reference} needs more memory than one GPU has"
+    return _check(parallel, f"gradient in {mode} {how}", True, sentence)
 
 
 def _without_loss(parallel: Parallel) -> str:
