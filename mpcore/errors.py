@@ -23,9 +23,14 @@ class Sentence(RuntimeError):
 
 def root_cause(error: BaseException) -> BaseException:
     """What the end of a chain of exceptions hides, but for what it hides on purpose (`from None`)."""
-    while (before := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
-        error = before
-    return error
+    return [*_chain(error)][-1]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """From the last to the first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 @contextmanager
@@ -43,9 +48,18 @@ def reraised_as(kind: type[Exception], what: str, *others: type[BaseException]) 
 
 
 def cause(error: BaseException) -> str:
-    """The first line of what came first, and the line that did it."""
-    error = root_cause(error)
-    return _reason(error) + where(error)
+    """The first line of what came first, and the line that did it. Before it stands what the author of the code made of it, in
+    words of his own."""
+    first = root_cause(error)
+    reason = _reason(first)
+    own = next((_reason(later) for later in _chain(error) if later is not first and _of_author(later)), reason)
+    return (own if reason in own else f"{own}: {reason}") + where(first)
+
+
+def _of_author(error: BaseException) -> bool:
+    """Whether a line of a user's own code raised it."""
+    *_, last = [None, *traceback.extract_tb(error.__traceback__)]
+    return last is not None and not (last.filename.startswith("<") or _of_library(Path(last.filename)) or _of_mpcore(last))
 
 
 def where(error: BaseException) -> str:
@@ -57,7 +71,7 @@ def where(error: BaseException) -> str:
 def source_line(frames: Sequence[traceback.FrameSummary]) -> str:
     """Of these the last line of a user's own code, or else of mpcore's, in parentheses; "" where there is none."""
     frames = [f for f in frames if not (f.name in AROUND or f.filename.startswith("<") or _of_library(Path(f.filename)))]
-    frames = [f for f in frames if not Path(f.filename).is_relative_to(PACKAGE)] or frames
+    frames = [f for f in frames if not _of_mpcore(f)] or frames
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
 
 
@@ -73,6 +87,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, RuntimeError | ValueError):
         return reason
     return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key
+
+
+def _of_mpcore(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).is_relative_to(PACKAGE)
 
 
 def _of_library(file: Path) -> bool:

@@ -37,3 +37,46 @@ def test_the_line_that_torch_could_not_compile_is_named_in_place_of_the_call():
 def test_a_first_line_that_only_announces_goes_on():
     error = failed(RuntimeError("backend='inductor' raised:\nRuntimeError: an invalid gradient\n\nSet VERBOSE"))
     assert cause(error).startswith("backend='inductor' raised: RuntimeError: an invalid gradient (test_errors.py, line ")
+
+
+def looked_up(error):
+    """What somebody's own code makes of a missing key."""
+    try:
+        {}["width"]
+    except KeyError as missing:
+        raise error from (missing if error.args else None)
+
+
+def cleaned_up():
+    try:
+        raise ValueError("the step")
+    finally:
+        {}["width"]
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        (
+            lambda: looked_up(ValueError("the model has no width")),
+            "the model has no width: KeyError: 'width' (test_errors.py, ",
+        ),
+        (lambda: looked_up(ValueError("no 'width': KeyError: 'width'")), "no 'width': KeyError: 'width' (test_errors.py, "),
+        (lambda: looked_up(ValueError()), "ValueError (test_errors.py, "),
+        (cleaned_up, "KeyError: 'width': the step (test_errors.py, "),
+    ],
+)
+def test_what_an_author_makes_of_an_error_is_said_before_it(does, said):
+    class Failed(RuntimeError):
+        pass
+
+    with pytest.raises(Failed) as failed, reraised_as(Failed, "build_model()"):
+        does()
+    assert str(failed.value).startswith(f"build_model() failed: {said}")
+
+
+def test_what_a_library_makes_of_an_error_is_not(monkeypatch):
+    monkeypatch.setattr("mpcore.errors._of_library", lambda file: file.name == "test_errors.py")
+    with pytest.raises(ValueError, match="no width") as failed:
+        looked_up(ValueError("the model has no width"))
+    assert cause(failed.value) == "KeyError: 'width'"
