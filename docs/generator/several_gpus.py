@@ -7,7 +7,9 @@ from generator.markdown import markdown
 from generator.picture import several_gpus
 from generator.results import only_tables
 from generator.runs import DOCS, spread, spread_by_others
-from mpcore.records import Run
+from mpcore.records import OWN_TRAINER, Run
+from mpcore.report.alike import joined
+from mpcore.report.scaling import scaled
 from mpcore.report.sections.scaling import scaling
 from mpcore.report.text import ended, short_commit
 
@@ -24,12 +26,17 @@ def how_steps_scale() -> str:
 
 
 def beside_other_trainers() -> str:
-    """A table for each workload, of the runs in which other trainers spread it."""
+    """A table for each workload of each run in which other trainers spread it."""
     if not (runs := spread_by_others()):
         return NONE_YET
-    found = scaling([result for run in runs for result in run.results], "Beside other trainers")
-    tables = [replace(section, sections=()) for section in found if section.tables]
+    tables = [replace(s, sections=()) for run in runs for s in scaling(run.results, _beside(run)) if s.tables]
     return f"{markdown(*only_tables(tables))}\n\n{_measured_by(runs)}"
+
+
+def _beside(run: Run) -> str:
+    cases = [each.speed.case for each in scaled(run.results)]
+    others = sorted({case.trainer for case in cases} - {OWN_TRAINER})
+    return f"Beside {joined(others)}, with {joined(sorted({case.strategy for case in cases if case.spread}))}"
 
 
 def _measured_by(runs: Sequence[Run]) -> str:
