@@ -51,15 +51,21 @@ def cause(error: BaseException) -> str:
     """The first line of what came first, and the line that did it. Before it stands what the author of the code made of it, in
     words of his own."""
     first = root_cause(error)
-    reason = _reason(first)
-    own = next((_reason(later) for later in _chain(error) if later is not first and _of_author(later)), reason)
-    return (own if reason in own else f"{own}: {reason}") + where(first)
+    reason, words = _reason(first), _first_line(first)
+    own = next((_reason(later) for later in _chain(error) if later is not first and _in_own_words(later)), "")
+    if own:
+        reason = own if words and own.endswith(words) else f"{own}: {reason}"
+    return reason + where(first)
 
 
-def _of_author(error: BaseException) -> bool:
-    """Whether a line of a user's own code raised it."""
-    *_, last = [None, *traceback.extract_tb(error.__traceback__)]
-    return last is not None and not (last.filename.startswith("<") or _of_library(Path(last.filename)) or _of_mpcore(last))
+def _in_own_words(error: BaseException) -> bool:
+    """Whether a line of a user's own code raised it, and said something."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(_first_line(error) and frames and not (_of_others(frames[-1]) or _of_mpcore(frames[-1])))
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
 
 
 def where(error: BaseException) -> str:
@@ -70,7 +76,7 @@ def where(error: BaseException) -> str:
 
 def source_line(frames: Sequence[traceback.FrameSummary]) -> str:
     """Of these the last line of a user's own code, or else of mpcore's, in parentheses; "" where there is none."""
-    frames = [f for f in frames if not (f.name in AROUND or f.filename.startswith("<") or _of_library(Path(f.filename)))]
+    frames = [f for f in frames if not _of_others(f)]
     frames = [f for f in frames if not _of_mpcore(f)] or frames
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
 
@@ -87,6 +93,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, RuntimeError | ValueError):
         return reason
     return f"{type(error).__name__}: {reason}"  # a KeyError is nothing but its key
+
+
+def _of_others(frame: traceback.FrameSummary) -> bool:
+    """Whether it is neither a user's own nor mpcore's."""
+    return frame.name in AROUND or frame.filename.startswith("<") or _of_library(Path(frame.filename))
 
 
 def _of_mpcore(frame: traceback.FrameSummary) -> bool:

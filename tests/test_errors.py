@@ -44,7 +44,7 @@ def looked_up(error):
     try:
         {}["width"]
     except KeyError as missing:
-        raise error from (missing if error.args else None)
+        raise error from missing
 
 
 def cleaned_up():
@@ -62,7 +62,10 @@ def cleaned_up():
             "the model has no width: KeyError: 'width' (test_errors.py, ",
         ),
         (lambda: looked_up(ValueError("no 'width': KeyError: 'width'")), "no 'width': KeyError: 'width' (test_errors.py, "),
-        (lambda: looked_up(ValueError()), "ValueError (test_errors.py, "),
+        (lambda: looked_up(ValueError("no 'width'")), "no 'width' (test_errors.py, "),
+        (lambda: looked_up(OSError("lost: 'width'")), "OSError: lost: 'width' (test_errors.py, "),
+        (lambda: looked_up(ValueError("at 'width' it ends")), "at 'width' it ends: KeyError: 'width' (test_errors.py, "),
+        (lambda: looked_up(ValueError()), "KeyError: 'width' (test_errors.py, "),
         (cleaned_up, "KeyError: 'width': the step (test_errors.py, "),
     ],
 )

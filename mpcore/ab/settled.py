@@ -30,14 +30,14 @@ def count_work(
     ready: Ready,
 ) -> Works:
     """In a process of each side at once, on a CPU in fresh ones of a thread each. Ranks of one side wait for the other's. What
-    failed beside another process on a GPU is counted once more without it, and so is one code that comes to two graphs: it may
+    failed beside another process on a GPU is counted once more without it, and so is one code that comes to other work: it may
     have lacked memory, and what memory is free decides there which kernels run. Raises RunnerError."""
     base, head = (start(sides[0], selection), start(sides[1], selection)) if device == "cpu" else ready()
     with closing(base), closing(head):
         if selection.spread:
             return counted_in_turn(sides, (base, head), cases, progress)
         before, after = counted_at_once(sides, (base, head), cases, progress)
-        lacking = [case for case in cases if _may_lack_memory(before[case], after[case])]
+        lacking = [case for case in cases if _may_have_lacked_memory(before[case], after[case])]
         if not lacking or device == "cpu":
             return before, after
         base.close()
@@ -45,9 +45,10 @@ def count_work(
         return before | again[0], after | again[1]
 
 
-def _may_lack_memory(base: Measured, head: Measured) -> bool:
+def _may_have_lacked_memory(base: Measured, head: Measured) -> bool:
     if isinstance(base, Work) and isinstance(head, Work):
-        return (base.code, base.software) == (head.code, head.software) and not _same(base, head)
+        one_code = base.code is not None and (base.code, base.software) == (head.code, head.software)
+        return one_code and not _same(base, head)
     failures = (answer for answer in (base, head) if isinstance(answer, Failure))
     return any(not failure.hung and (failure.large or not failure.skipped) for failure in failures)
 

@@ -26,7 +26,7 @@ def profiled(step: Callable[[], object], device: torch.device) -> Profile:
 
 def profiled_rank(step: Callable[[], object], device: torch.device) -> tuple[Profile, RankTime]:
     """The same of one rank of a step that is spread, and where it is during a step."""
-    events = _events(step, device, begin=agreement.wait_for_all)
+    events = _events(step, device, together=True)
     if device.type != "cuda":
         return _profile(events, device), RankTime(compute=_thread_seconds(step))
     kernels = [(event.name, event.time_range.start / 1e6, event.time_range.end / 1e6) for event in events]
@@ -44,12 +44,14 @@ def rank_time(kernels: Iterable[tuple[str, float, float]], steps: int) -> RankTi
     return RankTime(compute=covered(computing) / steps, communication=communication / steps, exposed=exposed / steps)
 
 
-def _events(step: Callable[[], object], device: torch.device, begin: Callable[[], None] = lambda: None) -> Sequence[Any]:
-    """begin: called once the profiler records. On one rank that is sooner than on another, for which it would wait."""
+def _events(step: Callable[[], object], device: torch.device, *, together: bool = False) -> Sequence[Any]:
+    """together: on GPUs ranks begin once all of them record, or the first would wait in a collective. What a CPU does for that
+    would be recorded."""
     on_gpu = device.type == "cuda"
     activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
     with profile(activities=[activity], acc_events=True) as recorded:
-        begin()
+        if together and on_gpu:
+            agreement.wait_for_all()
         for _ in range(STEPS):
             step()
         synchronise(device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mpcore.gate.digits import error_since
 from mpcore.gate.judgement import judgement_of
-from mpcore.records import Collective, Parallel, Regression, RegressionStatus
+from mpcore.records import Collective, OnePart, Parallel, Regression, RegressionStatus
 
 
 def regressions_of_ranks(accepted: Sequence[Parallel], parallel: Parallel, factor: float) -> list[Regression]:
@@ -14,8 +14,11 @@ def regressions_of_ranks(accepted: Sequence[Parallel], parallel: Parallel, facto
     last = accepted[-1]
     found = [_less(parallel, "calls between ranks", "calls", _calls(last), _calls(parallel), _named(last, parallel))]
     found.append(_less(parallel, "bytes between ranks", "bytes", _bytes(last), _bytes(parallel), _named(last, parallel)))
-    before = [old.mode_error for old in accepted if old.mode_error is not None]
-    return [*found, _error(parallel, statistics.median(before), factor)] if before else found
+    found += _worse_error(parallel, "", accepted, parallel, factor)
+    if parallel.one_part is not None:
+        one_part = [old.one_part for old in accepted if old.one_part is not None]
+        found += _worse_error(parallel, " in one part", one_part, parallel.one_part, factor)
+    return found
 
 
 def _calls(parallel: Parallel) -> int:
@@ -48,16 +51,24 @@ def _less(parallel: Parallel, metric: str, unit: str, before: int, after: int, w
     return _regression(parallel, metric, status, after, before, f"{sentence}: {why}" if why else sentence)
 
 
-def _error(parallel: Parallel, before: float, factor: float) -> Regression:
-    now, limit = parallel.mode_error, factor * before
+def _worse_error(
+    parallel: Parallel, how: str, accepted: Sequence[Parallel | OnePart], of: Parallel | OnePart, factor: float
+) -> list[Regression]:
+    """Nothing where no accepted run has one. of: what has the error now."""
+    errors = [old.mode_error for old in accepted if old.mode_error is not None]
+    if not errors:
+        return []
+    before, now = statistics.median(errors), of.mode_error
+    limit = factor * before
     worse, better = now is None or now > limit, now is not None and now * factor < before
     status: RegressionStatus = "worse" if worse else "better" if better else "same"
     figure, then = error_since(before, now, factor)
+    averaged = f"the gradient{' of a batch' if how else ''}{how} that {len(parallel.ranks)} ranks average"
     sentence = (
-        f"the gradient that {len(parallel.ranks)} ranks average in {parallel.case.precision} is {figure} from "
-        f"{parallel.reference.upper()}, {then} in accepted runs. The limit is {factor:g} times that"
+        f"{averaged} in {parallel.case.precision} is {figure} from {parallel.reference.upper()}, {then} in accepted runs. "
+        f"The limit is {factor:g} times that"
     )
-    return _regression(parallel, "averaged gradient error", status, now, limit, sentence)
+    return [_regression(parallel, f"averaged gradient error{how}", status, now, limit, sentence)]
 
 
 def _regression(

@@ -68,7 +68,7 @@ class Joint:
         if self.reference != FP64.name or case.trainer != OWN_TRAINER:
             return SpreadErrors()
         if agreement.any_rank(case.strategy not in self._spread):  # one may have failed where others had not
-            spread = _gradients(setup, PARTS, rank_rows(self.rows), strategies[case.strategy](setup.device))
+            spread = _gradients(setup, FP64, PARTS, rank_rows(self.rows), strategies[case.strategy](setup.device))
             error = relative_error(spread, self.gradients)
             self._spread[case.strategy] = SpreadErrors(error, None if self.whole_error is None else error + self.whole_error)
         return self._spread[case.strategy]
@@ -132,28 +132,31 @@ def _rounding(new: Callable[[], TrainStep], batch: Batch, gradients: dict[str, T
 def _with_one(setup: Setup, joint: Joint) -> Joint:
     mode = FP64 if joint.reference == FP64.name else precisions[joint.reference]
     batch, parts = _on_one_rank(setup, joint.rows, 1)
-    try:
-        found = observe(accumulating(setup, mode, parts), batch, updates=1).gradients
-    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
-        if not lacks_memory(error):
-            raise
-        return joint
-    same = relative_error(found, joint.gradients) < FP64_PARTS_ERROR
+    found = _alone(setup, mode, parts, batch)
+    same = found is not None and relative_error(found, joint.gradients) < FP64_PARTS_ERROR
     return replace(joint, in_one=joint.gradients if same else found)
 
 
 def _with_whole(setup: Setup, joint: Joint) -> Joint:
-    """One rank computes it alone, and waits for no other."""
-    try:
-        whole = _gradients(setup, 1, joint.rows)
-    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
-        if not lacks_memory(error):
-            raise
+    whole = _alone(setup, FP64, 1, joint.rows)
+    if whole is None:
         return replace(joint, too_large=True)
     apart = relative_error(whole, joint.gradients)
     return replace(joint, whole_error=apart if apart < FP64_PARTS_ERROR else None)
 
 
-def _gradients(setup: Setup, parts: int, batch: Batch, strategy: Strategy | None = None) -> dict[str, Tensor]:
-    """Of the first step, in FP64."""
-    return observe(accumulating(setup, FP64, parts, strategy), batch, updates=1).gradients
+def _alone(setup: Setup, mode: type[Precision], parts: int, batch: Batch) -> dict[str, Tensor] | None:
+    """Gradients of one rank, which waits for no other; None where it needs more memory than there is."""
+    try:
+        return _gradients(setup, mode, parts, batch)
+    except (PrecisionError, WorkloadError, torch.cuda.OutOfMemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        return None
+
+
+def _gradients(
+    setup: Setup, mode: type[Precision], parts: int, batch: Batch, strategy: Strategy | None = None
+) -> dict[str, Tensor]:
+    """Of the first step."""
+    return observe(accumulating(setup, mode, parts, strategy), batch, updates=1).gradients

@@ -26,7 +26,7 @@ from mpcore.measure.setup import Setup, TimingSetup
 from mpcore.measure.yardstick import relative_error
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import OWN_TRAINER, Parallel, Requirements
+from mpcore.records import OWN_TRAINER, OnePart, Parallel, Requirements
 from mpcore.strategies import strategies
 from mpcore.trainers import trainers
 from mpcore.training.of_workload import WorkloadStep
@@ -152,7 +152,7 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
         **asdict(spread),
         "joint_too_large": joint.too_large,
         "settling": observed.skipped if mode.scales else None,
-        "settling_alone": _settling_alone(setup, mode, part) if mode.scales else None,
+        "settling_alone": _settling_alone(setup, mode, part, PARTS) if mode.scales else None,
     }
 
 
@@ -173,9 +173,9 @@ def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> 
     return {"like": name, "like_error": joint.mode_errors[name, mode.name]}
 
 
-def _settling_alone(setup: Setup, mode: type[Precision], part: Batch) -> int:
+def _settling_alone(setup: Setup, mode: type[Precision], part: Batch, parts: int) -> int:
     """Steps that are skipped where each rank trains by itself, of the one that skips most."""
-    return int(agreement.largest(observe(accumulating(setup, mode, PARTS), part, updates=1).skipped))
+    return int(agreement.largest(observe(accumulating(setup, mode, parts), part, updates=1).skipped))
 
 
 def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
@@ -186,11 +186,19 @@ def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
 
 
 def _in_one(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> dict[str, Any]:
-    """As steps are timed: a batch that goes through at once may travel another way than what parts add up to."""
+    """A batch that goes through at once may travel another way than what parts add up to."""
     if agreement.any_rank(joint.in_one is None):
-        return {}
+        return {"one_part_too_large": True}
     observed = observe(_step_in(1, setup, mode), part, updates=1)
-    return {"in_one_part": True, "one_part_error": relative_error(observed.gradients, joint.in_one or {})}
+    losses = tuple(agreement.gathered(observed.loss))
+    own = mode.scales and setup.case.trainer == OWN_TRAINER
+    one = OnePart(
+        losses=losses if observed.made else None,
+        mode_error=relative_error(observed.gradients, joint.in_one or {}),
+        settling=observed.skipped if own else None,
+        settling_alone=_settling_alone(setup, mode, part, 1) if own else None,
+    )
+    return {"one_part": one}
 
 
 def _step_in(parts: int, setup: Setup, mode: type[Precision]) -> WorkloadStep:

@@ -33,6 +33,16 @@ class RankState(Record):
         return [text for name, text in names.items() if getattr(self, name) != getattr(other, name)]
 
 
+class OnePart(Record):
+    """What ranks average where the batch of each goes through in one part. Fields are those of `Parallel`, whose batch goes
+    through in several."""
+
+    losses: tuple[Finite, ...] | None = None
+    mode_error: Error = None
+    settling: NonNegativeInt | None = None
+    settling_alone: NonNegativeInt | None = None
+
+
 class Parallel(Measurement):
     """What ranks have after training from one seed, each on its own batches, and what they sent for it.
 
@@ -44,14 +54,16 @@ class Parallel(Measurement):
 
     reference: the mode that errors are against, `fp32` where FP64 cannot run. losses: of each rank on its part of the batch of
     all, in the mode. mode_error: relative error of the averaged gradient. It is held against the gradient that one rank
-    computes, with the batch of all in parts. one_part_error: the same where the batch of each rank is one part, as in the steps
-    that are timed; `in_one_part` says whether there was memory for that. like_error: the same as mode_error, of `like`: the
-    strategy that this one must be as near to FP64 as. fp64_error: the same of ranks in FP64. joint_error: theirs against the
-    batch in one piece, at most; None where in FP64 too parts are not the whole, or the whole needs more memory than there is.
-    The latter is `joint_too_large`. Both errors are None where there is no FP64.
+    computes, with the batch of all in parts. like_error: the same of `like`, the strategy that this one must be as near to FP64
+    as. fp64_error: the same of ranks in FP64. joint_error: theirs against the batch in one piece, at most; None where in FP64
+    too parts are not the whole, or the whole needs more memory than there is. The latter is `joint_too_large`. Both errors are
+    None where there is no FP64.
 
     settling: steps that are skipped until the loss scale fits what ranks average. settling_alone: the same of the rank that
     skips most, where none averages. Each is None without a scale.
+
+    one_part: the same of a batch in one part; None where that was not measured. It is `one_part_too_large` where a part needs
+    more memory than there is.
     """
 
     kind: Literal["parallel"] = "parallel"
@@ -73,8 +85,6 @@ class Parallel(Measurement):
     reference: str = "fp64"
     losses: tuple[Finite, ...] | None = None
     mode_error: Error = None
-    in_one_part: bool = False
-    one_part_error: Error = None
     like: str | None = None
     like_error: Error = None
     unlike: str | None = None
@@ -84,6 +94,8 @@ class Parallel(Measurement):
     joint_too_large: bool = False
     settling: NonNegativeInt | None = None
     settling_alone: NonNegativeInt | None = None
+    one_part: OnePart | None = None
+    one_part_too_large: bool = False
 
     @property
     def terms(self) -> dict[str, object]:

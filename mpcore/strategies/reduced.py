@@ -1,7 +1,7 @@
 """`ddp-16bit` and `fsdp-16bit`: gradients travel in the 16-bit format of the mode, though they are computed with FP32 masters.
 
-Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. They are divided by the number of ranks
-before they are added: so a sum in FP16 overflows no sooner than its largest part.
+Half the bytes, and a rounding more: a sum over ranks in 16 bits loses what FP32 keeps. Gradients are divided by the number of
+ranks before they are added: so a sum in FP16 overflows no sooner than its largest part.
 
 The gradients of a model that is cast are in 16 bits already. Those of a batch in one part are averaged before they are moved to
 the masters'.

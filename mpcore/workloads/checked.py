@@ -4,10 +4,12 @@ Every function raises WorkloadError: one sentence that names the workload, the m
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, SupportsFloat
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,15 @@ from torch.nn.modules.batchnorm import _BatchNorm  # private API
 from torch.nn.parameter import UninitializedParameter
 
 from mpcore.data import Batch, DataError, Split
-from mpcore.errors import Sentence, reraised_as, root_cause
+from mpcore.errors import Sentence, reraised_as, root_cause, sentences
 from mpcore.records import Confusion, Recipe
 from mpcore.workloads.groups import Group
+
+HALVES = (torch.float16, torch.bfloat16)
+IN_HALVES = re.compile("Half|BFloat16")
+"""How torch calls these formats where operands differ."""
+_widened: "WeakSet[nn.Module]" = WeakSet()
+"""Models whose frozen weights were."""
 
 
 class WorkloadError(Sentence):
@@ -49,7 +57,7 @@ class Authored(Protocol):
 
 def checked_model(workload: Authored) -> nn.Module:
     """`build_model`, once it is seen to be something that can be trained. Frozen weights in 16 bits, such as those beside
-    low-rank ones, are widened, which is exact. Raises WorkloadError."""
+    low-rank ones, are widened with all buffers, which is exact. Raises WorkloadError."""
     with reraised(workload, "build_model"):
         model = workload.build_model()
     if not isinstance(model, nn.Module):
@@ -63,13 +71,20 @@ def checked_model(workload: Authored) -> nn.Module:
             raise WorkloadError(f"{workload.name}: {whose} is TorchScript, and {expected}")
     if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
         _materialise(workload, model)
+    _widen(model)
     for name, weight in model.named_parameters():
-        if weight.itemsize == 2 and weight.is_floating_point() and not weight.requires_grad:
-            weight.data = weight.data.float()
         if weight.dtype not in (torch.float32, torch.complex64) and (weight.is_floating_point() or weight.is_complex()):
             expected = "all weights in FP32, or in complex64: a mode casts them; frozen ones in 16 bits are widened"
             raise WorkloadError(f"{workload.name}: build_model() returned {name} in {weight.dtype}: expected {expected}")
     return model
+
+
+def _widen(model: nn.Module) -> None:
+    narrow = [p for p in model.parameters() if p.dtype in HALVES and not p.requires_grad]
+    if narrow:
+        _widened.add(model)
+        for tensor in (*narrow, *(b for b in model.buffers() if b.dtype in HALVES)):
+            tensor.data = tensor.data.float()
 
 
 def _materialise(workload: Authored, model: nn.Module) -> None:
@@ -186,8 +201,14 @@ def checked_data(workload: Authored, name: str) -> Split:
 
 def checked_loss(workload: Authored, model: nn.Module, batch: Batch) -> Tensor:
     """`loss`, once it is seen to be one. Raises WorkloadError."""
-    with reraised(workload, "loss"):
-        loss = workload.loss(model, batch)
+    try:
+        with reraised(workload, "loss"):
+            loss = workload.loss(model, batch)
+    except WorkloadError as error:
+        if model not in _widened or not IN_HALVES.search(str(error)):
+            raise
+        why = "frozen weights that build_model() returns in 16 bits are in FP32 here: expected casts to weight.dtype"
+        raise WorkloadError(sentences(str(error), why)) from error
     if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point() or loss.element_size() < 4:
         expected = "the batch's mean, a 0-dim tensor in FP32 or wider"
         if isinstance(loss, Tensor) and loss.is_floating_point() and not loss.dim():

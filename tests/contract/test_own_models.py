@@ -13,7 +13,7 @@ from mpcore.data import Split
 from mpcore.gate.limits import ERROR_CAP
 from mpcore.measure import Bench
 from mpcore.records import Recipe
-from mpcore.workloads import Workload, cross_entropy, workloads
+from mpcore.workloads import Workload, WorkloadError, cross_entropy, workloads
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -193,11 +193,20 @@ class Adapted(Net):
     def __init__(self):
         super().__init__()
         self.first.bfloat16().requires_grad_(False)
+        self.norm.bfloat16().requires_grad_(False)
         self.down, self.up = nn.Linear(16, 4, bias=False), nn.Linear(4, 32, bias=False)
 
     def forward(self, x):
-        hidden = self.first(x.to(self.first.weight.dtype))
+        hidden = self.norm(self.first(self.cast(x)))
         return self.head(F.gelu(hidden + self.up(self.down(x)).to(hidden.dtype)))
+
+    def cast(self, x):
+        return x.to(self.first.weight.dtype)
+
+
+class CastByHand(Adapted):
+    def cast(self, x):
+        return x.bfloat16()
 
 
 @pytest.fixture
@@ -234,6 +243,15 @@ def test_a_frozen_layer_may_be_in_16_bits(subject, precision):
     assert torch.equal(first.weight, first.weight.bfloat16().to(first.weight.dtype))
     test_gradients.test_gradient_and_update_agree_with_fp32(adapted)
     test_evaluation.test_evaluation_agrees_with_fp32(adapted)
+
+
+def test_what_its_author_casts_to_16_bits_himself_is_told(subject):
+    found = subject(CastByHand, "fp32")
+    step, batch = found.step(), found.batch()
+    with pytest.raises(WorkloadError) as refused:
+        step(batch)
+    assert "test_own_models.py, line " in str(refused.value)
+    assert str(refused.value).endswith("in 16 bits are in FP32 here: expected casts to weight.dtype")
 
 
 def test_what_python_draws_goes_on(subject):

@@ -1,9 +1,13 @@
 """Where a rank is during a step, from kernels that anybody can add up."""
 
+import contextlib
+from unittest.mock import Mock
+
+import pytest
 import torch
 
-from mpcore.device import agreement
-from mpcore.device.profiler import STEPS, profiled_rank, rank_time
+from mpcore.device import agreement, profiler
+from mpcore.device.profiler import STEPS, rank_time
 from mpcore.records import RankTime
 
 
@@ -23,8 +27,17 @@ def test_a_step_without_collectives_exposes_nothing():
     assert rank_time([("gemm", 1.0, 2.0)], steps=1) == RankTime(compute=1.0, communication=0, exposed=0)
 
 
-def test_ranks_begin_together_once_all_profilers_record(monkeypatch):
+@pytest.mark.parametrize(("device", "first"), [("cuda", ["records", "all are here"]), ("cpu", ["records"])])
+def test_ranks_begin_together_once_all_profilers_record(monkeypatch, device, first):
     happened = []
+
+    @contextlib.contextmanager
+    def records(**_):
+        happened.append("records")
+        yield Mock(events=list)
+
+    monkeypatch.setattr(profiler, "profile", records)
+    monkeypatch.setattr(profiler, "synchronise", lambda _: happened.append("the GPU is done"))
     monkeypatch.setattr(agreement, "wait_for_all", lambda: happened.append("all are here"))
-    profiled_rank(lambda: happened.append("step"), torch.device("cpu"))
-    assert happened[: STEPS + 1] == ["all are here", *["step"] * STEPS]
+    profiler.profiled_rank(lambda: happened.append("step"), torch.device(device))
+    assert happened[: len(first) + STEPS + 1] == [*first, *["step"] * STEPS, "the GPU is done"]

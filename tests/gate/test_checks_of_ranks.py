@@ -6,7 +6,7 @@ import stub
 
 from mpcore.gate.checks import checks
 from mpcore.gate.regressions_of_ranks import regressions_of_ranks
-from mpcore.records import Collective, Parallel, Rank, RankState, RankTime, Requirements
+from mpcore.records import Collective, OnePart, Parallel, Rank, RankState, RankTime, Requirements
 
 GOOD = RankState(masters="a", weights="b", optimiser="c", buffers="d", loss_scale=1024.0, skipped_steps=2)
 AFTER = GOOD.model_copy(update={"masters": "e", "loss_scale": 512.0, "skipped_steps": 3})
@@ -29,8 +29,7 @@ RIGHT = {
     "reduced": 100,
     "accumulated": 100,
     "mode_error": 0.01,
-    "in_one_part": True,
-    "one_part_error": 0.01,
+    "one_part": OnePart(mode_error=0.01),
     "fp64_error": 1e-15,
     "joint_error": 1e-15,
 }
@@ -63,7 +62,7 @@ def test_what_is_too_large_for_one_rank_is_said():
     (said,) = [check for check in found if check.metric == "gradient in FP64 in one piece"]
     assert said.passed
     assert said.sentence.endswith("in one piece: FP64 needs more memory than one GPU has")
-    *_, said = checks(Parallel(**RIGHT | {"in_one_part": False, "one_part_error": None}))
+    *_, said = checks(Parallel(**RIGHT | {"one_part": None, "one_part_too_large": True}))
     assert said.passed
     assert said.sentence.endswith("in a part for each rank: FP64 needs more memory than one GPU has")
 
@@ -117,8 +116,21 @@ def test_what_is_too_large_for_one_rank_is_said():
             "average in fp32 is 0.5 from the one that FP64 computes on one rank",
         ),
         ({"mode_error": None}, "gradient in fp32 in parts", "average in fp32 is not finite"),
-        ({"one_part_error": 0.5}, "gradient in fp32 in a part for each rank", "average in fp32 is 0.5 from the one that FP64"),
-        ({"one_part_error": None}, "gradient in fp32 in a part for each rank", "average in fp32 is not finite"),
+        (
+            {"one_part": OnePart(mode_error=0.5)},
+            "gradient in fp32 in a part for each rank",
+            "average in fp32 is 0.5 from the one that FP64",
+        ),
+        (
+            {"one_part": OnePart(losses=(1.0, None))},
+            "gradient in fp32 in a part for each rank",
+            "0.1 is the most. The loss of rank 1 is not finite",
+        ),
+        (
+            {"one_part": OnePart(mode_error=0.01, settling=3, settling_alone=2)},
+            "overflow between ranks in one part",
+            "3 steps are skipped until the loss scale fits the averaged gradient of a batch in one part, 2 where each rank",
+        ),
         ({"mode_error": None, "fp64_error": None}, "gradient in FP64 in parts", "average in FP64 is not finite"),
         (
             {"mode_error": None, "fp64_error": None, "reference": "fp32"},
@@ -158,7 +170,7 @@ def test_shards_differ_from_rank_to_rank():
 
 
 def test_without_a_scale_or_a_yardstick_there_is_less_to_check():
-    figures = ("planted", "reduced", "accumulated", "mode_error", "fp64_error", "joint_error")
+    figures = ("planted", "reduced", "accumulated", "mode_error", "fp64_error", "joint_error", "one_part")
     none = dict.fromkeys(figures) | {"case": SPREAD_ALREADY}
     assert [check.metric for check in checks(Parallel(**(RIGHT | none)))] == ["replicas", "collectives"]
 
@@ -170,16 +182,22 @@ OTHER = SENT.model_copy(update={"dtype": "bfloat16"})
 @pytest.mark.parametrize(
     ("changes", "statuses", "said"),
     [
-        ({}, ["same", "same", "same"], ""),
+        ({}, ["same", "same", "same", "same"], ""),
         (
             {"collectives": (MORE,)},
-            ["worse", "worse", "same"],
+            ["worse", "worse", "same", "same"],
             "3 calls between ranks, 2 in the last accepted run: allreduce_ in float32: 2 calls, 400 bytes -> 3",
         ),
-        ({"collectives": ()}, ["better", "better", "same"], "allreduce_ in float32: 2 calls, 400 bytes -> none"),
-        ({"collectives": (OTHER,)}, ["changed", "changed", "same"], "allreduce_ in bfloat16: none -> 2 calls, 400 bytes"),
-        ({"mode_error": 0.05}, ["same", "same", "worse"], ""),
-        ({"mode_error": None}, ["same", "same", "worse"], ""),
+        ({"collectives": ()}, ["better", "better", "same", "same"], "allreduce_ in float32: 2 calls, 400 bytes -> none"),
+        (
+            {"collectives": (OTHER,)},
+            ["changed", "changed", "same", "same"],
+            "allreduce_ in bfloat16: none -> 2 calls, 400 bytes",
+        ),
+        ({"mode_error": 0.05}, ["same", "same", "worse", "same"], ""),
+        ({"mode_error": None}, ["same", "same", "worse", "same"], ""),
+        ({"one_part": OnePart(mode_error=0.05)}, ["same", "same", "same", "worse"], ""),
+        ({"one_part": None, "one_part_too_large": True}, ["same", "same", "same"], ""),
     ],
 )
 def test_what_ranks_send_and_average_is_compared_with_accepted_runs(changes, statuses, said):

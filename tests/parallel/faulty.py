@@ -127,6 +127,22 @@ class Overflow(DataParallel):
 
 
 @strategies.register
+class OverflowAtOnce(Overflow):
+    """The same, but of a batch that goes through in one part alone."""
+
+    name = "overflow-at-once"
+    parts = 0
+
+    def micro_batch(self, *, last):
+        self.parts += 1
+        return super().micro_batch(last=last)
+
+    def reduce(self):
+        parts, self.parts = self.parts, 0
+        super().reduce() if parts == 1 else DataParallel.reduce(self)
+
+
+@strategies.register
 class Coarse(FullyShard):
     """Gradients of FP16 are averaged in BF16, which is within what FP16 may be wrong by."""
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from started import PLANTED, case, launcher
 
+from mpcore.device import agreement
 from mpcore.gate.checks import checks
-from mpcore.measure import joint
+from mpcore.measure import joint, parallel
 from mpcore.measure.requirements import numerics_limits
 from mpcore.precision import precisions
 from mpcore.records import Failure, Parallel
@@ -35,6 +36,11 @@ FAULTS = {
     "scale": ("fp16-manual", "replicas", "the loss scale otherwise than rank 0 has"),
     "twice": ("fp32", "accumulated gradients", "goes through in parts averages 356 elements of gradients, and has 178"),
     "overflow": ("fp16-manual", "overflow between ranks", "finite on each rank overflow as they are averaged"),
+    "overflow-at-once": (
+        "fp16-manual",
+        "overflow between ranks in one part",
+        "finite on each rank overflow as they are averaged",
+    ),
     "coarse": ("fp16-manual", "gradient against ddp", "that coarse averages in fp16-manual is"),
     "apart": ("fp16-manual", "skipped steps", "where the loss of the last rank is infinite rank 0 did not skip it"),
 }
@@ -60,7 +66,8 @@ def test_ranks_stay_together(found, strategy, mode):
     assert (record.planted is not None) == mode.startswith("fp16")
     assert (record.again is not None) == strategy.startswith("fsdp")
     assert record.joint_error < 1e-12
-    assert record.in_one_part
+    assert record.one_part.mode_error is not None
+    assert (record.one_part.settling is not None) == mode.startswith("fp16")
     assert record.like == {"fsdp": "ddp", "fsdp-16bit": "ddp-16bit"}.get(strategy)
     assert (record.like_error is not None) == strategy.startswith("fsdp")
     (sent,) = [each for each in record.collectives if each.operation == record.reduction]
@@ -232,6 +239,20 @@ def test_a_batch_that_is_too_large_for_one_rank_costs_no_more_than_that_comparis
     of_all = joint.Joint({}, {}, "fp64", lambda _: None)
     found = joint._with_whole(None, of_all)
     assert (found.too_large, found.whole_error) == (True, None)
-    monkeypatch.setattr(joint, "accumulating", out_of_memory)
     monkeypatch.setattr(joint, "_on_one_rank", lambda *_: ({}, 2))
     assert joint._with_one(None, of_all).in_one is None
+
+
+@pytest.mark.parametrize(("error", "once"), [(0.0, True), (1e-3, False)])
+def test_gradients_that_parts_do_not_change_are_kept_once(monkeypatch, error, once):
+    in_parts, in_one = {"w": torch.ones(2)}, {"w": torch.ones(2) * (1 + error)}
+    monkeypatch.setattr(joint, "_on_one_rank", lambda *_: ({}, 2))
+    monkeypatch.setattr(joint, "_gradients", lambda *_: in_one)
+    found = joint._with_one(None, joint.Joint({}, in_parts, "fp64", lambda _: None))
+    assert found.in_one is (in_parts if once else in_one)
+
+
+def test_where_a_part_is_too_large_for_one_rank_none_goes_on(monkeypatch):
+    monkeypatch.setattr(agreement, "any_rank", lambda _: True)
+    found = parallel._in_one(None, None, {}, joint.Joint({}, {}, "fp64", lambda _: None, in_one={}))
+    assert found == {"one_part_too_large": True}

@@ -7,6 +7,7 @@ from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_TIMES
 from mpcore.records import OWN_STRATEGY, Check, Parallel, RankState, Speed
 
+Losses = tuple[float | None, ...] | None
 IN_ANY_ORDER = "kernels that are not torch's may add in any order, and differ by themselves"
 
 
@@ -22,15 +23,15 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         what = "a step whose batch goes through in parts"
         yield _reduced(parallel, "accumulated gradients", what, parallel.accumulated, parallel.reduced)
     if parallel.compared_in_fp64:
-        yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64")
+        yield _error(parallel, "in parts", parallel.fp64_error, FP64_PARTS_ERROR, "FP64", parallel.losses)
     if parallel.joint_error is not None:
         yield _error(parallel, "in one piece", parallel.joint_error, FP64_PARTS_ERROR, "FP64")
     if parallel.joint_too_large:
         sentence = "the gradient is not compared with the batch of all in one piece: FP64 needs more memory than one GPU has"
         yield new_check(parallel, "gradient in FP64 in one piece", "passed", None, None, sentence)
     if parallel.compared and parallel.requirements.gradient_error is not None:
-        yield _error(parallel, "in parts", parallel.mode_error, parallel.requirements.gradient_error, parallel.case.precision)
-        yield _in_one_part(parallel, parallel.requirements.gradient_error)
+        limit, mode = parallel.requirements.gradient_error, parallel.case.precision
+        yield _error(parallel, "in parts", parallel.mode_error, limit, mode, parallel.losses)
     if parallel.like_error is not None:
         yield _like(parallel, parallel.like_error)
     if parallel.unlike is not None:
@@ -40,6 +41,7 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
         yield new_check(parallel, f"gradient against {parallel.like}", "passed", None, None, sentence)
     if parallel.settling is not None and parallel.settling_alone is not None:
         yield _overflow(parallel, parallel.settling, parallel.settling_alone)
+    yield from _of_one_part(parallel)
 
 
 def slowest_rank(speed: Speed) -> Iterator[Check]:
@@ -90,6 +92,19 @@ def _scales(ranks: tuple[RankState, ...]) -> list[str]:
     ]
 
 
+def _of_one_part(parallel: Parallel) -> Iterator[Check]:
+    """The same where nothing is accumulated."""
+    how, limit, one = "in a part for each rank", parallel.requirements.gradient_error, parallel.one_part
+    if parallel.one_part_too_large:
+        reference = parallel.reference.upper()
+        sentence = f"the gradient is not compared with the batch of all {how}: {reference} needs more memory than one GPU has"
+        yield _check(parallel, f"gradient in {parallel.case.precision} {how}", True, sentence)
+    if one is not None and limit is not None:
+        yield _error(parallel, how, one.mode_error, limit, parallel.case.precision, one.losses)
+    if one is not None and one.settling is not None and one.settling_alone is not None:
+        yield _overflow(parallel, one.settling, one.settling_alone, " in one part")
+
+
 def _skipped(parallel: Parallel, planted: tuple[RankState, ...]) -> Check:
     wrong = [
         f"rank {rank} {'did not skip it' if after.skipped_steps != before.skipped_steps + 1 else 'did not lower its scale'}"
@@ -122,40 +137,31 @@ def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: i
     return _check(parallel, metric, found == expected, sentence, found, expected)
 
 
-def _overflow(parallel: Parallel, skipped: int, alone: int) -> Check:
+def _overflow(parallel: Parallel, skipped: int, alone: int, how: str = "") -> Check:
     """A mean is no larger than the largest of what it is made of. Where it is not finite though all of these are, the sum was
     not."""
-    sentence = f"{skipped} steps are skipped until the loss scale fits the averaged gradient, {alone} where each rank is alone"
+    fits = f"until the loss scale fits the averaged gradient{' of a batch' if how else ''}{how}"
+    sentence = f"{skipped} steps are skipped {fits}, {alone} where each rank is alone"
     if skipped > alone:
         sentence += ". Gradients that are finite on each rank overflow as they are averaged"
-    return _check(parallel, "overflow between ranks", skipped <= alone, sentence, skipped, alone)
+    return _check(parallel, f"overflow between ranks{how}", skipped <= alone, sentence, skipped, alone)
 
 
-def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode: str) -> Check:
+def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode: str, losses: Losses = None) -> Check:
     figure, most = "not finite, or infinitely far", f"{limit:.3g}"
     if error is not None:
         figure, most = told_apart(error, limit, ".3g", ".3g")
     sentence = (
         f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that "
         f"{parallel.reference.upper()} computes on one rank, with the batch of all {how}. {most} is the most"
-        f"{_without_loss(parallel) if error is None else ''}"
+        f"{_without_loss(losses) if error is None else ''}"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
 
 
-def _in_one_part(parallel: Parallel, limit: float) -> Check:
-    """As steps are timed."""
-    mode, how = parallel.case.precision, "in a part for each rank"
-    if parallel.in_one_part:
-        return _error(parallel, how, parallel.one_part_error, limit, mode)
-    reference = parallel.reference.upper()
-    sentence = f"the gradient is not compared with the batch of all {how}: {reference} needs more memory than one GPU has"
-    return _check(parallel, f"gradient in {mode} {how}", True, sentence)
-
-
-def _without_loss(parallel: Parallel) -> str:
+def _without_loss(losses: Losses) -> str:
     """Which ranks' loss is not finite, as a sentence; "" where no rank's is, or nobody knows."""
-    ranks = [str(rank) for rank, loss in enumerate(parallel.losses or ()) if loss is None]
+    ranks = [str(rank) for rank, loss in enumerate(losses or ()) if loss is None]
     return f". The loss of rank {' and '.join(ranks)} is not finite" if ranks else ""
 
 
