@@ -59,3 +59,12 @@ def test_the_names_of_those_that_come_along_are_known_before_they_are_imported()
     assert mine == [name for names in COME_ALONG.values() for name in names]
     for file, names in COME_ALONG.items():
         assert {workloads[name].__module__ for name in names} == {f"mpcore.workloads.{file}"}
+
+
+def test_what_lists_cases_loads_no_models_and_no_compiler():
+    """They take seconds, and `doctor` and each process of `ab` begin with a list."""
+    asked = "import sys; from mpcore.__main__ import main; main(['doctor', '--mp-data', 'embedded'])"
+    told = "print([name for name in ('transformers', 'torch._dynamo') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", f"{asked}; {told}"], capture_output=True, text=True, check=True)
+    assert "bert-imdb" in done.stdout
+    assert done.stdout.endswith("[]\n")

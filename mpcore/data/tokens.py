@@ -2,25 +2,32 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from datasets import Dataset
-from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from mpcore.data.generated.reviews import vocabulary
 from mpcore.data.source import DataError
 from mpcore.data.split import Split
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def embedded_tokeniser() -> PreTrainedTokenizerBase:
+def embedded_tokeniser() -> "PreTrainedTokenizerBase":
     """Of the words of the generated reviews."""
+    from transformers import BertTokenizer
+
     return BertTokenizer(vocab={word: i for i, word in enumerate([*SPECIAL, *vocabulary()])})
 
 
-def wordpiece_tokeniser(path: Path, *, lower_case: bool) -> PreTrainedTokenizerBase:
+def wordpiece_tokeniser(path: Path, *, lower_case: bool) -> "PreTrainedTokenizerBase":
     """Of a file with one word a line. Raises DataError."""
+    from transformers import BertTokenizer
+
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}: expected the WordPiece vocabulary, one word a line")
     try:
@@ -34,7 +41,7 @@ def wordpiece_tokeniser(path: Path, *, lower_case: bool) -> PreTrainedTokenizerB
     return BertTokenizer(vocab={word: i for i, word in enumerate(words)}, do_lower_case=lower_case)
 
 
-def encoded(dataset: Dataset, tokeniser: PreTrainedTokenizerBase, length: int) -> Split:
+def encoded(dataset: Dataset, tokeniser: "PreTrainedTokenizerBase", length: int) -> Split:
     """`input_ids` (int64) and `attention_mask` (bool), each (rows, `length`), and `label` (int64).
 
     Kept by `datasets` beside its own copy of a file, under a fingerprint of texts, vocabulary and length.

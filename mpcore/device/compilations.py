@@ -7,13 +7,14 @@ for it.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
-
-from torch._dynamo import utils as dynamo  # private API
-from torch._dynamo.utils import CompilationMetrics  # private API
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING
 
 from mpcore.errors import source_line
 from mpcore.records import Compilation
+
+if TYPE_CHECKING:
+    from torch._dynamo.utils import CompilationMetrics  # private API
 
 MOST_FRAMES = 10_000
 """That torch keeps records of."""
@@ -22,6 +23,13 @@ ENTRY = re.compile(r"^\d+/\d+: ")
 
 RESUMED = re.compile(r"^torch_dynamo_resume_in_(.+)_at_\d+$")
 """The name of what follows a break in a function."""
+
+
+def _records() -> ModuleType:
+    """Of what is compiled. To load them takes a second, and who only lists cases needs none."""
+    from torch._dynamo import utils  # private API
+
+    return utils
 
 
 class Compilations:
@@ -39,15 +47,15 @@ class Compilations:
     """Why anything was."""
 
     def __enter__(self) -> "Compilations":
-        dynamo.set_compilation_metrics_limit(MOST_FRAMES)
-        dynamo.clear_compilation_metrics()
-        dynamo.graph_break_reasons.clear()
+        _records().set_compilation_metrics_limit(MOST_FRAMES)
+        _records().clear_compilation_metrics()
+        _records().graph_break_reasons.clear()
         self._before = _counters()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.seen = self._so_far()
-        if dynamo.get_compilation_metrics():
+        if _records().get_compilation_metrics():
             self.reasons = self.seen.recompilations or ["code that had not been called before"]
 
     def note_unasked(self) -> None:
@@ -57,7 +65,7 @@ class Compilations:
         self.unasked = found if found.graphs else None
 
     def _so_far(self) -> Compilation:
-        frames = dynamo.get_compilation_metrics()
+        frames = _records().get_compilation_metrics()
         if not frames:
             return Compilations.seen
         graphs, hits, misses = (after - before for after, before in zip(_counters(), self._before, strict=True))
@@ -65,7 +73,7 @@ class Compilations:
             seconds=sum(frame.duration_us or 0 for frame in frames) / 1e6,
             warm=hits > 0 and not misses,
             graphs=graphs,
-            graph_breaks=tuple(_first_line(r.reason) + source_line(r.user_stack) for r in dynamo.graph_break_reasons),
+            graph_breaks=tuple(_first_line(r.reason) + source_line(r.user_stack) for r in _records().graph_break_reasons),
             recompilations=tuple(_recompilation(frame) for frame in frames if frame.recompile_reason),
         )
 
@@ -77,7 +85,7 @@ class Compilations:
 def last_recompilation() -> str:
     """Why, and in which function; "" where nothing was compiled again. Of one that failed torch tells no function: that is the
     one of the same number, in what it calls `2/31`, that did not fail."""
-    frames = dynamo.get_compilation_metrics()
+    frames = _records().get_compilation_metrics()
     again = [frame for frame in frames if frame.recompile_reason]
     known = [frame for frame in frames if frame.co_filename and again and _number(frame) == _number(again[-1])]
     if not known:
@@ -85,18 +93,18 @@ def last_recompilation() -> str:
     return _recompilation(replace(known[-1], recompile_reason=again[-1].recompile_reason))
 
 
-def _number(frame: CompilationMetrics) -> str:
+def _number(frame: "CompilationMetrics") -> str:
     return str(frame.compile_id).partition("/")[0]
 
 
 def _counters() -> tuple[int, int, int]:
     """Graphs, those whose code was found in the cache, and those whose code was not, or could not be."""
-    found = dynamo.counters["inductor"]
+    found = _records().counters["inductor"]
     misses = found["fxgraph_cache_miss"] + found["fxgraph_cache_bypass"]
-    return dynamo.counters["stats"]["unique_graphs"], found["fxgraph_cache_hit"], misses
+    return _records().counters["stats"]["unique_graphs"], found["fxgraph_cache_hit"], misses
 
 
-def _recompilation(frame: CompilationMetrics) -> str:
+def _recompilation(frame: "CompilationMetrics") -> str:
     """Why, and in which function."""
     reason = ENTRY.sub("", _first_line(frame.recompile_reason or ""))
     file = (frame.co_filename or "").replace("\\", "/").rsplit("/", 1)[-1]

@@ -11,9 +11,6 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo import config as dynamo  # private API
-from torch._dynamo import convert_frame  # private API
-from torch._dynamo.exc import FailOnRecompileLimitHit  # private API
 from torch.nn import functional as F
 
 from mpcore.data import leaves
@@ -35,10 +32,11 @@ def forget_dead() -> None:
     """Gives back what was compiled of models that are dead, torch's graphs included, and puts dynamo's switches back, unless
     another is alive. Whatever else was compiled in this process is forgotten with it."""
     if not _alive:
-        if convert_frame.input_codes.seen:  # a reset of what has compiled nothing loads all of inductor, which takes seconds
+        # a reset of what has compiled nothing loads all of inductor, which takes seconds
+        if torch._dynamo.convert_frame.input_codes.seen:  # private API
             torch.compiler.reset()
         for name, value in _before.items():
-            setattr(dynamo, name, value)
+            setattr(torch._dynamo.config, name, value)  # private API
         _before.clear()
 
 
@@ -99,6 +97,7 @@ def _begin(device: str) -> None:
 def _switch(model: nn.Module) -> None:
     """Dynamo's switches, until the dead are forgotten. To set them at each call would take longer than the host of a small
     step."""
+    dynamo = torch._dynamo.config  # private API
     dynamo.use_recursive_dict_tags_for_guards = False  # for good: torch 2.11 dies where Python frees a model (pytorch#181873)
     _alive.add(model)
     for name, value in (("recompile_limit", VERSIONS), ("fail_on_recompile_limit_hit", True)):
@@ -121,7 +120,7 @@ def _limited(compiled: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A call of it. torch logs what is compiled too often, and raises an error that says neither what nor why."""
     try:
         return compiled(*args, **kwargs)
-    except FailOnRecompileLimitHit:
+    except torch._dynamo.exc.FailOnRecompileLimitHit:  # private API
         guard = last_recompilation()
     raise RuntimeError(
         sentences("torch.compile would compile one function too often", guard and f"the last guard that failed: {guard}")

@@ -1,7 +1,7 @@
 """No progress bars of libraries, which would write into pytest's lines."""
 
 import contextlib
-import sys
+import importlib.util
 from collections.abc import Iterator
 
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 def no_progress_bars() -> Iterator[None]:
     """Within it."""
     libraries = ("datasets", "transformers")
-    if not all(sys.modules.get(name) for name in libraries):  # which only the workloads that come along need
+    if not all(importlib.util.find_spec(name) for name in libraries):  # which only the workloads that come along need
         yield
         return
     import datasets

@@ -1,6 +1,8 @@
-"""The workloads, one a file; importing this package registers all whose packages are installed."""
+"""The workloads, one a file; importing this package registers all whose packages are installed. A workload loads transformers
+once it builds a model: that takes seconds, and who only lists cases needs none."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 from mpcore.workloads.base import Workload, cross_entropy, workloads
@@ -25,17 +27,15 @@ COME_ALONG = {
 """The names that a file registers."""
 EXTRA = ("transformers", "datasets", "tokenizers")
 """Packages of the extra `workloads`. Whoever brings a training of their own needs none of them."""
-_LATER = {"UNMASKED": "mpcore.workloads.attention", "linear": "mpcore.workloads.gpt2_text"}
+_LATER = {"UNMASKED": "mpcore.workloads.attention", "linear": "mpcore.workloads.gpt2"}
 
+_missing = next((package for package in EXTRA if importlib.util.find_spec(package) is None), None)
 for _file, _names in COME_ALONG.items():
-    try:
+    if _missing is None:
         importlib.import_module(f"{__name__}.{_file}")
-    except ModuleNotFoundError as _error:
-        _package = (_error.name or "").partition(".")[0]
-        if _package not in EXTRA:
-            raise
+    else:
         for _name in _names:
-            workloads.plan(_name, f"{_name} needs {_package}, which is not installed: pip install 'mpcore[workloads]'")
+            workloads.plan(_name, f"{_name} needs {_missing}, which is not installed: pip install 'mpcore[workloads]'")
 
 
 def __getattr__(name: str) -> Any:

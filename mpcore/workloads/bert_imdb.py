@@ -2,11 +2,10 @@
 
 import functools
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerBase
 
 from mpcore.data import Batch, Split
 from mpcore.data.generated.reviews import Style, reviews
@@ -16,6 +15,9 @@ from mpcore.records import Recipe, Size
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model, pretrained_tokeniser
 from mpcore.workloads.step_memory import StepMemory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 AGREEMENT = {"train": (0.75, 1.0), "test": (0.5, 1.0)}
 """Of the clauses of a generated review in size full, with its label: clear ones to learn from, and mixed ones to tell."""
@@ -93,7 +95,7 @@ class BertImdb(Workload):
         return super().tolerance if easy else max(EMBEDDED_TOLERANCE, super().tolerance)
 
     @functools.cached_property
-    def tokeniser(self) -> PreTrainedTokenizerBase:
+    def tokeniser(self) -> "PreTrainedTokenizerBase":
         if self.checkpoint is not None:
             return pretrained_tokeniser(self.checkpoint)
         if self.source.where == EMBEDDED:
@@ -104,6 +106,8 @@ class BertImdb(Workload):
         return wordpiece_tokeniser(path, lower_case=self.vocabulary.endswith("uncased"))
 
     def build_model(self) -> nn.Module:
+        from transformers import BertConfig, BertForSequenceClassification
+
         if self.checkpoint is not None:
             sizes = {
                 "vocab_size": (len(self.tokeniser), None),

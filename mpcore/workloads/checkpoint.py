@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer
-from transformers import logging as transformers_logging
 
 from mpcore.data import DataError
 
@@ -20,6 +18,9 @@ def pretrained_model(
     `labels`: the classes that it tells apart, where it is a classifier. `sizes` are the least and the largest values that
     its configuration may have. Raises DataError for what is not there, cannot be read, is of another type or does not fit.
     """
+    from transformers import AutoConfig
+    from transformers import logging as transformers_logging
+
     where = _local(checkpoint)
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # new layers are meant to be missing from the checkpoint
@@ -46,6 +47,8 @@ def pretrained_model(
 
 def pretrained_tokeniser(checkpoint: str) -> Any:
     """Raises DataError, also where a folder has no vocabulary: transformers would make one up, of five words."""
+    from transformers import AutoTokenizer
+
     where = _local(checkpoint)
     try:
         tokeniser = AutoTokenizer.from_pretrained(where)

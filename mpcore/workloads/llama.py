@@ -9,9 +9,6 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from mpcore.workloads.attention import GROUPED
 from mpcore.workloads.next_token import WithLoss
 
-FP32_MODULES = ("model.rotary_emb",)
-"""Angles: rounded to 16 bits, positions from some hundred on would be told from each other no more."""
-
 
 class Llama(WithLoss, LlamaForCausalLM):
     """Its loss is part of it."""

@@ -8,9 +8,10 @@ from mpcore.data.vocabulary import size
 from mpcore.records import Recipe, Size
 from mpcore.workloads.base import workloads
 from mpcore.workloads.checkpoint import pretrained_model
-from mpcore.workloads.llama import FP32_MODULES, Llama, llama, trimmed
 from mpcore.workloads.text import Text
 
+FP32_MODULES = ("model.rotary_emb",)
+"""Angles: rounded to 16 bits, positions from some hundred on would be told from each other no more."""
 CONFIG: dict[Size, dict[str, Any]] = {
     "tiny": {
         "hidden_size": 64,
@@ -56,6 +57,8 @@ class LlamaText(Text):
     words = {"tiny": 512, "full": 32_000}
 
     def build_model(self) -> nn.Module:
+        from mpcore.workloads.llama import Llama, llama, trimmed
+
         if self.checkpoint is None:
             return llama(vocab_size=self.embeddings, max_position_embeddings=self.length, **CONFIG[self.size])
         sizes: Any = {"vocab_size": (size(self.tokeniser), None), "max_position_embeddings": (self.length, None)}

@@ -3,7 +3,6 @@ published to bring nothing."""
 
 import torch
 from torch import Tensor, nn
-from transformers import ResNetConfig, ResNetForImageClassification
 
 from mpcore.data import Batch, Split
 from mpcore.data.readers.digits import digits
@@ -63,6 +62,8 @@ class ResNet18Mnist(Workload):
         return self._contiguous_model().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as of torch's stubs
 
     def _contiguous_model(self) -> nn.Module:
+        from transformers import ResNetConfig, ResNetForImageClassification
+
         if self.checkpoint is not None:
             return pretrained_model(ResNetForImageClassification, self.checkpoint, "resnet", self.classes, num_channels=(1, 1))
         widths = WIDTHS[self.size]

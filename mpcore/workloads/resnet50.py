@@ -6,8 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import ResNetConfig, ResNetForImageClassification
-from transformers.models.resnet.modeling_resnet import ResNetBottleNeckLayer
 
 from mpcore.data import Batch, Split
 from mpcore.data.generated.gratings import gratings
@@ -62,6 +60,9 @@ class ResNet50(Workload):
     def build_model(self) -> nn.Module:
         """Each block begins as the identity (Goyal et al., "Accurate, Large Minibatch SGD", 2017). Without that the first
         gradients grow from block to block, and those of FP32 are 4 % away from FP64's."""
+        from transformers import ResNetConfig, ResNetForImageClassification
+        from transformers.models.resnet.modeling_resnet import ResNetBottleNeckLayer
+
         if self.checkpoint is not None:
             checkpoint = self.checkpoint
             model = pretrained_model(ResNetForImageClassification, checkpoint, "resnet", self.classes, num_channels=(3, 3))

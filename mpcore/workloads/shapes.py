@@ -6,15 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertForSequenceClassification
 
 from mpcore.data import Batch, Split
 from mpcore.data.vocabulary import padded
 from mpcore.records import Recipe, Size
-from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
-from mpcore.workloads.gpt2_text import NO_DROPOUT, TINY, WORDS, gpt2
-from mpcore.workloads.llama import FP32_MODULES, llama
+from mpcore.workloads.gpt2_text import NO_DROPOUT, TINY, WORDS
+from mpcore.workloads.llama_text import FP32_MODULES
 from mpcore.workloads.next_token import NextToken
 
 COUNTED = 16
@@ -57,6 +55,10 @@ class Bert(Shape):
     length: ClassVar[int]
 
     def build_model(self) -> nn.Module:
+        from transformers import BertConfig, BertForSequenceClassification
+
+        from mpcore.workloads.attention import UNMASKED
+
         narrow = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
         config = BertConfig(num_labels=self.classes, **(narrow if self.size == "tiny" else {}))
         config._attn_implementation = UNMASKED  # private API
@@ -127,6 +129,8 @@ class Gpt2S1024(Decoder):
     words = {"tiny": 512, "full": WORDS}
 
     def build_model(self) -> nn.Module:
+        from mpcore.workloads.gpt2 import gpt2
+
         small: dict[str, Any] = TINY if self.size == "tiny" else {}
         return gpt2(padded(self.words[self.size]), self.length, **small, **NO_DROPOUT)
 
@@ -152,5 +156,7 @@ class LlamaBlock(Decoder):
     }
 
     def build_model(self) -> nn.Module:
+        from mpcore.workloads.llama import llama
+
         sizes = self.config[self.size]
         return llama(vocab_size=self.words[self.size], num_hidden_layers=2, max_position_embeddings=self.length, **sizes)

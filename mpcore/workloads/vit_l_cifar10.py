@@ -4,14 +4,12 @@ modes in S. Raschka, "Accelerating Large Language Models with Mixed-Precision Te
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import ViTConfig, ViTForImageClassification
 
 from mpcore.data import Batch, Split
 from mpcore.data.generated.gratings import gratings
 from mpcore.data.readers.images import pixels
 from mpcore.data.source import EMBEDDED, balanced, labelled
 from mpcore.records import Recipe
-from mpcore.workloads.attention import UNMASKED
 from mpcore.workloads.base import Workload, cross_entropy, workloads
 from mpcore.workloads.checkpoint import pretrained_model
 from mpcore.workloads.step_memory import StepMemory
@@ -60,6 +58,10 @@ class VitLCifar10(Workload):
     eager_amp_must_beat = ("fp32", "tf32")
 
     def build_model(self) -> nn.Module:
+        from transformers import ViTConfig, ViTForImageClassification
+
+        from mpcore.workloads.attention import UNMASKED
+
         if self.checkpoint is not None:
             side = SIDE[self.size]
             return pretrained_model(
