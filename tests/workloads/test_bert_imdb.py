@@ -196,15 +196,15 @@ def test_anything_else_is_a_hub_id(workload, monkeypatch, tmp_path, checkpoint):
         raise OSError("no route to host,\n  after 5 attempts")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mpcore.workloads.checkpoint.AutoConfig.from_pretrained", unreachable)
-    monkeypatch.setattr("mpcore.workloads.checkpoint.AutoTokenizer.from_pretrained", unreachable)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", unreachable)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", unreachable)
     parts = part(BertImdb("tiny", checkpoint=checkpoint))
     for of, words in (("tokeniser", "the tokeniser of"), ("model", "checkpoint")):
         with pytest.raises(DataError) as caught:
             parts[of]()
         assert str(caught.value) == f"cannot read {words} {checkpoint!r}: no route to host, after 5 attempts"
         # a model is checked against its tokeniser: the second time that one is within reach
-        monkeypatch.setattr("mpcore.workloads.checkpoint.AutoTokenizer.from_pretrained", lambda where, **_: workload.tokeniser)
+        monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda where, **_: workload.tokeniser)
     assert asked == [checkpoint] * 2
 
 
