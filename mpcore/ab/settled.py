@@ -48,7 +48,7 @@ def count_work(
 def _may_have_lacked_memory(base: Measured, head: Measured) -> bool:
     if isinstance(base, Work) and isinstance(head, Work):
         one_code = base.code is not None and (base.code, base.software) == (head.code, head.software)
-        return one_code and not _same(base, head)
+        return one_code and not _same_work(base, head)
     failures = (answer for answer in (base, head) if isinstance(answer, Failure))
     return any(not failure.hung and (failure.large or not failure.skipped) for failure in failures)
 
@@ -82,6 +82,10 @@ def _same(base: Measured, head: Measured) -> bool:
         return False
     if head.case.captured and head.device != "cpu" and base.graph_signature is None:
         return False
+    return _same_work(base, head)
+
+
+def _same_work(base: Work, head: Work) -> bool:
     return base.graph_signature == head.graph_signature and all(r.status == "same" for r in work_regressions(base, head))
 
 

@@ -62,8 +62,8 @@ class Parallel(Measurement):
     settling: steps that are skipped until the loss scale fits what ranks average. settling_alone: the same of the rank that
     skips most, where none averages. Each is None without a scale.
 
-    one_part: the same of a batch in one part; None where that was not measured. It is `one_part_too_large` where a part needs
-    more memory than there is.
+    one_part: the same of a batch in one part; None where that was not measured. one_part_too_large: whether a part needs more
+    memory than there is.
     """
 
     kind: Literal["parallel"] = "parallel"

@@ -25,7 +25,7 @@ HALVES = (torch.float16, torch.bfloat16)
 IN_HALVES = re.compile("Half|BFloat16")
 """How torch calls these formats where operands differ."""
 _widened: "WeakSet[nn.Module]" = WeakSet()
-"""Models whose frozen weights were."""
+"""Models that `build_model` returned with frozen weights in 16 bits."""
 
 
 class WorkloadError(Sentence):
@@ -207,7 +207,7 @@ def checked_loss(workload: Authored, model: nn.Module, batch: Batch) -> Tensor:
     except WorkloadError as error:
         if model not in _widened or not IN_HALVES.search(str(error)):
             raise
-        why = "frozen weights that build_model() returns in 16 bits are in FP32 here: expected casts to weight.dtype"
+        why = "frozen weights that build_model() returns in 16 bits have the mode's format: expected casts to weight.dtype"
         raise WorkloadError(sentences(str(error), why)) from error
     if not isinstance(loss, Tensor) or loss.dim() or not loss.is_floating_point() or loss.element_size() < 4:
         expected = "the batch's mean, a 0-dim tensor in FP32 or wider"

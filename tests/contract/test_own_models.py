@@ -251,7 +251,7 @@ def test_what_its_author_casts_to_16_bits_himself_is_told(subject):
     with pytest.raises(WorkloadError) as refused:
         step(batch)
     assert "test_own_models.py, line " in str(refused.value)
-    assert str(refused.value).endswith("in 16 bits are in FP32 here: expected casts to weight.dtype")
+    assert str(refused.value).endswith("in 16 bits have the mode's format: expected casts to weight.dtype")
 
 
 def test_what_python_draws_goes_on(subject):

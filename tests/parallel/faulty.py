@@ -49,22 +49,30 @@ class Divisor(DataParallel):
             weight.grad.div_(agreement.ranks())
 
 
-@strategies.register
-class AtOnce(DataParallel):
-    """The same, but of a batch that goes through in one part alone."""
+class Counting(DataParallel):
+    """Knows in how many parts a batch goes through."""
 
-    name = "at-once"
     parts = 0
 
     def micro_batch(self, *, last):
         self.parts += 1
         return super().micro_batch(last=last)
 
+    def counted(self):
+        parts, self.parts = self.parts, 0
+        return parts
+
+
+@strategies.register
+class AtOnce(Counting):
+    """The same, but of a batch that goes through in one part alone."""
+
+    name = "at-once"
+
     def reduce(self):
         super().reduce()
-        for group in self._precision.groups if self.parts == 1 else ():
+        for group in self._precision.groups if self.counted() == 1 else ():
             group.whole.grad.div_(agreement.ranks())
-        self.parts = 0
 
 
 @strategies.register
@@ -127,19 +135,13 @@ class Overflow(DataParallel):
 
 
 @strategies.register
-class OverflowAtOnce(Overflow):
+class OverflowAtOnce(Counting):
     """The same, but of a batch that goes through in one part alone."""
 
     name = "overflow-at-once"
-    parts = 0
-
-    def micro_batch(self, *, last):
-        self.parts += 1
-        return super().micro_batch(last=last)
 
     def reduce(self):
-        parts, self.parts = self.parts, 0
-        super().reduce() if parts == 1 else DataParallel.reduce(self)
+        Overflow.reduce(self) if self.counted() == 1 else super().reduce()
 
 
 @strategies.register
