@@ -114,7 +114,8 @@ class Sharing:
         if case.workload == "huge" or (case.workload == "large" and len(self.running) > 1):
             return Failure(case=case, sentence="no memory")
         first = case.workload == "chosen" and len(self.running) > 1 and self is self.running[0]
-        return stub.work(case.workload, code="1", graph_signature="with little memory" if first else "usual")
+        graph = None if case.workload == "unsigned" else "with little memory" if first else "usual"
+        return stub.work(case.workload, code="1", device="cuda", graph_signature=graph)
 
     def loaded(self):
         return None
@@ -128,12 +129,12 @@ class Sharing:
 def test_what_lacks_memory_beside_the_other_side_is_counted_without_it(monkeypatch, device, asked_again):
     running, asked = [], []
     monkeypatch.setattr("mpcore.ab.settled.start", lambda *_: Sharing(running, asked))
-    large, huge, _, chosen, _ = cases = [stub.case(name) for name in ("large", "huge", "hung", "chosen", "small")]
+    large, huge, _, chosen, _ = cases = [stub.case(name) for name in ("large", "huge", "hung", "chosen", "unsigned")]
     sides = tuple(Checkout(side, Path()) for side in ("base", "head"))
     base, head = count_work(
         sides, Selection(), cases, device, print, lambda: (Sharing(running, asked), Sharing(running, asked))
     )
-    assert asked == [["large", "huge", "hung", "chosen", "small"]] * 2 + asked_again
+    assert asked == [["large", "huge", "hung", "chosen", "unsigned"]] * 2 + asked_again
     for found in (base, head):
         assert isinstance(found[large], Work) == (device == "cuda")
         assert isinstance(found[huge], Failure)
