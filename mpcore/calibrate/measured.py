@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,21 @@ def measured(
     repeat: int,
     progress: Progress = lambda line: None,
 ) -> Iterator[Section]:
-    """A part at a time. slowdowns: how many times longer a step of the head is made to take, beside 1. Raises RunnerError where
-    `tree` lists no cases, and at the end where none was measured."""
+    """A part at a time. slowdowns: how many times longer a step of the head is made to take, beside 1. Where it is interrupted,
+    what was decided until then comes, and SystemExit after it. Raises RunnerError where `tree` lists no cases, and at the end
+    where none was measured."""
     planted = list(dict.fromkeys([1.0, *slowdowns]))
-    rounds = {
-        slowdown: [_compared(tree, selection, policy, slowdown, seed, progress) for seed in range(repeat)]
-        for slowdown in planted
-    }
+    rounds: dict[float, list[Comparison]] = {slowdown: [] for slowdown in planted}
+    interrupted = None
+    for seed, slowdown in product(range(repeat), planted):  # one comparison of each, then a second one of each
+        comparison = _compared(tree, selection, policy, slowdown, seed, progress)
+        rounds[slowdown].append(comparison)
+        interrupted = comparison.interrupted
+        if interrupted is not None:
+            break
     found = {
-        slowdown: [case for comparison in of for case in comparison.cases if case.pairs] for slowdown, of in rounds.items()
+        slowdown: [case for comparison in of for case in comparison.cases if case.pairs and not case.open]
+        for slowdown, of in rounds.items()
     }
     table = Table(["planted", "measured", "cases", *STATUSES, "worse, share", "95 % interval"], list(_rows(found)), "r" * 10)
     yield Section(lead="This code against itself, with a slowdown planted in the head:", tables=[table])
@@ -48,12 +55,20 @@ def measured(
     if lost:
         yield Section(lead="Not measured:", sentences=list(dict.fromkeys(lost)))
     cases = [case for of in found.values() for case in of]
-    if not cases:
+    if not cases and interrupted is None:
         raise RunnerError("no case was measured")
+    if cases:
+        yield _smallest(cases)
+    if interrupted is not None:
+        raise SystemExit(interrupted)
+
+
+def _smallest(cases: Sequence[PairedCase]) -> Section:
+    """The slowdown that pairs which spread as these do find."""
     deviation = pooled_deviation([_changes(case) for case in cases]).value
     margin = math.log1p(max(_time(case).limit or 0.0 for case in cases) / 100)
     size = 100 * math.expm1(smallest_of(deviation, margin))
-    yield Section(
+    return Section(
         lead=f"Pairs of one case spread by {100 * deviation:.3g} % (standard deviation, pooled). With that, "
         f"{PAIR_LOOKS[0]} pairs, and {CONFIRMING_PAIRS} to confirm, find a slowdown of {size:.2f} % 95 times in 100 "
         "(noncentral t)."

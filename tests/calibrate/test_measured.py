@@ -60,13 +60,34 @@ def compared(monkeypatch):
 def test_a_tree_is_measured_against_itself_and_slowed_down(compared, tmp_path):
     policy = Policy([("*", {"pair_time": 3.0})])
     found, lost, spread_of_pairs = measured(tmp_path, Selection(), policy, [1.02], 3)
-    assert compared == [(1.0, slowdown, True, 3.0, seed) for slowdown in (1.0, 1.02) for seed in range(3)]
+    assert compared == [(1.0, slowdown, True, 3.0, seed) for seed in range(3) for slowdown in (1.0, 1.02)]
     nothing, planted = found.tables[0].rows
     assert nothing[:9] == ["+0.00 %", "-0.00 %", "6", "0", "0", "0", "6", "0", "0 %"]
     assert planted[:9] == ["+2.00 %", "+2.00 %", "6", "3", "0", "3", "0", "0", "50 %"]
     assert (lost.lead, lost.sentences) == ("Not measured:", ["bert-imdb-fp8: no such thing"])
     spread = math.sqrt(6 / 5) * 0.002
     assert f"{100 * math.expm1(smallest_of(spread, MARGIN)):.2f} % 95 times in 100" in spread_of_pairs.lead
+
+
+def test_interrupted_it_says_what_was_decided(monkeypatch, capsys):
+    """The comparison that was cut has an open case, and no other one follows."""
+    calls = []
+
+    def compare(base, head, *_, **options):
+        calls.append(head.slowdown)
+        found = comparison(head.slowdown, ["same", "same"])
+        if len(calls) < 3:
+            return found
+        open_case = found.cases[1].model_copy(update={"open": True})
+        return found.model_copy(update={"cases": (found.cases[0], open_case), "interrupted": 130})
+
+    monkeypatch.setattr("mpcore.calibrate.measured.compare", compare)
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "--measure", "--repeat", "3"])
+    assert ended.value.code == 130
+    assert calls == [1.0, 1.02, 1.0]
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| +")]
+    assert [(row[1].strip(), row[3].strip()) for row in rows] == [("+0.00 %", "3"), ("+2.00 %", "2")]
 
 
 @pytest.mark.parametrize(
