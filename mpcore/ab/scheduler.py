@@ -31,6 +31,8 @@ class Process(Protocol):
 
     def loaded(self) -> Loaded | None: ...
 
+    def prepare(self, cases: Sequence[Case]) -> None: ...
+
     def measuring(self, cases: Sequence[Case], *, kind: RequestKind) -> Iterator[tuple[Case, Measured]]: ...
 
     def measure(
@@ -115,6 +117,8 @@ class Scheduler:
         measured: dict[int, dict[Case, Measured]] = {}
         while len(measured) < 2:
             self._fill(1 + self._ahead)
+            for _, process in self._waiting:
+                process.prepare(cases)
             number, process = self._waiting.popleft()
             begin = time.monotonic()
             try:

@@ -37,14 +37,29 @@ def process_group(device: torch.device) -> Iterator[None]:
     global _group, _arrivals, _store
     on_gpus = device.type == "cuda"
     options: dict[str, Any] = {"device_id": device} if on_gpus else {}  # which makes the communicator now, not in a capture
-    _store, rank, count = next(rendezvous("env://", timeout=FOR_EVER))
-    _store.set_timeout(FOR_EVER)  # as a group sets that of a store of its own: some ranks come much later
-    options |= {"store": _store, "rank": rank, "world_size": count}
+    options |= {"store": _met(), "rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
     distributed.init_process_group("nccl" if on_gpus else "gloo", timeout=FOR_EVER, **options)
     _group, _arrivals = (distributed.new_group(backend="gloo", timeout=FOR_EVER) for _ in range(2))
     yield
     _group = _arrivals = _store = None
     distributed.destroy_process_group()
+
+
+def handed_on(about: str, value: str) -> str:
+    """`value` of rank 0, on each rank. They need no group for that, and touch no device. Waits for rank 0."""
+    store = _met()
+    if os.environ["RANK"] == "0":
+        store.set(about, value)
+    return store.get(about).decode()
+
+
+def _met() -> Any:
+    """The store of the ranks that torchrun has started."""
+    global _store
+    if _store is None:
+        _store, _, _ = next(rendezvous("env://", timeout=FOR_EVER))
+        _store.set_timeout(FOR_EVER)  # as a group sets that of a store of its own: some ranks come much later
+    return _store
 
 
 @contextmanager

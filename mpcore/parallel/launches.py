@@ -11,8 +11,8 @@ from mpcore.runner.runner import Measured, Runner
 
 
 class Launches:
-    """In the place of a `Runner`. A launch measures as many cases of one number of GPUs as follow each other, and is begun when
-    the first of them is. What there is to measure is listed by a process without ranks, which ends before that.
+    """In the place of a `Runner`. A launch measures as many cases of one number of GPUs as follow each other. It is begun when
+    the first of them is measured, or prepared. A process without ranks lists what there is to measure, and ends before that.
 
     The arguments are those of a `Runner`.
     """
@@ -35,6 +35,10 @@ class Launches:
         process = self._launched[1] if self._launched is not None else self._lister
         return None if process is None else process.loaded()
 
+    def prepare(self, cases: Sequence[Case]) -> None:
+        """Begins the launch of the first of them. It imports and loads data, and touches no GPU before something is asked."""
+        self._launcher(min(case.gpus for case in cases))
+
     def measure(self, cases: Sequence[Case], **asked: Any) -> dict[Case, Measured]:
         """As a Runner's, the cases with fewer GPUs first."""
         found: dict[Case, Measured] = {}
@@ -44,7 +48,7 @@ class Launches:
 
     def measuring(self, cases: Sequence[Case], **asked: Any) -> Iterator[tuple[Case, Measured]]:
         """As a Runner's, but that nothing begins before the first is taken. Ranks on a CPU would share it with others. Ranks on
-        GPUs make contexts before they are ready, which would change the time of a step beside them."""
+        GPUs make contexts, which would change the time of a step beside them."""
         yield from self.measure(cases, **asked).items()
 
     def close(self) -> None:

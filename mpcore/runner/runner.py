@@ -105,6 +105,9 @@ class Runner:
         assert isinstance(response, Loaded)
         return response
 
+    def prepare(self, cases: Sequence[Case]) -> None:
+        """It began to get ready, for any of its cases, when it was started."""
+
     def measure(
         self,
         cases: Sequence[Case],

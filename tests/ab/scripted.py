@@ -49,7 +49,7 @@ class Script:
 
 class Scripted:
     def __init__(self, script, name):
-        self.script, self.name = script, name
+        self.script, self.name, self.prepared = script, name, False
 
     def listing(self):
         return self.script.listings[self.name]
@@ -57,7 +57,11 @@ class Scripted:
     def loaded(self):
         return self.script.loads(self.name)
 
+    def prepare(self, cases):
+        self.prepared = True
+
     def measure(self, cases, *, profile=False, slowdown=1.0, seconds=None):
+        assert self.prepared
         number = self.script.next(self.name)
         self.script.patience.append(seconds)
         self.script.log.append((self.name, [case.workload for case in cases]))

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 from started import PLANTED, case, launcher
 
-from mpcore.records import Failure, Timing
+from mpcore.device import agreement
+from mpcore.parallel import worker
+from mpcore.parallel.launches import Launches
+from mpcore.records import Failure, Selection, Timing
 from mpcore.runner import RunnerError
 
 MARK = "MPCORE_TEST_MARK"
@@ -64,6 +68,59 @@ def test_one_launch_measures_cases_and_those_that_fail_on_all_ranks(left):
         assert set(launch._lines.processes) == {0, 1}
     assert not left()
     assert not launch._folder.exists()
+
+
+def test_a_launch_gets_ready_and_touches_no_device_before_it_is_asked(monkeypatch):
+    """Orders come before the device is taken: another launch may be measuring there."""
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    monkeypatch.setattr(agreement, "_store", None)
+    happened = []
+
+    class Orders:
+        def order(self):
+            happened.append("asked")
+            return Selection(workloads=("good",), load=(PLANTED,), size="tiny").model_dump_json()
+
+        def taken(self, order):
+            pass
+
+        def say(self, record):
+            pass
+
+    def device_of_rank(name):
+        happened.append("device")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "device_of_rank", device_of_rank)
+    with pytest.raises(KeyboardInterrupt):
+        worker._serve(Orders(), "cpu")
+    assert happened == ["asked", "asked", "device"]
+
+
+def test_a_launch_that_is_prepared_is_the_one_that_measures(left):
+    launches = Launches(Path.cwd(), Selection(workloads=("good",), load=(PLANTED,), device="cpu", size="tiny", gpus=(2,)))
+    try:
+        launches.prepare([case("good")])
+        begun = launches._launched[1]._process
+        assert soon(lambda: len(begun._lines.processes) == 2, 60)
+        assert [type(of) for of in launches.measure([case("good")]).values()] == [Timing]
+        assert launches._launched[1]._process is begun
+        launches.prepare([case("good")])  # and is never asked again
+    finally:
+        launches.close()
+    assert not left()
+
+
+def test_a_prepared_launch_that_is_never_asked_leaves_nothing(left):
+    launches = Launches(Path.cwd(), Selection(workloads=("good",), load=(PLANTED,), device="cpu", size="tiny", gpus=(2,)))
+    launches.prepare([case("good")])
+    assert soon(lambda: len(launches._launched[1]._process._lines.processes) == 2, 60)
+    launches.close()
+    assert not left()
 
 
 FAULTS = {
