@@ -22,7 +22,7 @@ SCALING = (
     "the batch of each, strong with the batch of all. compute: on the rank that computes longest. exposed: in which "
     "collectives run and nothing computes, on the rank that waits least. rest: of the step. bus GB/s: what each link carries "
     "a second while collectives run. slowest: the rank that others wait for, and how many times as long as the median it "
-    'computes. GiB: on the rank that needs most. "-": not measured.'
+    'computes. GiB: on the rank that needs most. GPUs: on a CPU, processes. "-": not measured.'
 )
 
 RACES = (
