@@ -45,9 +45,8 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
     rows = None if joint is None else joint.rows
     ranks, again, unrepeatable = _compared(setup, rows)
     averaged = {} if joint is None else _averaged(setup, rank_rows(joint.rows), joint)
-    required = setup.requirements if joint is None else _required(setup, joint, len(Split(joint.rows)))
-    return Parallel(
-        **setup.fields | {"requirements": required},
+    found = Parallel(
+        **setup.fields,
         steps=STEPS,
         sharded=ranks.sharded,
         ranks=tuple(ranks.trained.states),
@@ -61,6 +60,7 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
         reduced=ranks.reduced[1] if ranks.reduced else None,
         **averaged,
     )
+    return found if joint is None else found.model_copy(update={"requirements": _required(setup, joint, found)})
 
 
 def _compared(setup: TimingSetup, rows: Batch | None) -> Compared:
@@ -112,18 +112,25 @@ def _all_refused(this: str) -> bool:
     return [*found.values()] == ["refused"] * agreement.ranks()
 
 
-def _required(setup: Setup, joint: Joint, rows: int) -> Requirements:
-    """As of the errors of one GPU: wider where FP64 cannot run, or rounding alone does more than the usual cap."""
-    workload, required = setup.modelled, setup.requirements
+def _required(setup: Setup, joint: Joint, found: Parallel) -> Requirements:
+    """As of the errors of one GPU: wider where FP64 cannot run, or rounding alone does more than the usual cap. What rounding
+    does takes FP64 steps, and is asked only of a gradient that is beyond the cap."""
+    workload, required, rows = setup.modelled, setup.requirements, len(Split(joint.rows))
     if joint.reference != FP64.name:
         required = against_fp32(required, workload)
-    if says_conditioning(workload, rows):
+    if says_conditioning(workload, rows) or not agreement.any_rank(_beyond(required.gradient_error, found)):
         return required
     roundoff = precisions[setup.case.precision].roundoff()
     rounding = joint.rounding(roundoff)
     return (
         required if rounding is None else beyond_rounding(required, explained_by_rounding(rounding, workload, roundoff, rows))
     )
+
+
+def _beyond(cap: float | None, found: Parallel) -> bool:
+    """Whether an error of the gradient in the mode is, or is no number."""
+    errors = [found.mode_error, found.one_part.mode_error if found.one_part else None]
+    return cap is not None and any(error is not None and not error <= cap for error in errors)
 
 
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:

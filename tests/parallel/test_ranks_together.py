@@ -1,6 +1,8 @@
 """Two ranks over gloo: what they have in common, and faults in how a step is spread, each caught by what it breaks."""
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -161,6 +163,19 @@ def test_what_rounding_alone_does_is_no_fault_on_ranks(wider):
         assert isinstance(each, Parallel), each
         assert [check.sentence for check in checks(each) if not check.passed] == []
         assert each.reference == WIDER[name]
+
+
+@pytest.mark.parametrize(("part", "whole", "asked"), [(0.0, 0.0, 0), (0.4, 0.0, 1), (0.0, 0.4, 1), (math.nan, 0.0, 1)])
+def test_what_rounding_does_is_asked_only_of_a_gradient_beyond_the_cap(found, monkeypatch, part, whole, asked):
+    record = found["ddp", "bf16-amp"]
+    one = record.one_part.model_copy(update={"mode_error": whole})
+    record = record.model_copy(update={"mode_error": part, "one_part": one})
+    monkeypatch.setattr(parallel, "says_conditioning", lambda workload, rows: False)
+    asks = []
+    joint = SimpleNamespace(reference="fp64", rows={"x": torch.zeros(2)}, rounding=asks.append)
+    setup = SimpleNamespace(case=record.case, requirements=record.requirements, modelled=None)
+    assert parallel._required(setup, joint, record) == record.requirements
+    assert len(asks) == asked
 
 
 def test_where_fp64_cannot_run_ranks_are_compared_with_fp32(wider):
