@@ -1,9 +1,11 @@
 """How steps scale over the GPUs of this host, measured within so many minutes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice, repeat
 from pathlib import Path
 
 from mpcore.parallel.kept import Kept
@@ -11,6 +13,9 @@ from mpcore.parallel.launch import Launcher
 from mpcore.parallel.plan import Order
 from mpcore.records import Failure, Run, Selection, Speed, Timing
 from mpcore.runner.runner import Measured, Runner
+
+AHEAD = {"cuda": 1, "cpu": 0}
+"""Launches that get ready while one measures: on a CPU they would share it with that one."""
 
 
 @dataclass
@@ -30,14 +35,31 @@ class Scale:
 
     def measure(self) -> Run:
         self._end = time.monotonic() + self.seconds
-        for gpus, orders in groupby(self.kept.wanted, key=lambda order: order.case.gpus):
-            if self._left("speed") > 0:
-                with self._launcher(gpus) as ranks:
-                    self._measure_on(ranks, list(orders))
+        groups = [(gpus, [*orders]) for gpus, orders in groupby(self.kept.wanted, key=lambda order: order.case.gpus)]
+        with closing(self._launches(gpus for gpus, _ in groups)) as launches:
+            for (_, orders), ranks in zip(groups, launches, strict=False):
+                if self._left("speed") <= 0:
+                    break
+                self._measure_on(ranks, orders)
         self._launch_again()
         return self.kept.run
 
-    def _launcher(self, gpus: int) -> Launcher:
+    def _launches(self, numbers: Iterable[int]) -> Generator[Runner]:
+        """One on each number of GPUs, which ends when the next is taken. On GPUs that one gets ready meanwhile."""
+        ahead = AHEAD[self.kept.hardware.device]
+        left, waiting = iter(numbers), deque[Runner]()
+        try:
+            while True:
+                waiting.extend(self._launcher(gpus) for gpus in islice(left, 1 + ahead - len(waiting)))
+                if not waiting:
+                    return
+                with waiting.popleft() as ranks:
+                    yield ranks
+        finally:
+            for ranks in waiting:
+                ranks.close()
+
+    def _launcher(self, gpus: int) -> Runner:
         return Launcher(Path.cwd(), self.selection, gpus)
 
     def _left(self, kind: str) -> float:
@@ -68,18 +90,18 @@ class Scale:
         if not spread:
             return
         place, first = max(spread, key=lambda each: each[1].case.gpus)
-        while self._left("launch") > 0 and len(first.launches) < self.launches:
-            begin = time.monotonic()
-            with self._launcher(first.case.gpus) as ranks:
-                again = ranks.measure([first.case], seconds=self._end - begin)[first.case]
-            self._longest["launch"] = max(time.monotonic() - begin, self._longest.get("launch", 0.0))
-            if not isinstance(again, Timing):
-                self.tell(f"a fresh launch of {first.name}: {_said(again)}")
-                return
-            first = first.model_copy(update={"launches": (*first.launches, again.blocks)})
-            self.kept.results[place] = self.kept.results[place].model_copy(update={"record": first})
-            self.kept.save()
-            self.tell(f"launch {len(first.launches) + 1} of {first.name}: {_said(again)}")
+        with closing(self._launches(repeat(first.case.gpus))) as launches:
+            while self._left("launch") > 0 and len(first.launches) < self.launches:
+                begin = time.monotonic()
+                again = next(launches).measure([first.case], seconds=self._end - begin)[first.case]
+                self._longest["launch"] = max(time.monotonic() - begin, self._longest.get("launch", 0.0))
+                if not isinstance(again, Timing):
+                    self.tell(f"a fresh launch of {first.name}: {_said(again)}")
+                    return
+                first = first.model_copy(update={"launches": (*first.launches, again.blocks)})
+                self.kept.results[place] = self.kept.results[place].model_copy(update={"record": first})
+                self.kept.save()
+                self.tell(f"launch {len(first.launches) + 1} of {first.name}: {_said(again)}")
 
 
 def _said(measured: Measured) -> str:

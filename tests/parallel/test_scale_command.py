@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -109,6 +110,36 @@ def test_the_first_case_is_launched_again(scale):
     run = scale("ab", launches=2)
     assert [len(result.record.launches) for result in run.results] == [2, 0]
     assert len(scale("ab", seconds=1.0, launches=math.inf).results[0].record.launches) > 2
+
+
+@pytest.mark.parametrize(("device", "ahead"), [("cuda", 1), ("cpu", 0)])
+def test_on_gpus_the_next_launch_gets_ready_meanwhile_and_all_are_ended(monkeypatch, device, ahead):
+    begun, ended = [], []
+
+    class Launched:
+        def __init__(self, gpus):
+            self.gpus = gpus
+            begun.append(gpus)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.close()
+
+        def close(self):
+            ended.append(self.gpus)
+
+    monkeypatch.setattr(Scale, "_launcher", lambda self, gpus: Launched(gpus))
+    kept = SimpleNamespace(hardware=SimpleNamespace(device=device))
+    launches = Scale(Selection(), kept, 60.0, 0, print)._launches([1, 4, 2])
+    seen = [(ranks.gpus, len(begun), len(ended)) for ranks in launches]
+    assert seen == [(1, 1 + ahead, 0), (4, 2 + ahead, 1), (2, 3, 2)]
+    assert ended == begun == [1, 4, 2]
+    launches = Scale(Selection(), kept, 60.0, 0, print)._launches([1, 4, 2])
+    next(launches)
+    launches.close()
+    assert sorted(ended) == sorted(begun)
 
 
 def test_the_command_measures_saves_and_shows(tmp_path, monkeypatch, capsys):
