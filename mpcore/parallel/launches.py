@@ -36,7 +36,7 @@ class Launches:
         return None if process is None else process.loaded()
 
     def prepare(self, cases: Sequence[Case]) -> None:
-        """Begins the launch of the first of them. It imports and loads data, and touches no GPU before something is asked."""
+        """Begins the launch of the first of them. It imports, and touches no GPU before something is asked."""
         self._launcher(min(case.gpus for case in cases))
 
     def measure(self, cases: Sequence[Case], **asked: Any) -> dict[Case, Measured]:

@@ -1,7 +1,7 @@
 """One of the ranks that cases are measured on. torchrun starts it, with the line to whoever has started torchrun.
 
-Rank 0 takes orders from its line and passes them on. Until the first case is ordered, ranks import and load data and touch no
-device: so one launch gets ready while another measures.
+Rank 0 takes orders from its line and passes them on. Until the first case is ordered, ranks import torch and mpcore and touch
+no device: so one launch gets ready while another measures.
 
 All ranks measure the case, and rank 0 says what came of it. A rank in which a case fails says so at once, and waits a little
 for the others: where they fail as well the ranks go on to the next case. Where they do not, they may wait for it in a
@@ -21,8 +21,6 @@ from mpcore.selection import SelectionError
 
 if TYPE_CHECKING:
     import torch
-
-    from mpcore.runner.responses import Responder
 
 GRACE_SECONDS = 5.0
 """In which the others fail, too, if they do."""
@@ -57,13 +55,21 @@ def serve(line: Orders, name: str) -> None:
 
 def _serve(line: Orders, name: str) -> None:
     from mpcore.device import agreement  # imports torch: not before the line is there
+    from mpcore.parallel.pace import Pace
+    from mpcore.runner.responses import Responder
 
-    responder = _responder(line, name)
+    selection = Selection.model_validate_json(_first(line, "selection"))
     order = _first(line, "order")  # before something is asked the device is another launch's, which may be measuring
-    with agreement.process_group(device_of_rank(name)):
-        if not _respond(line, responder if isinstance(responder, Failure) else Ready()):  # or others have left
+    device = device_of_rank(name)
+    with agreement.process_group(device):  # which files of --mp-load may ask for
+        try:
+            progress = Pace(line.say) if agreement.rank() == 0 else None
+            responder = Responder(selection.model_copy(update={"device": str(device)}), progress)
+        except SelectionError as error:
+            _respond(line, Failure(case=None, sentence=str(error)))
             return
-        assert not isinstance(responder, Failure)
+        if not _respond(line, Ready()):  # others have left
+            return
         while order:
             _respond(line, responder.response(Request.model_validate_json(order)))
             order = _passed_on(line)
@@ -71,46 +77,25 @@ def _serve(line: Orders, name: str) -> None:
         gc.collect()  # with all its graphs, for which the group would wait
 
 
-def _responder(line: Orders, name: str) -> "Responder | Failure":
-    """For the selection that comes first, with all that it imports; or why that cannot be measured."""
-    from mpcore.parallel.pace import Pace
-    from mpcore.runner.responses import Responder
-
-    selection = Selection.model_validate_json(_first(line, "selection"))
-    progress = Pace(line.say) if os.environ["RANK"] == "0" else None
-    try:
-        return Responder(selection.model_copy(update={"device": str(_own_device(name))}), progress)
-    except SelectionError as error:
-        return Failure(case=None, sentence=str(error))
-
-
 def device_of_rank(name: str) -> "torch.device":
     """Its own, which becomes the current one. Raises SelectionError where this host has fewer GPUs than ranks."""
     import torch
 
-    from mpcore.device.agreement import local_ranks
+    from mpcore.device.agreement import local_rank, local_ranks
     from mpcore.device.determinism import prepare_determinism
+    from mpcore.device.machine import default_device
 
-    own = _own_device(name)
-    if own.type != "cuda":
-        return own
+    device = torch.device(name) if name else default_device()
+    if device.type != "cuda":
+        return device
     if local_ranks() > (found := torch.cuda.device_count()):
         raise SelectionError(
             f"torchrun has started {local_ranks()} ranks on a host with {found} GPUs: expected no more of them"
         )
-    torch.cuda.set_device(own)
+    torch.cuda.set_device(local_rank())
+    own = torch.device("cuda", local_rank())
     prepare_determinism(own)
     return own
-
-
-def _own_device(name: str) -> "torch.device":
-    import torch
-
-    from mpcore.device.agreement import local_rank
-    from mpcore.device.machine import default_device
-
-    device = torch.device(name) if name else default_device()
-    return torch.device("cuda", local_rank()) if device.type == "cuda" else device
 
 
 def _first(line: Orders, about: str) -> str:

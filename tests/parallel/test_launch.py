@@ -101,6 +101,13 @@ def test_a_launch_gets_ready_and_touches_no_device_before_it_is_asked(monkeypatc
     assert happened == ["asked", "asked", "device"]
 
 
+def test_a_file_that_is_loaded_finds_the_group_of_all_ranks(tmp_path):
+    file = tmp_path / "asks.py"
+    file.write_text("from torch import distributed\n\nassert distributed.get_world_size() == 2\n")
+    with launcher("good", load=(PLANTED, str(file))) as ranks:
+        assert [type(each) for each in measured(ranks, "good")] == [Timing]
+
+
 def test_a_launch_that_is_prepared_is_the_one_that_measures(left):
     launches = Launches(Path.cwd(), Selection(workloads=("good",), load=(PLANTED,), device="cpu", size="tiny", gpus=(2,)))
     try:
