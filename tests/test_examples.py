@@ -19,6 +19,7 @@ from mpcore.workloads.checked import checked_batch, checked_picture, dummy_score
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parent.parent
 STEPS = {"my_step.py": "letters", "lightning_module.py": "autoencoder", "hf_trainer.py": "fine-tuning"}
+SPREAD = ("my_ddp_step.py", "larger-half")
 PLAIN, CLASSIFIER, MODE = ("my_model.py", "stripes"), ("my_classifier.py", "first-token"), ("my_mode.py", "bf16-clipped")
 
 
@@ -52,6 +53,14 @@ def test_a_workload_of_the_guide_is_measured_at_the_first_try(files, file, name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{name} (tiny, eager" in done.stdout
     assert re.search(r"8 passed", done.stdout)
+
+
+def test_a_spread_step_of_the_guide_is_measured_at_the_first_try(files):
+    file, name = SPREAD
+    done = run("benchmarks", "--mp-load", files[file], "--mp-gpus", "2", "--mp-device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{name} (tiny, eager, own on 2 GPUs" in done.stdout
+    assert re.search(r"\d passed", done.stdout)
 
 
 @pytest.mark.parametrize(("file", "name"), STEPS.items())

@@ -70,6 +70,15 @@ def ending_in(*suffixes: str) -> Callable[[str], Path]:
 
 def positive(text: str) -> int:
     """A type of argparse's."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return _whole(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """A type of argparse's."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, found {text!r}")
     return int(text)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, baselines_to_make, policy_of, positive
+from mpcore.commands.arguments import Commands, baselines_to_make, not_negative, policy_of, positive
 from mpcore.commands.output import show, tell
 from mpcore.records import Run
 from mpcore.selection import SelectionError, add_label_option, add_margin_option, add_options, label_of, selection_of
@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     minutes = f"in which all is done (default: {MINUTES})"
     parser.add_argument("--minutes", type=positive, default=MINUTES, metavar="N", help=minutes)
     launches = "fresh launches of one case at most (default: as many as the time allows)"
-    parser.add_argument("--launches", type=int, default=math.inf, metavar="N", help=launches)
+    parser.add_argument("--launches", type=not_negative, default=math.inf, metavar="N", help=launches)
     saved = "where the run is saved, after each case (default: scaling.json)"
     parser.add_argument("--json", type=Path, default=Path("scaling.json"), metavar="FILE", help=saved)
     add_margin_option(parser.add_argument)
@@ -139,8 +139,9 @@ def _show(found: Run, path: Path) -> None:
     failed += [j.sentence for result in found.results for j in result.judgements if not j.passed]
     missed = [f"The time was too short for {counted(found.missed, 'case')}: --minutes gives more."] if found.missed else []
     passed = [f"{counted(sum(r.passed for r in found.results), 'record')} of {len(found.results)} passed; saved: {path}"]
+    spread = scaling(found.results)
     sections = [
-        *scaling(found.results),
+        *(spread or [Section(sentences=["No step was spread: expected two GPUs or more, and --mp-gpus that names so many."])]),
         *not_run(found),
         *([Section("Failed", sentences=failed)] if failed else []),
         Section(sentences=[*missed, *passed]),

@@ -37,6 +37,8 @@ RANK_ENDED = re.compile(r"^ +rank +: (\d+) .*\n +exitcode +: (-?\d+) ", re.MULTI
 FIRST_ENDED = "Root Cause (first observed failure)"
 FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 """As faulthandler writes it, the innermost first."""
+THROWN = re.compile(rb"^ +what\(\): .*$", re.MULTILINE)
+"""In what C++ says of an exception that ends a process, such as gloo's of ranks that call different collectives."""
 LOST = re.compile(r"Connection (closed|reset) by (remote )?peer|(Read|Write) error|ncclRemoteError|remote (worker|process)")
 """In what a rank says of a collective in which another one has ended."""
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
@@ -103,6 +105,8 @@ class Launch:
                 event = self._lines.events.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
                 raise self._error(self._hung(f"took more than {seconds:.0f} s {purpose} and were ended"), Hung) from None
+            except KeyboardInterrupt:  # of whoever has seen enough of a hang
+                raise KeyboardInterrupt(self._hung("were interrupted")) from None
             if event.line is None:
                 raise self._error(self._end(event.rank))
             kind = json.loads(event.line)["kind"]
@@ -158,7 +162,8 @@ class Launch:
         if rank is None:
             return ending("its torchrun", code or 0, said)
         errors = self._errors_of(rank)[-LAST_BYTES:]
-        how = ending(f"the process of rank {rank}", codes[rank], b"" if codes[rank] < 0 else errors)
+        said = b"\n".join(THROWN.findall(errors)) if codes[rank] < 0 else errors
+        how = ending(f"the process of rank {rank}", codes[rank], said)
         return how + (f": it {place}" if codes[rank] < 0 and (place := _place(errors)) else "")
 
     def _hung(self, how: str) -> str:

@@ -1,5 +1,6 @@
 """What the ranks of a step have in common."""
 
+from hashlib import sha256
 from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -20,6 +21,11 @@ class RankState(Record):
     buffers: str
     loss_scale: Finite = None
     skipped_steps: NonNegativeInt = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether these are hashes of nothing."""
+        return {self.masters, self.weights, self.optimiser} == {sha256().hexdigest()}
 
     def differs(self, other: "RankState") -> list[str]:
         """What is not the same, in words. Buffers, such as the running statistics of a BatchNorm, may be each rank's own."""

@@ -30,6 +30,8 @@ READY_SECONDS = 600.0
 """For imports and data, on a machine that is busy with other things."""
 CASE_SECONDS = 900.0
 """For a case: compilation is the slowest."""
+BEGINNINGS = 2
+"""Processes in a row that may end before they are ready: what has ended one, such as a kill, need not end the next."""
 TRAINING_SECONDS = 4 * 3600.0
 """For all trainings of a case, and those that they are compared with."""
 
@@ -70,7 +72,7 @@ class Runner:
         self._path = [str(p) for p in (tree, tree / "src") if p.is_dir()] if path is None else list(path)
         self._environment = dict(environment or {}) | os.environ
         self._timeouts = timeouts
-        self._ready = False
+        self._ready, self._in_vain = False, 0
         self._kinds: tuple[str, ...] = ()
         self._process: Child | None = self._start()
 
@@ -122,7 +124,7 @@ class Runner:
         after which a case counts as hung, where that is known better.
 
         A process that does not live through a case is the failure of that case, and those after it are measured in a new one.
-        A process that does not begin is the failure of all.
+        A process that does not begin is the failure of all. What is asked after that begins one more, and no third one.
         """
         if seconds is not None:
             self._timeouts = replace(self._timeouts, case=seconds)
@@ -173,6 +175,9 @@ class Runner:
                 response = self._response(requests[number:])
             except RunnerError as error:
                 if not self._ready:
+                    self._in_vain += 1
+                    if self._in_vain < BEGINNINGS:
+                        self.close()
                     yield from ((c, Failure(case=c, sentence=str(error))) for c in cases[number:])
                     return
                 self.close()
@@ -189,7 +194,7 @@ class Runner:
             first = self._process.receive(self._timeouts.ready, "to get ready")
             if isinstance(first, Failure):
                 raise RunnerError(first.sentence)
-            self._ready = True
+            self._ready, self._in_vain = True, 0
         return self._process.receive(self._timeouts.case, "for one response")
 
 

@@ -1,5 +1,7 @@
 """Faults in what ranks have in common, each caught and named."""
 
+from hashlib import sha256
+
 import made
 import pytest
 import stub
@@ -55,6 +57,17 @@ def test_what_is_right_passes_each_check():
     assert all(check.passed for check in found)
     assert found[0].sentence == "bert: after 20 steps 2 replicas are equal, bit for bit"
     assert found[2].sentence == "bert: a step calls 2 allreduce_ of 400 bytes in float32, on all ranks alike"
+
+
+def test_hashes_of_nothing_are_no_equal_replicas():
+    """As of an own step that names no weights."""
+    nothing = sha256().hexdigest()
+    empty = RankState(masters=nothing, weights=nothing, optimiser=nothing, buffers=nothing)
+    found = checks(Parallel(**RIGHT | {"case": SPREAD_ALREADY, "ranks": (empty, empty), "planted": None}))[0]
+    assert not found.passed
+    assert "replicas are not compared: parameters() gives no weight, and optimisers() no state" in found.sentence
+    some = other(empty, optimiser="c")
+    assert checks(Parallel(**RIGHT | {"case": SPREAD_ALREADY, "ranks": (some, some), "planted": None}))[0].passed
 
 
 def test_what_is_too_large_for_one_rank_is_said():

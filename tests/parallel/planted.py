@@ -52,6 +52,18 @@ class Good(Planted):
 
 
 @register
+class Mismatch(Planted):
+    """Rank 1 reduces more than rank 0 does."""
+
+    name = "mismatch"
+
+    def loss(self, model, batch):
+        if "RANK" in os.environ:
+            distributed.all_reduce(torch.zeros(1 + 31 * int(os.environ["RANK"])))
+        return super().loss(model, batch)
+
+
+@register
 class Normed(Planted):
     name = "normed"
 

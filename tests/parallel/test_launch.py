@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -103,9 +104,54 @@ def test_a_launch_gets_ready_and_touches_no_device_before_it_is_asked(monkeypatc
 
 def test_a_file_that_is_loaded_finds_the_group_of_all_ranks(tmp_path):
     file = tmp_path / "asks.py"
-    file.write_text("from torch import distributed\n\nassert distributed.get_world_size() == 2\n")
-    with launcher("good", load=(PLANTED, str(file))) as ranks:
+    file.write_text(f"from torch import distributed\nassert distributed.get_world_size() == 2\n{Path(PLANTED).read_text()}")
+    with launcher("good", load=(str(file),)) as ranks:
         assert [type(each) for each in measured(ranks, "good")] == [Timing]
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+
+mark = Path(__file__).with_suffix(".mark")
+if os.environ["RANK"] == "1" and len(mark.read_text()) < TIMES:
+    mark.write_text(mark.read_text() + ".")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1, [Failure, Timing, Timing]), (3, [Failure, Failure, Failure])])
+def test_a_rank_that_is_killed_before_it_is_ready_fails_its_case_and_one_more_is_begun(left, tmp_path, times, expected):
+    file = tmp_path / "killed.py"
+    file.with_suffix(".mark").write_text("")
+    file.write_text(KILLED.replace("TIMES", str(times)) + Path(PLANTED).read_text())
+    with launcher("good", load=(str(file),)) as ranks:
+        found = [measured(ranks, "good")[0] for _ in range(3)]
+    assert [type(each) for each in found] == expected
+    assert "the process of rank 1 was ended by SIGKILL" in found[0].sentence
+    assert len(file.with_suffix(".mark").read_text()) == min(times, 2)
+    assert not left()
+
+
+def test_what_ends_a_rank_in_cpp_is_said(left):
+    """gloo ends a rank whose collective meets another one."""
+    with launcher("mismatch") as ranks:
+        (failure,) = measured(ranks, "mismatch")
+    assert re.search(
+        r"the process of rank \d was ended by SIGABRT: what\(\): .* Is there a distributed collective mismatch",
+        failure.sentence,
+    )
+
+
+def test_ctrl_c_in_a_hang_says_where_each_rank_is(left):
+    with launcher("hang") as ranks:
+        requests = ranks.measuring([case("hang")])
+        launch = ranks._process
+        assert soon(lambda: len(launch._lines.processes) == 2, 60)
+        threading.Timer(8.0, signal.raise_signal, (signal.SIGINT,)).start()
+        with pytest.raises(KeyboardInterrupt, match=r"rank 0 was in barrier .*rank 1 was in fault \(planted.py"):
+            list(requests)
+    assert not left()
 
 
 def test_a_launch_that_is_prepared_is_the_one_that_measures(left):

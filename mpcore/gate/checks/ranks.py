@@ -8,6 +8,9 @@ from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_T
 from mpcore.records import OWN_STRATEGY, Check, Parallel, RankState, Speed
 
 Losses = tuple[float | None, ...] | None
+NOTHING_COMPARED = (
+    "replicas are not compared: parameters() gives no weight, and optimisers() no state; expected what the step learns"
+)
 IN_ANY_ORDER = "kernels that are not torch's may add in any order, and differ by themselves"
 
 
@@ -63,6 +66,8 @@ def _replicas(parallel: Parallel) -> Check:
         scaled = "; ".join(_scales(parallel.ranks))
         why = f"shards are not compared with those of a second training: {parallel.unrepeatable}"
         return _check(parallel, "replicas", not scaled, f"after {parallel.steps} steps {scaled}" if scaled else why)
+    if all(rank.empty for rank in parallel.ranks):
+        return _check(parallel, "replicas", False, NOTHING_COMPARED)
     others = parallel.again or (parallel.ranks[0],) * len(parallel.ranks)
     than = "in a second training from the same seed" if parallel.again else "rank 0 has"
     found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]
