@@ -42,6 +42,10 @@ class LoopStep(OwnStep):
             if (loss := next(losses, None)) is None:
                 raise WorkloadError(f"{self.name}: loop() came to its end: expected a loss for each of the batches")
             if given:
+                if len(given) == len(batches):
+                    raise WorkloadError(
+                        f"{self.name}: loop() yielded a loss and took none of `batches`: expected it to train on them"
+                    )
                 taken = f"loop() yielded a loss after {len(batches) - len(given)} of {len(batches)} batches"
                 raise WorkloadError(f"{self.name}: {taken}: expected batches_per_step to say how many")
             return loss

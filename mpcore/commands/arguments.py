@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpcore.project import ProjectError, project_root
+from mpcore.project import ProjectError, configured_files, project_root
+from mpcore.records import Selection
+from mpcore.selection import selection_of
 
 if TYPE_CHECKING:
     from mpcore.gate import Policy
@@ -44,6 +46,14 @@ def baselines_to_make(options: argparse.Namespace) -> Path:
     folder = project_root() / "baselines" if given is None else given
     check_folder(folder)
     return folder
+
+
+def selected(options: argparse.Namespace, *, spreads: bool = False) -> Selection:
+    """What the options select, with the files that pytest loads here. spreads: see `selection_of`. Raises SelectionError, and
+    ProjectError where pytest's configuration cannot be read."""
+    selection = selection_of(options, spreads=spreads)
+    configured = (str(path.resolve()) for path in configured_files())
+    return selection.model_copy(update={"load": tuple(dict.fromkeys([*configured, *selection.load]))})
 
 
 def policy_of(options: argparse.Namespace) -> "Policy":

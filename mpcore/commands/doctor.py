@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, add_baselines, baselines_of
+from mpcore.commands.arguments import Commands, add_baselines, baselines_of, selected
 from mpcore.commands.output import show
 from mpcore.project import ProjectError
 from mpcore.selection import (
@@ -16,7 +16,6 @@ from mpcore.selection import (
     check_compile_cache,
     label_of,
     minutes_of,
-    selection_of,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from mpcore.report.text import counted
 
     try:
-        selection = selection_of(options)
+        selection = selected(options)
         matrix.check(selection)
         matrix.source_of(selection)
         device, minutes, label = matrix.device_of(selection), minutes_of(options), label_of(options)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, baselines_to_make, not_negative, policy_of, positive
+from mpcore.commands.arguments import Commands, baselines_to_make, not_negative, policy_of, positive, selected
 from mpcore.commands.output import show, tell
 from mpcore.records import Run
-from mpcore.selection import SelectionError, add_label_option, add_margin_option, add_options, label_of, selection_of
+from mpcore.selection import SelectionError, add_label_option, add_margin_option, add_options, label_of
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def _launched(options: argparse.Namespace) -> Run:
     from mpcore.parallel.scale import Scale
     from mpcore.signals import raising_exit
 
-    selection = selection_of(options, spreads=True)
+    selection = selected(options, spreads=True)
     if ":" in (selection.device or ""):
         raise SelectionError(f"--mp-device {selection.device!r} is one GPU: expected cuda, and CUDA_VISIBLE_DEVICES for a part")
     check(selection)
@@ -94,7 +94,7 @@ def _on_these_ranks(options: argparse.Namespace, ranks: int) -> Run | None:
     if options.mp_gpus is not None:
         raise SelectionError(f"--mp-gpus {options.mp_gpus!r}: torchrun has started {ranks}: expected no --mp-gpus")
     options.mp_gpus = str(ranks)
-    selection = selection_of(options)
+    selection = selected(options)
     check(selection)
     device = device_of_rank(selection.device or "")
     selection = completed(selection, device)

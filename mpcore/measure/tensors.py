@@ -19,6 +19,8 @@ from mpcore.records import TensorErrors
 from mpcore.training.of_workload import WorkloadStep
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+LONGER = 0.1
+"""Of its length a gradient may point another way, and still be called longer or shorter."""
 LAYER_NORMS = (F.layer_norm, torch.layer_norm)
 
 
@@ -66,6 +68,12 @@ def errors_by_tensor(
     update_limits = {name: tensor_update_limit(rounding.updates[name], update_error) for name in gradient_limits}
     gradient_errors = _errors_within(gradient_limits, observed.gradients, yardstick.observed.gradients)
     update_errors = _errors_within(update_limits, observed.updates, yardstick.observed.updates)
+    too_far = [name for name, error in gradient_errors.items() if not error < min(gradient_limits[name], 1.0)]
+    lengths = {
+        name: length(observed.gradients[name], yardstick.observed.gradients[name])
+        for name in too_far
+        if name in observed.gradients
+    }
     return tuple(
         TensorErrors(
             name=name,
@@ -76,6 +84,7 @@ def errors_by_tensor(
             update_error=_brief(update_errors.get(name)),
             update_limit=_brief(update_limits.get(name)),
             base_error=base_errors.get(name),
+            length=_brief(lengths.get(name)),
         )
         for name, layer in yardstick.layers.items()
         if name in norms
@@ -135,6 +144,14 @@ def _summed_in_format(step: WorkloadStep, norms_in_16_bits: Collection[Tensor]) 
         low = weight.element_size() < 4 and (weight.dim() < 2 or isinstance(module, EMBEDDINGS))
         if weight.device.type == "cpu" and (low or weight in norms):
             yield name
+
+
+def length(value: Tensor, truth: Tensor) -> float | None:
+    """How many times as long as `truth` it is, where it points the same way; None where it does not, or is nothing."""
+    value, truth = value.double().flatten(), truth.double().flatten()
+    found = float(value @ truth / (truth @ truth))
+    across = float((value - found * truth).norm() / truth.norm())
+    return found if across < LONGER * found else None
 
 
 def _brief(value: float | None) -> float | None:

@@ -58,8 +58,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     case = case_of(item)
     if case is not None:
         pytest_benchmark.mark(item, group_of(kind_of(item), case))
-        # by a test that fails before it is timed
-        item.add_marker(pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"))
+        if item.config.pluginmanager.hasplugin("warnings"):  # else nobody knows the marker
+            # by a test that fails before it is timed
+            item.add_marker(pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,6 +13,8 @@ class TensorErrors(Record):
     norm_share: the FP64 norm of its gradient, as a share of the norm of the whole gradient. base_error: of a variant, the error
     of its gradient in the base.
 
+    length: how many times as long its gradient is, where it is too far off and points the same way all the same.
+
     hidden: whether zeros hide its gradient at first, and its errors are from small random numbers in their place.
 
     An error is None where it says nothing: where the tensor has no gradient but rounding, or its update hangs on that.
@@ -26,6 +28,7 @@ class TensorErrors(Record):
     update_error: Error
     update_limit: Error = None
     base_error: Error = None
+    length: Number | None = None
     hidden: bool = False
 
     @property

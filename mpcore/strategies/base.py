@@ -47,7 +47,11 @@ class Strategy:
     def unsupported(cls, mode: type[Precision], optimiser: str, gpus: int, device: torch.device) -> str | None:
         """Why a step in `mode` with this optimiser cannot be spread so over `gpus` ranks, or None. optimiser: as the recipe
         calls it."""
-        return None if gpus == 1 else f"single is a step on one GPU: expected --mp-strategy ddp or fsdp with {gpus}"
+        if gpus == 1:
+            return None
+        if cls is not Strategy:
+            return f"{cls.name} has no unsupported() of its own: expected one that returns None for what it can spread"
+        return f"single is a step on one GPU: expected --mp-strategy ddp or fsdp with {gpus}"
 
     def mode(self, precision: Precision) -> Precision:
         """What trains in the place of `precision`, and is called as it: here itself."""

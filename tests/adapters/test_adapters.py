@@ -81,6 +81,14 @@ def test_a_loop_gives_a_loss_for_each_batch():
         def loop(self, precision, device, batches):
             return super().loop(precision, device, (next(batches) + next(batches) for _ in itertools.count()))
 
+    class Own(Loop):
+        def loop(self, precision, device, batches):
+            return super().loop(precision, device, itertools.cycle(self.batches(device)))
+
+    with pytest.raises(
+        WorkloadError, match=r"loop\(\) yielded a loss and took none of `batches`: expected it to train on them"
+    ):
+        step_of(Own)
     step = step_of(Ends)
     step(step.batches[0])
     with pytest.raises(WorkloadError, match=r"loop: loop\(\) came to its end: expected a loss for each of the batches"):

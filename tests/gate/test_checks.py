@@ -11,6 +11,7 @@ from mpcore.gate.intervals import ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import DROPPED_BLOCKS_SHARE, OWN_LEARNED_SHARE
 from mpcore.kernels.bound import bound
 from mpcore.records import Blocks, Check, Compilation, Divergence, Reference, Requirements, Result, TensorErrors
+from mpcore.records.quality import OWN_DATA
 
 BEATS_FP32 = Requirements(must_beat=("fp32",))
 ERRORS = {"loss_error": 0.01, "gradient_error": 0.1, "update_error": 0.2, "flushed_share": 0.01}
@@ -423,6 +424,40 @@ def test_trainings_that_learnt_nothing_compare_nothing(score, status, loses_upda
     assert f"{100 * (score - 0.5):+.2f} points" in check.sentence
 
 
+def losses(precision, *ends, began=0.5, fp32=(1.0,) * 6, **required):
+    """Trainings of an own step that end at these losses."""
+    trained = quality(precision, *ends, lower_is_better=True).trainings
+    trained = tuple(t.model_copy(update={"losses": (began,)}) for t in trained)
+    required = Requirements(**{"tolerance_points": 2.0, "must_learn": True} | required)
+    fields = {"data": OWN_DATA, "rows": {"train": 8}, "lower_is_better": True}
+    return quality(precision, fp32=fp32, trainings=trained, requirements=required, **fields)
+
+
+def test_a_loss_that_is_far_off_is_told_as_a_ratio():
+    near, far = (checks(losses("bf16-amp", *[loss] * 6))[0].sentence for loss in (1.05, 24.0))
+    assert "accuracy of bf16-amp is 1.05, -4.88 % of it (+ is better) from fp32 over 6 seeds" in near
+    assert "accuracy of bf16-amp is 24, 24 times as high as fp32 over 6 seeds" in far
+    dummy = quality("fp32", 20.0, lower_is_better=True, dummy_score=1.0, requirements=Requirements(tolerance_points=2.0))
+    assert "is 20 times as high as what a prediction reaches that has learnt nothing (1)" in checks(dummy)[-1].sentence
+
+
+def test_a_loss_that_ends_above_its_beginning_compares_nothing():
+    fell, rose = (checks(losses("fp32", *[1.0] * 3, began=began)) for began in (1.5, 0.5))
+    assert [check.passed for check in fell] == [True, True]
+    assert [check.passed for check in rose] == [True, False]
+    assert "accuracy of fp32 is 1 at the end, and began at 0.5. It must not rise" in rose[-1].sentence
+    assert len(checks(losses("fp32", 1.0, began=0.5, must_learn=False))) == 1, "one of adversaries need not"
+
+
+def test_a_mode_that_is_broken_lends_its_spread_to_no_other():
+    """Losses of FP16 scatter from 2 to 90 times those of FP32, those of BF16 by a few thousandths."""
+    right = losses("bf16-amp", 1.0, 1.002, 0.998, 1.001, 0.999, 1.0)
+    broken = losses("fp16-amp", 2.0, 90.0, 5.0, 40.0, 3.0, 12.0)
+    assert checks(right, [Result(record=broken)])[0].status == checks(right)[0].status == "passed"
+    scattered = losses("fp16-manual", 0.9, 1.1, 0.8, 1.2, 0.95, 1.05)
+    assert checks(right, [Result(record=scattered)])[0].status == "inconclusive"
+
+
 def test_errors_within_their_limits_pass():
     found = checks(numerics(requirements=LIMITS))
     assert [c.metric for c in found] == ["loss error", "gradient error", "update error", "flushed share", "16-bit share"]
@@ -593,6 +628,15 @@ def test_a_tensor_without_a_gradient_fails_whatever_its_limit():
     found = of_tensors(tensor("a.weight", 1.0, limits=(1.0, 0.25)))
     assert found["gradient"].status == "failed"
     assert "All of it is missing: 30 % of the norm of the whole gradient" in found["gradient"].sentence
+
+
+def test_a_gradient_that_is_twice_as_long_is_not_missing():
+    twice = [tensor(f"{name}.weight", 1.0, limits=(0.5, 0.25), length=2.0) for name in "ab"]
+    said = of_tensors(*twice)["gradient"].sentence
+    assert "It points the same way, and is 2 times as long, and so are all others. Others that are too far off" in said
+    assert "missing" not in said
+    said = of_tensors(twice[0], tensor("c.weight", 1.0, limits=(0.5, 0.25)))["gradient"].sentence
+    assert "is 2 times as long. Others" in said
 
 
 def test_updates_of_a_tensor_are_judged_by_themselves():

@@ -13,7 +13,9 @@ from mpcore.measure.numerics import measure_numerics
 from mpcore.measure.observation import observe
 from mpcore.measure.requirements import requirements_of
 from mpcore.measure.setup import Setup
+from mpcore.measure.tensors import length
 from mpcore.measure.yardstick import UpdateRounding, Yardstick
+from mpcore.precision import precisions
 from mpcore.precision.master import MasterWeights
 from mpcore.precision.pure import FP64
 from mpcore.records import Case
@@ -83,6 +85,25 @@ def test_a_layer_without_a_gradient_is_named(net, cpu, name):
     assert f"(Linear) in {name} is 1 off from fp64" in sentence
     assert "All of it is missing" in sentence
     assert "worst tensor's update" not in found, "it is said once"
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_gradient_of_twice_its_length_is_not_called_missing(net, cpu, name, monkeypatch):
+    """As of a loss that is added up twice."""
+    backward = precisions[name].backward
+    monkeypatch.setattr(precisions[name], "backward", lambda self, loss: backward(self, 2 * loss))
+    sentence = failed(measured(net(), name, cpu))["worst tensor's gradient"]
+    assert "It points the same way, and is 2 times as long, and so are all others" in sentence
+    assert "missing" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [([2.0, 0.02], 2.0), ([-1.0, 0.0], None), ([1e-3, 0.0], 1e-3), ([0.0, 0.0], None), ([2.0, 1.0], None)],
+)
+def test_a_length_is_said_of_what_points_the_same_way(value, expected):
+    found = length(torch.tensor(value), torch.tensor([1.0, 0.0]))
+    assert found == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize("name", ["bf16-amp", "bf16-manual"])

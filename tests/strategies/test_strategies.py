@@ -294,3 +294,11 @@ def test_a_prediction_is_made_with_the_weights_of_its_time(dots, cpu, group, nam
     assert torch.equal(first, expected[0])
     assert torch.equal(last, expected[1])
     assert not torch.equal(first, last)
+
+
+def test_a_strategy_of_ones_own_is_asked_by_its_name():
+    class Mine(Strategy):
+        name = "mine"
+
+    said = Mine.unsupported(precisions["fp32"], "adamw", 2, torch.device("cpu"))
+    assert said == "mine has no unsupported() of its own: expected one that returns None for what it can spread"

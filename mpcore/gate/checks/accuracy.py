@@ -1,6 +1,7 @@
 """What trainings must show: that no more than the tolerance is lost, and that anything was learnt."""
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from mpcore.errors import sentences
@@ -10,6 +11,10 @@ from mpcore.gate.digits import told_apart
 from mpcore.gate.intervals import Interval, mean_interval, pooled_deviation
 from mpcore.gate.limits import LEAST_SEEDS, NON_INFERIORITY_CONFIDENCE
 from mpcore.records import Check, CheckStatus, Quality, Scores
+from mpcore.records.quality import OWN_DATA
+
+LARGE_PER_CENT = 50.0
+"""From here on 100 ln(ratio) is told as the ratio."""
 
 
 def accuracy_checks(quality: Quality, before: Sequence[Quality]) -> list[Check]:
@@ -22,6 +27,8 @@ def accuracy_checks(quality: Quality, before: Sequence[Quality]) -> list[Check]:
         return []
     tolerance = tolerance_points(quality, required.tolerance_points)
     lost = _accuracy(quality, before, tolerance)
+    if quality.data == OWN_DATA and required.must_learn:
+        return [lost, _fell(quality)]
     if quality.dummy_score is None:
         return [lost]
     return [lost, _learnt(quality, quality.dummy_score, tolerance)]
@@ -36,16 +43,15 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     gains = [round(points, 9) for points in quality.gains([reference])]  # so that exactly the tolerance is within it
     interval = None
     if len(gains) >= LEAST_SEEDS:
-        deviation = pooled_deviation([gains, *_other_gains(quality, reference, before)])
+        deviation = pooled_deviation([gains, *_other_gains(quality, reference, before, tolerance)])
         interval = mean_interval(gains, deviation, NON_INFERIORITY_CONFIDENCE)
     points = round(quality.points_above(reference.mean), 9)
     status = _expected(quality, _not_inferior(points, interval, tolerance))
     than = reference.called if quality.case.spread else reference.precision
     mean, seeds = quality.mean(metric), len(quality.trainings)
-    value, unit = (f"{mean:.3f}", "% of it (+ is better)") if quality.lower_is_better else (f"{100 * mean:.2f} %", "points")
-    gained, _ = told_apart(points, -tolerance, "+.2f")
+    value = f"{mean:.3g}" if quality.lower_is_better else f"{100 * mean:.2f} %"
     sentence = (
-        f"{metric} of {name} is {value}, {gained} {unit} from {than} over "
+        f"{metric} of {name} is {value}, {_apart(quality, points, tolerance)} {than} over "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval, tolerance)}. At most {tolerance:g} may be lost"
     )
     if status == "expected_failure":
@@ -55,16 +61,28 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     return new_check(quality, metric, status, points, -tolerance, sentence)
 
 
-def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality]) -> list[list[float]]:
+def _apart(quality: Quality, points: float, tolerance: float) -> str:
+    """How far it is from something, which is named after it. Logarithms are per cents only where they are small."""
+    gained, _ = told_apart(points, -tolerance, "+.2f")
+    if not quality.lower_is_better:
+        return f"{gained} points from"
+    return (
+        f"{gained} % of it (+ is better) from"
+        if abs(points) < LARGE_PER_CENT
+        else f"{math.exp(-points / 100):.3g} times as high as"
+    )
+
+
+def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality], tolerance: float) -> list[list[float]]:
     """Those of other modes of the same workload, TF32 among them, which rounds as FP16 does. None for FP32, which does not
-    differ from itself."""
+    differ from itself. A mode that loses more than the tolerance itself may be broken, and spread as no other does."""
     if (quality.case.precision, quality.case.gpus) == (reference.precision, reference.gpus):
         return []
     case = quality.case.in_precision("")
     alike = [q for q in before if q.case.in_precision("") == case and q.terms == quality.terms]
     same = [q for q in alike if q.case.precision != reference.precision and not q.requirements.negative_control]
     gains = [q.gains([q.reference]) for q in same if q.reference]
-    return [points for points in gains if all(map(math.isfinite, points))]
+    return [points for points in gains if all(map(math.isfinite, points)) and statistics.fmean(points) >= -tolerance]
 
 
 def _not_inferior(points: float, interval: Interval | None, tolerance: float) -> CheckStatus:
@@ -85,13 +103,23 @@ def _lowest(interval: Interval | None, tolerance: float) -> str:
 
 def _learnt(quality: Quality, dummy_score: float, tolerance: float) -> Check:
     above = quality.points_above(dummy_score)
-    said, _ = told_apart(above, tolerance, "+.2f")
-    unit = "% of it" if quality.lower_is_better else "points"
     sentence = (
-        f"{quality.metric} of {quality.case.precision} is {said} {unit} from what a prediction reaches that has learnt "
-        f"nothing ({dummy_score:.4g}). It must be more than {tolerance:g} better, or the comparison shows nothing"
+        f"{quality.metric} of {quality.case.precision} is {_apart(quality, above, -tolerance)} what a prediction reaches that "
+        f"has learnt nothing ({dummy_score:.4g}). It must be more than {tolerance:g} better, or the comparison shows nothing"
     )
     return new_check(quality, "learning", _expected(quality, passed(above > tolerance)), above, tolerance, sentence)
+
+
+def _fell(quality: Quality) -> Check:
+    """A loss that ends above its beginning compares nothing, that of FP32 above all."""
+    began = statistics.fmean(math.nan if t.losses[0] is None else t.losses[0] for t in quality.trainings)
+    ended = quality.mean(quality.metric)
+    said, most = told_apart(ended, began, ".4g")
+    sentence = (
+        f"{quality.metric} of {quality.case.precision} is {said} at the end, and began at {most}. It must not rise, or the "
+        "comparison shows nothing"
+    )
+    return new_check(quality, "learning", _expected(quality, passed(ended <= began)), ended, began, sentence)
 
 
 def _negative_control(quality: Quality) -> Check:

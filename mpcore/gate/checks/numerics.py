@@ -1,5 +1,6 @@
 """What errors must show: each is within its limit, and the mode computes in the bits that its name says."""
 
+import math
 from collections.abc import Sequence
 
 from mpcore.gate.checks.check import figure, new_check, passed
@@ -7,6 +8,7 @@ from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import MOST_OF_A_STEP
 from mpcore.records import Check, Numerics, TensorErrors
 
+SAME_LENGTH = 0.05
 NAMED = 3
 """Tensors that a sentence names besides the worst."""
 
@@ -77,7 +79,11 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
         sentence += f". In {numerics.requirements.base}, its base, it is {worst.base_error:.3g} off"
     if worst.hidden:
         sentence += ". Zeros hide it at first, so that small random numbers are in their place"
-    if error == 1:
+    if what == "gradient" and worst.length is not None:
+        alike = all(t.length is not None and math.isclose(t.length, worst.length, rel_tol=SAME_LENGTH) for t, *_ in wrong)
+        those = ", and so are all others" if alike and len(wrong) > 1 else ""
+        sentence += f". It points the same way, and is {worst.length:.3g} times as long{those}"
+    elif error == 1:
         sentence += f". All of it is missing: {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
     others = [t.name for t, _, _ in wrong if t is not worst]
     if others:
