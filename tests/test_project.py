@@ -2,6 +2,8 @@
 
 import pytest
 
+from mpcore.__main__ import parser
+from mpcore.commands.arguments import selected
 from mpcore.project import CONFIGURATIONS, ProjectError, configured_files, project_root
 
 SECTIONS = {
@@ -30,6 +32,13 @@ def test_the_root_is_where_pytest_is_configured_and_so_are_its_files(inside, nam
     (inside.parent / name).write_text(SECTIONS[name])
     assert project_root() == inside.parent
     assert configured_files() == (inside.parent / "a.py", inside.parent / "b.py")
+
+
+@pytest.mark.parametrize("command", ["doctor", "scale"])
+def test_commands_load_what_pytest_loads_and_what_is_named(inside, command):
+    (inside.parent / "pytest.ini").write_text(SECTIONS["pytest.ini"])
+    options = parser().parse_args([command, "--mp-load", "c.py"])
+    assert selected(options).load == (str(inside.parent / "a.py"), str(inside.parent / "b.py"), "c.py")
 
 
 def test_it_is_what_pytest_itself_finds(inside, pytester, monkeypatch):

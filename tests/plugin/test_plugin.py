@@ -491,6 +491,14 @@ def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
     result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (32 cases)"])
 
 
+def test_cases_are_collected_without_pytests_warnings():
+    """Whose marker nobody knows then."""
+    done = run(
+        "--collect-only", "-q", "-p", "no:warnings", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_synthetic_workloads_are_measured_where_they_are_named(run):
     names = run("--collect-only", "-q", "-m", "speed", "--mp-precision", "fp32").stdout
     names.no_fnmatch_line("*bert-s128*")
