@@ -491,12 +491,11 @@ def test_an_execution_that_the_device_has_not_is_skipped_with_its_reason(run):
     result.stdout.fnmatch_lines(["not run:", "  graph needs an NVIDIA GPU, for its CUDA graphs; this is a cpu (32 cases)"])
 
 
-def test_cases_are_collected_without_pytests_warnings():
+def test_cases_are_collected_without_pytests_warnings(run):
     """Whose marker nobody knows then."""
-    done = run(
-        "--collect-only", "-q", "-p", "no:warnings", "-m", "speed", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    asked = ("-m", "speed", "--mp-precision", "fp32", "--mp-workload", "ncf-movielens")
+    done = run("--collect-only", "-q", "-p", "no:warnings", "--strict-markers", *asked, isolated=True)
+    assert done.ret == 0
 
 
 def test_synthetic_workloads_are_measured_where_they_are_named(run):
