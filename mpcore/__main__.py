@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, ProjectError) as error:
         tell(str(error))
         return 4
-    except KeyboardInterrupt:
-        tell("interrupted")
+    except KeyboardInterrupt as stopped:
+        tell(str(stopped) or "interrupted")
         return 128 + signal.SIGINT
     except OSError as error:
         if error.filename is not None or error.errno not in UNWRITABLE:

@@ -75,7 +75,8 @@ def compare(
             if not time_all:
                 scheduler.rest()
                 so_far.judge((base, head), policy, accuracy=accuracy, measure=measure)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
+            progress(str(stopped) or "interrupted")
             return so_far.comparison(128 + signal.SIGINT)
         except SystemExit as ended:
             return so_far.comparison(ended.code if isinstance(ended.code, int) else UNFINISHED)

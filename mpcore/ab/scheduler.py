@@ -63,6 +63,7 @@ class Scheduler:
         self._start = start
         self._order = _order(seed)
         self._ahead = AHEAD["cpu"]
+        self._wait = False
         self._longest = 0.0
         self._waiting: deque[tuple[int, Process]] = deque()
         self._listed: tuple[Process, ...] = ()
@@ -100,6 +101,7 @@ class Scheduler:
             for process in processes:
                 process.close()
         self._ahead = AHEAD[head.machine.hardware.device]
+        self._wait = base.waits and head.waits
         return base, head
 
     def ready(self) -> tuple[Process, Process]:
@@ -117,7 +119,7 @@ class Scheduler:
         measured: dict[int, dict[Case, Measured]] = {}
         while len(measured) < 2:
             self._fill(1 + self._ahead)
-            for _, process in self._waiting:
+            for _, process in self._waiting if self._wait else ():
                 process.prepare(cases)
             number, process = self._waiting.popleft()
             begin = time.monotonic()

@@ -1,6 +1,7 @@
 """What `ab` says of a tree against itself, and against itself with a slowdown planted: measured."""
 
 import math
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
@@ -40,7 +41,11 @@ def measured(
     rounds: dict[float, list[Comparison]] = {slowdown: [] for slowdown in planted}
     interrupted = None
     for seed, slowdown in product(range(repeat), planted):  # one comparison of each, then a second one of each
-        comparison = _compared(tree, selection, policy, slowdown, seed, progress)
+        try:
+            comparison = _compared(tree, selection, policy, slowdown, seed, progress)
+        except KeyboardInterrupt:  # before it had anything
+            interrupted = 128 + signal.SIGINT
+            break
         rounds[slowdown].append(comparison)
         interrupted = comparison.interrupted
         if interrupted is not None:
@@ -101,10 +106,10 @@ def _compared(tree: Path, selection: Selection, policy: Policy, slowdown: float,
 def _rows(found: Mapping[float, Sequence[PairedCase]]) -> Iterator[list[str]]:
     for slowdown, cases in found.items():
         counts = _counts(cases)
-        change = float(np.mean([np.mean(_changes(case)) for case in cases])) if cases else math.nan
+        change = _percent(float(np.mean([np.mean(_changes(case)) for case in cases]))) if cases else "-"
         share = stated(Share(counts["worse"], len(cases))) if cases else ["0", "-", "-"]
         judged = [str(counts[status]) for status in STATUSES]
-        yield [_percent(math.log(slowdown)), _percent(change), str(len(cases)), *judged, *share[1:]]
+        yield [_percent(math.log(slowdown)), change, str(len(cases)), *judged, *share[1:]]
 
 
 def _counts(cases: Sequence[PairedCase]) -> Counter[RegressionStatus]:

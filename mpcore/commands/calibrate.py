@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, baselines_of, baselines_to_make, policy_of, positive
+from mpcore.commands.arguments import Commands, baselines_of, baselines_to_make, policy_of, positive, selected
 from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.records import Selection
@@ -76,7 +76,7 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
 
     selection = selection_of(options)
     if options.sensitivity:
-        return _proved(options, selection)
+        return _proved(options, selected(options))
     measuring = options.measure or options.slowdown or options.repeat or selection != Selection()
     given = {"--traces": options.traces, "--baselines": options.baselines, "a measurement": measuring}
     named = [name for name, value in given.items() if value]
@@ -88,7 +88,7 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
         return _fitted(options)
     if measuring:
         slowdowns = options.slowdown or [SLOWDOWN]
-        return measured(Path.cwd(), selection, policy_of(options), slowdowns, options.repeat or 1, tell)
+        return measured(Path.cwd(), selected(options), policy_of(options), slowdowns, options.repeat or 1, tell)
     kinds = {name: (SHIPPED[name], noise) for name, noise in KINDS.items()}
     return simulated(fit(read(options.traces)) if options.traces else H200, kinds, options.suites)
 

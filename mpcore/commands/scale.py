@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mpcore.parallel.plan import Order
 
 MINUTES = 10
+NOT_SPREAD = "No step was spread: expected two GPUs or more, and --mp-gpus that names so many."
 
 
 def add(commands: Commands) -> None:
@@ -141,7 +142,7 @@ def _show(found: Run, path: Path) -> None:
     passed = [f"{counted(sum(r.passed for r in found.results), 'record')} of {len(found.results)} passed; saved: {path}"]
     spread = scaling(found.results)
     sections = [
-        *(spread or [Section(sentences=["No step was spread: expected two GPUs or more, and --mp-gpus that names so many."])]),
+        *(spread if spread or found.failed or found.missed else [Section(sentences=[NOT_SPREAD])]),
         *not_run(found),
         *([Section("Failed", sentences=failed)] if failed else []),
         Section(sentences=[*missed, *passed]),

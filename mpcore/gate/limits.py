@@ -63,6 +63,10 @@ FASTEST_AT_LEAST = 1.04
 """Times as fast as the fastest step of other trainers, compiled or not, that our fastest with FP32 masters must be."""
 SAME_MODE_AT_LEAST = 1.0
 """Times as fast as plain PyTorch by reduce-overhead that our step by compile must be in the same mode."""
+BROKEN_TOLERANCES = 5.0
+"""Tolerances away from FP32. The spread of a mode that far off says nothing of other modes."""
+LAST_SHARE = 0.1
+"""Of the steps of an own training, whose mean loss is compared, and held against those of as many first ones."""
 LEAST_SEEDS = 3
 """Trainings. From fewer nothing follows of the spread."""
 LEAST_TOLERANCES_TO_CEILING = 5.0

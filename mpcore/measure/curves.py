@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from mpcore.device.machine import synchronise
+from mpcore.gate.limits import LAST_SHARE
 from mpcore.measure.accuracy import CURVE_POINTS, means
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import Setup
@@ -17,8 +18,6 @@ from mpcore.training.script import ScriptStep
 from mpcore.workloads import OwnStep
 
 METRIC = "training loss"
-LAST_SHARE = 0.1
-"""Of the steps, whose mean loss is compared."""
 
 
 def measure_curves(

@@ -128,9 +128,9 @@ def _required(setup: Setup, joint: Joint, found: Parallel) -> Requirements:
 
 
 def _beyond(cap: float | None, found: Parallel) -> bool:
-    """Whether an error of the gradient in the mode is, or is no number."""
+    """Whether an error of the gradient in the mode is."""
     errors = [found.mode_error, found.one_part.mode_error if found.one_part else None]
-    return cap is not None and any(error is not None and not error <= cap for error in errors)
+    return cap is not None and any(error is not None and error > cap for error in errors)
 
 
 def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from mpcore.records import TensorErrors
 from mpcore.training.of_workload import WorkloadStep
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-LONGER = 0.1
-"""Of its length a gradient may point another way, and still be called longer or shorter."""
+SIDEWAYS = 0.1
+"""Share of what is wrong with its length by which a gradient may also point elsewhere."""
 LAYER_NORMS = (F.layer_norm, torch.layer_norm)
 
 
@@ -147,11 +147,11 @@ def _summed_in_format(step: WorkloadStep, norms_in_16_bits: Collection[Tensor]) 
 
 
 def length(value: Tensor, truth: Tensor) -> float | None:
-    """How many times as long as `truth` it is, where it points the same way; None where it does not, or is nothing."""
+    """How many times as long as `truth` it is, where nothing else is wrong with it; None where something is, and for zeros."""
     value, truth = value.double().flatten(), truth.double().flatten()
     found = float(value @ truth / (truth @ truth))
     across = float((value - found * truth).norm() / truth.norm())
-    return found if across < LONGER * found else None
+    return found if found > 0 and across < SIDEWAYS * abs(found - 1) else None
 
 
 def _brief(value: float | None) -> float | None:

@@ -105,8 +105,10 @@ class Launch:
                 event = self._lines.events.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
                 raise self._error(self._hung(f"took more than {seconds:.0f} s {purpose} and were ended"), Hung) from None
-            except KeyboardInterrupt:  # of whoever has seen enough of a hang
-                raise KeyboardInterrupt(self._hung("were interrupted")) from None
+            except KeyboardInterrupt as stopped:  # of whoever has seen enough of a hang
+                with contextlib.suppress(Exception):
+                    stopped.args = (self._hung("were interrupted"),)
+                raise
             if event.line is None:
                 raise self._error(self._end(event.rank))
             kind = json.loads(event.line)["kind"]
@@ -170,8 +172,9 @@ class Launch:
         """With what has failed, or else where each rank is."""
         if self._first is not None:
             return f"rank {self._first[0]}: {self._first[1]}"
-        before = {rank: len(self._errors_of(rank)) for rank in self._lines.processes}
-        for process in self._lines.processes.values():
+        processes = dict(self._lines.processes)  # more may join
+        before = {rank: len(self._errors_of(rank)) for rank in processes}
+        for process in processes.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, WHERE)
         time.sleep(WHERE_SECONDS)

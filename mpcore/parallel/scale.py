@@ -1,8 +1,9 @@
 """How steps scale over the GPUs of this host, measured within so many minutes."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby, islice, repeat
@@ -11,11 +12,8 @@ from pathlib import Path
 from mpcore.parallel.kept import Kept
 from mpcore.parallel.launch import Launcher
 from mpcore.parallel.plan import Order
-from mpcore.records import Failure, Run, Selection, Speed, Timing
+from mpcore.records import Case, Failure, Run, Selection, Speed, Timing
 from mpcore.runner.runner import Measured, Runner
-
-AHEAD = {"cuda": 1, "cpu": 0}
-"""Launches that get ready while one measures: on a CPU they would share it with that one."""
 
 
 @dataclass
@@ -35,19 +33,19 @@ class Scale:
 
     def measure(self) -> Run:
         self._end = time.monotonic() + self.seconds
-        groups = [(gpus, [*orders]) for gpus, orders in groupby(self.kept.wanted, key=lambda order: order.case.gpus)]
-        with closing(self._launches(gpus for gpus, _ in groups)) as launches:
-            for (_, orders), ranks in zip(groups, launches, strict=False):
-                if self._left("speed") <= 0:
-                    break
-                self._measure_on(ranks, orders)
+        for gpus, orders in groupby(self.kept.wanted, key=lambda order: order.case.gpus):
+            if self._left("speed") > 0:
+                with self._launcher(gpus) as ranks:
+                    self._measure_on(ranks, list(orders))
         self._launch_again()
         return self.kept.run
 
-    def _launches(self, numbers: Iterable[int]) -> Generator[Runner]:
-        """One on each number of GPUs, which ends when the next is taken. On GPUs that one gets ready meanwhile."""
-        ahead = AHEAD[self.kept.hardware.device]
-        left, waiting = iter(numbers), deque[Runner]()
+    def _launches(self, case: Case) -> Generator[Runner]:
+        """For `case`, each of which ends when the next is taken. That one gets ready meanwhile beside a graph, which no import
+        disturbs."""
+        ahead = 1 if case.captured and self.kept.hardware.device == "cuda" else 0
+        left = repeat(case.gpus) if math.isinf(self.launches) else repeat(case.gpus, int(self.launches))
+        waiting = deque[Runner]()
         try:
             while True:
                 waiting.extend(self._launcher(gpus) for gpus in islice(left, 1 + ahead - len(waiting)))
@@ -90,7 +88,7 @@ class Scale:
         if not spread:
             return
         place, first = max(spread, key=lambda each: each[1].case.gpus)
-        with closing(self._launches(repeat(first.case.gpus))) as launches:
+        with closing(self._launches(first.case)) as launches:
             while self._left("launch") > 0 and len(first.launches) < self.launches:
                 begin = time.monotonic()
                 again = next(launches).measure([first.case], seconds=self._end - begin)[first.case]

@@ -58,7 +58,9 @@ def _serve(line: Orders, name: str) -> None:
     from mpcore.parallel.pace import Pace
     from mpcore.runner.responses import Responder
 
-    selection = Selection.model_validate_json(_first(line, "selection"))
+    said = _first(line, "selection")
+    line.taken(said)
+    selection = Selection.model_validate_json(said)
     order = _first(line, "order")  # before something is asked the device is another launch's, which may be measuring
     device = device_of_rank(name)
     with agreement.process_group(device):  # which files of --mp-load may ask for
@@ -70,6 +72,7 @@ def _serve(line: Orders, name: str) -> None:
             return
         if not _respond(line, Ready()):  # others have left
             return
+        line.taken(order)
         while order:
             _respond(line, responder.response(Request.model_validate_json(order)))
             order = _passed_on(line)
@@ -102,9 +105,7 @@ def _first(line: Orders, about: str) -> str:
     """An order that rank 0 is given before ranks are a group."""
     from mpcore.device import agreement
 
-    order = agreement.handed_on(about, line.order() if os.environ["RANK"] == "0" else "")
-    line.taken(order)
-    return order
+    return agreement.handed_on(about, line.order() if os.environ["RANK"] == "0" else "")
 
 
 def _passed_on(line: Orders) -> str:

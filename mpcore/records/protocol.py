@@ -69,7 +69,8 @@ class Listing(Record):
     """The cases of a selection, each with the reason where the machine cannot run it. unknown: what the selection names and is
     not there, each with a sentence. own: whether anything was imported from the tree that the process runs in. kinds: of
     requests that the process understands; one of an older commit does not say, and understands these two. alone: whether the
-    cases are of the workloads that loaded files register, and of no others for that."""
+    cases are of the workloads that loaded files register, and of no others for that. waits: whether ranks touch no device
+    before a case is asked for, which those of an older commit do."""
 
     kind: Literal["listing"] = "listing"
     machine: "Machine"
@@ -78,6 +79,7 @@ class Listing(Record):
     own: bool = True
     alone: bool = False
     kinds: tuple[str, ...] = ("timing", "speed")
+    waits: bool = False
 
 
 class Joined(Record):

@@ -84,6 +84,7 @@ class Responder:
             own=_imports_of(Path.cwd().resolve()),
             alone=self._alone,
             kinds=KINDS,
+            waits=True,
         )
 
     def _measured(self, case: Case, request: Request) -> Measured:

@@ -193,6 +193,7 @@ class Runner:
         if not self._ready:
             first = self._process.receive(self._timeouts.ready, "to get ready")
             if isinstance(first, Failure):
+                self._in_vain = BEGINNINGS  # the next would say the same
                 raise RunnerError(first.sentence)
             self._ready, self._in_vain = True, 0
         return self._process.receive(self._timeouts.case, "for one response")

@@ -50,7 +50,7 @@ class Strategy:
         if gpus == 1:
             return None
         if cls is not Strategy:
-            return f"{cls.name} has no unsupported() of its own: expected one that returns None for what it can spread"
+            return f"{cls.name} takes Strategy's unsupported(): expected one that returns None for what it can spread"
         return f"single is a step on one GPU: expected --mp-strategy ddp or fsdp with {gpus}"
 
     def mode(self, precision: Precision) -> Precision:

@@ -61,7 +61,7 @@ class Scripted:
         self.prepared = True
 
     def measure(self, cases, *, profile=False, slowdown=1.0, seconds=None):
-        assert self.prepared
+        assert self.prepared is all(listing.waits for listing in self.script.listings.values())
         number = self.script.next(self.name)
         self.script.patience.append(seconds)
         self.script.log.append((self.name, [case.workload for case in cases]))

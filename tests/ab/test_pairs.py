@@ -46,6 +46,14 @@ def test_each_status_and_a_case_drops_out_once_it_is_decided():
     assert [asked[2], asked[-1]] == [tuple(everything), ("worse",)]  # after those that list: no other data is loaded
 
 
+@pytest.mark.parametrize("older", ["base", "head", None])
+def test_launches_get_ready_ahead_where_both_sides_wait_to_be_asked(older):
+    """Ranks of an older commit take their GPUs at once. Each process of the script asserts whether it was told to get ready."""
+    script = Script({"a": 0.001}, {"a": 0.001})
+    script.listings = {side: of.model_copy(update={"waits": side != older}) for side, of in script.listings.items()}
+    assert statuses(compared(script)[0]) == {"a": ["same", "same"]}
+
+
 def test_what_is_worse_says_by_how_much_and_which_kernels_explain_it():
     comparison, _ = compared(Script({"a": noisy(0.001, 0)}, {"a": noisy(0.00103, 1)}))
     regression = only(comparison).regressions[0]

@@ -90,6 +90,23 @@ def test_interrupted_it_says_what_was_decided(monkeypatch, capsys):
     assert [(row[1].strip(), row[3].strip()) for row in rows] == [("+0.00 %", "3"), ("+2.00 %", "2")]
 
 
+def test_interrupted_before_a_comparison_has_anything_it_says_what_others_decided(monkeypatch, capsys):
+    def compare(base, head, *_, **options):
+        if head.slowdown > 1:
+            raise KeyboardInterrupt
+        return comparison(head.slowdown, ["same", "same"])
+
+    monkeypatch.setattr("mpcore.calibrate.measured.compare", compare)
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "--measure"])
+    assert ended.value.code == 130
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| +")]
+    assert [(row[1].strip(), row[2].strip(), row[3].strip()) for row in rows] == [
+        ("+0.00 %", "-0.00 %", "2"),
+        ("+2.00 %", "-", "0"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "slowdowns", "count"),
     [

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import torch
 from torch import distributed, nn
@@ -315,6 +316,8 @@ class Hang(Planted):
     together = True
 
     def fault(self):
+        if mark := os.environ.get("MPCORE_TEST_HANGS"):
+            Path(mark).touch()
         time.sleep(1000)
 
 

@@ -143,14 +143,21 @@ def test_what_ends_a_rank_in_cpp_is_said(left):
     )
 
 
-def test_ctrl_c_in_a_hang_says_where_each_rank_is(left):
-    with launcher("hang") as ranks:
+def test_ctrl_c_in_a_hang_says_where_each_rank_is(left, tmp_path, monkeypatch):
+    mark, main = tmp_path / "mark", threading.main_thread().ident
+    monkeypatch.setenv("MPCORE_TEST_HANGS", str(mark))
+
+    def interrupt():
+        soon(mark.exists, 60)
+        time.sleep(1.0)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with launcher("hang", seconds=600.0) as ranks:
         requests = ranks.measuring([case("hang")])
-        launch = ranks._process
-        assert soon(lambda: len(launch._lines.processes) == 2, 60)
-        threading.Timer(8.0, signal.raise_signal, (signal.SIGINT,)).start()
+        threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt, match=r"rank 0 was in barrier .*rank 1 was in fault \(planted.py"):
             list(requests)
+    assert mark.exists()
     assert not left()
 
 

@@ -1,6 +1,5 @@
 """Two ranks over gloo: what they have in common, and faults in how a step is spread, each caught by what it breaks."""
 
-import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -165,7 +164,7 @@ def test_what_rounding_alone_does_is_no_fault_on_ranks(wider):
         assert each.reference == WIDER[name]
 
 
-@pytest.mark.parametrize(("part", "whole", "asked"), [(0.0, 0.0, 0), (0.4, 0.0, 1), (0.0, 0.4, 1), (math.nan, 0.0, 1)])
+@pytest.mark.parametrize(("part", "whole", "asked"), [(0.0, 0.0, 0), (0.4, 0.0, 1), (0.0, 0.4, 1)])
 def test_what_rounding_does_is_asked_only_of_a_gradient_beyond_the_cap(found, monkeypatch, part, whole, asked):
     record = found["ddp", "bf16-amp"]
     one = record.one_part.model_copy(update={"mode_error": whole})

@@ -112,8 +112,8 @@ def test_the_first_case_is_launched_again(scale):
     assert len(scale("ab", seconds=1.0, launches=math.inf).results[0].record.launches) > 2
 
 
-@pytest.mark.parametrize(("device", "ahead"), [("cuda", 1), ("cpu", 0)])
-def test_on_gpus_the_next_launch_gets_ready_meanwhile_and_all_are_ended(monkeypatch, device, ahead):
+@pytest.mark.parametrize(("device", "execution", "ahead"), [("cuda", "graph", 1), ("cuda", "eager", 0), ("cpu", "eager", 0)])
+def test_beside_a_graph_the_next_launch_gets_ready_and_all_are_ended(monkeypatch, device, execution, ahead):
     begun, ended = [], []
 
     class Launched:
@@ -132,14 +132,15 @@ def test_on_gpus_the_next_launch_gets_ready_meanwhile_and_all_are_ended(monkeypa
 
     monkeypatch.setattr(Scale, "_launcher", lambda self, gpus: Launched(gpus))
     kept = SimpleNamespace(hardware=SimpleNamespace(device=device))
-    launches = Scale(Selection(), kept, 60.0, 0, print)._launches([1, 4, 2])
+    case = Case(workload="a", precision="fp32", size="tiny", strategy="ddp", gpus=2, execution=execution)
+    launches = Scale(Selection(), kept, 60.0, 3, print)._launches(case)
     seen = [(ranks.gpus, len(begun), len(ended)) for ranks in launches]
-    assert seen == [(1, 1 + ahead, 0), (4, 2 + ahead, 1), (2, 3, 2)]
-    assert ended == begun == [1, 4, 2]
-    launches = Scale(Selection(), kept, 60.0, 0, print)._launches([1, 4, 2])
+    assert seen == [(2, 1 + ahead, 0), (2, 2 + ahead, 1), (2, 3, 2)]
+    assert len(ended) == len(begun) == 3
+    launches = Scale(Selection(), kept, 60.0, math.inf, print)._launches(case)
     next(launches)
     launches.close()
-    assert sorted(ended) == sorted(begun)
+    assert len(ended) == len(begun) == 4 + ahead
 
 
 def test_the_command_measures_saves_and_shows(tmp_path, monkeypatch, capsys):

@@ -301,4 +301,4 @@ def test_a_strategy_of_ones_own_is_asked_by_its_name():
         name = "mine"
 
     said = Mine.unsupported(precisions["fp32"], "adamw", 2, torch.device("cpu"))
-    assert said == "mine has no unsupported() of its own: expected one that returns None for what it can spread"
+    assert said == "mine takes Strategy's unsupported(): expected one that returns None for what it can spread"

@@ -9,8 +9,8 @@ from mpcore.gate.accuracy import saturation, tolerance_points
 from mpcore.gate.checks.check import new_check, passed
 from mpcore.gate.digits import told_apart
 from mpcore.gate.intervals import Interval, mean_interval, pooled_deviation
-from mpcore.gate.limits import LEAST_SEEDS, NON_INFERIORITY_CONFIDENCE
-from mpcore.records import Check, CheckStatus, Quality, Scores
+from mpcore.gate.limits import BROKEN_TOLERANCES, LAST_SHARE, LEAST_SEEDS, NON_INFERIORITY_CONFIDENCE
+from mpcore.records import Check, CheckStatus, Quality, Scores, Training
 from mpcore.records.quality import OWN_DATA
 
 LARGE_PER_CENT = 50.0
@@ -28,7 +28,7 @@ def accuracy_checks(quality: Quality, before: Sequence[Quality]) -> list[Check]:
     tolerance = tolerance_points(quality, required.tolerance_points)
     lost = _accuracy(quality, before, tolerance)
     if quality.data == OWN_DATA and required.must_learn:
-        return [lost, _fell(quality)]
+        return [lost, _fell(quality, tolerance)]
     if quality.dummy_score is None:
         return [lost]
     return [lost, _learnt(quality, quality.dummy_score, tolerance)]
@@ -50,9 +50,10 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     than = reference.called if quality.case.spread else reference.precision
     mean, seeds = quality.mean(metric), len(quality.trainings)
     value = f"{mean:.3g}" if quality.lower_is_better else f"{100 * mean:.2f} %"
+    bound = "" if _far(quality, points) else _lowest(interval, tolerance)
     sentence = (
         f"{metric} of {name} is {value}, {_apart(quality, points, tolerance)} {than} over "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{_lowest(interval, tolerance)}. At most {tolerance:g} may be lost"
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}{bound}. At most {_tolerance(quality, tolerance)} may be lost"
     )
     if status == "expected_failure":
         sentence += ", and without FP32 masters it is known to lose some"
@@ -67,22 +68,30 @@ def _apart(quality: Quality, points: float, tolerance: float) -> str:
     if not quality.lower_is_better:
         return f"{gained} points from"
     return (
-        f"{gained} % of it (+ is better) from"
-        if abs(points) < LARGE_PER_CENT
-        else f"{math.exp(-points / 100):.3g} times as high as"
+        f"{math.exp(-points / 100):.3g} times as high as" if _far(quality, points) else f"{gained} % of it (+ is better) from"
     )
+
+
+def _far(quality: Quality, points: float) -> bool:
+    """Whether it is told as a ratio."""
+    return quality.lower_is_better and abs(points) >= LARGE_PER_CENT
+
+
+def _tolerance(quality: Quality, tolerance: float) -> str:
+    return f"{tolerance:g} %" if quality.lower_is_better else f"{tolerance:g}"
 
 
 def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality], tolerance: float) -> list[list[float]]:
     """Those of other modes of the same workload, TF32 among them, which rounds as FP16 does. None for FP32, which does not
-    differ from itself. A mode that loses more than the tolerance itself may be broken, and spread as no other does."""
+    differ from itself. A mode that is some tolerances away from FP32 is broken, and may spread as no other does."""
     if (quality.case.precision, quality.case.gpus) == (reference.precision, reference.gpus):
         return []
     case = quality.case.in_precision("")
     alike = [q for q in before if q.case.in_precision("") == case and q.terms == quality.terms]
     same = [q for q in alike if q.case.precision != reference.precision and not q.requirements.negative_control]
     gains = [q.gains([q.reference]) for q in same if q.reference]
-    return [points for points in gains if all(map(math.isfinite, points)) and statistics.fmean(points) >= -tolerance]
+    finite = [points for points in gains if points and all(map(math.isfinite, points))]
+    return [points for points in finite if abs(statistics.fmean(points)) <= BROKEN_TOLERANCES * tolerance]
 
 
 def _not_inferior(points: float, interval: Interval | None, tolerance: float) -> CheckStatus:
@@ -105,21 +114,27 @@ def _learnt(quality: Quality, dummy_score: float, tolerance: float) -> Check:
     above = quality.points_above(dummy_score)
     sentence = (
         f"{quality.metric} of {quality.case.precision} is {_apart(quality, above, -tolerance)} what a prediction reaches that "
-        f"has learnt nothing ({dummy_score:.4g}). It must be more than {tolerance:g} better, or the comparison shows nothing"
+        f"has learnt nothing ({dummy_score:.4g}). It must be more than {_tolerance(quality, tolerance)} better, or the "
+        "comparison shows nothing"
     )
     return new_check(quality, "learning", _expected(quality, passed(above > tolerance)), above, tolerance, sentence)
 
 
-def _fell(quality: Quality) -> Check:
-    """A loss that ends above its beginning compares nothing, that of FP32 above all."""
-    began = statistics.fmean(math.nan if t.losses[0] is None else t.losses[0] for t in quality.trainings)
-    ended = quality.mean(quality.metric)
-    said, most = told_apart(ended, began, ".4g")
+def _fell(quality: Quality, tolerance: float) -> Check:
+    """A loss that ends above its beginning compares nothing. FP32's is what others are compared with."""
+    began = statistics.fmean(loss for training in quality.trainings for loss in _first_losses(training))
+    risen = -quality.points_above(began) if began > 0 else math.inf
     sentence = (
-        f"{quality.metric} of {quality.case.precision} is {said} at the end, and began at {most}. It must not rise, or the "
-        "comparison shows nothing"
+        f"{quality.metric} of {quality.case.precision} is {quality.mean(quality.metric):.4g} at the end, and began at "
+        f"{began:.4g}. It may rise by {tolerance:g} %, unless must_learn = False says that it need not fall"
     )
-    return new_check(quality, "learning", _expected(quality, passed(ended <= began)), ended, began, sentence)
+    return new_check(quality, "learning", _expected(quality, passed(risen <= tolerance)), risen, tolerance, sentence)
+
+
+def _first_losses(training: Training) -> list[float]:
+    """Of as large a share of the steps as its end is."""
+    count = max(1, round(LAST_SHARE * len(training.losses)))
+    return [math.nan if loss is None else loss for loss in training.losses[:count]]
 
 
 def _negative_control(quality: Quality) -> Check:

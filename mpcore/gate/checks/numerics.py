@@ -9,6 +9,7 @@ from mpcore.gate.limits import MOST_OF_A_STEP
 from mpcore.records import Check, Numerics, TensorErrors
 
 SAME_LENGTH = 0.05
+"""Within which two lengths are one factor."""
 NAMED = 3
 """Tensors that a sentence names besides the worst."""
 
@@ -81,7 +82,7 @@ def _worst(numerics: Numerics, what: str, errors: Sequence[tuple[TensorErrors, f
         sentence += ". Zeros hide it at first, so that small random numbers are in their place"
     if what == "gradient" and worst.length is not None:
         alike = all(t.length is not None and math.isclose(t.length, worst.length, rel_tol=SAME_LENGTH) for t, *_ in wrong)
-        those = ", and so are all others" if alike and len(wrong) > 1 else ""
+        those = ", and so are all that are too far off" if alike and len(wrong) > 1 else ""
         sentence += f". It points the same way, and is {worst.length:.3g} times as long{those}"
     elif error == 1:
         sentence += f". All of it is missing: {100 * worst.norm_share:.2g} % of the norm of the whole gradient"
