@@ -73,6 +73,7 @@ class Runner:
         self._environment = dict(environment or {}) | os.environ
         self._timeouts = timeouts
         self._ready, self._in_vain = False, 0
+        self._refused: str | None = None
         self._kinds: tuple[str, ...] = ()
         self._process: Child | None = self._start()
 
@@ -187,13 +188,15 @@ class Runner:
 
     def _response(self, requests: Sequence[Request]) -> Response:
         """To the first of them. A process that has to be started for it is sent them all. Raises RunnerError."""
+        if self._refused is not None:
+            raise RunnerError(self._refused)
         if self._process is None:
             self._process = self._start()
             self._send(requests)
         if not self._ready:
             first = self._process.receive(self._timeouts.ready, "to get ready")
             if isinstance(first, Failure):
-                self._in_vain = BEGINNINGS  # the next would say the same
+                self._refused = first.sentence  # the next would say the same
                 raise RunnerError(first.sentence)
             self._ready, self._in_vain = True, 0
         return self._process.receive(self._timeouts.case, "for one response")

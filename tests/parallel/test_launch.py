@@ -133,6 +133,16 @@ def test_a_rank_that_is_killed_before_it_is_ready_fails_its_case_and_one_more_is
     assert not left()
 
 
+def test_a_selection_that_is_refused_is_refused_in_the_same_words_again(left, tmp_path):
+    file = tmp_path / "empty.py"
+    file.write_text("")
+    with launcher("good", load=(str(file),)) as ranks:
+        first, second = (measured(ranks, "good")[0].sentence for _ in range(2))
+    assert first == second
+    assert "--mp-load empty.py registers nothing" in first
+    assert not left()
+
+
 def test_what_ends_a_rank_in_cpp_is_said(left):
     """gloo ends a rank whose collective meets another one."""
     with launcher("mismatch") as ranks:
