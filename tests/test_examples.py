@@ -145,7 +145,10 @@ def registries(monkeypatch):
     """What a test registers is forgotten after it."""
     for registry in (workloads, precisions):
         monkeypatch.setattr(registry, "_classes", dict(registry._classes))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    loaded = {name for name in sys.modules if name.startswith("mp_load_")}
+    yield
+    for name in [name for name in sys.modules if name.startswith("mp_load_") and name not in loaded]:
+        del sys.modules[name]
 
 
 def changed(path, shown, wrong):

@@ -62,7 +62,8 @@ class LightningStep(OwnStep):
 
     @abstractmethod
     def loader(self) -> Iterable[Any]:
-        """A new loader of what its `training_step` takes, on the CPU: Fabric moves it. The seed is set."""
+        """A new loader of what its `training_step` takes, on the CPU: Fabric moves it. The seed is set. It is asked for in each
+        epoch, and data that it draws must be the same in all of them."""
 
     def build(self, precision: str, device: torch.device) -> Callable[[Any], Tensor]:
         if (precision, device.type) == ("fp16-amp", "cpu"):
