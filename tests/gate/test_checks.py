@@ -437,6 +437,8 @@ def test_a_loss_that_is_far_off_is_told_as_a_ratio():
     near, far = (checks(losses("bf16-amp", *[loss] * 6))[0].sentence for loss in (1.05, 24.0))
     assert "accuracy of bf16-amp is 1.05, -4.88 % of it (+ is better) from fp32 over 6 seeds" in near
     assert "accuracy of bf16-amp is 24, 24 times as high as fp32 over 6 seeds. At most 2 % may be lost" in far
+    few = checks(losses("bf16-amp", 24.0, fp32=[1.0]))[0].sentence
+    assert "24 times as high as fp32 over 1 seed, too few for a test, which takes 3. At most" in few
     dummy = quality("fp32", 20.0, lower_is_better=True, dummy_score=1.0, requirements=Requirements(tolerance_points=2.0))
     assert "is 20 times as high as what a prediction reaches that has learnt nothing (1)" in checks(dummy)[-1].sentence
 
@@ -455,6 +457,8 @@ def test_a_mode_that_is_broken_lends_its_spread_to_no_other():
     right = losses("bf16-amp", 1.0, 1.002, 0.998, 1.001, 0.999, 1.0)
     broken = losses("fp16-amp", 2.0, 90.0, 5.0, 40.0, 3.0, 12.0)
     assert checks(right, [Result(record=broken)])[0].status == checks(right)[0].status == "passed"
+    strict = losses("bf16-amp", *[1.0] * 6, tolerance_points=0.0)
+    assert checks(strict, [Result(record=broken)])[0].status == "inconclusive", "nothing is a tolerance away"
     scattered = losses("fp16-manual", 0.9, 1.1, 0.8, 1.2, 0.95, 1.05)
     assert checks(right, [Result(record=scattered)])[0].status == "inconclusive"
 

@@ -50,7 +50,7 @@ def _accuracy(quality: Quality, before: Sequence[Quality], tolerance: float) -> 
     than = reference.called if quality.case.spread else reference.precision
     mean, seeds = quality.mean(metric), len(quality.trainings)
     value = f"{mean:.3g}" if quality.lower_is_better else f"{100 * mean:.2f} %"
-    bound = "" if _far(quality, points) else _lowest(interval, tolerance)
+    bound = "" if interval and _far(quality, points) else _lowest(interval, tolerance)
     sentence = (
         f"{metric} of {name} is {value}, {_apart(quality, points, tolerance)} {than} over "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}{bound}. At most {_tolerance(quality, tolerance)} may be lost"
@@ -83,7 +83,8 @@ def _tolerance(quality: Quality, tolerance: float) -> str:
 
 def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality], tolerance: float) -> list[list[float]]:
     """Those of other modes of the same workload, TF32 among them, which rounds as FP16 does. None for FP32, which does not
-    differ from itself. A mode that is some tolerances away from FP32 is broken, and may spread as no other does."""
+    differ from itself. A mode that is some tolerances away from FP32 is broken, and may spread as no other
+    does: it lends nothing, where there is a tolerance."""
     if (quality.case.precision, quality.case.gpus) == (reference.precision, reference.gpus):
         return []
     case = quality.case.in_precision("")
@@ -91,7 +92,7 @@ def _other_gains(quality: Quality, reference: Scores, before: Sequence[Quality],
     same = [q for q in alike if q.case.precision != reference.precision and not q.requirements.negative_control]
     gains = [q.gains([q.reference]) for q in same if q.reference]
     finite = [points for points in gains if points and all(map(math.isfinite, points))]
-    return [points for points in finite if abs(statistics.fmean(points)) <= BROKEN_TOLERANCES * tolerance]
+    return [points for points in finite if not tolerance or abs(statistics.fmean(points)) <= BROKEN_TOLERANCES * tolerance]
 
 
 def _not_inferior(points: float, interval: Interval | None, tolerance: float) -> CheckStatus:
