@@ -103,10 +103,15 @@ def _launches(step: Step, accepted: Sequence[Work]) -> list[Regression]:
     return [_regression(step, "launches", status, (sum(old.values()), sum(new.values())), "launches {}", "kernel", said)]
 
 
+def is_chosen(name: str) -> bool:
+    """Whether cuDNN may choose another kernel in the next process."""
+    return classify(name)[0] in CHOSEN or COMPANIONS.search(name) is not None
+
+
 def _repeats(name: str, before: int, after: int, accepted: Sequence[Work]) -> bool:
     """Whether a difference in a kernel says anything. Of one that is chosen anew, it does where accepted runs agree on it and
     none had what is there now."""
-    if classify(name)[0] not in CHOSEN and not COMPANIONS.search(name):
+    if not is_chosen(name):
         return True
     counts = [work.kernels.get(name, 0) for work in accepted if work.kernels is not None]
     return counts.count(before) >= LEAST_AGREEING_RUNS and after not in counts

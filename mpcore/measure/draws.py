@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # private API
 from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.precision.casting import cast_floats
+from mpcore.training.base import Step
 from mpcore.training.generators import seed_everything
 from mpcore.training.of_workload import WorkloadStep
 
@@ -57,6 +58,18 @@ class DrawnInFP32(TorchDispatchMode):
         if name in UNIFORM and isinstance(drawn, Tensor) and drawn.is_floating_point() and tuple(bounds) in ((), (0, 1)):
             drawn.div_(1 / STEPS, rounding_mode="floor").add_(0.5).div_(STEPS)  # in no operation more digits than six
         return drawn
+
+
+def draws(step: Step, batch: Any) -> bool:
+    """Whether it draws from torch's generators in one step, which Python launches."""
+    before = _generators(step.device)
+    step.launch(batch)
+    return any(not torch.equal(*pair) for pair in zip(before, _generators(step.device), strict=True))
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    """Their states."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 def name_of(func: Any) -> str:

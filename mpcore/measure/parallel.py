@@ -4,55 +4,48 @@ All is exact but the errors of gradients. Those are of gradients and not of upda
 clipping, which hides it, too. FP64 says what is right: one rank with the batch of all, in as many parts.
 """
 
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import count
 from typing import Any
-
-import torch
 
 from mpcore.data import Batch, Split
 from mpcore.device import agreement
-from mpcore.device.determinism import in_one_order, lacks_order
-from mpcore.execution.graph import CaptureError
+from mpcore.device.dispatch import Dispatch
 from mpcore.measure.collectives import sent
-from mpcore.measure.errors import give_back, lacks_memory, one_sentence
 from mpcore.measure.joint import PARTS, Joint, accumulating
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
-from mpcore.measure.replicas import STEPS, Ranks, Trained, ranks_of, train, trained
+from mpcore.measure.repetition import repetition
+from mpcore.measure.replicas import STEPS, ranks_of, unlike
 from mpcore.measure.requirements import against_fp32, beyond_rounding, explained_by_rounding, says_conditioning
 from mpcore.measure.setup import Setup, TimingSetup
+from mpcore.measure.work import model_of
 from mpcore.measure.yardstick import relative_error
 from mpcore.precision import Inapplicable, Precision, precisions
 from mpcore.precision.pure import FP64
-from mpcore.records import OWN_TRAINER, OnePart, Parallel, Requirements
+from mpcore.records import OWN_TRAINER, OnePart, Operation, Parallel, Requirements
+from mpcore.records.work import compressed
 from mpcore.strategies import strategies
 from mpcore.trainers import trainers
 from mpcore.training.of_workload import WorkloadStep
 from mpcore.training.parts import rank_rows
 from mpcore.training.step import TrainStep
 
-PATIENCE_SECONDS = 30.0
-"""Of a rank that has no kernels of one order, for the others."""
-OTHER_GRADIENTS = "one rank by itself computes other gradients in a second run, for its kernels add in any order"
-Compared = tuple[Ranks, Trained | None, str | None]
-_attempts = count()
-
 
 def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
     """joint: None of a step that exists already."""
-    rows = None if joint is None else joint.rows
-    ranks, again, unrepeatable = _compared(setup, rows)
+    ranks = ranks_of(setup)
+    repeated = repetition(setup, sharded=ranks.sharded)
     averaged = {} if joint is None else _averaged(setup, rank_rows(joint.rows), joint)
     found = Parallel(
         **setup.fields,
         steps=STEPS,
         sharded=ranks.sharded,
         ranks=tuple(ranks.trained.states),
-        again=tuple(again.states) if again else None,
-        apart=ranks.trained.apart(again),
-        unrepeatable=unrepeatable,
+        repetition=repeated,
+        apart=() if ranks.sharded else ranks.trained.apart(),
+        kernels=ranks.kernels,
         planted=ranks.planted,
         collectives=ranks.collectives,
         alike=ranks.alike,
@@ -61,55 +54,6 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
         **averaged,
     )
     return found if joint is None else found.model_copy(update={"requirements": _required(setup, joint, found)})
-
-
-def _compared(setup: TimingSetup, rows: Batch | None) -> Compared:
-    """Where ranks have parts of weights they train twice. Of a step that exists already that is seen in its weights."""
-    if not strategies[setup.case.strategy].shards:
-        ranks = ranks_of(setup)
-        if not ranks.sharded:
-            return ranks, None, None
-    return _twice_in_one_order(setup, rows)
-
-
-def _twice_in_one_order(setup: TimingSetup, rows: Batch | None) -> Compared:
-    """Two trainings by kernels that add in one order, or as they are where that cannot be; and where the two differ through no
-    fault of ranks, why. A step that exists already is taken to repeat, for a rank alone cannot be asked."""
-    this, refusal = f"one order {next(_attempts)}", None
-    try:
-        with in_one_order():
-            ranks, again = ranks_of(setup), trained(train(setup))
-    except Exception as error:
-        refusal = _refusal(error)
-        if refusal is None or not _all_refused(this):
-            raise
-        give_back(error)
-    else:
-        agreement.leave_word(this, "trained")
-    if refusal is not None:  # not where the error is caught, or it would be the cause of the next one
-        ranks, again = ranks_of(setup), trained(train(setup))
-    if not ranks.trained.differs(again):
-        return ranks, again, None
-    if rows is None:
-        return ranks, again, refusal
-    with nullcontext() if refusal else in_one_order():
-        reason = None if _repeats_alone(setup, rank_rows(rows)) else refusal or OTHER_GRADIENTS
-    return ranks, again, reason
-
-
-def _refusal(error: Exception) -> str | None:
-    """Why kernels of one order cannot train the step, None where the error has another cause."""
-    if reason := lacks_order(error):
-        return reason
-    known = isinstance(error, CaptureError) or lacks_memory(error)
-    return f"by kernels that add in one order it fails: {one_sentence(error)}" if known else None
-
-
-def _all_refused(this: str) -> bool:
-    """Whether no rank goes on, and waits for this one."""
-    agreement.leave_word(this, "refused")
-    found = agreement.words(this, PATIENCE_SECONDS)
-    return [*found.values()] == ["refused"] * agreement.ranks()
 
 
 def _required(setup: Setup, joint: Joint, found: Parallel) -> Requirements:
@@ -141,13 +85,16 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     step = _step_in(PARTS, setup, mode)
     observed = observe(step, part, updates=1)
     reduced = step.strategy.reduced if isinstance(step, TrainStep) else None
-    called = sent(step, part)
+    seen = not (isinstance(step, TrainStep) and step.strategy.has_callbacks)
+    with Dispatch(model_of(step)) as dispatched:
+        called = sent(step, rank_rows(joint.rows, 0))
     del step
     losses = tuple(agreement.gathered(observed.loss))
     found: dict[str, Any] = {
         "reference": joint.reference,
         "losses": losses if observed.made else None,
         "mode_error": relative_error(observed.gradients, joint.gradients),
+        "operations": unlike(_without_shapes(dispatched.operations)) if seen else None,
         **in_one,
     }
     if setup.case.trainer != OWN_TRAINER:
@@ -161,6 +108,14 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
         "settling": observed.skipped if mode.scales else None,
         "settling_alone": _settling_alone(setup, mode, part, PARTS) if mode.scales else None,
     }
+
+
+def _without_shapes(operations: Mapping[Operation, int]) -> dict[str, int]:
+    """By text: parts of weights may have other sizes on each rank."""
+    counts: Counter[Operation] = Counter()
+    for operation, times in operations.items():
+        counts[operation._replace(shapes="")] += times
+    return compressed(counts)
 
 
 def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> dict[str, Any]:
@@ -183,13 +138,6 @@ def _of_like(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> 
 def _settling_alone(setup: Setup, mode: type[Precision], part: Batch, parts: int) -> int:
     """Steps that are skipped where each rank trains by itself, of the one that skips most."""
     return int(agreement.largest(observe(accumulating(setup, mode, parts), part, updates=1).skipped))
-
-
-def _repeats_alone(setup: TimingSetup, part: Batch) -> bool:
-    """Whether a training without any other rank comes to the same updates twice, on each rank."""
-    mode = precisions[setup.case.precision]
-    first, second = (observe(accumulating(setup, mode, PARTS), part, updates=STEPS).updates for _ in range(2))
-    return not agreement.any_rank(any(not torch.equal(update, second[name]) for name, update in first.items()))
 
 
 def _in_one(setup: Setup, mode: type[Precision], part: Batch, joint: Joint) -> dict[str, Any]:

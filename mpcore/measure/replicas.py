@@ -18,7 +18,7 @@ from mpcore.device.hashes import hash_of
 from mpcore.measure.collectives import sent
 from mpcore.measure.memory import free_memory
 from mpcore.measure.setup import TimingSetup
-from mpcore.records import Collective, RankState
+from mpcore.records import OWN_STRATEGY, Collective, RankState, Unlike
 from mpcore.training.base import Step
 from mpcore.training.step import TrainStep
 
@@ -36,7 +36,7 @@ class Trained:
     def differs(self, other: "Trained") -> bool:
         return any(own.differs(theirs) for own, theirs in zip(self.states, other.states, strict=True))
 
-    def apart(self, other: "Trained | None") -> tuple[str, ...]:
+    def apart(self, other: "Trained | None" = None) -> tuple[str, ...]:
         """The names of weights that a rank has otherwise than its like of a second training; without one, than rank 0."""
         others = other.weights if other else self.weights[:1] * len(self.weights)
         pairs = list(zip(self.weights, others, strict=True))
@@ -51,25 +51,28 @@ class Ranks:
 
     trained: Trained
     sharded: bool
+    kernels: tuple[Unlike, ...] | None
     collectives: tuple[Collective, ...]
     alike: bool
     reduced: tuple[str, int] | None
     planted: tuple[RankState, ...] | None
 
 
-def train(setup: TimingSetup) -> Step:
-    """A new step, after some steps."""
+def train(setup: TimingSetup, steps: int = STEPS, *, dropout: bool = True, by_python: bool = False) -> Step:
+    """A new step, after so many. dropout: off for two that are compared, where mpcore has its model. by_python: whether Python
+    launches what would be replayed."""
     free_memory()
-    step = setup.build()
+    step = setup.build() if dropout or setup.case.strategy == OWN_STRATEGY else setup.train_step(dropout=False)
     step.set_rate(1.0)
-    for batch in islice(cycle(setup.batches_of(step)), STEPS):
-        step(batch)
+    run = step.launch if by_python else step
+    for batch in islice(cycle(setup.batches_of(step)), steps):
+        run(batch)
     return step
 
 
 def trained(step: Step) -> Trained:
     """Waits for the device, and for all ranks."""
-    weights = _hashes(step)
+    weights = hashes_of(step)
     return Trained(agreement.gathered(_state(step, weights)), agreement.gathered(weights))
 
 
@@ -86,11 +89,29 @@ def ranks_of(setup: TimingSetup) -> Ranks:
     return Ranks(
         trained=after,
         sharded=_is_sharded(step),
+        kernels=_kernels(step),
         collectives=called,
         alike=len(set(agreement.gathered(called))) == 1,
         reduced=step.strategy.reduced if isinstance(step, TrainStep) and step.strategy else None,
         planted=_planted(step, batch) if step.loss_scale is not None else None,
     )
+
+
+def unlike(counts: Mapping[str, int]) -> tuple[Unlike, ...]:
+    """The ranks that count otherwise than rank 0, with those that differ. Waits for all ranks."""
+    first, *others = agreement.gathered(dict(counts))
+    found = []
+    for rank, other in enumerate(others, 1):
+        names = [name for name in {**first, **other} if first.get(name) != other.get(name)]
+        if names:
+            on_first, here = ({name: of[name] for name in names if name in of} for of in (first, other))
+            found.append(Unlike(rank=rank, on_first=on_first, here=here))
+    return tuple(found)
+
+
+def _kernels(step: Step) -> tuple[Unlike, ...] | None:
+    contents = step.graph_contents
+    return None if agreement.any_rank(contents is None) else unlike(contents.kernels if contents else {})
 
 
 def _state(step: Step, weights: Mapping[str, str]) -> RankState:
@@ -111,7 +132,8 @@ def _weights(step: Step) -> Mapping[str, Tensor]:
     return step.weights() if "weights" in step.capabilities else {}
 
 
-def _hashes(step: Step) -> dict[str, str]:
+def hashes_of(step: Step) -> dict[str, str]:
+    """Of each weight, by name."""
     return {name: hash_of([weight]) for name, weight in _weights(step).items()}
 
 

@@ -50,7 +50,7 @@ def dispatched(step: Step, batch: Any) -> Dispatch:
     """What the second of two eager steps dispatches: the first makes the optimiser's state."""
     batch = mapped(batch, Tensor.clone)  # on a CPU a view, which would keep the whole data set
     step.launch(batch)
-    with Dispatch(_model_of(step), [step.device.type]) as found:
+    with Dispatch(model_of(step), [step.device.type]) as found:
         step.launch(batch)
     return found
 
@@ -91,7 +91,7 @@ def work_of(setup: Setup, step: Step, found: Dispatch, profile: Profile | None, 
     )
 
 
-def _model_of(step: Step) -> nn.Module:
+def model_of(step: Step) -> nn.Module:
     """One that has nothing but its weights where nobody knows it: then no operation has a module."""
     if "model" in step.capabilities:
         return step.model

@@ -23,7 +23,7 @@ from mpcore.records.machine import Hardware, Machine
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.numerics import Numerics, TensorErrors
 from mpcore.records.paired_confirmation import PairedConfirmation
-from mpcore.records.parallel import OnePart, Parallel, RankState
+from mpcore.records.parallel import OnePart, Parallel, RankState, Repetition, Unlike
 from mpcore.records.parity import Parity
 from mpcore.records.profile import REST, Family, Kernel, Profile
 from mpcore.records.protocol import Alive, Failure, Fault, Joined, Listing, Ready, Request, Response, Timing
@@ -107,6 +107,7 @@ __all__ = [
     "Reference",
     "Regression",
     "RegressionStatus",
+    "Repetition",
     "Request",
     "Requirements",
     "Response",
@@ -125,5 +126,6 @@ __all__ = [
     "Timing",
     "Training",
     "Turns",
+    "Unlike",
     "Work",
 ]

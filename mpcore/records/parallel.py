@@ -49,11 +49,40 @@ class OnePart(Record):
     settling_alone: NonNegativeInt | None = None
 
 
+class Repetition(Record):
+    """All ranks after each of two trainings from one seed, without the model's dropout, by kernels that add in one order where
+    torch has such.
+
+    by_python: whether Python launches the second, where the first is replayed as a graph. apart: names of weights that are not
+    the same, in the order of the model. excuse: why the second cannot be the same.
+    """
+
+    steps: PositiveInt
+    first: tuple[RankState, ...]
+    second: tuple[RankState, ...]
+    by_python: bool = False
+    apart: tuple[str, ...] = ()
+    excuse: str | None = None
+
+
+class Unlike(Record):
+    """What one rank does in a step otherwise than rank 0. By the text of an operation, or the name of a kernel: how often on
+    rank 0, and on this one."""
+
+    rank: PositiveInt
+    on_first: dict[str, PositiveInt]
+    here: dict[str, PositiveInt]
+
+
 class Parallel(Measurement):
     """What ranks have after training from one seed, each on its own batches, and what they sent for it.
 
-    sharded: whether a rank has a part of each weight; then `again`, of a second training, is what `ranks` must be equal to.
-    Both are made by kernels that add in one order, where torch has them.
+    sharded: whether a rank has a part of each weight; then no rank has what another has, and two trainings are compared.
+    repetition: these two; of replicas, too, where a step is replayed as a graph. None where there is nothing to compare.
+    apart: names of weights that replicas have otherwise, in the order of the model.
+    operations: of ranks that dispatch others than rank 0 in an eager step on one and the same batch, shapes left out. None of a
+    step that brings its own batches, and where not all are seen.
+    kernels: of ranks whose graph launches others; None without a graph that can be read.
     planted: after one more step, in which the loss of the last rank is infinite; None where no step is skipped for that.
     reduced: elements of gradients that one step must average; None where only the author of the step knows. accumulated: those
     that one averages whose batch goes through in parts; of another trainer all that it sends.
@@ -76,11 +105,10 @@ class Parallel(Measurement):
     steps: PositiveInt
     sharded: bool
     ranks: tuple[RankState, ...]
-    again: tuple[RankState, ...] | None = None
+    repetition: Repetition | None = None
     apart: tuple[str, ...] = ()
-    """Weights that are not the same, in the order of the model."""
-    unrepeatable: str | None = None
-    """Why no second training can be the same, where a rank has a part of each weight."""
+    operations: tuple[Unlike, ...] | None = None
+    kernels: tuple[Unlike, ...] | None = None
     planted: tuple[RankState, ...] | None = None
     collectives: tuple[Collective, ...]
     alike: bool

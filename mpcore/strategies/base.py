@@ -39,6 +39,8 @@ class Strategy:
     """Whether the samples of all ranks meet in a forward pass, as in one pass of one rank."""
     like: ClassVar[str | None] = None
     """The strategy that averages in the same format what it averages, and must be as near to FP64."""
+    has_callbacks = False
+    """Whether a thread of gloo's may do a part of a step, where nobody sees its operations."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -73,6 +73,7 @@ class DataParallel16(DataParallel):
         self._as_they_are: list[Group] = []
         if self._wrapper is not None and precision.dtype in FORMATS:
             self._wrapper.register_comm_hook(None, compressed_to(precision.dtype))
+            self.has_callbacks = self.device.type == "cpu"
         return wrapped
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:

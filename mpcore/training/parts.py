@@ -13,12 +13,12 @@ def parts(batch: Batch, count: int) -> list[tuple[Batch, float]]:
     return [(part, len(Split(part)) / rows) for part in Split(batch).batches(size)]
 
 
-def rank_rows(batch: Batch) -> Batch:
-    """The samples of this rank, as many as each other has. Where they cannot be shared alike, the first are there once more at
-    the end, as torch's DistributedSampler has it."""
+def rank_rows(batch: Batch, rank: int | None = None) -> Batch:
+    """The samples of `rank`, None for this one: as many as each other has. Where they cannot be shared alike, the first are
+    there once more at the end, as torch's DistributedSampler has it."""
     rows = len(Split(batch))
     own = -(-rows // agreement.ranks())
-    first = agreement.rank() * own
+    first = (agreement.rank() if rank is None else rank) * own
     if first + own <= rows:
         return Split(batch).rows(slice(first, first + own))
     return Split(batch).rows(torch.arange(first, first + own, device=next(iter(batch.values())).device) % rows)

@@ -8,7 +8,7 @@ import stub
 
 from mpcore.gate.checks import checks
 from mpcore.gate.regressions_of_ranks import regressions_of_ranks
-from mpcore.records import Collective, OnePart, Parallel, Rank, RankState, RankTime, Requirements
+from mpcore.records import Collective, OnePart, Parallel, Rank, RankState, RankTime, Repetition, Requirements, Unlike
 
 GOOD = RankState(masters="a", weights="b", optimiser="c", buffers="d", loss_scale=1024.0, skipped_steps=2)
 AFTER = GOOD.model_copy(update={"masters": "e", "loss_scale": 512.0, "skipped_steps": 3})
@@ -39,6 +39,9 @@ RIGHT = {
 
 def other(state, **changes):
     return state.model_copy(update=changes)
+
+
+OTHERWISE = Repetition(steps=8, first=(GOOD, GOOD), second=(GOOD, other(GOOD, weights="x")))
 
 
 def test_what_is_right_passes_each_check():
@@ -101,7 +104,23 @@ def test_what_is_too_large_for_one_rank_is_said():
         ({"ranks": (GOOD, other(GOOD, optimiser="x"))}, "replicas", "rank 1 has the state of the optimiser otherwise than"),
         ({"ranks": (GOOD, other(GOOD, loss_scale=1.0))}, "replicas", "rank 1 has the loss scale otherwise than rank 0 has"),
         ({"ranks": (GOOD, other(GOOD, skipped_steps=1))}, "replicas", "rank 1 has the number of skipped steps otherwise"),
-        ({"again": (GOOD, other(GOOD, weights="x")), "sharded": True}, "replicas", "otherwise than in a second training"),
+        ({"repetition": OTHERWISE, "sharded": True}, "replicas", "otherwise than in a second training from the same seed"),
+        (
+            {"repetition": OTHERWISE.model_copy(update={"by_python": True, "apart": ("2.bias",)})},
+            "graph",
+            "after 8 steps rank 1 has the weights of the model otherwise than in a second training, which Python launches, "
+            "from the same seed; the only weight that differs is 2.bias",
+        ),
+        (
+            {"operations": (Unlike(rank=1, on_first={}, here={"item | float32 |  | head | forward": 2}),)},
+            "operations of ranks",
+            "with one batch rank 1 does otherwise than rank 0: item (float32) 0 -> 2 in head, forward",
+        ),
+        (
+            {"kernels": (Unlike(rank=1, on_first={"gemm": 3}, here={"gemm": 2, "other": 1}),)},
+            "kernels of ranks",
+            "the graph of rank 1 launches other kernels than rank 0's: gemm 3 on rank 0, 2 here; other 0 on rank 0, 1 here",
+        ),
         ({"planted": (GOOD, AFTER)}, "skipped steps", "is infinite rank 0 did not skip it"),
         ({"planted": (AFTER, other(AFTER, loss_scale=1024.0))}, "skipped steps", "rank 1 did not lower its scale"),
         ({"planted": (AFTER, other(AFTER, loss_scale=256.0))}, "skipped steps", "rank 1 has a loss scale of 256"),
@@ -178,8 +197,42 @@ def test_running_statistics_may_be_each_ranks_own():
 
 def test_shards_differ_from_rank_to_rank():
     shards = (GOOD, other(GOOD, masters="x", weights="y"))
-    ranks = {"sharded": True, "ranks": shards, "again": shards}
-    assert all(check.passed for check in checks(Parallel(**(RIGHT | ranks))))
+    repeated = Repetition(steps=8, first=shards, second=shards, by_python=True)
+    found = checks(Parallel(**(RIGHT | {"sharded": True, "ranks": shards, "repetition": repeated})))
+    assert all(check.passed for check in found)
+    said = "bert: after 8 steps 2 shards are those of a second training, which Python launches, bit for bit"
+    assert found[0].sentence == said
+    assert "graph" not in [check.metric for check in found]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sharded": True}, ". That is not judged: parts of weights may have other sizes on each rank"),
+        ({"case": SPREAD_ALREADY}, ". That is not judged: only its author knows what ranks are to do"),
+    ],
+)
+def test_kernels_of_shards_and_of_own_steps_are_said_and_not_judged(changes, said):
+    unlike = Unlike(rank=1, on_first={"gemm": 3}, here={"gemm": 2})
+    found = checks(Parallel(**(RIGHT | {"kernels": (unlike,)} | changes)))
+    (check,) = [check for check in found if check.metric == "kernels of ranks"]
+    assert check.passed
+    assert check.sentence.endswith(f"gemm 3 on rank 0, 2 here{said}")
+
+
+def test_kernels_that_cudnn_chooses_may_be_others():
+    chosen = "cudnn::winograd_nonfused::winogradForwardData4x4"
+    found = checks(Parallel(**(RIGHT | {"kernels": (Unlike(rank=1, on_first={chosen: 1}, here={}),)})))
+    (check,) = [check for check in found if check.metric == "kernels of ranks"]
+    assert check.passed
+    assert check.sentence.endswith("graphs of ranks launch the same kernels, but for those that cuDNN chooses")
+
+
+def test_what_cannot_be_the_same_in_a_graph_is_said():
+    repeated = OTHERWISE.model_copy(update={"excuse": "it draws"})
+    (check,) = [check for check in checks(Parallel(**(RIGHT | {"repetition": repeated}))) if check.metric == "graph"]
+    assert check.passed
+    assert check.sentence.endswith("replicas are not compared with those of a second training: it draws")
 
 
 def test_without_a_scale_or_a_yardstick_there_is_less_to_check():

@@ -5,7 +5,10 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mpcore import OwnStep, register
+from mpcore.device import agreement
+from mpcore.device.graph_contents import GraphContents
 from mpcore.execution import Eager, Graph, executions, graph
+from mpcore.precision import Precision
 
 REFUSED = 3
 """Rows of a batch with which a step cannot be captured."""
@@ -13,7 +16,7 @@ REFUSED = 3
 
 @executions.register
 class InPython(Graph):
-    """What was captured is called."""
+    """What was captured is called, so that nothing of the host is frozen."""
 
     name = "in-python"
     pool_bytes = None
@@ -25,6 +28,31 @@ class InPython(Graph):
 
     def _launch(self, batch):
         return self.function(batch)
+
+
+@executions.register
+class Stale(InPython):
+    """The second rank goes on with the batch that it was captured with."""
+
+    name = "stale"
+
+    def _capture(self, batch):
+        captured = super()._capture(batch)
+        if agreement.rank() == 1:
+            function, first = captured.function, {name: column.clone() for name, column in batch.items()}
+            captured.function = lambda _: function(first)
+        return captured
+
+
+@executions.register
+class OtherKernels(InPython):
+    """Each rank launches one of its own."""
+
+    name = "other-kernels"
+
+    @property
+    def contents(self):
+        return GraphContents({"gemm": 2, f"fill {agreement.rank()}": 1}, "")
 
 
 class Captured:
@@ -42,6 +70,7 @@ class Captured:
 graph.PATIENCE_SECONDS = 3.0
 graph.WARM_UP_OF_RANKS = 2
 graph._Captured = Captured
+Precision.uncapturable = None
 graph._side_stream = graph._index = lambda device: None
 
 

@@ -142,6 +142,17 @@ class WrongWithoutOrder(WithoutOrder):
         return super().loss(model, batch)
 
 
+@register
+class Draws(Planted):
+    """Its loss does, and that is no dropout."""
+
+    name = "draws"
+
+    def loss(self, model, batch):
+        x = batch["x"]
+        return super().loss(lambda given: model(given + 0.1 * torch.randn_like(x)), batch)
+
+
 class Around(nn.Module):
     """Its numbers lie close together around a large one, of which 16 bits keep little more than that."""
 

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from mpcore.gate.checks.check import new_check, passed
 from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_TIMES
-from mpcore.records import OWN_STRATEGY, Check, Parallel, RankState, Speed
+from mpcore.gate.operations import differences, explained, listed
+from mpcore.gate.work import is_chosen
+from mpcore.records import OWN_STRATEGY, Check, Parallel, RankState, Repetition, Speed, Unlike
+from mpcore.records.work import expanded
 
 Losses = tuple[float | None, ...] | None
 NOTHING_COMPARED = (
     "replicas are not compared: parameters() gives no weight, and optimisers() no state; expected what the step learns"
 )
+OF_SHARDS = "parts of weights may have other sizes on each rank"
+OF_ITS_AUTHOR = "only its author knows what ranks are to do"
 IN_ANY_ORDER = "kernels that are not torch's may add in any order, and differ by themselves"
 
 
@@ -18,7 +23,13 @@ def parallel_checks(parallel: Parallel) -> Iterator[Check]:
     yield _replicas(parallel)
     if parallel.planted is not None:
         yield _skipped(parallel, parallel.planted)
+    if parallel.repetition is not None and not parallel.sharded:
+        yield _repeated(parallel, "graph", parallel.repetition)
     yield _alike(parallel)
+    if parallel.operations is not None:
+        yield _operations(parallel, parallel.operations)
+    if parallel.kernels is not None:
+        yield _kernels(parallel, parallel.kernels)
     if parallel.reduced is not None:
         found = sum(c.elements for c in parallel.collectives if c.operation == parallel.reduction)
         yield _reduced(parallel, "averaged gradients", "a step", found, parallel.reduced)
@@ -62,22 +73,36 @@ def slowest_rank(speed: Speed) -> Iterator[Check]:
 
 def _replicas(parallel: Parallel) -> Check:
     """Replicas must equal rank 0's, and shards those of a second training."""
-    if parallel.unrepeatable is not None:
-        scaled = "; ".join(_scales(parallel.ranks))
-        why = f"shards are not compared with those of a second training: {parallel.unrepeatable}"
-        return _check(parallel, "replicas", not scaled, f"after {parallel.steps} steps {scaled}" if scaled else why)
     if all(rank.empty for rank in parallel.ranks):
         return _check(parallel, "replicas", False, NOTHING_COMPARED)
-    others = parallel.again or (parallel.ranks[0],) * len(parallel.ranks)
-    than = "in a second training from the same seed" if parallel.again else "rank 0 has"
-    found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(parallel.ranks, others, strict=True))]
-    wrong = [f"rank {rank} has {' and '.join(differing)} otherwise than {than}" for rank, differing in found if differing]
-    wrong += [_of_weights(parallel.apart)] if parallel.apart else []
-    wrong += [IN_ANY_ORDER] if wrong and parallel.again and parallel.case.strategy == OWN_STRATEGY else []
-    wrong += [] if wrong else _scales(parallel.ranks)
-    what = "shards are those of a second training" if parallel.again else "replicas are equal"
-    good = f"{len(parallel.ranks)} {what}, bit for bit"
+    wrong = _scales(parallel.ranks)
+    if parallel.sharded and parallel.repetition is not None and not wrong:
+        return _repeated(parallel, "replicas", parallel.repetition)
+    if not parallel.sharded:
+        first = (parallel.ranks[0],) * len(parallel.ranks)
+        wrong = _otherwise(parallel.ranks, first, "rank 0 has", parallel.apart) or wrong
+    good = f"{len(parallel.ranks)} replicas are equal, bit for bit"
     return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {'; '.join(wrong) or good}")
+
+
+def _repeated(parallel: Parallel, metric: str, repetition: Repetition) -> Check:
+    """Two trainings from one seed."""
+    what = "shards" if parallel.sharded else "replicas"
+    if repetition.excuse is not None:
+        sentence = f"{what} are not compared with those of a second training: {repetition.excuse}"
+        return _check(parallel, metric, True, sentence)
+    second = f"a second training{', which Python launches,' if repetition.by_python else ''}"
+    wrong = _otherwise(repetition.first, repetition.second, f"in {second} from the same seed", repetition.apart)
+    wrong += [IN_ANY_ORDER] if wrong and parallel.case.strategy == OWN_STRATEGY else []
+    good = f"{len(repetition.first)} {what} are those of {second.removesuffix(',')}, bit for bit"
+    return _check(parallel, metric, not wrong, f"after {repetition.steps} steps {'; '.join(wrong) or good}")
+
+
+def _otherwise(ranks: tuple[RankState, ...], others: tuple[RankState, ...], than: str, apart: tuple[str, ...]) -> list[str]:
+    """In words; [] where nothing is."""
+    found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(ranks, others, strict=True))]
+    wrong = [f"rank {rank} has {' and '.join(differing)} otherwise than {than}" for rank, differing in found if differing]
+    return [*wrong, *([_of_weights(apart)] if apart else [])]
 
 
 def _of_weights(names: tuple[str, ...]) -> str:
@@ -133,6 +158,37 @@ def _alike(parallel: Parallel) -> Check:
     if not parallel.alike:
         sentence = "ranks call other collectives in one and the same step, and may wait for each other for ever"
     return _check(parallel, "collectives", parallel.alike, sentence)
+
+
+def _operations(parallel: Parallel, unlike: tuple[Unlike, ...]) -> Check:
+    """One batch on all ranks: what hangs on its numbers is the same."""
+    wrong = [
+        f"rank {each.rank} does otherwise than rank 0: {explained(differences(expanded(each.on_first), expanded(each.here)))}"
+        for each in unlike
+    ]
+    sentence = f"with one batch {'; '.join(wrong) or 'all ranks do the same operations'}"
+    return _check(parallel, "operations of ranks", not wrong, sentence)
+
+
+def _kernels(parallel: Parallel, unlike: tuple[Unlike, ...]) -> Check:
+    """Those that cuDNN chooses are not judged, and of parts of weights none is."""
+    named = [(each.rank, _differing(each)) for each in unlike]
+    wrong = [
+        f"the graph of rank {rank} launches other kernels than rank 0's: {listed(names)}" for rank, names in named if names
+    ]
+    said = "; ".join(wrong) or "graphs of all ranks launch the same kernels"
+    if unlike and not wrong:
+        said = "graphs of ranks launch the same kernels, but for those that cuDNN chooses"
+    own = parallel.case.strategy == OWN_STRATEGY
+    if wrong and (own or parallel.sharded):
+        said = f"{said}. That is not judged: {OF_ITS_AUTHOR if own else OF_SHARDS}"
+        wrong = []
+    return _check(parallel, "kernels of ranks", not wrong, said)
+
+
+def _differing(unlike: Unlike) -> list[str]:
+    names = [name for name in dict.fromkeys([*unlike.on_first, *unlike.here]) if not is_chosen(name)]
+    return [f"{name} {unlike.on_first.get(name, 0):,} on rank 0, {unlike.here.get(name, 0):,} here" for name in names]
 
 
 def _reduced(parallel: Parallel, metric: str, step: str, found: int, expected: int) -> Check:
