@@ -105,11 +105,15 @@ class Scheduler:
         return base, head
 
     def ready(self) -> tuple[Process, Process]:
-        """Those of base and head that have listed, for whoever counts first what their steps do, and closes them. Those of the
-        first pair get ready meanwhile."""
-        self._fill(self._ahead)
-        (base, head), self._listed = self._listed, ()
-        return base, head
+        """Those of base and head that have listed, for whoever counts first what their steps do, and closes them. Asked again,
+        fresh ones that no case was asked of. Those of the first pair get ready meanwhile."""
+        if self._listed:
+            self._fill(self._ahead)
+            (base, head), self._listed = self._listed, ()
+            return base, head
+        self._fill(2 + self._ahead)
+        fresh = dict(self._waiting.popleft() for _ in range(2))
+        return fresh[0], fresh[1]
 
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:
         """`cases` in a fresh process of each side. Raises SelectionError where the first pair says that both have loaded one

@@ -17,7 +17,7 @@ from mpcore.runner import Measured, RunnerError
 
 SAID = "what a step does, its graph and the code that was loaded are the same"
 Ready = Callable[[], tuple[Process, Process]]
-"""Gives processes of base and head that have loaded everything."""
+"""Gives processes of base and head that have loaded everything: at first those that have listed, then fresh ones."""
 Count = Callable[[tuple[Checkout, Checkout], Selection, Sequence[Case], str, Callable[[str], None], Ready], Works]
 
 
@@ -35,14 +35,16 @@ def count_work(
     base, head = (start(sides[0], selection), start(sides[1], selection)) if device == "cpu" else ready()
     with closing(base), closing(head):
         if selection.spread:
+            head.close()  # it has touched the GPU, and starts again in its turn
             return counted_in_turn(sides, (base, head), cases, progress)
         before, after = counted_at_once(sides, (base, head), cases, progress)
-        lacking = [case for case in cases if _may_have_lacked_memory(before[case], after[case])]
-        if not lacking or device == "cpu":
-            return before, after
-        base.close()
+    lacking = [case for case in cases if _may_have_lacked_memory(before[case], after[case])]
+    if not lacking or device == "cpu":
+        return before, after
+    base, head = ready()
+    with closing(base), closing(head):
         again = counted_in_turn(sides, (base, head), lacking, progress)
-        return before | again[0], after | again[1]
+    return before | again[0], after | again[1]
 
 
 def _may_have_lacked_memory(base: Measured, head: Measured) -> bool:

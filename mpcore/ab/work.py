@@ -73,7 +73,10 @@ def compare_work(
         if unchanged(*revisions):
             return unchanged_comparison(*revisions, selection, found.common)
         device = listings[1].machine.hardware.device
-        count = counted_at_once if device == "cpu" else counted_in_turn
+        count = counted_at_once
+        if device != "cpu":
+            second.close()  # it has touched the GPU, and starts again in its turn
+            count = counted_in_turn
         before, after = count((base, head), (first, second), found.common, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
@@ -114,9 +117,8 @@ def counted_at_once(
 def counted_in_turn(
     sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], progress: Progress
 ) -> Works:
-    """The same, each while the other does not run: it has touched the GPU, and starts again in its turn."""
+    """The same, head once base has ended. It is not to have touched the GPU before."""
     base, head = processes
-    head.close()
     progress(_said(cases))
     of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
     base.close()

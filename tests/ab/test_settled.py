@@ -100,7 +100,6 @@ class Sharing:
 
     def __init__(self, running, asked):
         self.running, self.asked = running, asked
-        running.append(self)
 
     def measuring(self, cases, *, kind):
         if self not in self.running:
@@ -155,6 +154,22 @@ def test_those_that_have_listed_are_ended_where_the_next_cannot_start():
         scheduler._ahead = 2
         with pytest.raises(RunnerError):
             scheduler.ready()
+    assert set(script.open.values()) == {0}
+
+
+def test_what_is_counted_again_is_counted_in_fresh_processes_that_got_ready_meanwhile():
+    script = Script({"a": 0.001}, {"a": 0.001})
+    with Scheduler(BASE, HEAD, Selection(), seed=0, start=script.start) as scheduler:
+        scheduler.listings()
+        scheduler._ahead = 2
+        listed = scheduler.ready()
+        assert len(script.selections) == 4
+        fresh = scheduler.ready()
+        assert len(script.selections) == 6
+        assert not {*map(id, listed)} & {*map(id, fresh)}
+        assert [process.name for process in fresh] == ["base", "head"]
+        for process in (*listed, *fresh):
+            process.close()
     assert set(script.open.values()) == {0}
 
 
