@@ -1,5 +1,6 @@
 """Fresh processes in pairs, of base and of head, one after the other. The next get ready while one measures."""
 
+import itertools
 import random
 import time
 from collections import deque
@@ -113,6 +114,7 @@ class Scheduler:
             return base, head
         self._fill(2 + self._ahead)
         fresh = dict(self._waiting.popleft() for _ in range(2))
+        self._order = itertools.chain(fresh, self._order)  # or its blocks would be balanced no more
         return fresh[0], fresh[1]
 
     def pair(self, cases: Sequence[Case], *, profile: bool = False) -> PairResult:

@@ -35,7 +35,6 @@ def count_work(
     base, head = (start(sides[0], selection), start(sides[1], selection)) if device == "cpu" else ready()
     with closing(base), closing(head):
         if selection.spread:
-            head.close()  # it has touched the GPU, and starts again in its turn
             return counted_in_turn(sides, (base, head), cases, progress)
         before, after = counted_at_once(sides, (base, head), cases, progress)
     lacking = [case for case in cases if _may_have_lacked_memory(before[case], after[case])]
@@ -43,7 +42,7 @@ def count_work(
         return before, after
     base, head = ready()
     with closing(base), closing(head):
-        again = counted_in_turn(sides, (base, head), lacking, progress)
+        again = counted_in_turn(sides, (base, head), lacking, progress, fresh=True)
     return before | again[0], after | again[1]
 
 

@@ -73,10 +73,7 @@ def compare_work(
         if unchanged(*revisions):
             return unchanged_comparison(*revisions, selection, found.common)
         device = listings[1].machine.hardware.device
-        count = counted_at_once
-        if device != "cpu":
-            second.close()  # it has touched the GPU, and starts again in its turn
-            count = counted_in_turn
+        count = counted_at_once if device == "cpu" else counted_in_turn
         before, after = count((base, head), (first, second), found.common, progress)
     answers = {case: _compared(case, before[case], after[case]) for case in found.common}
     failures = {case.id: answer for case, answer in answers.items() if isinstance(answer, Failure)}
@@ -115,10 +112,17 @@ def counted_at_once(
 
 
 def counted_in_turn(
-    sides: tuple[Checkout, Checkout], processes: tuple[Process, Process], cases: Sequence[Case], progress: Progress
+    sides: tuple[Checkout, Checkout],
+    processes: tuple[Process, Process],
+    cases: Sequence[Case],
+    progress: Progress,
+    *,
+    fresh: bool = False,
 ) -> Works:
-    """The same, head once base has ended. It is not to have touched the GPU before."""
+    """The same, head once base has ended. fresh: whether it has touched no GPU; else it ends, and starts again in its turn."""
     base, head = processes
+    if not fresh:
+        head.close()
     progress(_said(cases))
     of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
     base.close()

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves  # private API
 
 from mpcore.precision.casting import cast_floats
 from mpcore.training.base import Step
-from mpcore.training.generators import seed_everything
+from mpcore.training.generators import generators, seed_everything
 from mpcore.training.of_workload import WorkloadStep
 
 SEED = 0
@@ -61,15 +61,11 @@ class DrawnInFP32(TorchDispatchMode):
 
 
 def draws(step: Step, batch: Any) -> bool:
-    """Whether it draws from torch's generators in one step, which Python launches."""
-    before = _generators(step.device)
+    """Whether it draws from the generators of torch, NumPy or Python in one step, which Python launches."""
+    before = tree_leaves(generators(step.device))
     step.launch(batch)
-    return any(not torch.equal(*pair) for pair in zip(before, _generators(step.device), strict=True))
-
-
-def _generators(device: torch.device) -> list[Tensor]:
-    """Their states."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    pairs = zip(before, tree_leaves(generators(step.device)), strict=True)
+    return not all(torch.equal(was, now) if isinstance(was, Tensor) else was == now for was, now in pairs)
 
 
 def name_of(func: Any) -> str:

@@ -13,6 +13,7 @@ from mpcore.data import Batch, Split
 from mpcore.device import agreement
 from mpcore.device.dispatch import Dispatch
 from mpcore.measure.collectives import sent
+from mpcore.measure.draws import same_numbers
 from mpcore.measure.joint import PARTS, Joint, accumulating
 from mpcore.measure.memory import free_memory
 from mpcore.measure.observation import observe
@@ -45,6 +46,7 @@ def measure_parallel(setup: TimingSetup, joint: Joint | None) -> Parallel:
         ranks=tuple(ranks.trained.states),
         repetition=repeated,
         apart=() if ranks.sharded else ranks.trained.apart(),
+        one_batch=ranks.one_batch,
         kernels=ranks.kernels,
         planted=ranks.planted,
         collectives=ranks.collectives,
@@ -86,15 +88,16 @@ def _averaged(setup: Setup, part: Batch, joint: Joint) -> dict[str, Any]:
     observed = observe(step, part, updates=1)
     reduced = step.strategy.reduced if isinstance(step, TrainStep) else None
     seen = not (isinstance(step, TrainStep) and step.strategy.has_callbacks)
-    with Dispatch(model_of(step)) as dispatched:
+    with same_numbers(step), Dispatch(model_of(step)) as dispatched:
         called = sent(step, rank_rows(joint.rows, 0))
-    del step
+    operations = unlike(_without_shapes(dispatched.operations)) if seen else None
+    del step, dispatched
     losses = tuple(agreement.gathered(observed.loss))
     found: dict[str, Any] = {
         "reference": joint.reference,
         "losses": losses if observed.made else None,
         "mode_error": relative_error(observed.gradients, joint.gradients),
-        "operations": unlike(_without_shapes(dispatched.operations)) if seen else None,
+        "operations": operations,
         **in_one,
     }
     if setup.case.trainer != OWN_TRAINER:

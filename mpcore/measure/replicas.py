@@ -1,10 +1,11 @@
 """What ranks have after training from one seed: replicas of all weights, or a part of each."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import cycle, islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ class Trained:
     weights: list[dict[str, str]]
 
     def differs(self, other: "Trained") -> bool:
-        return any(own.differs(theirs) for own, theirs in zip(self.states, other.states, strict=True))
+        """From a second training, in which each rank has seen the same."""
+        return any(own.differs(theirs, buffers=True) for own, theirs in zip(self.states, other.states, strict=True))
 
     def apart(self, other: "Trained | None" = None) -> tuple[str, ...]:
         """The names of weights that a rank has otherwise than its like of a second training; without one, than rank 0."""
@@ -51,6 +53,7 @@ class Ranks:
 
     trained: Trained
     sharded: bool
+    one_batch: bool
     kernels: tuple[Unlike, ...] | None
     collectives: tuple[Collective, ...]
     alike: bool
@@ -89,12 +92,19 @@ def ranks_of(setup: TimingSetup) -> Ranks:
     return Ranks(
         trained=after,
         sharded=_is_sharded(step),
+        one_batch=_one_batch(setup.batches_of(step)),
         kernels=_kernels(step),
         collectives=called,
         alike=len(set(agreement.gathered(called))) == 1,
         reduced=step.strategy.reduced if isinstance(step, TrainStep) and step.strategy else None,
         planted=_planted(step, batch) if step.loss_scale is not None else None,
     )
+
+
+def _one_batch(batches: Sequence[Any]) -> bool:
+    """Whether all ranks have the same. Tensors in them are looked at."""
+    tensors = [leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor)]
+    return len(set(agreement.gathered(hash_of(tensors)))) == 1 and bool(tensors)
 
 
 def unlike(counts: Mapping[str, int]) -> tuple[Unlike, ...]:

@@ -27,12 +27,14 @@ class RankState(Record):
         """Whether these are hashes of nothing."""
         return {self.masters, self.weights, self.optimiser} == {sha256().hexdigest()}
 
-    def differs(self, other: "RankState") -> list[str]:
-        """What is not the same, in words. Buffers, such as the running statistics of a BatchNorm, may be each rank's own."""
+    def differs(self, other: "RankState", *, buffers: bool = False) -> list[str]:
+        """What is not the same, in words. buffers: those, too, such as the running statistics of a BatchNorm: they may be each
+        rank's own."""
         names = {
             "masters": "what the optimiser updates",
             "weights": "the weights of the model",
             "optimiser": "the state of the optimiser",
+            **({"buffers": "the buffers of the model"} if buffers else {}),
             "loss_scale": "the loss scale",
             "skipped_steps": "the number of skipped steps",
         }
@@ -79,7 +81,8 @@ class Parallel(Measurement):
 
     sharded: whether a rank has a part of each weight; then no rank has what another has, and two trainings are compared.
     repetition: these two; of replicas, too, where a step is replayed as a graph. None where there is nothing to compare.
-    apart: names of weights that replicas have otherwise, in the order of the model.
+    apart: names of weights that replicas have otherwise, in the order of the model. one_batch: whether all ranks were given the
+    same batches, so that replicas are equal whatever is sent.
     operations: of ranks that dispatch others than rank 0 in an eager step on one and the same batch, shapes left out. None of a
     step that brings its own batches, and where not all are seen.
     kernels: of ranks whose graph launches others; None without a graph that can be read.
@@ -107,6 +110,7 @@ class Parallel(Measurement):
     ranks: tuple[RankState, ...]
     repetition: Repetition | None = None
     apart: tuple[str, ...] = ()
+    one_batch: bool = False
     operations: tuple[Unlike, ...] | None = None
     kernels: tuple[Unlike, ...] | None = None
     planted: tuple[RankState, ...] | None = None

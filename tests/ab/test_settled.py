@@ -1,5 +1,6 @@
 """Cases whose work, graph and code are the same are not timed, and the machine is tried with some of them."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -130,9 +131,12 @@ def test_what_lacks_memory_beside_the_other_side_is_counted_without_it(monkeypat
     monkeypatch.setattr("mpcore.ab.settled.start", lambda *_: Sharing(running, asked))
     large, huge, _, chosen, _ = cases = [stub.case(name) for name in ("large", "huge", "hung", "chosen", "unsigned")]
     sides = tuple(Checkout(side, Path()) for side in ("base", "head"))
-    base, head = count_work(
-        sides, Selection(), cases, device, print, lambda: (Sharing(running, asked), Sharing(running, asked))
-    )
+
+    def ready():
+        assert running == []  # a fresh pair has the GPU for itself
+        return Sharing(running, asked), Sharing(running, asked)
+
+    base, head = count_work(sides, Selection(), cases, device, print, ready)
     assert asked == [["large", "huge", "hung", "chosen", "unsigned"]] * 2 + asked_again
     for found in (base, head):
         assert isinstance(found[large], Work) == (device == "cuda")
@@ -168,6 +172,9 @@ def test_what_is_counted_again_is_counted_in_fresh_processes_that_got_ready_mean
         assert len(script.selections) == 6
         assert not {*map(id, listed)} & {*map(id, fresh)}
         assert [process.name for process in fresh] == ["base", "head"]
+        of_pairs = [number for number, _ in scheduler._waiting] + list(itertools.islice(scheduler._order, 4))
+        assert {tuple(sorted(of_pairs[i : i + 2])) for i in (0, 2, 4)} == {(0, 1)}
+        assert of_pairs[::2].count(0) in (1, 2)
         for process in (*listed, *fresh):
             process.close()
     assert set(script.open.values()) == {0}

@@ -104,6 +104,11 @@ def test_what_is_too_large_for_one_rank_is_said():
         ({"ranks": (GOOD, other(GOOD, optimiser="x"))}, "replicas", "rank 1 has the state of the optimiser otherwise than"),
         ({"ranks": (GOOD, other(GOOD, loss_scale=1.0))}, "replicas", "rank 1 has the loss scale otherwise than rank 0 has"),
         ({"ranks": (GOOD, other(GOOD, skipped_steps=1))}, "replicas", "rank 1 has the number of skipped steps otherwise"),
+        (
+            {"repetition": OTHERWISE.model_copy(update={"second": (GOOD, other(GOOD, buffers="x"))})},
+            "graph",
+            "rank 1 has the buffers of the model otherwise than in a second training",
+        ),
         ({"repetition": OTHERWISE, "sharded": True}, "replicas", "otherwise than in a second training from the same seed"),
         (
             {"repetition": OTHERWISE.model_copy(update={"by_python": True, "apart": ("2.bias",)})},
@@ -121,6 +126,12 @@ def test_what_is_too_large_for_one_rank_is_said():
             "kernels of ranks",
             "the graph of rank 1 launches other kernels than rank 0's: gemm 3 on rank 0, 2 here; other 0 on rank 0, 1 here",
         ),
+        (
+            {"case": SPREAD_ALREADY, "one_batch": True},
+            "replicas",
+            "all ranks are given the same batches, and replicas are equal though nothing is averaged; expected others on each",
+        ),
+        ({"one_batch": True}, None, ""),
         ({"planted": (GOOD, AFTER)}, "skipped steps", "is infinite rank 0 did not skip it"),
         ({"planted": (AFTER, other(AFTER, loss_scale=1024.0))}, "skipped steps", "rank 1 did not lower its scale"),
         ({"planted": (AFTER, other(AFTER, loss_scale=256.0))}, "skipped steps", "rank 1 has a loss scale of 256"),

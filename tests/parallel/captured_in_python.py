@@ -45,6 +45,29 @@ class Stale(InPython):
 
 
 @executions.register
+class DrawsApart(InPython):
+    """What is replayed draws other numbers than Python, as on a GPU."""
+
+    name = "draws-apart"
+
+    def _capture(self, batch):
+        captured = super()._capture(batch)
+        function = captured.function
+        captured.function = lambda batch: (torch.rand(1), function(batch))[1]
+        return captured
+
+
+@executions.register
+class Never(InPython):
+    """Its batches have a new shape each time, as it seems."""
+
+    name = "never"
+
+    def _has_enough(self):
+        return True
+
+
+@executions.register
 class OtherKernels(InPython):
     """Each rank launches one of its own."""
 

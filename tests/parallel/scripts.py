@@ -63,6 +63,22 @@ class PlainDDP(Script):
 
 
 @register
+class OneBatch(PlainDDP):
+    """All ranks are given the same, and nothing is averaged."""
+
+    name = "one-batch"
+
+    def spread(self, device):
+        self.called = self.model
+
+    def batches(self, device):
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(4):
+            x = torch.randn(16, 8, generator=generator)
+            yield x.to(device), (x[:, :4].sum(1) > x[:, 4:].sum(1)).long().to(device)
+
+
+@register
 class PlainFSDP(Script):
     name = "plain-fsdp"
 

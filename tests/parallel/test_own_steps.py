@@ -17,7 +17,7 @@ from mpcore.workloads import OwnStep, workloads
 SCRIPTS = str(Path(__file__).parent / "scripts.py")
 OF_LIBRARIES = str(Path(__file__).parent / "library_steps.py")
 LIBRARIES = ("of-lightning", "of-huggingface")
-NAMES = ("plain-ddp", "plain-fsdp", "like-titan", "unreduced", "slow-rank", *LIBRARIES)
+NAMES = ("plain-ddp", "plain-fsdp", "like-titan", "unreduced", "one-batch", "slow-rank", *LIBRARIES)
 WEIGHTS = 178
 
 
@@ -46,7 +46,7 @@ def test_it_is_timed_on_all_ranks_and_the_slowest_counts(found, name):
     assert speed.units_per_second == pytest.approx(2 * 16 / speed.blocks.step_seconds)
     assert all(time.compute > 0 for time in speed.rank_times)
     assert speed.network["backend"] == "gloo"
-    assert bool(speed.collectives) == (name != "unreduced")
+    assert bool(speed.collectives) == (name not in ("unreduced", "one-batch"))
 
 
 def test_its_replicas_are_compared(found):
@@ -85,6 +85,14 @@ def test_replicas_that_nobody_averages_are_told(found):
     record = found["unreduced"][1]
     assert [check.metric for check in checks(record) if not check.passed] == ["replicas"]
     assert record.collectives == ()
+
+
+def test_replicas_of_one_batch_prove_nothing(found):
+    record = found["one-batch"][1]
+    (failed,) = [check for check in checks(record) if not check.passed]
+    assert (failed.metric, record.one_batch) == ("replicas", True)
+    assert "all ranks are given the same batches" in failed.sentence
+    assert not found["plain-ddp"][1].one_batch
 
 
 def test_a_rank_that_computes_longer_is_named_though_all_take_as_long(found):

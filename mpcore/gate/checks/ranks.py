@@ -16,6 +16,10 @@ NOTHING_COMPARED = (
 )
 OF_SHARDS = "parts of weights may have other sizes on each rank"
 OF_ITS_AUTHOR = "only its author knows what ranks are to do"
+ONE_BATCH = (
+    "all ranks are given the same batches, and replicas are equal though nothing is averaged; expected others on each rank, as "
+    "of a generator that is seeded with it"
+)
 IN_ANY_ORDER = "kernels that are not torch's may add in any order, and differ by themselves"
 
 
@@ -81,6 +85,8 @@ def _replicas(parallel: Parallel) -> Check:
     if not parallel.sharded:
         first = (parallel.ranks[0],) * len(parallel.ranks)
         wrong = _otherwise(parallel.ranks, first, "rank 0 has", parallel.apart) or wrong
+        if parallel.one_batch and parallel.case.strategy == OWN_STRATEGY and not wrong:
+            return _check(parallel, "replicas", False, ONE_BATCH)
     good = f"{len(parallel.ranks)} replicas are equal, bit for bit"
     return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {'; '.join(wrong) or good}")
 
@@ -92,15 +98,19 @@ def _repeated(parallel: Parallel, metric: str, repetition: Repetition) -> Check:
         sentence = f"{what} are not compared with those of a second training: {repetition.excuse}"
         return _check(parallel, metric, True, sentence)
     second = f"a second training{', which Python launches,' if repetition.by_python else ''}"
-    wrong = _otherwise(repetition.first, repetition.second, f"in {second} from the same seed", repetition.apart)
+    than = f"in {second} from the same seed"
+    wrong = _otherwise(repetition.first, repetition.second, than, repetition.apart, buffers=True)
     wrong += [IN_ANY_ORDER] if wrong and parallel.case.strategy == OWN_STRATEGY else []
     good = f"{len(repetition.first)} {what} are those of {second.removesuffix(',')}, bit for bit"
     return _check(parallel, metric, not wrong, f"after {repetition.steps} steps {'; '.join(wrong) or good}")
 
 
-def _otherwise(ranks: tuple[RankState, ...], others: tuple[RankState, ...], than: str, apart: tuple[str, ...]) -> list[str]:
+def _otherwise(
+    ranks: tuple[RankState, ...], others: tuple[RankState, ...], than: str, apart: tuple[str, ...], *, buffers: bool = False
+) -> list[str]:
     """In words; [] where nothing is."""
-    found = [(rank, each.differs(other)) for rank, (each, other) in enumerate(zip(ranks, others, strict=True))]
+    pairs = enumerate(zip(ranks, others, strict=True))
+    found = [(rank, each.differs(other, buffers=buffers)) for rank, (each, other) in pairs]
     wrong = [f"rank {rank} has {' and '.join(differing)} otherwise than {than}" for rank, differing in found if differing]
     return [*wrong, *([_of_weights(apart)] if apart else [])]
 
