@@ -1,5 +1,6 @@
 # make bench   a virtual environment, the package in it, and the suite
 # make bench VENV=DIR   the suite in an environment that is there: nothing in it is installed or replaced
+# make bench VENV=   the same with the python that is active
 # make test    the same for the tests, with what they and the linters need
 # make docs    what is generated in README.md and docs/, from the committed runs
 # ARGS adds options: make bench ARGS="--mp-workload bert-imdb --benchmark-autosave"
@@ -9,13 +10,13 @@ VENV ?= .venv
 ARGS ?=
 INSTALLED = $(VENV)/.installed
 GIVEN = $(filter-out file,$(origin VENV))
-THERE = $(if $(GIVEN),$(wildcard $(VENV)/bin/python))
+THERE = $(if $(GIVEN),$(if $(VENV),$(wildcard $(VENV)/bin/python),python))
 DEVELOPER = $(VENV)/.developer
 
 .PHONY: bench no-environment test lint docs clean
 
 bench: $(if $(THERE),,$(if $(GIVEN),no-environment,$(INSTALLED)))
-	$(VENV)/bin/python -m pytest benchmarks/ $(ARGS)
+	$(if $(THERE),$(THERE),$(VENV)/bin/python) -m pytest benchmarks/ $(ARGS)
 
 no-environment:
 	@echo "make bench VENV=$(VENV): there is no environment: expected a folder with bin/python in it" >&2; exit 2

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXITING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Windows has no hang-up, and is refused in a sentence."""
+ENDING = (signal.SIGINT, *EXITING)
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def raising_exit() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    heeded = [n for n in EXITING if signal.getsignal(n) is not signal.SIG_IGN]
     with _handled(heeded, leave):
         yield
 

@@ -1,6 +1,8 @@
 """A workload that trains in a moment, for tests of the core, and the suite as its users call it."""
 
+import importlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,8 +77,16 @@ def datasets_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", None)
 
 
+@pytest.fixture(scope="session")
+def registered():
+    """A session within this one forgets what it has imported, and these register operators, which a process does once."""
+    for name in ("torch._inductor.test_operators", "torchao"):
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
 @pytest.fixture
-def run(pytester, monkeypatch):
+def run(pytester, monkeypatch, registered):
     """Runs the benchmarks in an empty folder without history."""
     monkeypatch.delenv("MPCORE_DATA", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))

@@ -85,6 +85,12 @@ def test_a_build_of_torch_that_is_there_is_not_replaced():
     assert not torch.specifier.contains("2.10.0")
 
 
+def test_make_bench_uses_the_python_that_is_active():
+    command = ["make", "--dry-run", "--always-make", "bench", "VENV="]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == "python -m pytest benchmarks/ \n"
+
+
 def test_make_bench_refuses_an_environment_that_is_not_there():
     said = subprocess.run(["make", "bench", "VENV=/no/where"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 2

@@ -12,10 +12,14 @@ An interruption gives 128 and the number of its signal.
 """
 
 import argparse
+import functools
 import shlex
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mpcore.commands.arguments import Commands, policy_of
 from mpcore.commands.output import show, tell
@@ -54,6 +58,7 @@ def add(commands: Commands) -> None:
         "happened. 2 usage or failure. 4 blind: fresh pairs, too, cannot exclude what must be (pair-blind). 3 undecided"
     )
     parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
+    parser.error = functools.partial(_error, parser.error)
     stood_on = "a git revision or a folder (default in a GitHub job: what its pull request or merge group stands on)"
     parser.add_argument("base", nargs="?", metavar="BASE", help=stood_on)
     parser.add_argument("head", nargs="?", metavar="HEAD", help="the same (default: the working tree)")
@@ -87,6 +92,14 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
+def _error(usual: Callable[[str], NoReturn], message: str) -> NoReturn:
+    """Of an option that cannot be read. git bisect would take a usual exit code for a commit that is bad."""
+    try:
+        usual(message)
+    except SystemExit as ended:
+        raise SystemExit(SKIP if "--git-bisect" in sys.argv else ended.code) from None
+
+
 def run(options: argparse.Namespace) -> int:
     """Prints the comparison, and tells on standard error how far it is."""
     from mpcore.ab import RevisionError
@@ -97,8 +110,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with raising_exit():
             comparison = _compared(options)
-        document = _written(comparison, options)
-        resumes = comparison.interrupted is not None and options.json is not None
+        document, lost = _written(comparison, options)
+        resumes = comparison.interrupted is not None and options.json is not None and not lost
         last = _goes_on(comparison, options) if resumes else ""
     except (RevisionError, ProjectError, SelectionError, RunnerError, RunError, OSError) as error:
         tell(str(error))
@@ -106,14 +119,14 @@ def run(options: argparse.Namespace) -> int:
     code = bisect_code(comparison) if options.git_bisect else exit_code(comparison)
     try:
         show(document)
-    except OSError:  # as of a full disk: what is worse is so all the same
-        if code != 1:
+    except OSError as error:  # as of a full disk: what came out is so all the same
+        if isinstance(error, BrokenPipeError) and code != 1 and not options.git_bisect:
             raise
-        tell("the output cannot be written, and head is worse")
+        lost = f"the output cannot be written{', and head is worse' if code == 1 else f': {error.strerror}'}"
     finally:
-        if last:
-            tell(last)
-    return code
+        for line in filter(None, (lost, last)):
+            tell(line)
+    return code or (2 if lost and not options.git_bisect else 0)
 
 
 def exit_code(comparison: Comparison) -> int:
@@ -147,6 +160,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
         prepare,
         repository,
     )
+    from mpcore.runner import RunnerError
     from mpcore.store import check_writable
 
     use_compile_cache(options)
@@ -169,10 +183,13 @@ def _compared(options: argparse.Namespace) -> Comparison:
         placed = (
             earlier.selection if earlier else in_each_tree(selection, configured_files(), [head.tree, base.tree, repository()])
         )
-        if options.work_only or options.git_bisect:
-            counted = compare_work(base, head, all_work(placed), progress=tell)
-            if options.work_only or bisect_code(counted) != 0:
-                return counted
+        if options.work_only:
+            return compare_work(base, head, all_work(placed), progress=tell)
+        if options.git_bisect:
+            with suppress(RunnerError):  # of a base that is too old to count, which can be timed
+                counted = compare_work(base, head, all_work(placed), progress=tell)
+                if exit_code(counted) == 1:
+                    return counted
         return compare(
             base,
             head,
@@ -180,7 +197,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
             policy,
             progress=tell,
             earlier=earlier,
-            save=lambda c: _keep(c, options.json),
+            save=_Saver(options.json),
             time_all=options.time_all,
             accuracy=options.accuracy,
         )
@@ -224,17 +241,39 @@ def _keep(comparison: Comparison, path: Path | None) -> None:
         write({path: comparison.model_dump_json(indent=1) + "\n"})
 
 
-def _written(comparison: Comparison, options: argparse.Namespace) -> "Document":
-    """What is to be shown, once it is in the files: nobody may read what is printed to its end. Raises RunError."""
+class _Saver:
+    """Keeps what there is after each pair. Where that fails, as on a full disk, it says so once, and the comparison goes on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._failed = False
+
+    def __call__(self, comparison: Comparison) -> None:
+        from mpcore.store import RunError
+
+        try:
+            _keep(comparison, self._path)
+        except RunError as error:
+            if not self._failed:
+                tell(f"{error}; it goes on")
+            self._failed = True
+
+
+def _written(comparison: Comparison, options: argparse.Namespace) -> "tuple[Document, str]":
+    """What is to be shown, once it is in the files: nobody may read what is printed to its end. And why it is not in them all,
+    or ""."""
     from mpcore.report.documents import pairs_document
     from mpcore.report.render import render
-    from mpcore.store import write
+    from mpcore.store import RunError, write
 
-    document = pairs_document(comparison)
-    _keep(comparison, options.json)
-    if options.markdown is not None:
-        write({options.markdown: render(document, "markdown")})
-    return document
+    document, lost = pairs_document(comparison), ""
+    try:
+        _keep(comparison, options.json)
+        if options.markdown is not None:
+            write({options.markdown: render(document, "markdown")})
+    except RunError as error:
+        lost = str(error)
+    return document, lost
 
 
 def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:

@@ -31,13 +31,15 @@ PROCESSES = "processes on it"
 class NvmlSampler:
     """Asks the GPU how it does while it works.
 
-    reason: why there is no answer at all, where there is none. untold: by field, why the GPU does not tell that one. A field
-    that it stops telling is one of them, for half of it says less than nothing.
+    reason: why there is no answer at all, where there is none. found: whether NVML knows the GPU, and may tell other things.
+    untold: by field, why the GPU does not tell that one. A field that it stops telling is one of them, for half of it says less
+    than nothing.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.reason: str | None = None
         self.untold: dict[str, str] = {}
+        self.found = False
         self.clear()
         if device.type != "cuda":
             self.reason = "no GPU"
@@ -47,6 +49,7 @@ class NvmlSampler:
         except pynvml.NVMLError as error:
             self.reason = f"NVML does not answer: {error}"
             return
+        self.found = True
         self.sample(), self._other_processes()  # the first readings take milliseconds
         self.clear()
 

@@ -13,6 +13,8 @@ from mpcore.records import Case, Cost, Hardware, Result, Run, Speed
 from mpcore.store import all_accepted
 from mpcore.workloads import Workload, workloads
 
+ROOM = 1.1
+"""Times what an eager step allocates: as much a graph of it holds at most."""
 COMPARED = ("bf16-true", "fp16-true")
 """Modes in whose format two GPUs are compared: the first that this one has. Before 8.0 it has no BF16."""
 
@@ -98,7 +100,20 @@ def estimates(runs: Sequence[Run], key: str, ceiling: float | None, mode: str = 
         speed = ceiling / theirs
     alike = [run for run in telling if run.machine.hardware.key == newest.machine.hardware.key]
     results = [result for run in sorted(alike, key=lambda run: run.datetime) for result in run.results]
-    return Estimates(newest, speed, {result.record.name: result.cost for result in results if result.cost})
+    return Estimates(newest, speed, {result.record.name: result.cost for result in _of_steps(results) if result.cost})
+
+
+def _of_steps(results: Sequence[Result]) -> Iterator[Result]:
+    """The same, but that what a step allocates says what its speed and its work need: what was reserved holds what cuDNN tried
+    with the memory that was free, and in older runs what was measured before."""
+    allocated = {r.record.case: r.record.peak_allocated_bytes for r in results if isinstance(r.record, Speed)}
+    for result in results:
+        needed = allocated.get(result.record.case) if result.record.kind in ("speed", "work") else None
+        if result.cost is None or result.cost.peak_bytes is None or needed is None:
+            yield result
+            continue
+        peak = min(result.cost.peak_bytes, round(ROOM * needed))
+        yield result.model_copy(update={"cost": result.cost.model_copy(update={"peak_bytes": peak})})
 
 
 def ceiling_of(run: Run, mode: str = COMPARED[0]) -> float | None:

@@ -94,6 +94,8 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     """One sentence or two: cases, minutes, memory, and what the figures come from."""
     cases = counted(len(running), "case")
     known = [e for e in running if e.seconds is not None]
+    if not running:
+        return "No case will run."
     if estimates is None or not known:
         return f"{cases} will run. No accepted run tells what they take."
     minutes = sum(e.seconds or 0.0 for e in known) / 60

@@ -45,12 +45,16 @@ def gpu_spoilers(device: torch.device, *, load: bool) -> Iterator[str]:
     except RuntimeError as error:
         yield _unusable(error)
         return
+    yield from _lowered_memory(device)
     sampler = NvmlSampler(device)
-    if sampler.reason is not None:
+    if not sampler.found:
         yield f"{sampler.reason}: clocks, power, temperature and other processes are not known"
         return
     sampler.sample()
-    yield from (f"NVML does not tell the GPU's {field}: {why}" for field, why in sampler.untold.items())
+    if sampler.reason is None:
+        yield from (f"NVML does not tell the GPU's {field}: {why}" for field, why in sampler.untold.items())
+    else:  # as of a part of a GPU
+        yield f"NVML does not tell the GPU's clock, power, temperature and energy: {sampler.untold['clock']}"
     gpu = handle(str(torch.cuda.get_device_properties(device).uuid))
     for look in LOOKS:
         try:
@@ -59,8 +63,7 @@ def gpu_spoilers(device: torch.device, *, load: bool) -> Iterator[str]:
             found = None if look.rare else f"NVML does not tell {look.what}: {error}"
         if found:
             yield found
-    yield from _lowered_memory(device)
-    if load:
+    if load and sampler.reason is None:
         try:
             yield from _clocks_under_load(device, sampler, gpu)
         except RuntimeError as error:
@@ -108,7 +111,8 @@ def _utilisation(gpu: Any) -> str | None:
 
 
 def _mig(gpu: Any) -> str | None:
-    on = pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+    part = pynvml.nvmlDeviceIsMigDeviceHandle(gpu)
+    on = part or pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
     return "MIG is on: what other parts of the GPU do may slow this one down" if on else None
 
 
@@ -128,7 +132,10 @@ def _power(gpu: Any) -> str | None:
     now, usual = (ask(gpu) / 1000 for ask in asked)
     if round(now) == round(usual):
         return None
-    return f"the power limit is {now:.0f} W and not the usual {usual:.0f} W: its runs are compared with their like only"
+    return (
+        f"the power limit is {now:.0f} W and not the usual {usual:.0f} W: its runs are compared with their like only, "
+        "unless it is a laptop"
+    )
 
 
 def _locked_clock(gpu: Any) -> str | None:

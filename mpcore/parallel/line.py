@@ -18,8 +18,8 @@ from mpcore.records import Fault, Joined, Record
 
 SOCKET = "MPCORE_PARALLEL_SOCKET"
 """The variable that names it."""
-WHERE = signal.SIGUSR1
-"""On which a rank writes to its standard error where it is."""
+WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)
+"""On which a rank writes to its standard error where it is. Windows lacks the first, and nothing is measured there."""
 PR_SET_PDEATHSIG = 1
 
 

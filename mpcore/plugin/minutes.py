@@ -18,7 +18,7 @@ CHOSEN = pytest.StashKey[str]()
 def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item]) -> None:
     """Of the tests that will take time those that are not chosen. Raises UsageError where no accepted run tells what any
     takes."""
-    from mpcore.doctor.choice import Planned, chosen
+    from mpcore.doctor.choice import Planned, chosen, expected_seconds
     from mpcore.doctor.estimates import estimates_here, why_not_within
     from mpcore.measure import Bench
     from mpcore.store import RunError
@@ -34,6 +34,9 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
         raise pytest.UsageError(why_not_within(minutes, session.options.baselines))
     tests = {item: Planned(kind_of(item), case) for item in items if (case := case_of(item)) and _runs(item, session)}
     found = chosen(tests.values(), estimates, minutes)
+    if tests and not found:
+        quickest = min(expected_seconds(test, estimates) for test in tests.values()) / 60
+        raise pytest.UsageError(f"--mp-minutes {minutes:g}: no test takes so little: expected {quickest:.2g} or more")
     others = [item for item, test in tests.items() if test not in found]
     kinds = ", ".join(f"{count} of {kind}" for kind, count in Counter(tests[item].kind for item in others).items())
     took = f"{len(found)} of {len(tests)} tests, which take about {sum(found.values()) / 60:.1f} minutes"

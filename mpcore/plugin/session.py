@@ -92,23 +92,27 @@ class Session:
         return self.device if isinstance(self.bench, Bench) else torch.device("cpu")
 
     def forewarned(self) -> list[str]:
-        """What `doctor` has to say, in short: what would spoil figures, and how long it will take, where accepted runs of this
-        machine tell. Of several GPUs each rank would have its own to say."""
+        """What `doctor` has to say, in short: what would spoil figures, and the minutes and memory that it will take, where
+        accepted runs tell. Of several GPUs each rank would have its own to say."""
         from mpcore.doctor.choice import Planned, untold_trainings
-        from mpcore.doctor.estimates import estimates
+        from mpcore.doctor.estimates import estimates, estimates_here
         from mpcore.doctor.spoilers import short, spoilers
 
         alone = max(self.options.selection.gpus, default=1) == 1
         asked = {test.case.execution for test in self.tests.values()}
         found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ, asked)) if alone else []
         told = estimates(self.judge.baselines, self.machine.hardware.key, None)
+        if told is None and self.device_here.type == "cuda":
+            told = estimates_here(self.options.baselines, self.machine.hardware, self.device_here)
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
         seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []
         if told is None or not any(seconds):
             return short(found)
         untold = untold_trainings([Planned(test.kind, test.case) for test in run], told)
         without = f", without the trainings of {untold}" if untold else ""
-        return [*short(found), f"about {sum(seconds) / 60:.0f} minutes, as accepted runs tell{without}"]
+        peaks = [peak for test in run if (peak := told.peak_bytes(test.kind, test.case)) is not None]
+        memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
+        return [*short(found), f"about {sum(seconds) / 60:.0f} minutes{memory}, as accepted runs tell{without}"]
 
     def close(self) -> None:
         """Puts the settings of the process back."""

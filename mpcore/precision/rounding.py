@@ -60,11 +60,13 @@ class StochasticRounding(RoundedWeights):
 
     @classmethod
     def unsupported(cls, device: torch.device) -> str | None:
+        if reason := super().unsupported(device):
+            return reason
         if importlib.util.find_spec("torchao") is None:
             return "bf16-sr needs torchao, which is not installed: pip install 'mpcore[modes]'"
         if device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return "bf16-sr needs triton, which is not installed, to compile torchao's optimiser"
-        return super().unsupported(device)
+        return None
 
     def rounding_optimiser(self, groups: list[ParameterGroup], recipe: Recipe) -> torch.optim.Optimizer:
         from torchao import optim

@@ -1,6 +1,7 @@
 """`python -m mpcore ab` with processes that answer at once, and how it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,7 +177,7 @@ class TestTheProject:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize(("status", "code"), [("worse", 1), ("same", 4)])
+@pytest.mark.parametrize(("status", "code"), [("worse", 1), ("same", 2)])
 def test_what_is_worse_is_so_though_it_cannot_be_shown(repository, status, code):
     stub.tree(repository, {"a": 0.0011 if status == "worse" else 0.001, "b": 0.002})
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -190,6 +191,35 @@ def test_what_is_worse_is_so_though_it_cannot_be_shown(repository, status, code)
         )
     assert done.returncode == code, done.stderr
     assert "the output cannot be written" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("status", "code"), [("worse", 1), ("same", 2)])
+def test_a_verdict_is_shown_though_its_file_cannot_be_written(repository, tmp_path, status, code):
+    """Its folder becomes a file while it measures."""
+    stub.tree(repository, {"a": 0.0011 if status == "worse" else 0.001, "b": 0.002})
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    running = subprocess.Popen(
+        command("main", "--json", str(folder / "out.json")),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "list their cases" in running.stderr.readline()
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    out, err = running.communicate()
+    assert running.returncode == code, err
+    assert status in out
+    told = [line for line in err.splitlines() if "cannot write" in line]
+    assert told[0].endswith("it goes on")
+    assert len(told) == 2
+
+
+def test_an_option_that_cannot_be_read_does_not_make_a_commit_bad(repository):
+    assert ab("main", "--mp-size", "huge").returncode == 2
+    assert ab("main", "--mp-size", "huge", "--git-bisect").returncode == 125
 
 
 def test_two_outputs_are_two_files(repository):

@@ -31,6 +31,7 @@ QUIET = {
     "nvmlDeviceGetMemoryInfo": SimpleNamespace(used=2**30, total=80 * 2**30),
     "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=0),
     "nvmlDeviceGetMigMode": [0, 0],
+    "nvmlDeviceIsMigDeviceHandle": 0,
     "nvmlDeviceGetPersistenceMode": 1,
     "nvmlDeviceGetComputeMode": 0,
     "nvmlDeviceGetEnforcedPowerLimit": 700_000,
@@ -128,6 +129,31 @@ def test_what_is_wrong_with_a_gpu_is_named(told, question, answer, sentence):
     told[question] = answer
     (found,) = gpu.gpu_spoilers(GPU, load=True)
     assert found.startswith(sentence)
+
+
+def test_a_part_of_a_gpu_is_looked_at_in_all_that_nvml_tells_of_it(told):
+    """Under MIG it tells neither clocks nor power."""
+    for question in (
+        *("nvmlDeviceGetClockInfo", "nvmlDeviceGetPowerUsage", "nvmlDeviceGetTotalEnergyConsumption"),
+        *("nvmlDeviceGetTemperature", "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetMigMode"),
+    ):
+        told[question] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    told["nvmlDeviceIsMigDeviceHandle"] = 1
+    told["nvmlDeviceGetMemoryInfo"] = SimpleNamespace(used=12 * 2**30, total=20 * 2**30)
+    told["share"] = 0.5
+    found = list(gpu.gpu_spoilers(GPU, load=True))
+    assert [sentence.partition(":")[0] for sentence in found] == [
+        "this process may use 50 % of the GPU's memory only (set_per_process_memory_fraction)",
+        "NVML does not tell the GPU's clock, power, temperature and energy",
+        "10.0 GiB of the GPU's memory are taken before anything is measured",
+        "MIG is on",
+        "NVML does not tell at how many degrees it slows down",
+    ]
+
+
+def test_a_lowered_memory_is_seen_without_nvml(told):
+    told |= {"nvmlInit": pynvml.NVMLError(9), "share": 0.5}
+    assert [sentence[:20] for sentence in gpu.gpu_spoilers(GPU, load=True)] == ["this process may use", "NVML does not answer"]
 
 
 @pytest.mark.parametrize("call", ["zeros", "load"])

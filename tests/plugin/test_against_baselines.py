@@ -298,6 +298,7 @@ def test_tests_are_chosen_by_what_accepted_runs_say_they_take(run, accepted):
     enough = run(*arguments, "60")
     enough.stdout.fnmatch_lines(["mpcore: --mp-minutes 60: 2 of 2 tests, which take about * minutes; left out: nothing"])
     assert enough.parseoutcomes()["passed"] == 2
-    strict = run(*arguments, "0.0001", "--mp-strict")
-    assert strict.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert "gone" not in strict.stdout.str()
+    none = run(*arguments, "0.0001", "--mp-strict")
+    assert none.ret == pytest.ExitCode.USAGE_ERROR
+    none.stderr.fnmatch_lines(["ERROR: --mp-minutes 0.0001: no test takes so little: expected * or more"])
+    assert "gone" not in none.stdout.str()

@@ -1,5 +1,6 @@
 """Which modes, batches and yardsticks a card gets, by its compute capability and its memory. No GPU is needed."""
 
+import importlib.util
 from types import SimpleNamespace
 
 import pytest
@@ -18,10 +19,10 @@ from mpcore.selection import SelectionError
 from mpcore.workloads import workloads
 
 GPU = torch.device("cuda")
-T4, A100, A10, ADA, H100, BLACKWELL = (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)
+T4, A100, A10, ADA, H100, B200, B300, BLACKWELL = (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)
 FROM = {
-    "fp32": T4, "fp16-amp": T4, "fp16-manual": T4, "fp16-true": T4, "tf32": A100, "bf16-amp": A100, "bf16-manual": A100,
-    "bf16-true": A100, "bf16-kahan": A100, "fp8": ADA, "fp8-rowwise": H100,
+    "fp32": T4, "fp16-amp": T4, "fp16-manual": T4, "fp16-true": T4, "fp16-forward": T4, "tf32": A100, "bf16-amp": A100,
+    "bf16-manual": A100, "bf16-true": A100, "bf16-kahan": A100, "bf16-sr": A100, "fp8": ADA, "fp8-rowwise": H100,
 }  # fmt: skip
 """The first of these cards that has the mode."""
 
@@ -40,9 +41,10 @@ def card(monkeypatch):
     return card
 
 
-@pytest.mark.parametrize("capability", [T4, A100, A10, ADA, H100, BLACKWELL])
-def test_a_card_has_the_modes_that_its_generation_can_compute(card, capability):
+@pytest.mark.parametrize("capability", [T4, A100, A10, ADA, H100, B200, B300, BLACKWELL])
+def test_a_card_has_the_modes_that_its_generation_can_compute(card, capability, monkeypatch):
     card(capability)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # a torch without GPUs has no triton
     told = {name: precisions[name].unsupported(GPU) for name in FROM}
     assert {name for name, reason in told.items() if reason is None} == {n for n, least in FROM.items() if least <= capability}
     assert all(f"this is Some Card with {capability[0]}.{capability[1]}" in reason for reason in told.values() if reason)
