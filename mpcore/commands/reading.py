@@ -12,8 +12,10 @@ T = TypeVar("T")
 UNREADABLE = "A file that cannot be read is named, and the others are used; the exit code is 4 then."
 
 
-def read_all(paths: Sequence[Path], read: Callable[[Path], T]) -> tuple[list[T], list[str]]:
-    """What can be read, in a folder each file of it, and why the others cannot, which is said at once.
+def read_all(
+    paths: Sequence[Path], read: Callable[[Path], T], named: Callable[[object], str] = str
+) -> tuple[list[T], list[str]]:
+    """What can be read, in a folder each file of it, and why the others cannot, which is said at once, as `named` has it.
 
     The collector is off meanwhile: it would look again and again through a million records, which all stay to the end of the
     command. Then they are frozen, so that it does not look through them later either.
@@ -24,8 +26,8 @@ def read_all(paths: Sequence[Path], read: Callable[[Path], T]) -> tuple[list[T],
     try:
         for one in (one for path in paths for one in _each(path, read)):
             if isinstance(one, RunError):
-                tell(str(one))
-                unreadable.append(str(one))
+                tell(named(one))
+                unreadable.append(named(one))
             else:
                 found.append(one)
     finally:

@@ -12,6 +12,7 @@ from mpcore.store import RunError
 
 if TYPE_CHECKING:
     from mpcore.records import RunFigures
+    from mpcore.trend import Place
 
 
 def add(commands: Commands) -> None:
@@ -22,8 +23,10 @@ def add(commands: Commands) -> None:
         f"Nothing is judged. {UNREADABLE}"
     )
     parser = commands.add_parser("trend", help=what, description=description)
-    folders = "where histories are, or saved runs; with folders of several machines in it"
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help=folders)
+    folders = (
+        "where histories are, or saved runs; with folders of several machines in it. Or a URL of fsspec's: s3://bucket/name"
+    )
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help=folders)
     adds = "saved runs whose figures are added to the first folder before"
     parser.add_argument("--append", nargs="+", type=Path, default=[], metavar="RUN", help=adds)
     figure = "the name of a figure, such as eager_ms; may be repeated (default: those that repeat from run to run)"
@@ -37,16 +40,20 @@ def run(options: argparse.Namespace) -> int:
     cannot be written."""
     from mpcore.report.render import render
     from mpcore.store import check_writable, load, write
-    from mpcore.trend import append, changes, read_figures, series_of
+    from mpcore.trend import append, changes, places, series_of
     from mpcore.trend.document import trend_document
     from mpcore.trend.figures import USUAL
 
     if options.output:
         check_writable(options.output)
     saved, unreadable = read_all(options.append, load)
-    for path in append(options.folders[0], saved):
-        tell(f"added: {path}")
-    found, bad = read_all(options.folders, read_figures)
+    with places(options.folders) as folders:
+        first = folders[0]
+        added = append(first.path, saved)
+        first.take(added)
+        for path in added:
+            tell(f"added: {first.named(path)}")
+        found, bad = _read(folders)
     if not found:
         return 4
     series = series_of(found, _known(options.figure, found) if options.figure else USUAL)
@@ -55,6 +62,18 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         write({options.output: render(document, "markdown")})
     return 4 if unreadable or bad else 0
+
+
+def _read(folders: "Sequence[Place]") -> "tuple[list[RunFigures], list[str]]":
+    """What can be read of all, and why the rest cannot."""
+    from mpcore.trend import read_figures
+
+    found, unreadable = [], []
+    for place in folders:
+        read, bad = read_all([place.path], read_figures, place.named)
+        found += read
+        unreadable += bad
+    return found, unreadable
 
 
 def _known(names: Sequence[str], runs: "Sequence[RunFigures]") -> Sequence[str]:

@@ -6,6 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -160,6 +161,29 @@ def test_nights_are_appended_and_none_twice(tmp_path, capsys):
     first, _ = files_in(folder)
     assert read_figures(first) == figures_of(saved(1))
     assert append(folder, [saved(1)]) == []
+
+
+def test_a_history_may_lie_under_any_url(tmp_path, capsys):
+    system = fsspec.filesystem("memory")
+    runs = [as_file(tmp_path / f"{day}.json", saved(day)) for day in (1, 2)]
+    for _ in range(2):
+        assert main(["trend", "memory://bucket/history", "--append", *map(str, runs)]) == 0
+    added = [line for line in capsys.readouterr().err.splitlines() if "added" in line]
+    assert added[0] == "mpcore: added: memory://bucket/history/nvidia-h200/20260101000000_abcdef01.json"
+    assert len(added) == 2
+    system.pipe_file("/bucket/history/nvidia-h200/broken.json", b"{")
+    assert main(["trend", "memory://bucket/history"]) == 4
+    assert "memory://bucket/history/nvidia-h200/broken.json" in capsys.readouterr().err
+    assert len(system.find("/bucket/history")) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("nonsense://a/b", "nonsense://a/b: ValueError: Protocol not known: nonsense"), ("memory://none", "memory://none")],
+)
+def test_a_url_that_holds_no_history_is_named(capsys, url, said):
+    assert main(["trend", url]) == 4
+    assert said in capsys.readouterr().err
 
 
 def test_saved_runs_are_read_as_they_are(tmp_path):
