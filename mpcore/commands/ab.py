@@ -15,7 +15,7 @@ import argparse
 import functools
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -67,29 +67,34 @@ def add(commands: Commands) -> None:
         parser.add_argument(f"--{side}-python", metavar="PYTHON", help=runs)
         under = f"what comes before the Python of {side}, such as 'docker run -i ... IMAGE' or 'srun ...'; {{tree}} is its tree"
         parser.add_argument(f"--{side}-command", metavar="PREFIX", help=under)
-    built = "a line of the shell that builds a side: it is run in the tree of each"
-    parser.add_argument("--prepare", metavar="CMD", help=built)
     parser.add_argument(
         "--work-only",
         action="store_true",
         help="compare what a step does: operations, casts, saved bytes, synchronisations. Without other options in all "
         "modes, also those on request, in size tiny, on the CPU",
     )
-    trained = "train, too: head must not lose more than the tolerance, seed by seed"
-    parser.add_argument("--accuracy", action="store_true", help=trained)
-    parser.add_argument(
-        "--time-all", action="store_true", help="time everything, also what cannot differ, and judge time alone"
-    )
+    _add_kept(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too, after each pair")
     resume = "go on with an interrupted comparison of two commits, from the file that --json wrote"
     parser.add_argument("--resume", type=Path, metavar="FILE", help=resume)
     bisect = "for git bisect run: work first, then times; exit code 0 good, 1 bad, 125 neither"
     parser.add_argument("--git-bisect", action="store_true", help=bisect)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there as markdown, too")
-    add_margin_option(parser.add_argument)
     add_compile_cache_option(parser.add_argument)
     add_options(parser.add_argument)
     parser.set_defaults(run=run)
+
+
+def _add_kept(parser: argparse.ArgumentParser) -> None:
+    """Options that `_kept` names."""
+    built = "a line of the shell that builds a side: it is run in the tree of each"
+    parser.add_argument("--prepare", metavar="CMD", help=built)
+    trained = "train, too: head must not lose more than the tolerance, seed by seed"
+    parser.add_argument("--accuracy", action="store_true", help=trained)
+    parser.add_argument(
+        "--time-all", action="store_true", help="time everything, also what cannot differ, and judge time alone"
+    )
+    add_margin_option(parser.add_argument)
 
 
 def _error(usual: Callable[[str], NoReturn], message: str) -> NoReturn:
@@ -109,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with raising_exit():
-            comparison = _compared(options)
+            comparison = _flagged(_compared(options), options)
         document, lost = _written(comparison, options)
         resumes = comparison.interrupted is not None and options.json is not None and not lost
         last = _goes_on(comparison, options) if resumes else ""
@@ -164,8 +169,8 @@ def _compared(options: argparse.Namespace) -> Comparison:
     from mpcore.store import check_writable
 
     use_compile_cache(options)
-    policy = policy_of(options)
     earlier = _interrupted(options) if options.resume else None
+    policy = policy_of(options)
     selection = earlier.selection if earlier else selection_of(options)
     for path in filter(None, (options.json, options.markdown)):
         check_writable(path)
@@ -197,7 +202,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
             policy,
             progress=tell,
             earlier=earlier,
-            save=_Saver(options.json),
+            save=_Saver(options),
             time_all=options.time_all,
             accuracy=options.accuracy,
         )
@@ -230,7 +235,20 @@ def _interrupted(options: argparse.Namespace) -> Comparison:
     options.base_python, options.head_python = earlier.base.python, earlier.head.python
     options.base_command, options.head_command = (shlex.join(of.command) or None for of in (earlier.base, earlier.head))
     options.json = options.json or path
+    _give_back(options, earlier.flags)
     return earlier
+
+
+def _flagged(comparison: Comparison, options: argparse.Namespace) -> Comparison:
+    return comparison.model_copy(update={"flags": tuple(_kept(options))})
+
+
+def _give_back(options: argparse.Namespace, flags: Sequence[str]) -> None:
+    """Options that an interrupted comparison was begun with, where none are given now."""
+    begun = argparse.ArgumentParser()
+    _add_kept(begun)
+    for name, value in vars(begun.parse_args(flags)).items():
+        setattr(options, name, getattr(options, name) or value)
 
 
 def _keep(comparison: Comparison, path: Path | None) -> None:
@@ -244,15 +262,15 @@ def _keep(comparison: Comparison, path: Path | None) -> None:
 class _Saver:
     """Keeps what there is after each pair. Where that fails, as on a full disk, it says so once, and the comparison goes on."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
         self._failed = False
 
     def __call__(self, comparison: Comparison) -> None:
         from mpcore.store import RunError
 
         try:
-            _keep(comparison, self._path)
+            _keep(_flagged(comparison, self._options), self._options.json)
         except RunError as error:
             if not self._failed:
                 tell(f"{error}; it goes on")
@@ -290,7 +308,7 @@ def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:
 
 
 def _kept(options: argparse.Namespace) -> list[str]:
-    """Options that the file does not hold."""
+    """Options beside the selection, as they are typed."""
     flags = [flag for flag, given in (("--accuracy", options.accuracy), ("--time-all", options.time_all)) if given]
     flags += [f"--mp-margin={margin}" for margin in options.mp_margin or ()]
     return flags if options.prepare is None else ["--prepare", options.prepare, *flags]

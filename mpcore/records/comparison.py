@@ -52,15 +52,17 @@ class PairedCase(Record):
 
 
 class Comparison(Record):
-    """Base against head. by: what was compared, times or work, or code where that is the same. seed: of the order within pairs,
-    None where there are none. failures and skipped: by case, why nothing can be said of it; skipped where this machine runs
-    it in neither. interrupted: the exit code of what ended it before all was decided; None where it came to its end."""
+    """Base against head. by: what was compared, times or work, or code where that is the same. flags: options of the command
+    beside the selection. seed: of the order within pairs, None where there are none. failures and skipped: by case, why nothing
+    can be said of it; skipped where this machine runs it in neither. interrupted: the exit code of what ended it before all was
+    decided; None where it came to its end."""
 
     kind: Literal["comparison"] = "comparison"
     by: Literal["time", "work", "code"] = "time"
     base: Revision
     head: Revision
     selection: Selection
+    flags: tuple[str, ...] = ()
     seed: int | None = None
     datetime: str
     cases: tuple[PairedCase, ...]

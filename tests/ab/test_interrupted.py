@@ -23,6 +23,7 @@ from mpcore.report.documents import pairs_document
 from mpcore.report.render import render
 from mpcore.selection import SelectionError
 
+GIVEN = ("--prepare", "true", "--time-all")
 OPEN = {"a": noisy(0.001, 0), "b": noisy(0.001, 1)}
 
 
@@ -194,8 +195,9 @@ class TestTheCommand:
         stub.tree(repository, {"a": 0.001, "b": 0.002}, does={"b": "time.sleep(0.3)"})
         git(repository, "commit", "-q", "-a", "-m", "second")
         process = subprocess.Popen(
-            command("main~1", "HEAD", "--json", "out.json"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            command("main~1", "HEAD", "--json", "out.json", *GIVEN), env=environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         end = time.monotonic() + 120
         while time.monotonic() < end and not (
@@ -213,6 +215,7 @@ class TestTheCommand:
         assert done.returncode in (0, 2), done.stderr
         found = Comparison.model_validate_json((repository / "out.json").read_text())
         assert found.interrupted is None
+        assert kept.flags == found.flags == GIVEN
         assert found.cases[0].pairs[: len(kept.cases[0].pairs)] == kept.cases[0].pairs
         assert left_behind(repository) == []
 

@@ -29,8 +29,8 @@ def base_and_head(comparison: Comparison) -> list[Section]:
 
 
 def reproduced(comparison: Comparison) -> list[Section]:
-    """What measures once more what is worse; nothing where nothing is."""
-    red = [case.case for case in comparison.cases if any(r.status == "worse" for r in case.regressions)]
+    """What measures once more what is worse or blind; nothing where nothing is."""
+    red = [case.case for case in comparison.cases if any(r.status in ("worse", "blind") for r in case.regressions)]
     if not red:
         return []
     base, head = comparison.base, comparison.head
@@ -39,6 +39,7 @@ def reproduced(comparison: Comparison) -> list[Section]:
     for side, of, other in (("base", base, head), ("head", head, base)):
         line += [f"--{side}-python {shlex.quote(of.python)}"] if of.python != other.python or of.command else []
         line += [f"--{side}-command {shlex.quote(shlex.join(of.command))}"] if of.command else []
+    line += [shlex.quote(flag) for flag in comparison.flags]
     return [Section(lead="Once more:", commands=[" ".join([*line, *of]) for of in options_of(red, comparison.selection)])]
 
 
