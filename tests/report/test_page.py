@@ -284,8 +284,17 @@ def test_the_largest_changes_come_first_with_what_is_worse(run, results, regress
 
 
 def test_no_more_than_five_changes_open_the_page(run, results, regressed):
-    changed = [regressed(result, "better", 0.9) for result in (*results, *results)]
+    named = [result for number in range(6) for result in renamed(results[:1], f"w{number}")]
+    changed = [regressed(result, "better", 0.9) for result in named]
     assert len(largest_changes({"some-gpu": changed})) == 5
+
+
+def test_one_figure_of_a_workload_is_one_change(results, regressed):
+    ratios = (0.9, 0.8, 0.95)
+    changed = [regressed(result, "better", ratio) for result, ratio in zip(renamed(results[:3], "w"), ratios, strict=True)]
+    (told,) = largest_changes({"some-gpu": changed})
+    assert told["change"] == "better, -20.0 %"
+    assert told["case"].endswith(", and 2 cases alike")
 
 
 def test_a_page_says_where_nothing_has_changed(run, results, regressed):
