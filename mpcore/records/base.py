@@ -11,8 +11,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Without NaN and infinity, which parsers of JSON take though it has neither."""
-Seconds = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
-"""Of what takes time: from a nanosecond to thirty years. What lies outside was not measured."""
+Seconds = Annotated[float, Field(ge=1e-9, le=86_400, allow_inf_nan=False)]
+"""Of what takes time: from a nanosecond to a day. What lies outside was not measured."""
 Bytes = Annotated[int, Field(ge=0, le=2**60)]
 Steps = Annotated[int, Field(gt=0, le=10**12)]
 

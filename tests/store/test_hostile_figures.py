@@ -56,7 +56,7 @@ def test_what_is_ordinary_is_taken(taken):
     assert taken(QUALITY | {"trainings": [TRAINING | {"metrics": {"accuracy": None}}]}).diverged is False
 
 
-@pytest.mark.parametrize("seconds", [1e308, 5e-324, 1e10, 1e-10, 0.0, -1.0])
+@pytest.mark.parametrize("seconds", [1e308, 5e-324, 90_000.0, 1e-10, 0.0, -1.0])
 def test_what_is_no_time(refused, seconds):
     assert "blocks.seconds.0: Input should be" in refused(SPEED | {"blocks": {"steps": 1, "seconds": [seconds]}})
 
