@@ -41,7 +41,7 @@ class Estimates:
             return own.peak_bytes
         if usual is None or usual.peak_bytes is None:
             return None
-        return usual.peak_bytes if kind == "numerics" else round(usual.peak_bytes * _share_of_memory(case))
+        return usual.peak_bytes if kind == "numerics" else round(_in_batch_of(case, usual.peak_bytes))
 
     def usual_seconds(self, kind: str) -> float:
         """The median of those tests of a kind that are known, or of all."""
@@ -57,12 +57,14 @@ def _full(case: Case) -> Case:
     return case.model_copy(update={"size": "full", "batch_size": None}) if case.size == "fit" else case
 
 
-def _share_of_memory(case: Case) -> float:
-    """What a step of size `fit` holds, as a share of what it holds in the batch of its recipe."""
+def _in_batch_of(case: Case, usual: int) -> float:
+    """What a step of size `fit` needs that needs `usual` in the batch of its recipe. No more than its batch was chosen by: on a
+    large GPU cuDNN takes algorithms that need far more."""
     entry = workloads[case.workload]
     if not issubclass(entry, Workload) or entry.step_memory is None or case.batch_size is None:
-        return 1.0
-    return entry.step_memory.of(case.batch_size) / entry.step_memory.of(entry.recipes["full"].batch_size)
+        return usual
+    here, full = (entry.step_memory.of(size) for size in (case.batch_size, entry.recipes["full"].batch_size))
+    return min(usual * here / full, ROOM * here * 2**30)
 
 
 def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None) -> Estimates | None:

@@ -63,12 +63,23 @@ def test_of_a_batch_that_was_made_to_fit_memory_is_a_share():
     """BERT's step takes 1.64 GiB, and 0.146 GiB for each review."""
     full, fit = {"size": "full"}, {"size": "fit", "batch_size": 8}
     found = estimates([run_on("H100", 1, result("fp32", 90.0, **full))], "h100", None)
-    share = (1.64 + 8 * 0.146) / (1.64 + 32 * 0.146)
-    assert found.peak_bytes("speed", case("fp32", **fit)) == pytest.approx(30 * GIB * share)
+    needed = 1.64 + 8 * 0.146
+    assert found.peak_bytes("speed", case("fp32", **fit)) == pytest.approx(1.1 * needed * GIB)
+    less = estimates([run_on("H100", 1, result("fp32", 90.0, peak=3 * GIB, **full))], "h100", None)
+    assert less.peak_bytes("speed", case("fp32", **fit)) == pytest.approx(3 * GIB * needed / (1.64 + 32 * 0.146))
     assert found.seconds("speed", case("fp32", **fit)) == 90.0
     measured = estimates([run_on("H100", 1, result("fp32", 90.0, **full), result("fp32", 9.0, peak=GIB, **fit))], "h100", None)
     assert measured.peak_bytes("speed", case("fp32", **fit)) == GIB
     assert measured.seconds("speed", case("fp32", **fit)) == 9.0
+
+
+def test_a_step_needs_what_it_allocates_and_a_tenth_more():
+    """What was reserved holds what cuDNN tried with the memory that was free, and in older runs what was measured before."""
+    step = result("fp32", 90.0)
+    step = step.model_copy(update={"record": step.record.model_copy(update={"peak_allocated_bytes": 10 * GIB})})
+    found = estimates([run_on("H100", 1, step, result("tf32", 9.0))], "h100", None)
+    assert found.peak_bytes("speed", case("fp32")) == 11 * GIB
+    assert found.peak_bytes("speed", case("tf32")) == 30 * GIB
 
 
 def test_trainings_that_no_run_has_made_are_named():
