@@ -36,6 +36,12 @@ def run_of(path: Path) -> Run:
     return load(path.relative_to(ROOT))
 
 
+def page_of(run: Run) -> Path:
+    """Where its results are shown."""
+    path = ROOT / run.path
+    return DOCS / "results" / f"{path.stem if path in articles() else path.parent.name}.md"
+
+
 def newest() -> Run:
     """The last accepted run on one GPU."""
     alone = [run for path in newest_of_each().values() if (run := run_of(path)).machine.hardware.count == 1]

@@ -1,14 +1,15 @@
 """What docs/several-gpus.md shows of committed runs on several GPUs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from generator.markdown import markdown
 from generator.picture import several_gpus
 from generator.results import only_tables
-from generator.runs import DOCS, spread, spread_by_others
+from generator.runs import DOCS, page_of, spread, spread_by_others
 from mpcore.records import OWN_TRAINER, Run
 from mpcore.report.alike import joined
+from mpcore.report.document import Section
 from mpcore.report.scaling import scaled
 from mpcore.report.sections.scaling import scaling
 from mpcore.report.text import ended, short_commit
@@ -17,20 +18,27 @@ NONE_YET = "No run on several GPUs is committed yet."
 
 
 def how_steps_scale() -> str:
-    """A picture, and a table for each workload."""
+    """A picture, and a table for each workload. Those of each rank stand on the page of the run."""
     run, picture = spread(), several_gpus()
     if run is None or picture is None:
         return NONE_YET
     drawn = f"![Throughput against the number of GPUs]({picture.path.relative_to(DOCS)})"
-    return f"{drawn}\n\n{markdown(*only_tables(scaling(run.results, 'Measured')))}\n\n{_measured_by([run])}"
+    shown = markdown(*only_tables(_without_ranks(scaling(run.results, "Measured"))))
+    of_ranks = f"[The whole run]({page_of(run).relative_to(DOCS)}) has a table of each workload, rank by rank."
+    return f"{drawn}\n\n{of_ranks}\n\n{shown}\n\n{_measured_by([run])}"
 
 
 def beside_other_trainers() -> str:
     """A table for each workload of each run in which other trainers spread it."""
     if not (runs := spread_by_others()):
         return NONE_YET
-    tables = [replace(s, sections=()) for run in runs for s in scaling(run.results, _beside(run)) if s.tables]
+    tables = [s for run in runs for s in _without_ranks(scaling(run.results, _beside(run))) if s.tables]
     return f"{markdown(*only_tables(tables))}\n\n{_measured_by(runs)}"
+
+
+def _without_ranks(sections: Iterable[Section]) -> list[Section]:
+    """One table a workload."""
+    return [replace(section, sections=()) for section in sections]
 
 
 def _beside(run: Run) -> str:
