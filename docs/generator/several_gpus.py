@@ -12,7 +12,7 @@ from mpcore.report.alike import joined
 from mpcore.report.document import Section
 from mpcore.report.scaling import scaled
 from mpcore.report.sections.scaling import scaling
-from mpcore.report.text import ended, short_commit
+from mpcore.report.text import ended, named_commit
 
 NONE_YET = "No run on several GPUs is committed yet."
 
@@ -49,7 +49,7 @@ def _beside(run: Run) -> str:
 
 def _measured_by(runs: Sequence[Run]) -> str:
     said = (
-        f"- `{run.command}`, at commit {short_commit(run)}, with torch {run.machine.software['torch']}{ended(run)}"
+        f"- `{run.command}`, at commit {named_commit(run)}, with torch {run.machine.software['torch']}{ended(run)}"
         for run in runs
     )
     return "\n".join(["Measured by", "", *said])

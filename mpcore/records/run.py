@@ -69,10 +69,11 @@ class SkippedTest(Record):
 class Run(Record):
     """One session, and the command line that made it.
 
-    path: the file that it was read from. label: of older files; a machine's label is its hardware's. failed: all tests that
-    failed, whether or not they left a result, and `ALL_CASES` where all became slower together. skipped: those that were not
-    run, for a reason. missed: how many tests it did not reach before it was ended. common: what all cases share. common_pairs:
-    some of them beside the accepted commit, or why not; None where that was not asked. accepted: where it is a baseline.
+    path: the file that it was read from. uncommitted: whether the tree had changes that its commit does not hold, as far as
+    pytest-benchmark tells. label: of older files; a machine's label is its hardware's. failed: all tests that failed, whether
+    or not they left a result, and `ALL_CASES` where all became slower together. skipped: those that were not run, for a reason.
+    missed: how many tests it did not reach before it was ended. common: what all cases share. common_pairs: some of them beside
+    the accepted commit, or why not; None where that was not asked. accepted: where it is a baseline.
     """
 
     path: Annotated[str, Field(exclude=True)] = ""
@@ -80,6 +81,7 @@ class Run(Record):
     command: str
     datetime: Annotated[str, AfterValidator(dated)]
     commit: str | None
+    uncommitted: Annotated[bool, Field(exclude=True)] = False
     label: Annotated[None, Field(exclude=True)] = None
     machine: Machine
     results: tuple[Result, ...]

@@ -44,6 +44,11 @@ def short_commit(run: Run, unknown: str = "-") -> str:
     return (run.commit or unknown)[:8]
 
 
+def named_commit(run: Run, unknown: str = "-", digits: int = 8) -> str:
+    """It does not hold all that was measured where the tree had other changes."""
+    return (run.commit or unknown)[:digits] + (" with uncommitted changes" if run.uncommitted else "")
+
+
 def provenance(run: Run) -> str:
     """On what a run was measured, of what, and when."""
     hardware = run.machine.hardware
@@ -51,7 +56,7 @@ def provenance(run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.machine.software.items())
     return (
         f"{hardware.count} x {hardware.name}{memory}, {hardware.cores} CPU cores ({hardware.cpu}); {versions}; "
-        f"commit {(run.commit or 'unknown')[:12]}; {measured_at(run)} UTC{ended(run)}"
+        f"commit {named_commit(run, 'unknown', 12)}; {measured_at(run)} UTC{ended(run)}"
     )
 
 

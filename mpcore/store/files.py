@@ -45,7 +45,8 @@ def to_run(path: str | Path, content: Mapping[str, Any]) -> Run:
                 name = ""
         raise RunError(f"{path}, {name or KEY}: {first_error(error)}") from error
     _unique(run.results, path)
-    return run.model_copy(update={"path": _shown(path), "failed": (*run.failed, *_untold(run))})
+    told = {"path": _shown(path), "uncommitted": _uncommitted(content), "failed": (*run.failed, *_untold(run))}
+    return run.model_copy(update=told)
 
 
 def stored_in(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
@@ -103,6 +104,12 @@ def is_newer(stored: Mapping[str, Any], path: str | Path) -> bool:
     if version is None or version[1] != major:
         raise RunError(f"{path}: layout {found!r:.80}: this version reads {major}.{minor} and later ones of {major}")
     return int(version[2]) > int(minor)
+
+
+def _uncommitted(content: Mapping[str, Any]) -> bool:
+    """What pytest-benchmark says of the tree."""
+    commit = content.get("commit_info")
+    return isinstance(commit, Mapping) and commit.get("dirty") is True
 
 
 def _shown(path: str | Path) -> str:

@@ -90,6 +90,12 @@ def test_hardware_is_across_and_cases_are_down(run):
     assert "Share of the ceiling" not in titles(document)
 
 
+def test_a_commit_that_does_not_hold_all_changes_says_so(run):
+    runs = [on(run, "GPU A", uncommitted=True), on(run, "GPU B")]
+    commits = [each["commit"] for each in rows(section(comparison_document(runs), "Runs"))]
+    assert commits == ["01234567 with uncommitted changes", "01234567"]
+
+
 def test_first_it_says_how_many_times_as_fast_as_the_first_hardware_others_are(run):
     both = [run, renamed(run, "resnet50")]
     measured = run.model_copy(update={"results": tuple(result for each in both for result in each.results)})

@@ -36,6 +36,11 @@ def test_an_unknown_commit_is_said_to_be_unknown(run):
     assert "commit unknown;" in run_document(run.model_copy(update={"commit": None})).sections[0].lead
 
 
+def test_a_commit_that_does_not_hold_all_changes_says_so(run):
+    lead = run_document(run.model_copy(update={"uncommitted": True})).sections[0].lead
+    assert "commit 0123456789ab with uncommitted changes;" in lead
+
+
 def test_a_run_that_was_ended_says_so_where_it_begins(run):
     assert (
         run_document(run.model_copy(update={"missed": 13}))

@@ -167,6 +167,14 @@ def test_a_wrong_value_outside_of_the_results_is_refused(saved, content, wrong, 
     assert message.endswith("found 5")
 
 
+@pytest.mark.parametrize(
+    ("commit", "uncommitted"), [({"dirty": True}, True), ({"dirty": False}, False), ({}, False), (None, False), ([], False)]
+)
+def test_whether_the_tree_had_other_changes_is_read_from_what_pytest_benchmark_keeps(saved, content, commit, uncommitted):
+    content["commit_info"] = commit
+    assert load(saved(content)).uncommitted is uncommitted
+
+
 def test_a_wrong_machine_is_named(saved, content):
     content["mpcore"]["machine"]["hardware"]["cores"] = "two"
     assert "mpcore: machine.hardware.cores: " in refusal(saved(content))

@@ -21,7 +21,7 @@ from mpcore.report.page.scaling import scaling
 from mpcore.report.page.views import columns
 from mpcore.report.render.html import environment
 from mpcore.report.rows import KEYS, rows
-from mpcore.report.text import file_name, measured_at, short_commit, short_test
+from mpcore.report.text import file_name, measured_at, named_commit, short_test
 
 HERE = Path(__file__).parent
 MOST_WORDS = 12
@@ -125,7 +125,7 @@ def _machine(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "name": run.machine.hardware.name,
         "file": file_name(run),
         "measured": measured_at(run),
-        "commit": short_commit(run, "unknown"),
+        "commit": named_commit(run, "unknown"),
         "cases": len({result.record.case.id for result in results}),
         "failed": [f"{short_test(test)}: {test.sentence}" for test in run.failed],
         "known": [f"{check.case}: {check.sentence}" for check in checks if check.status == "expected_failure"],
@@ -145,7 +145,7 @@ def _runs_table(runs: Sequence[Run]) -> dict[str, list[Any]]:
     found = [
         {
             "measured": measured_at(run),
-            "commit": short_commit(run),
+            "commit": named_commit(run),
             "hardware": run.machine.hardware.key,
             **{name: run.machine.software.get(name, "-") for name in ("torch", "cuda", "driver", "transformers")},
             "cases": len({result.record.case.id for result in run.results}),

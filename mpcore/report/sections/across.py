@@ -8,7 +8,7 @@ from mpcore.records import Run
 from mpcore.report.document import Section, Table
 from mpcore.report.figure import ACROSS, THROUGHPUT, Figure
 from mpcore.report.line import Line, Place
-from mpcore.report.text import measured_at, short_commit
+from mpcore.report.text import measured_at, named_commit
 
 NAMES = ("workload", "as", "mode", "in", "setting")
 NOTE = (
@@ -43,7 +43,7 @@ def in_short(lines: Sequence[Line]) -> list[Section]:
 def runs_shown(runs: Sequence[Run]) -> Section:
     """Which runs the figures are of."""
     rows = [
-        [run.machine.hardware.key, run.path, measured_at(run), short_commit(run), run.machine.software.get("torch", "-")]
+        [run.machine.hardware.key, run.path, measured_at(run), named_commit(run), run.machine.software.get("torch", "-")]
         for run in runs
     ]
     several = len({run.machine.hardware.key for run in runs}) < len(runs)
