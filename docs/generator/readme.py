@@ -10,6 +10,7 @@ from generator.scripts import script
 from generator.terminal import printed, text
 from mpcore.records.case import CAPTURED
 from mpcore.report.document import Document, Section
+from mpcore.report.figure import THROUGHPUT
 from mpcore.report.render import render
 from mpcore.report.rows import rows
 from mpcore.report.sections.cases import cases
@@ -45,10 +46,11 @@ def variant() -> str:
 
 
 def compared() -> str:
-    """What is said first of several machines."""
+    """What is said first of several machines: a sentence and a table."""
     lines = printed("compare", *(path.relative_to(ROOT) for path in accepted())).splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("In short"))
-    return text("\n".join(lines[start : lines.index("", start)]))
+    end = lines.index(THROUGHPUT.title, start)
+    return text("\n".join(lines[start:end]).rstrip())
 
 
 def on_a_gpu() -> str:

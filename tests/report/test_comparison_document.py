@@ -107,6 +107,15 @@ def test_first_it_says_how_many_times_as_fast_as_the_first_hardware_others_are(r
     assert found["fp32"] | {"median": "1.00", "lowest": "1.00", "highest": "1.00"} == found["fp32"]
 
 
+def test_it_names_workloads_that_are_compared_in_an_older_version(run):
+    newer = with_records(run, "speed", {"workload_version": 2})
+    newer = with_records(newer, "numerics", {"workload_version": 2})
+    both = [on(run, "GPU A"), on(run, "GPU B")]
+    found = section(comparison_document([*both, on(newer, "GPU B")]), "In short")
+    assert found.lead == "Some cases are of an older version than another run here has: bert-imdb v1."
+    assert section(comparison_document(both), "In short").lead == ""
+
+
 def test_of_hardware_that_has_no_case_in_common_nothing_is_said_in_short(run):
     document = comparison_document([on(run, "GPU A"), on(renamed(run, "resnet50"), "GPU B")])
     assert not any(title.startswith("In short") for title in titles(document))

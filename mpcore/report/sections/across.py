@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from mpcore.records import Run
+from mpcore.report.alike import joined
 from mpcore.report.document import Section, Table
 from mpcore.report.figure import ACROSS, THROUGHPUT, Figure
 from mpcore.report.line import Line, Place
@@ -29,15 +30,31 @@ def in_short(lines: Sequence[Line]) -> list[Section]:
     first = found[0].hardware if found else ""
     before = {(line.case, line.precision): line.value for line in found if line.hardware == first}
     ratios: dict[tuple[str, str], list[float]] = {}
+    compared: list[Line] = []
     for line in found:
         if line.hardware != first and line.value and (old := before.get((line.case, line.precision))):
             ratios.setdefault((line.hardware, line.precision), []).append(line.value / old)
+            compared.append(line)
     rows = [
         [*of, f"{len(each)}", *(f"{value:.2f}" for value in (statistics.median(each), min(each), max(each)))]
         for of, each in ratios.items()
     ]
     table = Table(["hardware", "mode", "cases", "median", "lowest", "highest"], rows, "llrrrr")
-    return [Section(f"In short: times as fast as {first}", tables=[table])] if rows else []
+    return [Section(f"In short: times as fast as {first}", _older(compared, found), [table])] if rows else []
+
+
+def _older(compared: Sequence[Line], found: Sequence[Line]) -> str:
+    """Which workloads are compared in another version than the newest one that was measured; "" where none is."""
+    newest: dict[str, int] = {}
+    for line in found:
+        newest[line.workload] = max(_version(line), newest.get(line.workload, 0))
+    older = dict.fromkeys(f"{x.workload} {x.setting}" for x in compared if _version(x) < newest[x.workload])
+    return f"Some cases are of an older version than another run here has: {joined(list(older))}." if older else ""
+
+
+def _version(line: Line) -> int:
+    """Of the workload of a throughput, whose setting is nothing else."""
+    return int(line.setting.removeprefix("v"))
 
 
 def runs_shown(runs: Sequence[Run]) -> Section:
