@@ -8,11 +8,14 @@ import pytest
 WORKFLOWS = Path(__file__).parent.parent / ".github" / "workflows"
 
 
+def steps(workflow, job):
+    yaml = pytest.importorskip("ruamel.yaml")  # which check-jsonschema brings along
+    return yaml.YAML(typ="safe").load(WORKFLOWS / workflow)["jobs"][job]["steps"]
+
+
 def script(workflow, job, step):
     """The lines that a step runs."""
-    yaml = pytest.importorskip("ruamel.yaml")  # which check-jsonschema brings along
-    steps = yaml.YAML(typ="safe").load(WORKFLOWS / workflow)["jobs"][job]["steps"]
-    (found,) = [each["run"] for each in steps if each.get("name") == step]
+    (found,) = [each["run"] for each in steps(workflow, job) if each.get("name") == step]
     return found
 
 
@@ -27,6 +30,19 @@ def test_a_pull_request_that_is_undecided_passes_with_a_warning(tmp_path, ends, 
     python.chmod(0o755)
     shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script("compare.yml", "compare", "Base against head")]
     done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (tmp_path / "asked").read_text() == "-m mpcore ab --json compare.json --markdown compare.md\n"
+    asked = "-m mpcore ab --mp-compile-cache .compile-cache --json compare.json --markdown compare.md\n"
+    assert (tmp_path / "asked").read_text() == asked
     assert (done.returncode, done.stdout[: len(says)], done.stderr) == (code, says, "")
     assert bool(done.stdout) == bool(says)
+
+
+MEASURE = {"benchmark": "Measure and judge", "compare": "Base against head", "upgrade": "Pinned against newest"}
+
+
+@pytest.mark.parametrize(("job", "step"), MEASURE.items())
+def test_code_that_was_compiled_before_is_found_where_it_is_restored(job, step):
+    """Git leaves the folder out, or the tree would be no commit."""
+    (cache,) = [each["with"] for each in steps(f"{job}.yml", job) if each.get("uses", "").startswith("actions/cache@")]
+    assert f"--mp-compile-cache {cache['path']} " in script(f"{job}.yml", job, step)
+    assert cache["key"].startswith(cache["restore-keys"])
+    assert f"{cache['path']}/" in (WORKFLOWS.parent.parent / ".gitignore").read_text().splitlines()
