@@ -19,6 +19,11 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "-p", "no:cacheprovider")
 
 
+def pytest_addoption(parser):
+    """Here, and not beside the tests that read it, for a conftest that is found late adds none."""
+    parser.addoption("--times", type=int, default=1, metavar="N", help="how often each fault is planted (default: 1)")
+
+
 class Dots(Workload):
     """Which of two halves of a vector has the larger sum?"""
 
