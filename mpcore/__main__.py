@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpcore.commands import COMMANDS
+from mpcore.commands.ab import SKIP
 from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.store import RunError
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     After Ctrl-C it is 130, and 141 where nobody reads on."""
     if sys.stdout is None:  # it is closed
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
-    options = parser().parse_args(arguments)
+    options = _parsed(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -41,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"the output cannot be written: {error.strerror}")
         return 4
     return code
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """git bisect would take the usual exit code of an option that cannot be read for a commit that is bad."""
+    try:
+        return parser().parse_args(arguments)
+    except SystemExit as ended:
+        if ended.code == 2 and "--git-bisect" in (sys.argv if arguments is None else arguments):
+            raise SystemExit(SKIP) from None
+        raise
 
 
 def _nowhere() -> None:

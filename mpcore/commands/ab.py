@@ -12,14 +12,13 @@ An interruption gives 128 and the number of its signal.
 """
 
 import argparse
-import functools
 import shlex
-import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from mpcore.commands.arguments import Commands, policy_of
 from mpcore.commands.output import show, tell
@@ -58,7 +57,6 @@ def add(commands: Commands) -> None:
         "happened. 2 usage or failure. 4 blind: fresh pairs, too, cannot exclude what must be (pair-blind). 3 undecided"
     )
     parser = commands.add_parser("ab", help="base against head: is it slower?", description=description, epilog=codes)
-    parser.error = functools.partial(_error, parser.error)
     stood_on = "a git revision or a folder (default in a GitHub job: what its pull request or merge group stands on)"
     parser.add_argument("base", nargs="?", metavar="BASE", help=stood_on)
     parser.add_argument("head", nargs="?", metavar="HEAD", help="the same (default: the working tree)")
@@ -97,14 +95,6 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
     add_margin_option(parser.add_argument)
 
 
-def _error(usual: Callable[[str], NoReturn], message: str) -> NoReturn:
-    """Of an option that cannot be read. git bisect would take a usual exit code for a commit that is bad."""
-    try:
-        usual(message)
-    except SystemExit as ended:
-        raise SystemExit(SKIP if "--git-bisect" in sys.argv else ended.code) from None
-
-
 def run(options: argparse.Namespace) -> int:
     """Prints the comparison, and tells on standard error how far it is."""
     from mpcore.ab import RevisionError
@@ -121,6 +111,11 @@ def run(options: argparse.Namespace) -> int:
     except (RevisionError, ProjectError, SelectionError, RunnerError, RunError, OSError) as error:
         tell(str(error))
         return SKIP if options.git_bisect else 2
+    except Exception:  # which git bisect would take for a commit that is bad
+        if not options.git_bisect:
+            raise
+        traceback.print_exc()
+        return SKIP
     code = bisect_code(comparison) if options.git_bisect else exit_code(comparison)
     try:
         show(document)

@@ -15,6 +15,7 @@ from repositories import git, left_behind
 from scripted import BASE, DEFAULTS, HEAD, Script, compared, noisy, statuses
 from test_ab_command import ab, command, environment
 
+from mpcore.__main__ import main
 from mpcore.ab import Checkout, compare
 from mpcore.ab.resumption import check_resumed
 from mpcore.commands.ab import _goes_on, bisect_code, exit_code
@@ -187,6 +188,17 @@ def test_git_bisect_is_told_good_bad_or_neither(head, code):
     comparison, _ = compared(Script({"a": noisy(0.001, 0)}, {"a": head}))
     assert bisect_code(comparison) == code
     assert bisect_code(comparison.model_copy(update={"interrupted": 130})) == 130  # which ends git bisect
+
+
+def test_git_bisect_skips_a_commit_at_which_the_command_breaks(monkeypatch, capsys):
+    def broken(options):
+        raise KeyError("lost")
+
+    monkeypatch.setattr("mpcore.commands.ab._compared", broken)
+    assert main(["ab", "main", "--git-bisect"]) == 125
+    assert "KeyError: 'lost'" in capsys.readouterr().err
+    with pytest.raises(KeyError):
+        main(["ab", "main"])
 
 
 class TestTheCommand:
