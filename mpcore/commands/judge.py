@@ -74,11 +74,12 @@ def _judged(saved: Run, folder: Path, policy: "Policy", judged_by: Sequence[str]
     commands of what failed here for the first time."""
     from mpcore.gate import judge_run
     from mpcore.report.summary import SessionSummary
-    from mpcore.store import accepted, calibration
+    from mpcore.store import accepted, calibration, sensitivities
 
-    runs = accepted(folder.parent, saved.machine.hardware)
+    hardware = saved.machine.hardware
+    runs, proofs = accepted(folder.parent, hardware), sensitivities(folder.parent, hardware.key).accuracy
     baselines = [run for run in runs if (run.datetime, run.commit) != (saved.datetime, saved.commit)]
-    judged = judge_run(saved, baselines, policy, calibration(folder.parent, saved.machine.hardware))
+    judged = judge_run(saved, baselines, policy, calibration(folder.parent, hardware), proofs)
     failed = [_reproduced(test, saved, judged_by) for test in judged.failed if not test.strict]
     return SessionSummary(
         run=judged.model_copy(update={"failed": tuple(failed)}),

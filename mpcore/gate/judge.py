@@ -118,10 +118,16 @@ def _trained(result: Result) -> bool:
     return isinstance(result.record, Quality)
 
 
-def judge_run(run: Run, baselines: Sequence[Run], policy: Policy, calibration: Calibration | None = None) -> Run:
+def judge_run(
+    run: Run,
+    baselines: Sequence[Run],
+    policy: Policy,
+    calibration: Calibration | None = None,
+    proofs: Sequence[AccuracyProof] = (),
+) -> Run:
     """A saved run, judged again from its measurements. It is not compared with itself, if it is among the baselines."""
     others = [other for other in baselines if (other.datetime, other.commit) != (run.datetime, run.commit)]
-    judge = Judge(others, policy, calibration)
+    judge = Judge(others, policy, calibration, proofs)
     results: list[Result] = []
     for result in run.results:  # in their order: each with those before it
         known = [*results, *(other for other in run.results if other.record.name in result.pooled)]

@@ -92,7 +92,7 @@ def ranks_of(setup: TimingSetup) -> Ranks:
     return Ranks(
         trained=after,
         sharded=_is_sharded(step),
-        one_batch=_one_batch(setup.batches_of(step)),
+        one_batch=setup.case.strategy == OWN_STRATEGY and _one_batch(setup.batches_of(step)),
         kernels=_kernels(step),
         collectives=called,
         alike=len(set(agreement.gathered(called))) == 1,
@@ -102,8 +102,9 @@ def ranks_of(setup: TimingSetup) -> Ranks:
 
 
 def _one_batch(batches: Sequence[Any]) -> bool:
-    """Whether all ranks have the same. Tensors in them are looked at."""
-    tensors = [leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor)]
+    """Whether all ranks have the same. Their dense tensors are looked at."""
+    leaves = [leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in leaves if leaf.layout == torch.strided and not leaf.is_nested]
     return len(set(agreement.gathered(hash_of(tensors)))) == 1 and bool(tensors)
 
 

@@ -81,8 +81,8 @@ class Parallel(Measurement):
 
     sharded: whether a rank has a part of each weight; then no rank has what another has, and two trainings are compared.
     repetition: these two; of replicas, too, where a step is replayed as a graph. None where there is nothing to compare.
-    apart: names of weights that replicas have otherwise, in the order of the model. one_batch: whether all ranks were given the
-    same batches, so that replicas are equal whatever is sent.
+    apart: names of weights that replicas have otherwise, in the order of the model. one_batch: whether the ranks of a step
+    that brings its own batches were all given the same ones, so that replicas are equal whatever is sent.
     operations: of ranks that dispatch others than rank 0 in an eager step on one and the same batch, shapes left out. None of a
     step that brings its own batches, and where not all are seen.
     kernels: of ranks whose graph launches others; None without a graph that can be read.

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpcore.records import ALL_CASES, Accepted, Calibration, FailedTest, Regression, Run
+from mpcore.records import ALL_CASES, Accepted, AccuracyProof, Calibration, FailedTest, Regression, Run
 from mpcore.store.atomic import locked, remove, sweep, write
 from mpcore.store.baselines import accepted, comparable, number
 from mpcore.store.calibrations import calibration
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, read, text_of, to_run
 from mpcore.store.reset import reset_names
+from mpcore.store.sensitivities import sensitivities
 
 if TYPE_CHECKING:
     from mpcore.gate import Policy
@@ -115,16 +116,20 @@ def _judged(runs: Sequence[Run], joined: dict[str, list[Run]], folder: Path, pol
     before = {key: list(baselines) for key, baselines in joined.items()}
     for run in sorted(runs, key=lambda run: run.datetime):
         baselines = before[run.machine.hardware.key]
-        found[run.path] = _with_verdicts(run, baselines, policy or Policy(), calibration(folder, run.machine.hardware))
+        hardware = run.machine.hardware
+        fitted, proofs = calibration(folder, hardware), sensitivities(folder, hardware.key).accuracy
+        found[run.path] = _with_verdicts(run, baselines, policy or Policy(), fitted, proofs)
         baselines.append(run)
     return [found[run.path] for run in runs]
 
 
-def _with_verdicts(run: Run, baselines: Sequence[Run], policy: "Policy", fitted: Calibration | None) -> Run:
+def _with_verdicts(
+    run: Run, baselines: Sequence[Run], policy: "Policy", fitted: Calibration | None, proofs: Sequence[AccuracyProof]
+) -> Run:
     """What has drifted is among what failed, and among what is worse."""
     from mpcore.gate import drifted, judge_run
 
-    now, drift = judge_run(run, baselines, policy, fitted), drifted(run, baselines, policy, fitted)
+    now, drift = judge_run(run, baselines, policy, fitted, proofs), drifted(run, baselines, policy, fitted)
     told = {failure.name or failure.test for failure in run.failed if not failure.strict}
     found = {f.name or f.test: f for f in (*(_failure(*item) for item in drift.items()), *now.failed) if not f.strict}
     failed = (*run.failed, *(failure for name, failure in found.items() if name not in told))

@@ -131,7 +131,6 @@ def test_what_is_too_large_for_one_rank_is_said():
             "replicas",
             "all ranks are given the same batches, and replicas are equal though nothing is averaged; expected others on each",
         ),
-        ({"one_batch": True}, None, ""),
         ({"planted": (GOOD, AFTER)}, "skipped steps", "is infinite rank 0 did not skip it"),
         ({"planted": (AFTER, other(AFTER, loss_scale=1024.0))}, "skipped steps", "rank 1 did not lower its scale"),
         ({"planted": (AFTER, other(AFTER, loss_scale=256.0))}, "skipped steps", "rank 1 has a loss scale of 256"),

@@ -5,7 +5,7 @@ import math
 import pytest
 from made import quality, run, training
 
-from mpcore.gate import Judge, Policy, saturation
+from mpcore.gate import Judge, Policy, judge_run, saturation
 from mpcore.gate.accuracy import proof_terms, repeated, tolerance_points
 from mpcore.records import AccuracyProof, Requirements, Sensitivity
 
@@ -132,5 +132,7 @@ def test_a_proof_of_the_same_training_is_judged_by():
     assert [judgement.status for judgement in result.judgements] == ["saturated", "saturated"]
     assert result.record.sensitivity == failed
     assert "None of the planted faults costs one tolerance of 2 points" in result.checks[0].sentence
+    again = judge_run(run(record), [], DEFAULT, proofs=proofs).results[0]
+    assert again.checks[0].status == "saturated"
     wider = trained(0.5, 0.5, 0.5, fp32=(0.5, 0.5, 0.5), requirements=Requirements(tolerance_points=3.0))
     assert Judge([run(wider)], DEFAULT, proofs=proofs).judge(wider).checks[0].status == "passed"

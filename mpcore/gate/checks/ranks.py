@@ -85,7 +85,7 @@ def _replicas(parallel: Parallel) -> Check:
     if not parallel.sharded:
         first = (parallel.ranks[0],) * len(parallel.ranks)
         wrong = _otherwise(parallel.ranks, first, "rank 0 has", parallel.apart) or wrong
-        if parallel.one_batch and parallel.case.strategy == OWN_STRATEGY and not wrong:
+        if parallel.one_batch and not wrong:
             return _check(parallel, "replicas", False, ONE_BATCH)
     good = f"{len(parallel.ranks)} replicas are equal, bit for bit"
     return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {'; '.join(wrong) or good}")
@@ -97,11 +97,11 @@ def _repeated(parallel: Parallel, metric: str, repetition: Repetition) -> Check:
     if repetition.excuse is not None:
         sentence = f"{what} are not compared with those of a second training: {repetition.excuse}"
         return _check(parallel, metric, True, sentence)
-    second = f"a second training{', which Python launches,' if repetition.by_python else ''}"
-    than = f"in {second} from the same seed"
+    second = f"a second training{', which Python launches' if repetition.by_python else ''}"
+    than = f"in {second}{',' if repetition.by_python else ''} from the same seed"
     wrong = _otherwise(repetition.first, repetition.second, than, repetition.apart, buffers=True)
     wrong += [IN_ANY_ORDER] if wrong and parallel.case.strategy == OWN_STRATEGY else []
-    good = f"{len(repetition.first)} {what} are those of {second.removesuffix(',')}, bit for bit"
+    good = f"{len(repetition.first)} {what} are those of {second}, bit for bit"
     return _check(parallel, metric, not wrong, f"after {repetition.steps} steps {'; '.join(wrong) or good}")
 
 

@@ -47,12 +47,12 @@ def _older(compared: Sequence[Line], found: Sequence[Line]) -> str:
     """Which workloads are compared in another version than the newest one that was measured; "" where none is."""
     newest: dict[str, int] = {}
     for line in found:
-        newest[line.workload] = max(_version(line), newest.get(line.workload, 0))
-    older = dict.fromkeys(f"{x.workload} {x.setting}" for x in compared if _version(x) < newest[x.workload])
+        newest[line.workload] = max(_workload_version(line), newest.get(line.workload, 0))
+    older = dict.fromkeys(f"{x.workload} {x.setting}" for x in compared if _workload_version(x) < newest[x.workload])
     return f"Some cases are of an older version than another run here has: {joined(list(older))}." if older else ""
 
 
-def _version(line: Line) -> int:
+def _workload_version(line: Line) -> int:
     """Of the workload of a throughput, whose setting is nothing else."""
     return int(line.setting.removeprefix("v"))
 
