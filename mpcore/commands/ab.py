@@ -15,7 +15,6 @@ import argparse
 import shlex
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,8 +185,11 @@ def _compared(options: argparse.Namespace) -> Comparison:
         if options.work_only:
             return compare_work(base, head, all_work(placed), progress=tell)
         if options.git_bisect:
-            with suppress(RunnerError):  # of a base that is too old to count, which can be timed
+            try:
                 counted = compare_work(base, head, all_work(placed), progress=tell)
+            except RunnerError as error:  # of a base that is too old to count, which can be timed
+                tell(f"{error}; it is timed")
+            else:
                 if exit_code(counted) == 1:
                     return counted
         return compare(

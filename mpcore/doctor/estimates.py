@@ -14,7 +14,7 @@ from mpcore.store import all_accepted
 from mpcore.workloads import Workload, workloads
 
 ROOM = 1.1
-"""Times what an eager step allocates: as much a graph of it holds at most."""
+"""Times what an eager step allocates: about as much it needs as a graph, too."""
 COMPARED = ("bf16-true", "fp16-true")
 """Modes in whose format two GPUs are compared: the first that this one has. Before 8.0 it has no BF16."""
 

@@ -97,13 +97,17 @@ class Session:
         from mpcore.doctor.choice import Planned, untold_trainings
         from mpcore.doctor.estimates import estimates, estimates_here
         from mpcore.doctor.spoilers import short, spoilers
+        from mpcore.store import RunError
 
         alone = max(self.options.selection.gpus, default=1) == 1
         asked = {test.case.execution for test in self.tests.values()}
         found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ, asked)) if alone else []
         told = estimates(self.judge.baselines, self.machine.hardware.key, None)
         if told is None and self.device_here.type == "cuda":
-            told = estimates_here(self.options.baselines, self.machine.hardware, self.device_here)
+            try:
+                told = estimates_here(self.options.baselines, self.machine.hardware, self.device_here)
+            except RunError as error:  # a run of another GPU, which this session can do without
+                return [*short(found), f"how long it will take is not known: {error}"]
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
         seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []
         if told is None or not any(seconds):

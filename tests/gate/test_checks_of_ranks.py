@@ -129,7 +129,7 @@ def test_what_is_too_large_for_one_rank_is_said():
         (
             {"case": SPREAD_ALREADY, "one_batch": True},
             "replicas",
-            "all ranks are given the same batches, and replicas are equal though nothing is averaged; expected others on each",
+            "all ranks are given the same batches. Replicas are then equal even if nothing is averaged; expected other batches",
         ),
         ({"planted": (GOOD, AFTER)}, "skipped steps", "is infinite rank 0 did not skip it"),
         ({"planted": (AFTER, other(AFTER, loss_scale=1024.0))}, "skipped steps", "rank 1 did not lower its scale"),

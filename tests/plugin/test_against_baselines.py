@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 import mpcore.ab
 import mpcore.gate
@@ -11,10 +12,11 @@ import mpcore.report.render
 import mpcore.runner  # all before pytester, which unloads what it sees loaded first
 from mpcore.__main__ import main
 from mpcore.gate import Judge
-from mpcore.measure import Bench
+from mpcore.measure import Bench, Counter
+from mpcore.plugin.session import Session
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.records import ALL_CASES, Blocks, Pair, Regression
-from mpcore.store import load
+from mpcore.store import RunError, load
 
 CASES = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp")
 
@@ -302,3 +304,17 @@ def test_tests_are_chosen_by_what_accepted_runs_say_they_take(run, accepted):
     assert none.ret == pytest.ExitCode.USAGE_ERROR
     none.stderr.fnmatch_lines(["ERROR: --mp-minutes 0.0001: no test takes so little: expected * or more"])
     assert "gone" not in none.stdout.str()
+
+
+def test_a_run_of_another_gpu_that_cannot_be_read_ends_no_session(run, monkeypatch):
+    """A GPU without accepted runs is estimated from others."""
+
+    def unreadable(*_):
+        raise RunError("baselines/some-gpu/0001_abc.json: no JSON")
+
+    monkeypatch.setattr(Session, "device_here", torch.device("cuda"))
+    monkeypatch.setattr("mpcore.measure.Counter", lambda device: Counter(torch.device("cpu")))
+    monkeypatch.setattr("mpcore.doctor.estimates.estimates_here", unreadable)
+    result = run(*CASES, "-m", "numerics")
+    assert result.parseoutcomes()["passed"] == 2
+    result.stdout.fnmatch_lines(["mpcore: how long it will take is not known: baselines/some-gpu/0001_abc.json: no JSON"])

@@ -17,8 +17,8 @@ NOTHING_COMPARED = (
 OF_SHARDS = "parts of weights may have other sizes on each rank"
 OF_ITS_AUTHOR = "only its author knows what ranks are to do"
 ONE_BATCH = (
-    "all ranks are given the same batches, and replicas are equal though nothing is averaged; expected others on each rank, as "
-    "of a generator that is seeded with it"
+    "all ranks are given the same batches. Replicas are then equal even if nothing is averaged; expected other batches on each "
+    "rank"
 )
 IN_ANY_ORDER = "kernels that are not torch's may add in any order, and differ by themselves"
 
