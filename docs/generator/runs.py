@@ -48,15 +48,19 @@ def newest() -> Run:
     return max(alone, key=lambda run: run.datetime)
 
 
-def spread() -> Run | None:
-    """The newest in which steps on several GPUs stand beside the same on one."""
+def spread() -> list[Run]:
+    """Those in which steps on several GPUs stand beside the same on one: on the most GPUs first, then the newest."""
     runs = [run for run in _on_several_gpus() if any(each.weak_efficiency for each in scaled(run.results))]
-    return max(runs, key=lambda run: run.datetime, default=None)
+    return sorted(runs, key=lambda run: (most_gpus(run), run.datetime), reverse=True)
 
 
 def spread_by_others() -> list[Run]:
     """Those in which other trainers spread steps, too."""
     return [run for run in _on_several_gpus() if any(s.speed.case.trainer != OWN_TRAINER for s in scaled(run.results))]
+
+
+def most_gpus(run: Run) -> int:
+    return max(each.speed.case.gpus for each in scaled(run.results))
 
 
 def _on_several_gpus() -> list[Run]:

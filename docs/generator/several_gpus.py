@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from generator.markdown import markdown
 from generator.picture import several_gpus
 from generator.results import only_tables
-from generator.runs import DOCS, page_of, spread, spread_by_others
+from generator.runs import DOCS, most_gpus, page_of, spread, spread_by_others
 from mpcore.records import OWN_TRAINER, Run
 from mpcore.report.alike import joined
 from mpcore.report.document import Section
@@ -18,14 +19,31 @@ NONE_YET = "No run on several GPUs is committed yet."
 
 
 def how_steps_scale() -> str:
-    """A picture, and a table for each workload. Those of each rank stand on the page of the run."""
-    run, picture = spread(), several_gpus()
-    if run is None or picture is None:
+    """A picture of the run on the most GPUs, and a table for each workload of each run. Pages of the runs have those of ranks."""
+    runs, picture = spread(), several_gpus()
+    if not runs or picture is None:
         return NONE_YET
     drawn = f"![Throughput against the number of GPUs]({picture.path.relative_to(DOCS)})"
-    shown = markdown(*only_tables(_without_ranks(scaling(run.results, "Measured"))))
-    of_ranks = f"[The whole run]({page_of(run).relative_to(DOCS)}) has a table of each workload, rank by rank."
-    return f"{drawn}\n\n{of_ranks}\n\n{shown}\n\n{_measured_by([run])}"
+    pages = joined([f"[{Path(run.path).stem}]({page_of(run).relative_to(DOCS)})" for run in runs])
+    of_ranks = f"Each run has a page with tables rank by rank: {pages}."
+    found = [_sections(run) for run in runs]
+    tables = [_tables(sections) for sections in found]
+    networks = dict.fromkeys(markdown(*only_tables(s for s in sections if not s.tables)) for sections in found)  # mostly one
+    return "\n\n".join([drawn, of_ranks, *tables, *networks, _measured_by(runs)])
+
+
+def _sections(run: Run) -> list[Section]:
+    return _without_ranks(scaling(run.results, f"Up to {most_gpus(run)} GPUs, as {_executions(run)}"))
+
+
+def _tables(sections: Sequence[Section]) -> str:
+    """With what fresh launches differed by."""
+    shown = [section for section in sections if section.tables]
+    return "\n\n".join([markdown(*only_tables(shown)), *(sentence for section in shown for sentence in section.sentences)])
+
+
+def _executions(run: Run) -> str:
+    return joined(sorted({each.speed.case.execution for each in scaled(run.results)}))
 
 
 def beside_other_trainers() -> str:

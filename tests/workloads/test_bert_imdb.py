@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from mpcore.data import DataError, Source
 from mpcore.data.tokens import SPECIAL
 from mpcore.measure import Bench
-from mpcore.workloads.bert_imdb import BertImdb
+from mpcore.workloads.bert_imdb import BertImdb, BertImdb1k
 from mpcore.workloads.resnet18_mnist import ResNet18Mnist
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
@@ -343,3 +343,8 @@ def test_the_full_model_is_bert_base():
     with torch.device("meta"):
         model = BertImdb("full").build_model()
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(109.5e6, rel=0.001)
+
+
+@pytest.mark.parametrize("kind", [BertImdb, BertImdb1k])
+def test_gradients_are_clipped_in_size_full_as_berts_own_recipe_does(kind):
+    assert kind("full").recipe.max_norm == 1.0
