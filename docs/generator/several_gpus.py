@@ -19,7 +19,7 @@ NONE_YET = "No run on several GPUs is committed yet."
 
 
 def how_steps_scale() -> str:
-    """A picture of the run on the most GPUs, and a table for each workload of each run. Pages of the runs have those of ranks."""
+    """A picture of the run on the most GPUs, and a table for each workload of each run. Ranks have tables on a page a run."""
     runs, picture = spread(), several_gpus()
     if not runs or picture is None:
         return NONE_YET
