@@ -3,16 +3,17 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from mpcore.calibrate.runs import Fit, fit_runs, graphs
+from mpcore.gate.clocks import POWER_CAP
 from mpcore.gate.common_change import common_change
 from mpcore.gate.margins import Margins
 from mpcore.gate.matching import BaselineMatch
 from mpcore.gate.regressions import regressions
-from mpcore.records import Blocks, Calibration, RegressionStatus, Run, Speed
+from mpcore.records import Blocks, Calibration, Case, RegressionStatus, Run, Speed
 from mpcore.report.document import Section, Table
 
 STATUSES: tuple[RegressionStatus, ...] = ("same", "undecided", "worse", "better")
@@ -44,19 +45,23 @@ def leave_one_out(
 
 
 def wandered(runs: Sequence[Run], most: float, seed: int = 0) -> list[Run]:
-    """The same runs, as if the clock of each machine start had been off by up to `most`, and all times with it."""
+    """The same runs, as if the clock of each machine start had been off by up to `most`, and times with it. A case that any run
+    has at the power limit stays as it is: the limit decides its clock."""
+    speeds = [result.record for run in runs for result in run.results if isinstance(result.record, Speed)]
+    capped = {speed.case for speed in speeds if speed.gpu and POWER_CAP in (speed.gpu.limits or ())}
     rng = np.random.default_rng(seed)
-    return [_at_clock(run, math.exp(rng.uniform(-most, most))) for run in runs]
+    return [_at_clock(run, math.exp(rng.uniform(-most, most)), capped) for run in runs]
 
 
 def left_out_section(runs: Sequence[Run]) -> Section:
     """Leave one out over these runs, calibrated by themselves, with clocks as they were and wandering."""
     rows = []
+    other_code = fit_runs(runs).left_out
     for most in WANDER:
         draws = [wandered(runs, most, seed) for seed in range(WANDERINGS if most else 1)]
         fits = [fit_runs(off) for off in draws]
         for accepted in range(len(runs) - 1, 0, -1):
-            found = [leave_one_out(off, fit.calibration, accepted, fit.left_out) for off, fit in zip(draws, fits, strict=True)]
+            found = [leave_one_out(off, fit.calibration, accepted, other_code) for off, fit in zip(draws, fits, strict=True)]
             counts: list[Counter[str]] = [sum(of, Counter()) for of in zip(*found, strict=True)]
             rows.append([f"{100 * most:g} %", str(accepted), *itertools.chain.from_iterable(map(_counted, counts))])
     headings = [
@@ -90,12 +95,14 @@ def _counted(statuses: Counter[str]) -> list[str]:
     return [*(str(statuses[status]) for status in STATUSES), f"{share:.1f} %"]
 
 
-def _at_clock(run: Run, clock: float) -> Run:
-    results = tuple(
-        result.model_copy(update={"record": _slowed(result.record, clock)}) if isinstance(result.record, Speed) else result
+def _at_clock(run: Run, clock: float, capped: Collection[Case]) -> Run:
+    results = (
+        result.model_copy(update={"record": _slowed(result.record, clock)})
+        if isinstance(result.record, Speed) and result.record.case not in capped
+        else result
         for result in run.results
     )
-    return run.model_copy(update={"results": results})
+    return run.model_copy(update={"results": tuple(results)})
 
 
 def _slowed(speed: Speed, clock: float) -> Speed:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mpcore.gate.clocks import Clocks, clocks_of
 from mpcore.gate.intervals import judged_since
 from mpcore.gate.limits import COMMON_CHANGE_CASES
 from mpcore.gate.margins import Margins
@@ -22,15 +23,17 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins, calibratio
     for graph in graphs:
         for number, of_graph in graph.changes.items():
             changes.setdefault(number, []).append(of_graph)
-    of_runs = [of_run for of_run in changes.values() if len(of_run) >= COMMON_CHANGE_CASES]
+    of_runs = {number: of_run for number, of_run in changes.items() if len(of_run) >= COMMON_CHANGE_CASES}
     if not of_runs:
         return None
-    shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs]
+    shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs.values()]
     margin = margins.common_time
     prior = shared_prior_log_sd([prior_log_sd(graph.accepted, calibration, graph.new) for graph in graphs], calibration)
-    change, status = judged_since(shared, 1.0, prior, margin)
+    clocks = _shared_clocks(graphs, list(of_runs))
+    change, status = judged_since(shared, 1.0, prior, margin, clocks=clocks)
+    at = " at one clock" if clocks else ""
     sentence = (
-        f"steps of all {max(map(len, of_runs))} cases take {percent(change.centre)} from {runs(len(shared))}, "
+        f"steps of all {max(map(len, of_runs.values()))} cases take {percent(change.centre)}{at} from {runs(len(shared))}, "
         f"{bounds(change, margin)}"
     )
     if status in ("worse", "better"):
@@ -55,6 +58,17 @@ class _Graph(NamedTuple):
     new: Speed
     accepted: list[Speed]
     changes: dict[int, float]
+    clocks: dict[int, float]
+    """How much faster the clock of each run was than the new one's, in logarithms, where they differ."""
+
+
+def _shared_clocks(graphs: Sequence[_Graph], numbers: Sequence[int]) -> Clocks | None:
+    """Where the clocks of most graphs differ, they differ together."""
+    of_graphs = [graph.clocks for graph in graphs if graph.clocks]
+    if 2 * len(of_graphs) <= len(graphs):
+        return None
+    of_runs = [[clocks[number] for clocks in of_graphs if number in clocks] for number in numbers]
+    return Clocks(tuple(map(statistics.median, of_runs)), 0.0) if all(of_runs) else None
 
 
 def _graph(match: BaselineMatch) -> _Graph | None:
@@ -64,4 +78,6 @@ def _graph(match: BaselineMatch) -> _Graph | None:
         return None
     now = record.blocks.least_step_seconds
     changes = {number: math.log(now / old.blocks.least_step_seconds) for number, old in accepted.items()}
-    return _Graph(record, list(accepted.values()), changes)
+    clocks = clocks_of(list(accepted.values()), record)
+    faster = {number: clock - clocks.new for number, clock in zip(accepted, clocks.accepted, strict=True)} if clocks else {}
+    return _Graph(record, list(accepted.values()), changes, faster)

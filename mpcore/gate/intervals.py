@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from mpcore.gate.clocks import Clocks, change_at_one_clock
 from mpcore.gate.limits import (
     FASTER_CONFIDENCE,
     ODD_EXCESS,
@@ -84,9 +85,11 @@ def separate_ratio_interval(
     return _exponential(_bounds(stats.ttest_ind, centre, confidence, theirs, ours, equal_var=False))
 
 
-def change_since(accepted: Sequence[float], new: float, prior: float, confidence: float = WORSE_CONFIDENCE) -> Interval:
+def change_since(
+    accepted: Sequence[float], new: float, prior: float, confidence: float = WORSE_CONFIDENCE, clocks: Clocks | None = None
+) -> Interval:
     """The change from accepted runs to a new one, in logarithms, between two one-sided bounds. It is a prediction interval, for
-    the machine adds an effect of its own to each run.
+    the machine adds an effect of its own to each run. clocks: where they differ, the change at one of them.
 
     `prior` is the standard deviation between runs that is assumed before any is seen, in logarithms. It counts as `PRIOR_RUNS`
     observations (the scaled inverse chi-square prior of a normal variance: Gelman et al., "Bayesian Data Analysis", 3rd ed.,
@@ -95,6 +98,8 @@ def change_since(accepted: Sequence[float], new: float, prior: float, confidence
     if not accepted:
         raise ValueError("a change needs at least one accepted run")
     logs = np.log(accepted)
+    if clocks is not None:
+        return Interval(*change_at_one_clock(logs.tolist(), math.log(new), prior, clocks, confidence))
     freedom = PRIOR_RUNS + len(logs) - 1
     spread = math.sqrt((PRIOR_RUNS * prior**2 + ((logs - logs.mean()) ** 2).sum()) / freedom)
     centre = math.log(new) - float(logs.mean())
@@ -103,10 +108,15 @@ def change_since(accepted: Sequence[float], new: float, prior: float, confidence
 
 
 def judged_since(
-    accepted: Sequence[float], new: float, prior: float, margin: float, confidence: float = WORSE_CONFIDENCE
+    accepted: Sequence[float],
+    new: float,
+    prior: float,
+    margin: float,
+    confidence: float = WORSE_CONFIDENCE,
+    clocks: Clocks | None = None,
 ) -> tuple[Interval, RegressionStatus]:
     """`change_since`, and what it means. To say that it is worse takes `confidence`."""
-    return _judged(partial(change_since, accepted, new, prior), confidence, margin)
+    return _judged(partial(change_since, accepted, new, prior, clocks=clocks), confidence, margin)
 
 
 def change_of_pairs(base: Sequence[float], head: Sequence[float], confidence: float) -> Interval:

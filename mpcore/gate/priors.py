@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
+from mpcore.gate.clocks import POWER_CAP, clocks_of
 from mpcore.gate.limits import (
     CLOCK_STEP_MHZ,
     CPU_PRIOR_LOG_SD,
@@ -17,8 +18,6 @@ from mpcore.records import Calibration, Speed
 
 Pace = Literal["steady", "power cap", "unsteady"]
 """What paces a step: a clock that stands still, the power limit, or a clock that moves for another reason or is not known."""
-POWER_CAP = "power cap"
-"""As `GpuState.limits` names it."""
 
 
 def _shipped(hardware: str) -> Calibration:
@@ -51,8 +50,7 @@ def pace(accepted: Sequence[Speed]) -> Pace:
 
 def on_another_clock(accepted: Sequence[Speed], new: Speed) -> bool:
     """Whether the new run's clock is another one, and not for its power limit: no step can do that to a GPU, but its machine. A
-    step that has come to its power limit is slower for a reason. Eight runs were left out one by one, against one other, with
-    clocks made to wander by 2 %. With this 2 to 4 % of times are `worse`, without it 16 %. Steady clocks: no difference."""
+    step that has come to its power limit is slower for a reason. Where `clocks_of` knows too little, this alone counts."""
     before = [mhz for speed in accepted if speed.gpu is not None for mhz in speed.gpu.sm_mhz]
     if new.gpu is None or not new.gpu.sm_mhz or not before or POWER_CAP in (new.gpu.limits or ()):
         return False
@@ -67,6 +65,8 @@ def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None, new
         return CPU_PRIOR_LOG_SD
     if calibration is None:
         return UNSTEADY_PRIOR_LOG_SD
+    if new is not None and clocks_of(accepted, new):  # what a clock does is known then, and taken out
+        return calibration.steady_log_sd
     if new is not None and on_another_clock(accepted, new):
         return calibration.unsteady_log_sd
     match pace(accepted):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mpcore.errors import sentences
 from mpcore.gate.accuracy import saturation, tolerance_points
+from mpcore.gate.clocks import clocks_of
 from mpcore.gate.digits import as_judged, beside_margin, error_since, told_apart
 from mpcore.gate.intervals import Deviation, Interval, change_since, judged_since, mean_interval, pooled_deviation
 from mpcore.gate.judgement import judgement_of
@@ -123,9 +124,11 @@ def _speed(
 def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calibration | None, confidence: float) -> Regression:
     """By the shortest block: at the power limit it differs less from run to run than the median, and elsewhere as much."""
     *before, now = (1e3 * s.blocks.least_step_seconds for s in (*accepted, speed))
-    change, status = judged_since(before, now, prior_log_sd(accepted, calibration, speed), margin, confidence)
+    clocks = clocks_of(accepted, speed)
+    change, status = judged_since(before, now, prior_log_sd(accepted, calibration, speed), margin, confidence, clocks)
+    at = " at one clock" if clocks else ""
     sentence = (
-        f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)} from {runs(len(before))}, "
+        f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)}{at} from {runs(len(before))}, "
         f"{bounds(change, margin, confidence)}"
     )
     if status in ("worse", "undecided"):

@@ -30,6 +30,11 @@ def runs(rng, count=4, deviation=0.002, capped=0, gpus=None):
     ]
 
 
+def without_clocks(run):
+    results = tuple(r.model_copy(update={"record": r.record.model_copy(update={"gpu": None})}) for r in run.results)
+    return run.model_copy(update={"results": results})
+
+
 def test_the_deviation_between_runs_is_found(rng):
     found = fit_runs(runs(rng, count=8, deviation=0.003, capped=10))
     assert found.calibration.steady_log_sd == pytest.approx(0.003, abs=0.0006)
@@ -39,7 +44,7 @@ def test_the_deviation_between_runs_is_found(rng):
 
 
 def test_what_all_cases_share_is_told_from_what_each_has(rng):
-    off = wandered(runs(rng, count=6, deviation=1e-4), 0.03)
+    off = [without_clocks(run) for run in wandered(runs(rng, count=6, deviation=1e-4), 0.03)]
     assert fit_runs(off).calibration.shared_log_sd > 0.01
 
 
@@ -48,9 +53,15 @@ def test_less_than_three_gpus_earn_nothing(rng):
     assert (few.gpus, few.steady_log_sd, few.power_cap_log_sd) == (2, UNSTEADY_PRIOR_LOG_SD, UNSTEADY_PRIOR_LOG_SD)
 
 
-def test_a_clock_that_wanders_earns_nothing(rng):
-    found = fit_runs(wandered(runs(rng), 0.03)).calibration
+def test_a_clock_that_wanders_and_is_not_known_earns_nothing(rng):
+    found = fit_runs([without_clocks(run) for run in wandered(runs(rng), 0.03)]).calibration
     assert found.steady_log_sd >= UNSTEADY_PRIOR_LOG_SD
+
+
+def test_what_a_known_clock_does_is_taken_out(rng):
+    found = fit_runs(wandered(runs(rng, count=8, deviation=0.003), 0.03)).calibration
+    assert found.steady_log_sd == pytest.approx(0.003, abs=0.0006)
+    assert found.shared_log_sd < 0.002
 
 
 def test_a_case_of_another_code_is_left_out(rng):
@@ -166,3 +177,19 @@ def test_times_on_a_wandering_clock_move_with_it(rng):
     ratio = after.blocks.seconds[0] / before.blocks.seconds[0]
     assert ratio != 1
     assert after.gpu.sm_mhz[0] == pytest.approx(before.gpu.sm_mhz[0] / ratio, abs=1)
+
+
+def test_a_case_at_the_power_limit_in_any_run_keeps_its_clock(rng):
+    first, *others = runs(rng, capped=3)
+    off = wandered([without_limits(first), *others], 0.03)
+    moved = [a.record != b.record for a, b in zip(first.results, off[0].results, strict=True)]
+    assert moved[3:] == [True] * (CASES - 3)
+    assert [result.record.blocks for result in off[0].results[:3]] == [result.record.blocks for result in first.results[:3]]
+
+
+def without_limits(run):
+    results = tuple(
+        r.model_copy(update={"record": r.record.model_copy(update={"gpu": r.record.gpu.model_copy(update={"limits": ()})})})
+        for r in run.results
+    )
+    return run.model_copy(update={"results": results})

@@ -386,7 +386,7 @@ def test_one_accepted_run_is_enough_to_be_the_same():
         ([paced(10.0)] * 3, "worse"),
         ([paced(10.0, mhz=(1965, 1980))] * 3, "worse"),
         ([paced(10.0), paced(10.0), paced(10.0, "power cap", mhz=(1980,))], "undecided"),
-        ([paced(10.0), paced(10.0), paced(10.0, mhz=(1950,))], "undecided"),
+        ([paced(10.0), paced(10.0), paced(10.0, mhz=(1950, 1980))], "undecided"),
         ([step(10.0, gpu=None)] * 3, "undecided"),
     ],
     ids=["steady", "within a step", "power limit", "wandering", "not known"],
@@ -395,6 +395,18 @@ def test_accepted_runs_tell_how_far_runs_differ(accepted, status):
     """And never the new run, which may be at its power limit for a change."""
     for new in (paced(10.23), paced(10.23, "power cap", mhz=(1700, 1900))):
         assert against(new, *accepted)[0].status == status
+
+
+def test_what_another_clock_does_is_taken_out():
+    """A step that follows the clock, as three accepted runs of three clocks tell."""
+    accepted = [paced(10.0 * 1980 / mhz, mhz=(mhz,)) for mhz in (1980, 1920, 1860)]
+    (same,) = against(paced(10.0 * 1980 / 1800, mhz=(1800,)), *accepted)
+    assert (same.status, same.value) == ("same", pytest.approx(11.0))
+    assert same.ratio == pytest.approx(1.0, abs=2e-3)
+    assert " at one clock from 3 accepted runs, " in same.sentence
+    (worse,) = against(paced(10.0 * 1980 / 1800 * 1.03, mhz=(1800,)), *accepted)
+    assert worse.status == "worse"
+    assert worse.sentence.endswith(". The clock was 1800 MHz, 1920 in accepted runs")
 
 
 def test_times_are_compared_by_the_shortest_block():
@@ -442,7 +454,7 @@ def test_exactly_the_tolerance_may_be_lost():
 def test_clocks_that_wander_in_most_cases_wander_together():
     def shared(mhz):
         workloads = [f"w{i}" for i in range(20)]
-        accepted = [run(*(step(10.0, workload=w, gpu=gpu(mhz=(1980 - n * mhz,))) for w in workloads)) for n in range(3)]
+        accepted = [run(*(step(10.0, workload=w, gpu=gpu(mhz=(1980, 1980 - n * mhz))) for w in workloads)) for n in range(3)]
         matches = [match_baselines(step(10.3, workload=w), accepted) for w in workloads]
         return common_change(matches, Margins(), H200).status
 
@@ -459,6 +471,22 @@ def test_a_machine_whose_clock_is_another_is_no_change_of_the_code(limits, mhz, 
     (regression,) = against(paced(10.3, *limits, mhz=(mhz,)), step(10.0))
     assert regression.status == status
     assert ("The clock was 1920 MHz, 1980 in accepted runs" in regression.sentence) == (mhz == 1920)
+
+
+def test_what_another_clock_does_to_all_is_taken_out():
+    workloads = [f"w{i}" for i in range(20)]
+    clocks = {1980: 10.0, 1920: 10.3125, 1860: 10.6452}
+
+    def together(slower):
+        accepted = [
+            run(*(step(ms, workload=w, gpu=gpu(mhz=(mhz,))) for w in workloads), path=str(mhz)) for mhz, ms in clocks.items()
+        ]
+        new = [step(11.0 * slower, workload=w, gpu=gpu(mhz=(1800,))) for w in workloads]
+        return common_change([match_baselines(record, accepted) for record in new], Margins(), H200)
+
+    assert together(1.0).status == "same"
+    assert " at one clock from 3 accepted runs" in together(1.0).sentence
+    assert together(1.03).status == "worse"
 
 
 def test_a_machine_whose_clock_is_another_is_not_a_change_to_all_either():
