@@ -6,7 +6,12 @@ from mpcore.ab.revisions import Checkout
 from mpcore.parallel.launches import Launches
 from mpcore.records import Selection
 from mpcore.runner import Runner
+from mpcore.runner.runner import CASE_SECONDS
 from mpcore.selection import SelectionError
+
+LEAST_PATIENCE_SECONDS = 120.0
+PATIENCE = 5.0
+"""Times what something has taken, in which the like of it must be done, before it counts as hung."""
 
 
 def start(checkout: Checkout, selection: Selection, environment: Mapping[str, str] | None = None) -> Runner | Launches:
@@ -20,3 +25,8 @@ def start(checkout: Checkout, selection: Selection, environment: Mapping[str, st
             "--base-command and no --head-command beside --mp-gpus, but --base-python or --head-python"
         )
     return Launches(checkout.tree, selection, checkout.python, environment=environment)
+
+
+def patience(seconds: float) -> float:
+    """Seconds for a case, once it is known what so much took, or one of the other side."""
+    return min(max(LEAST_PATIENCE_SECONDS, PATIENCE * seconds), CASE_SECONDS)

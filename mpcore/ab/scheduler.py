@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mpcore.ab import work
 from mpcore.ab.code import check_code, loaded_after
 from mpcore.ab.listings import listed
+from mpcore.ab.processes import patience
 from mpcore.ab.revisions import Checkout
 from mpcore.records import Case, Failure, Listing, Loaded, Selection
-from mpcore.records.protocol import RequestKind
 from mpcore.runner import Measured, narrowed
 
 BALANCED = 6
@@ -20,27 +21,16 @@ BALANCED = 6
 AHEAD = {"cuda": 2, "cpu": 0}
 """Processes that get ready while one measures: on a GPU it takes them longer to import than to measure a few cases, and they
 disturb less. On a CPU the one that measures has all cores: beside an import the same step took from 2.4 to 566 ms."""
-LEAST_PATIENCE_SECONDS = 120.0
-PATIENCE = 5.0
-"""Times what a whole process has taken that one case may take, before it counts as hung."""
 
 
-class Process(Protocol):
+class Process(work.Process, Protocol):
     """What a Runner does."""
 
-    def listing(self) -> Listing: ...
-
-    def loaded(self) -> Loaded | None: ...
-
     def prepare(self, cases: Sequence[Case]) -> None: ...
-
-    def measuring(self, cases: Sequence[Case], *, kind: RequestKind) -> Iterator[tuple[Case, Measured]]: ...
 
     def measure(
         self, cases: Sequence[Case], *, profile: bool = False, slowdown: float = 1.0, seconds: float | None = None
     ) -> dict[Case, Measured]: ...
-
-    def close(self) -> None: ...
 
 
 Start = Callable[[Checkout, Selection], Process]
@@ -151,7 +141,7 @@ class Scheduler:
     @property
     def _patience(self) -> float | None:
         """Seconds for a case, once it is known what a process takes for all."""
-        return max(LEAST_PATIENCE_SECONDS, PATIENCE * self._longest) if self._longest else None
+        return patience(self._longest) if self._longest else None
 
     def _close_listed(self) -> None:
         for process in self._listed:

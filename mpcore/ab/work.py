@@ -3,6 +3,7 @@
 Where counts are the verdict, one waits for the other on a GPU: what memory is free decides there which kernels run.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from mpcore.ab.code import check_code, loaded_after, unchanged, unchanged_comparison
 from mpcore.ab.listings import listed, matched
+from mpcore.ab.processes import patience
 from mpcore.ab.processes import start as started
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.verdicts import only_in_head
@@ -28,13 +30,15 @@ Progress = Callable[[str], None]
 
 
 class Process(Protocol):
-    """What a Runner does."""
+    """Of a Runner, what counts."""
 
     def listing(self) -> Listing: ...
 
     def loaded(self) -> Loaded | None: ...
 
     def measuring(self, cases: Sequence[Case], *, kind: RequestKind) -> Iterator[tuple[Case, Measured]]: ...
+
+    def be_patient(self, seconds: float) -> None: ...
 
     def close(self) -> None: ...
 
@@ -106,7 +110,9 @@ def counted_at_once(
     base, head = processes
     progress(_said(cases))
     begun = [process.measuring(cases, kind=KIND) for process in processes]
-    works = dict(begun[0]), dict(begun[1])
+    of_base, longest = _timed(begun[0])
+    head.be_patient(patience(longest))
+    works = of_base, dict(begun[1])
     check_code(sides, (loaded_after(base), loaded_after(head)))
     return works
 
@@ -124,12 +130,24 @@ def counted_in_turn(
     if not fresh:
         head.close()
     progress(_said(cases))
-    of_base, code_of_base = dict(base.measuring(cases, kind=KIND)), loaded_after(base)
+    of_base, longest = _timed(base.measuring(cases, kind=KIND))
+    code_of_base = loaded_after(base)
     base.close()
     progress("base is counted, and head follows")
+    head.be_patient(patience(longest))
     works = of_base, dict(head.measuring(cases, kind=KIND))
     check_code(sides, (code_of_base, loaded_after(head)))
     return works
+
+
+def _timed(measuring: Iterator[tuple[Case, Measured]]) -> tuple[dict[Case, Measured], float]:
+    """What was measured, and the longest time that one case of it took, in seconds."""
+    found: dict[Case, Measured] = {}
+    longest, begin = 0.0, time.monotonic()
+    for case, measured in measuring:
+        found[case] = measured
+        longest, begin = max(longest, time.monotonic() - begin), time.monotonic()
+    return found, longest
 
 
 def _said(cases: Sequence[Case]) -> str:

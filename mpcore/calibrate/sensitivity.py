@@ -1,13 +1,14 @@
 """Whether what is lost would be seen: faults are planted in trainings and in gradients, and judged as the suite judges."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from mpcore.gate.accuracy import proof_terms, tolerance_points
 from mpcore.gate.checks import checks
 from mpcore.gate.limits import LEAST_SEEDS
 from mpcore.measure import CASE_ERRORS, Bench, one_sentence
-from mpcore.measure.planted import FAULTS, SKIPPED, Fault
+from mpcore.measure.planted import FAULTS, SKIPPED_SHARES, Fault, skipped
 from mpcore.precision import Inapplicable
 from mpcore.records import AccuracyProof, Case, Check, GradientProof, Quality, Result, Scores, Sensitivities, Sensitivity
 from mpcore.report.document import Section, Table
@@ -18,6 +19,9 @@ from mpcore.workloads import OwnStep, workloads
 REFERENCE = "fp32"
 SEEDS = 6
 """Each three are a trial, so there are twenty. Where three do not decide all six do, as the suite takes more seeds then."""
+MILD = 2.0
+"""Tolerances that the fault to be found may cost. Where it costs more, milder ones are tried."""
+HALVINGS = 2
 Progress = Callable[[str], None]
 
 
@@ -55,27 +59,52 @@ def prove(
 
 def prove_accuracy(bench: Bench, case: Case, progress: Progress) -> tuple[AccuracyProof, Table]:
     """By trainings of FP32, of the mode of `case`, and of that mode with each fault. Worse shares of skipped steps are tried
-    only while none costs a tolerance. Raises what a training raises."""
+    only while none costs a tolerance, and milder ones where it costs more than `MILD`. Raises what a training raises."""
     reference = bench.planted_accuracy(case.in_precision(REFERENCE), _nothing, None)
     sound = bench.planted_accuracy(case, _nothing, reference)
     tolerance = tolerance_points(sound, sound.requirements.tolerance_points or 0.0)
     rows = [["none", *_trials(sound, reference, sound)]]
     costly: list[tuple[Fault, Quality]] = []
-    for fault in (*FAULTS, *SKIPPED):
+
+    def cost(fault: Fault) -> float:
+        """In tolerances."""
         progress(f"{case.id}: {fault.called}")
         try:
             faulty = bench.planted_accuracy(case, fault.plant, reference)
         except Diverged:  # which no accuracy is needed for
             rows.append([fault.called, "diverged", *[str(len(_draws(reference)))] * 2])
-            continue
+            return math.inf
         rows.append([fault.called, *_trials(faulty, reference, sound)])
-        if -(faulty.points or 0.0) >= tolerance > 0:
+        lost = -(faulty.points or 0.0)
+        if lost >= tolerance > 0:
             costly.append((fault, faulty))
-            if fault in SKIPPED:
-                break
+        return lost / tolerance if tolerance else 0.0
+
+    for fault in FAULTS:
+        cost(fault)
+    _skip_until_it_costs(cost)
     sensitivity = _sensitivity(reference, sound, tolerance, costly)
     proof = AccuracyProof(workload=case.workload, terms=proof_terms(sound), sensitivity=sensitivity)
     return proof, Table(["planted", "points lost", "not passed", "of"], rows, "lrrr")
+
+
+def _skip_until_it_costs(cost: Callable[[Fault], float]) -> None:
+    """Skips more and more steps until that costs a tolerance. Where it costs far more, it goes halfway back to the last share
+    that cost less: a fault that anybody would see proves little."""
+    less = 0.0
+    for share in SKIPPED_SHARES:
+        found = cost(skipped(share))
+        if found >= 1:
+            break
+        less = share
+    else:
+        return
+    for _ in range(HALVINGS):
+        if found <= MILD:
+            return
+        middle = (less + share) / 2
+        found_there = cost(skipped(middle))
+        less, share, found = (less, middle, found_there) if found_there >= 1 else (middle, share, found)
 
 
 def _sensitivity(reference: Quality, sound: Quality, tolerance: float, costly: Sequence[tuple[Fault, Quality]]) -> Sensitivity:

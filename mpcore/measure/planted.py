@@ -1,5 +1,6 @@
 """Faults planted in a training: what shows whether an accuracy would tell of them."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from mpcore.training.of_workload import WorkloadStep
 
 GRADIENT_SHARE = 0.9
 SKIPPED_SHARES = (0.2, 0.4, 0.6, 0.8)
-"""Of the steps: the mildest that costs a tolerance is the one to be found."""
+"""Of the steps, from the mildest to the worst. The mildest that costs a tolerance is the one to be found."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ def scale_gradient(step: WorkloadStep) -> None:
         optimiser.register_step_pre_hook(scaled)
 
 
-def skip(share: float) -> Callable[[WorkloadStep], None]:
+def skip(step: WorkloadStep, share: float) -> None:
     """So large a share of the steps, evenly spread, updates nothing."""
+    for optimiser in step.optimisers:
+        _skip(optimiser, share)
 
-    def plant(step: WorkloadStep) -> None:
-        for optimiser in step.optimisers:
-            _skip(optimiser, share)
 
-    return plant
+def skipped(share: float) -> Fault:
+    return Fault(f"{100 * share:.3g} % of the steps skipped", functools.partial(skip, share=share))
 
 
 def _skip(optimiser: torch.optim.Optimizer, share: float) -> None:
@@ -72,5 +73,3 @@ FAULTS = (
     Fault("masters dropped", drop_masters),
     Fault(f"the gradient of the largest layer times {GRADIENT_SHARE:g}", scale_gradient),
 )
-SKIPPED = tuple(Fault(f"{100 * share:.0f} % of the steps skipped", skip(share)) for share in SKIPPED_SHARES)
-"""From the mildest to the worst."""

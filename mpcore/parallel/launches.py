@@ -22,6 +22,7 @@ class Launches:
         self._options: Mapping[str, Any] = {"python": python} | options
         self._lister: Runner | None = None
         self._launched: tuple[int, Launcher] | None = None
+        self._patience: float | None = None
 
     def listing(self) -> Listing:
         """As a Runner's, of a launch where there is one."""
@@ -51,6 +52,12 @@ class Launches:
         GPUs make contexts, which would change the time of a step beside them."""
         yield from self.measure(cases, **asked).items()
 
+    def be_patient(self, seconds: float) -> None:
+        """As a Runner."""
+        self._patience = seconds
+        if self._launched is not None:
+            self._launched[1].be_patient(seconds)
+
     def close(self) -> None:
         for process in (self._lister, self._launched and self._launched[1]):
             if process is not None:
@@ -61,4 +68,6 @@ class Launches:
         if self._launched is None or self._launched[0] != gpus:
             self.close()
             self._launched = gpus, Launcher(*self._arguments, gpus, **self._options)
+            if self._patience is not None:
+                self._launched[1].be_patient(self._patience)
         return self._launched[1]

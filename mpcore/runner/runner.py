@@ -128,7 +128,7 @@ class Runner:
         A process that does not begin is the failure of all. What is asked after that begins one more, and no third one.
         """
         if seconds is not None:
-            self._timeouts = replace(self._timeouts, case=seconds)
+            self.be_patient(seconds)
         return dict(self.measuring(cases, kind=kind, profile=profile, slowdown=slowdown, rounds=rounds))
 
     def measuring(
@@ -146,6 +146,10 @@ class Runner:
         requests = [asked.model_copy(update={"case": case}) for case in cases]
         self._send(requests)
         return self._measured(requests)
+
+    def be_patient(self, seconds: float) -> None:
+        """A case counts as hung after so long, from now on."""
+        self._timeouts = replace(self._timeouts, case=seconds)
 
     def close(self) -> None:
         if self._process is not None:

@@ -10,7 +10,7 @@ from scripted import BASE, NOISE, Script, compared, noisy, only, statuses
 
 from mpcore.ab import Checkout
 from mpcore.ab.listings import OLDER, listed
-from mpcore.ab.scheduler import LEAST_PATIENCE_SECONDS
+from mpcore.ab.processes import LEAST_PATIENCE_SECONDS
 from mpcore.ab.verdicts import time_regression
 from mpcore.commands.ab import bisect_code, exit_code
 from mpcore.gate import Policy

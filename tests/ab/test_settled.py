@@ -117,6 +117,9 @@ class Sharing:
         graph = None if case.workload == "unsigned" else "with little memory" if first else "usual"
         return stub.work(case.workload, code="1", device="cuda", graph_signature=graph)
 
+    def be_patient(self, seconds):
+        pass
+
     def loaded(self):
         return None
 

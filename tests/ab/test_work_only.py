@@ -32,6 +32,7 @@ class Counters:
         self.open = set()
         self.log = []
         self.loads = lambda name: None
+        self.now, self.takes = 0.0, 1.0
 
     def change(self, side, **fields):
         self.listings[side] = self.listings[side].model_copy(update=fields)
@@ -60,7 +61,11 @@ class Counter:
         self.script.log.append(f"{self.name} is waited for")
         for case in cases:
             answer = self.script.answers[self.name][case.workload]
+            self.script.now += self.script.takes
             yield case, Failure(case=case, sentence=answer) if isinstance(answer, str) else answer
+
+    def be_patient(self, seconds):
+        self.script.log.append(f"{self.name} has {seconds:g} s a case")
 
     def close(self):
         self.script.open.discard(self.name)
@@ -167,17 +172,28 @@ def test_a_case_that_one_of_them_lacks_is_said():
 def test_both_count_at_once_on_a_cpu():
     script = Counters({"a": stub.work("a")}, {"a": stub.work("a")})
     compared(script)
-    assert script.log[:4] == ["base begins", "head begins", "base is waited for", "head is waited for"]
+    assert script.log[:4] == ["base begins", "head begins", "base is waited for", "head has 120 s a case"]
+
+
+@pytest.mark.parametrize(("takes", "patience"), [(10.0, 120), (50.0, 250), (300.0, 900)])
+def test_head_counts_as_hung_once_it_takes_far_longer_than_base(monkeypatch, takes, patience):
+    """And no later than it would without a base."""
+    script = Counters({n: stub.work(n) for n in "ab"}, {n: stub.work(n) for n in "ab"})
+    script.takes = takes
+    monkeypatch.setattr("mpcore.ab.work.time.monotonic", lambda: script.now)
+    compared(script)
+    assert f"head has {patience} s a case" in script.log
 
 
 def test_each_has_a_gpu_to_itself():
     script = Counters({"a": stub.work("a")}, {"a": stub.work("a")}, device="cuda")
     compared(script)
-    assert script.log[:6] == [
+    assert script.log[:7] == [
         "head is closed",
         "base begins",
         "base is waited for",
         "base is closed",
+        "head has 120 s a case",
         "head begins",
         "head is waited for",
     ]

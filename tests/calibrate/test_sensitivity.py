@@ -8,7 +8,7 @@ import torch
 from mpcore.__main__ import main
 from mpcore.calibrate.sensitivity import prove_accuracy
 from mpcore.measure import Bench
-from mpcore.measure.planted import FAULTS, SKIPPED, drop_masters, scale_gradient, skip
+from mpcore.measure.planted import FAULTS, drop_masters, scale_gradient, skipped
 from mpcore.precision import precisions
 from mpcore.records import Case, Quality, Requirements, Sensitivities, Training
 from mpcore.store import RunError, add_sensitivities, sensitivities
@@ -41,7 +41,8 @@ class Scripted:
         self.fp32, self.lost, self.asked = fp32, lost, []
 
     def planted_accuracy(self, case, plant, reference):
-        fault = next((f.called for f in (*FAULTS, *SKIPPED) if f.plant is plant), "none")
+        share = getattr(plant, "keywords", {}).get("share")
+        fault = skipped(share).called if share else next((f.called for f in FAULTS if f.plant is plant), "none")
         self.asked.append(fault)
         lost = self.lost.get(fault, 0.0)
         return trained(
@@ -58,6 +59,23 @@ def test_the_mildest_fault_that_costs_a_tolerance_is_found_in_twenty_trials():
     assert (found.found, found.alarms) == (20, 0)
     assert "60 % of the steps skipped" not in bench.asked
     assert [row[0] for row in table.rows] == bench.asked[1:]
+
+
+@pytest.mark.parametrize(
+    ("lost", "planted", "found"),
+    [
+        ({20: 0.4, 40: 9.0, 30: 1.5}, (20, 40, 30), 30),
+        ({20: 9.0, 10: 3.0, 5: 0.0}, (20, 10, 5), 10),
+        ({20: 0.4, 40: 9.0, 30: 0.5, 35: 1.0}, (20, 40, 30, 35), 35),
+        ({20: 0.0, 40: 0.0, 60: 0.0, 80: 0.5}, (20, 40, 60, 80), None),
+    ],
+    ids=["between", "from none", "twice", "none"],
+)
+def test_a_fault_that_costs_far_more_than_a_tolerance_is_made_milder(lost, planted, found):
+    bench = Scripted(0.9, {skipped(percent / 100).called: points for percent, points in lost.items()})
+    proof, _ = prove_accuracy(bench, CASE, lambda line: None)
+    assert [fault for fault in bench.asked if "skipped" in fault] == [skipped(percent / 100).called for percent in planted]
+    assert proof.sensitivity.fault == (skipped(found / 100).called if found else "")
 
 
 def test_where_no_fault_costs_a_tolerance_nothing_is_proved():
@@ -85,7 +103,7 @@ def same(one, other):
 
 
 def test_a_fifth_of_the_steps_are_skipped(dots, cpu):
-    found = steps_of(dots, cpu, skip(0.2), 10)
+    found = steps_of(dots, cpu, skipped(0.2).plant, 10)
     assert [same(*pair) for pair in itertools.pairwise(found)] == [n in (3, 8) for n in range(9)]
 
 
@@ -96,7 +114,9 @@ def test_without_masters_weights_are_numbers_of_bf16(dots, cpu):
 
 def test_one_gradient_is_a_tenth_too_small(dots, cpu):
     dots.recipes = {"tiny": dots.recipe.model_copy(update={"optimiser": "SGD", "momentum": 0.0, "weight_decay": 0.0})}
-    (start,), (right,), (wrong,) = (steps_of(dots, cpu, plant, 1) for plant in (skip(1.0), lambda step: None, scale_gradient))
+    (start,), (right,), (wrong,) = (
+        steps_of(dots, cpu, plant, 1) for plant in (skipped(1.0).plant, lambda step: None, scale_gradient)
+    )
     changes = {n: (wrong[n] - start[n]).norm() / (right[n] - start[n]).norm() for n in start}
     assert {name: round(float(change), 2) for name, change in changes.items()} == {
         name: 0.9 if name == "0.weight" else 1.0 for name in start

@@ -171,6 +171,21 @@ def test_ctrl_c_in_a_hang_says_where_each_rank_is(left, tmp_path, monkeypatch):
     assert not left()
 
 
+def test_ranks_that_take_far_longer_than_is_known_are_ended(left):
+    """Those of the launch that there is, and of the next."""
+    launches = Launches(Path.cwd(), Selection(workloads=("hang",), load=(PLANTED,), device="cpu", size="tiny", gpus=(2,)))
+    try:
+        launches.prepare([case("hang")])
+        launches.be_patient(3.0)
+        for _ in range(2):
+            (failure,) = launches.measure([case("hang")]).values()
+            assert failure.hung
+            assert "took more than 3 s for one response" in failure.sentence
+    finally:
+        launches.close()
+    assert not left()
+
+
 def test_a_launch_that_is_prepared_is_the_one_that_measures(left):
     launches = Launches(Path.cwd(), Selection(workloads=("good",), load=(PLANTED,), device="cpu", size="tiny", gpus=(2,)))
     try:
