@@ -13,8 +13,8 @@ REASONS = {
     "batch normalisation": "by cuDNN in FP16 and FP32. In BF16 by torch, slowly: it gives cuDNN no BF16 to normalise "
     "(_select_batch_norm_backend in ATen's Normalization.cpp). A compiler fuses them with their neighbours",
     "layer normalisation": "one kernel forward, two backward; autocast has it in FP32; a compiler fuses it with casts and sums",
-    "softmax and loss": "the cross-entropy is summed in FP32; a compiler fuses it with the cast of its logits. Kernels that fuse it "
-    "with the last product exist for GPUs alone, and for no FP64, which errors are measured by",
+    "softmax and loss": "the cross-entropy is summed in FP32; a compiler fuses it with the cast of its logits. Kernels that "
+    "fuse it with the last product exist for GPUs alone, and for no FP64, which errors are measured by",
     "embedding and indexing": "a table's gradient is sorted by row, so that sums repeat bit for bit",
     "pooling": "the model's own",
     "layout change": "from NCHW to NHWC and back, around convolutions of a model that is not channels last",
