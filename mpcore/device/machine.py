@@ -7,10 +7,10 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-import pynvml
 import torch
 
 from mpcore.device.nvml import settings_of
+from mpcore.device.pynvml import pynvml
 from mpcore.records import Hardware
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")

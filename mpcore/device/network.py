@@ -4,10 +4,10 @@ sums may have other bits."""
 import os
 from contextlib import suppress
 
-import pynvml
 import torch
 
 from mpcore.device.nvml import handle
+from mpcore.device.pynvml import pynvml
 
 VARIABLES = ("NCCL_", "TORCH_NCCL_", "TORCH_SYMM_MEM_", "NVSHMEM_", "GLOO_", "CUDA_DEVICE_MAX_CONNECTIONS")
 """What the names begin with of those that are told."""
@@ -25,8 +25,11 @@ def network(device: torch.device) -> dict[str, str]:
 def _links(device: torch.device) -> str:
     """Those of this GPU to others: "18 NVLinks", or what else there is."""
     count = 0
-    with suppress(pynvml.NVMLError):
+    try:
         gpu = handle(str(torch.cuda.get_device_properties(device).uuid))
+    except pynvml.NVMLError:
+        return "not known"
+    with suppress(pynvml.NVMLError):
         for link in range(pynvml.NVML_NVLINK_MAX_LINKS):  # the first that there is not ends it
             count += pynvml.nvmlDeviceGetNvLinkState(gpu, link) == pynvml.NVML_FEATURE_ENABLED
     return f"{count} NVLinks" if count else "no NVLink"

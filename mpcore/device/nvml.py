@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import pynvml
 import torch
 
+from mpcore.device.pynvml import pynvml
 from mpcore.records import GpuState
 
 SLOWDOWNS = {0x08: "hardware slowdown", 0x20: "software thermal slowdown", 0x40: "thermal slowdown", 0x80: "power brake"}

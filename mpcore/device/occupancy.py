@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pynvml
 import torch
 
 from mpcore.device.machine import memory_share
 from mpcore.device.nvml import handle
+from mpcore.device.pynvml import pynvml
 
 OWN_BYTES = 2 * 2**30
 """What libraries hold for a process beside torch's allocator, at most. What others hold is taken for that up to here, where

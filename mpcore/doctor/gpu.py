@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pynvml
 import torch
 
 from mpcore.device.machine import memory_share
 from mpcore.device.nvml import POWER_CAP, SLOWDOWNS, NvmlSampler, handle
 from mpcore.device.occupancy import OWN_BYTES, processes_on
+from mpcore.device.pynvml import pynvml
 
 NEAR_SLOWDOWN = 5
 """Degrees Celsius below those at which the GPU slows itself down."""

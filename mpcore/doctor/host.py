@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-import pynvml
 import torch
 
+from mpcore.device.pynvml import pynvml
 from mpcore.execution import executions
 from mpcore.report.text import counted
 

@@ -1,0 +1,101 @@
+"""Without the package nvidia-ml-py there is no NVML, and nothing else is lost."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mpcore.device import machine, network, nvml, occupancy, pynvml
+from mpcore.doctor import gpu, host
+from mpcore.records import Selection
+from mpcore.runner import Runner
+
+ROOT = Path(__file__).parent.parent.parent
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+MISSING = "nvidia-ml-py cannot be imported: ModuleNotFoundError: import of pynvml halted; None in sys.modules"
+SMALL = ("--mp-size", "tiny", "--mp-device", "cpu", "--mp-data", "embedded", "--mp-precision", "fp32")
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """On a GPU that torch knows."""
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    for module in (machine, network, nvml, occupancy, gpu, host):
+        monkeypatch.setattr(module, "pynvml", pynvml.imported())
+    monkeypatch.setattr(torch, "zeros", lambda *_, device: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="0123"))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)
+
+
+def test_doctor_says_it_in_one_sentence(missing):
+    assert list(gpu.gpu_spoilers(GPU, load=True)) == [
+        f"NVML does not answer: {MISSING}: clocks, power, temperature and other processes are not known"
+    ]
+
+
+def test_figures_that_need_it_are_missing(missing, monkeypatch):
+    sampler = nvml.NvmlSampler(GPU)
+    assert (sampler.reason, sampler.sample(), sampler.summary()) == (f"NVML does not answer: {MISSING}", False, None)
+    assert set(nvml.settings_of("0123").values()) == {None}
+    assert occupancy._others(GPU) == ((), False)
+    assert network._links(GPU) == "not known"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert list(host._hidden_gpu(CPU)) == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 28, 9))
+    assert machine.software().keys() >= {"torch", "cuda", "cudnn", "nccl"}
+    assert "driver" not in machine.software()
+
+
+def test_whoever_looks_what_it_has_finds_nothing():
+    assert not hasattr(pynvml.Missing("why"), "nvmlInit")
+
+
+def test_nobody_imports_it_past_this_one():
+    lines = {
+        line for path in (ROOT / "mpcore").rglob("*.py") for line in path.read_text().splitlines() if "import pynvml" in line
+    }
+    assert lines == {"from mpcore.device.pynvml import pynvml"}
+
+
+@pytest.fixture(
+    params=["raise ModuleNotFoundError('no package')", "raise ImportError('no library')"], ids=["missing", "broken"]
+)
+def without(request, tmp_path, monkeypatch):
+    """For processes that are started."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "pynvml.py").write_text(request.param)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path / "first", ROOT))))
+
+
+def ran(folder, *arguments):
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def test_doctor_a_session_and_a_comparison_go_on(without, tmp_path):
+    asked = (*SMALL, "--mp-workload", "ncf-movielens")
+    assert "1 case will run." in ran(tmp_path, "-m", "mpcore", "doctor", *asked).stdout
+    session = (
+        "-m",
+        "pytest",
+        "-p",
+        "mpcore.plugin",
+        "--noconftest",
+        ROOT / "benchmarks" / "test_work.py",
+        "--benchmark-autosave",
+    )
+    assert "1 passed" in ran(tmp_path, *session, *asked).stdout
+    (saved,) = tmp_path.glob(".benchmarks/**/*.json")
+    assert ran(tmp_path, "-m", "mpcore", "compare", saved).returncode == 0
+
+
+def test_a_process_that_measures_goes_on(without):
+    named = {"workloads": ("ncf-movielens",), "precisions": ("fp32",), "size": "tiny", "device": "cpu", "data": "embedded"}
+    with Runner(ROOT, Selection(**named)) as runner:
+        assert "torch" in runner.listing().machine.software
