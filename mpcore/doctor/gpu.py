@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,6 +13,7 @@ from mpcore.device.nvml import POWER_CAP, SLOWDOWNS, NvmlSampler, handle
 from mpcore.device.occupancy import OWN_BYTES, processes_on
 from mpcore.device.pynvml import pynvml
 
+T = TypeVar("T")
 NEAR_SLOWDOWN = 5
 """Degrees Celsius below those at which the GPU slows itself down."""
 IDLE_MEMORY_SHARE = 0.02
@@ -184,42 +185,65 @@ def _lowered_memory(device: torch.device) -> Iterator[str]:
 
 
 def _clocks_under_load(device: torch.device, sampler: NvmlSampler, gpu: Any) -> Iterator[str]:
-    """A clock that moves, and one that stays low though NVML names no reason."""
+    """Of its multiprocessors, and of its memory, for which NVML names no limits."""
     clocks, limits = _loaded(device, sampler)
-    if not clocks or limits is None:
+    if clocks and limits is not None:
+        yield from _clock("clock", clocks, limits, lambda: pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM), "-lgc")
+    try:
+        memory = _loaded_memory(device, gpu)
+    except pynvml.NVMLError as error:
+        yield f"NVML does not tell the GPU's memory clock: {error}"
         return
+    yield from _clock("memory clock", memory, (), lambda: pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_MEM), "-lmc")
+
+
+def _clock(name: str, clocks: Sequence[int], limits: Sequence[str], ask: Callable[[], int], lock: str) -> Iterator[str]:
+    """One that moves, and one that stays low though NVML names no reason. ask: for the highest. lock: the option of nvidia-smi
+    that keeps it low."""
     low, high = min(clocks), max(clocks)
     if low < (1 - STEADY) * high:
-        yield f"the GPU's clock moves under load, from {low} to {high} MHz" + (f" ({', '.join(limits)})" if limits else "")
+        yield f"the GPU's {name} moves under load, from {low} to {high} MHz" + (f" ({', '.join(limits)})" if limits else "")
         return
     try:
-        highest = pynvml.nvmlDeviceGetMaxClockInfo(gpu, pynvml.NVML_CLOCK_SM)
+        highest = ask()
     except pynvml.NVMLError as error:
-        yield f"NVML does not tell the GPU's highest clock: {error}"
+        yield f"NVML does not tell the GPU's highest {name}: {error}"
         return
     if high >= (1 - STEADY) * highest or POWER_CAP in limits:
         return
-    stays = f"the GPU's clock stays at {high} of {highest} MHz"
+    stays = f"the GPU's {name} stays at {high} of {highest} MHz"
     if limits:
         yield f"{stays}, held back by {', '.join(limits)}"
     else:
-        yield f"{stays}, and NVML does not say why. nvidia-smi -lgc may have locked it; --mp-label keeps its runs apart"
+        yield f"{stays}, and NVML does not say why. nvidia-smi {lock} may have locked it; --mp-label keeps its runs apart"
 
 
 def _loaded(device: torch.device, sampler: NvmlSampler) -> tuple[tuple[int, ...], tuple[str, ...] | None]:
     """Clocks in MHz while it multiplies, and what holds them back."""
+    sampler.clear()
+    _under_load(device, sampler.sample)
+    state = sampler.summary()
+    return (state.sm_mhz, state.limits) if state else ((), None)
+
+
+def _loaded_memory(device: torch.device, gpu: Any) -> list[int]:
+    """Those of its memory. Raises NVMLError."""
+    return _under_load(device, lambda: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM))
+
+
+def _under_load(device: torch.device, ask: Callable[[], T]) -> list[T]:
+    """The answers while it multiplies."""
     a = torch.randn(SIDE, SIDE, device=device, dtype=torch.float16)
     end = time.perf_counter() + RISE_SECONDS
     while time.perf_counter() < end:
         _multiply(a)
         torch.cuda.synchronize(device)
-    sampler.clear()
+    answers = []
     for _ in range(LOADS):
         _multiply(a)
-        sampler.sample()
+        answers.append(ask())
     torch.cuda.synchronize(device)
-    state = sampler.summary()
-    return (state.sm_mhz, state.limits) if state else ((), None)
+    return answers
 
 
 def _multiply(a: torch.Tensor) -> None:

@@ -7,6 +7,7 @@ import pynvml
 import pytest
 import torch
 
+from mpcore.device.nvml import handle
 from mpcore.doctor import gpu, host
 from mpcore.doctor.spoilers import short
 
@@ -47,7 +48,7 @@ QUIET = {
 @pytest.fixture
 def told(monkeypatch):
     """What NVML answers, by the name of the question; an exception is raised."""
-    answers = QUIET | {"share": 1.0, "load": ((1965, 1980), ("power cap",))}
+    answers = QUIET | {"share": 1.0, "load": ((1965, 1980), ("power cap",)), "memory": [3201, 3201], "highest of memory": 3201}
 
     def asking(name):
         def answer(*_):
@@ -59,10 +60,13 @@ def told(monkeypatch):
 
     for name in QUIET:
         monkeypatch.setattr(pynvml, name, asking(name))
+    highest = {pynvml.NVML_CLOCK_SM: "nvmlDeviceGetMaxClockInfo", pynvml.NVML_CLOCK_MEM: "highest of memory"}
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMaxClockInfo", lambda handle, kind: asking(highest[kind])())
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="0123"))
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: answers["share"])
     monkeypatch.setattr(torch, "zeros", lambda *_, device: None)
     monkeypatch.setattr(gpu, "_loaded", lambda device, sampler: answers["load"])
+    monkeypatch.setattr(gpu, "_loaded_memory", lambda device, handle: asking("memory")())
     return answers
 
 
@@ -116,6 +120,14 @@ def test_nothing_is_found_where_nothing_is_wrong(told):
             "the GPU's clock stays at 1200 of 1980 MHz, held back by applications clocks",
         ),
         ("nvmlDeviceGetMaxClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's highest clock: Not Supported"),
+        ("memory", [1600, 3201], "the GPU's memory clock moves under load, from 1600 to 3201 MHz"),
+        (
+            "memory",
+            [2619, 2619],
+            "the GPU's memory clock stays at 2619 of 3201 MHz, and NVML does not say why. nvidia-smi -lmc may have locked it",
+        ),
+        ("memory", pynvml.NVMLError(3), "NVML does not tell the GPU's memory clock: Not Supported"),
+        ("highest of memory", pynvml.NVMLError(3), "NVML does not tell the GPU's highest memory clock: Not Supported"),
         ("nvmlDeviceGetClockInfo", pynvml.NVMLError(3), "NVML does not tell the GPU's clock: Not Supported"),
         ("nvmlDeviceGetCurrentClocksEventReasons", pynvml.NVMLError(3), "NVML does not tell the GPU's limits of its clock"),
         ("nvmlDeviceGetTemperatureThreshold", pynvml.NVMLError(3), "NVML does not tell at how many degrees it slows down"),
@@ -154,6 +166,21 @@ def test_a_part_of_a_gpu_is_looked_at_in_all_that_nvml_tells_of_it(told):
 def test_a_lowered_memory_is_seen_without_nvml(told):
     told |= {"nvmlInit": pynvml.NVMLError(9), "share": 0.5}
     assert [sentence[:20] for sentence in gpu.gpu_spoilers(GPU, load=True)] == ["this process may use", "NVML does not answer"]
+
+
+def test_a_clock_that_is_not_told_hides_none_of_the_memory(told):
+    told |= {"load": ((), None), "memory": [2619, 2619]}
+    (found,) = gpu.gpu_spoilers(GPU, load=True)
+    assert found.startswith("the GPU's memory clock stays at 2619 of 3201 MHz")
+
+
+def test_the_memory_is_asked_for_its_own_clock_while_it_multiplies(monkeypatch):
+    monkeypatch.setattr(gpu, "_multiply", lambda a: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch, "randn", lambda *_, **options: None)
+    clocks = {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 3201}
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetClockInfo", lambda handle, kind: clocks[kind])
+    assert gpu._loaded_memory(CPU, "the handle") == gpu.LOADS * [3201]
 
 
 @pytest.mark.parametrize("call", ["zeros", "load"])
@@ -255,3 +282,4 @@ def test_a_real_gpu_is_looked_at_in_every_respect():
     assert all(isinstance(sentence, str) for sentence in gpu.gpu_spoilers(GPU, load=True))
     clocks, _ = gpu._loaded(GPU, gpu.NvmlSampler(GPU))
     assert len(clocks) in (0, gpu.LOADS)
+    assert len(gpu._loaded_memory(GPU, handle(str(torch.cuda.get_device_properties(GPU).uuid)))) == gpu.LOADS
