@@ -13,7 +13,7 @@ from mpcore.device.nvml import settings_of
 from mpcore.device.pynvml import pynvml
 from mpcore.records import Hardware
 
-PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "pytest", "pytest-benchmark", "mpcore")
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "triton", "pytest", "pytest-benchmark", "mpcore")
 
 WITH_HBM = ((8, 0), (9, 0), (10, 0), (10, 3))
 """Compute capabilities of NVIDIA's chips that have HBM and BF16. Those with GDDR have others of the same generations."""

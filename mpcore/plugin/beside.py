@@ -8,9 +8,6 @@ if TYPE_CHECKING:
     from mpcore.plugin.options import Options
     from mpcore.records import PairedConfirmation, Run, Speed
 
-TESTS = ("pytest", "pytest-benchmark")
-"""Software that no step is slower for."""
-
 
 def beside(
     accepted: "Run | None", speeds: "Sequence[Speed]", options: "Options", margins: "Margins", software: dict[str, str]
@@ -18,6 +15,7 @@ def beside(
     """Or the sentence that says why they were not measured so. The memory of the GPU should be free. software: of today."""
     from mpcore.ab import measure_beside
     from mpcore.gate.confirmation import is_slower
+    from mpcore.gate.software import other_software
     from mpcore.records import PairedConfirmation
 
     if accepted is None or accepted.commit is None:
@@ -32,16 +30,8 @@ def beside(
     return PairedConfirmation(
         commit=accepted.commit,
         pairs=pairs,
-        other_software=other_software(accepted.machine.software, software),
+        other_software=other_software(accepted.machine.software, software, max(case.gpus for case in cases)),
         target=target,
         target_pairs={} if isinstance(of_target, str) else of_target,
         target_reason=of_target if isinstance(of_target, str) else "",
     )
-
-
-def other_software(then: dict[str, str], now: dict[str, str]) -> str:
-    """In words, what both know in another version; "" where that is nothing."""
-    from mpcore.gate.matching import differing
-
-    known = [name for name in then.keys() & now.keys() if name not in TESTS]
-    return differing(*({name: of[name] for name in sorted(known)} for of in (then, now)))

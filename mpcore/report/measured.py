@@ -5,23 +5,21 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from mpcore.gate.software import counting
 from mpcore.records import Run
 from mpcore.report.figure import EAGER, FIGURES, SCORE, Figure
 from mpcore.report.line import Line
 from mpcore.report.rows import Row, how, parity_rows, rows
 
-COMPUTES = ("torch", "cuda", "cudnn")
-"""Software whose versions decide which kernels a step has."""
-
 
 def measured(runs: Sequence[Run]) -> list[Line]:
     """Where there are several runs of one hardware, the median, and of eager times the range."""
-    found: dict[Line, list[tuple[float | None, Run]]] = {}
+    found: dict[Line, list[tuple[float | None, Row]]] = {}
     for row in _rows(runs):
         for figure in FIGURES:
             value = row.get(figure.column)
             if value is not None:
-                found.setdefault(_place(row, figure), []).append((value if math.isfinite(value) else None, row["run"]))
+                found.setdefault(_place(row, figure), []).append((value if math.isfinite(value) else None, row))
     return [_filled(line, values) for line, values in found.items()]
 
 
@@ -53,14 +51,19 @@ def _place(row: Row, figure: Figure) -> Line:
     )
 
 
-def _filled(line: Line, found: Sequence[tuple[float | None, Run]]) -> Line:
+def _filled(line: Line, found: Sequence[tuple[float | None, Row]]) -> Line:
     values = [value for value, _ in found if value is not None]
-    line = replace(line, software=" / ".join(dict.fromkeys(_software(run) for _, run in found)))
+    line = replace(line, software=tuple(_software([row for _, row in found])))
     if line.figure == EAGER.name and len(values) > 1:
         return replace(line, value=min(values), highest=max(values), source=f"range of {len(found)} runs")
-    source = found[0][1].path if len(found) == 1 else f"median of {len(found)} runs"
+    source = found[0][1]["run"].path if len(found) == 1 else f"median of {len(found)} runs"
     return replace(line, value=statistics.median(values) if values else None, source=source)
 
 
-def _software(run: Run) -> str:
-    return ", ".join(f"{name} {run.machine.software[name]}" for name in COMPUTES if name in run.machine.software)
+def _software(of: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Each name once, with all versions that any of their runs has."""
+    versions: dict[str, dict[str, None]] = {}
+    for row in of:
+        for name, version in counting(row["run"].machine.software, row["gpus"]).items():
+            versions.setdefault(name, {})[version] = None
+    return ((name, " / ".join(found)) for name, found in versions.items())

@@ -371,3 +371,53 @@ def test_figures_that_other_software_computed_are_marked(run):
     value = cells["some-gpu"]
     assert (cells["other-gpu"], cells["third-gpu"]) == (f"{value} [a]", f"{value} [a]")
     assert section(document, "Software").sentences == ["without a mark: torch 2.11.0", "[a]: torch 2.13.0"]
+
+
+@pytest.fixture
+def on_other(run):
+    """on_other(gpus, **software): the same run on another GPU, whose driver is the same unless given; on so many of them."""
+
+    def on_other(gpus=1, **software):
+        hardware = run.machine.hardware.model_copy(update={"name": "Other GPU"})
+        machine = run.machine.model_copy(update={"hardware": hardware, "software": software})
+        return spread(run, gpus).model_copy(update={"machine": machine, "path": "other.json"})
+
+    return on_other
+
+
+def spread(run, gpus):
+    def of(result):
+        case = result.record.case.model_copy(update={"gpus": gpus, "strategy": "ddp" if gpus > 1 else "single"})
+        return result.model_copy(update={"record": result.record.model_copy(update={"case": case})})
+
+    return run.model_copy(update={"results": tuple(map(of, run.results))})
+
+
+def marked(document):
+    return {cell for cells in rows(section(document, "Throughput")) if (cell := cells["other-gpu"].partition(" ")[2])}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "software", "said"),
+    [
+        (1, {"driver": "590"}, ["without a mark: driver 580", "[a]: driver 590"]),
+        (1, {"transformers": "5.18.0"}, ["without a mark: transformers 5.17.0", "[a]: transformers 5.18.0"]),
+        (1, {"nccl": "2.29.1", "pytest": "9.2.0"}, []),
+        (2, {"nccl": "2.29.1"}, ["without a mark: nccl 2.28.9", "[a]: nccl 2.29.1"]),
+        (1, {"triton": "3.6.0"}, []),  # which the first run did not keep
+    ],
+)
+def test_software_is_other_where_it_is_for_the_gate(run, on_other, gpus, software, said):
+    known = {"torch": "2.11.0", "transformers": "5.17.0", "pytest": "9.1.1", "nccl": "2.28.9", "driver": "580"}
+    first = spread(run.model_copy(update={"machine": run.machine.model_copy(update={"software": known})}), gpus)
+    document = comparison_document([first, on_other(gpus, **known | software)])
+    assert [each.sentences for each in document.sections if each.title == "Software"] == ([said] if said else [])
+    assert marked(document) == ({"[a]"} if said else set())
+
+
+def test_a_median_over_software_is_marked_with_all_of_it(run, on_other):
+    several = [run, on_other(torch="2.11.0"), on_other(torch="2.13.0")]
+    document = comparison_document(several)
+    assert section(document, "Software").sentences == ["without a mark: torch 2.11.0", "[a]: torch 2.11.0 / 2.13.0"]
+    found = {x["software"] for x in lines(document) if x["hardware"] == "other-gpu"}
+    assert found == {"torch 2.11.0 / 2.13.0"}

@@ -5,7 +5,7 @@ import io
 from dataclasses import asdict, fields
 
 from mpcore.report.document import Document
-from mpcore.report.line import Line
+from mpcore.report.line import Line, versions
 
 
 def text(document: Document) -> str:
@@ -13,5 +13,5 @@ def text(document: Document) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, [field.name for field in fields(Line)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(line) for line in document.lines)
+    writer.writerows(asdict(line) | {"software": versions(line.software)} for line in document.lines)
     return file.getvalue()

@@ -8,7 +8,7 @@ from mpcore.records import Run
 from mpcore.report.alike import joined
 from mpcore.report.document import Section, Table
 from mpcore.report.figure import ACROSS, THROUGHPUT, Figure
-from mpcore.report.line import Line, Place
+from mpcore.report.line import Line, Place, Software, versions
 from mpcore.report.text import measured_at, named_commit
 
 NAMES = ("workload", "as", "mode", "in", "setting")
@@ -20,7 +20,7 @@ NOTE = (
 
 def across(lines: Sequence[Line]) -> list[Section]:
     """A section for each figure that any line has."""
-    marks = {**_marks(lines), **_software_marks(lines)}
+    marks = _marks(lines)
     return [_section(figure, of, marks) for figure in ACROSS if (of := [x for x in lines if x.figure == figure.name])]
 
 
@@ -72,27 +72,46 @@ def runs_shown(runs: Sequence[Run]) -> Section:
 
 def sources(lines: Sequence[Line]) -> list[Section]:
     """Whose the published figures are."""
-    said = [f"{mark} {source}" for source, mark in _marks(lines).items()]
+    said = [f"{mark} {source}" for source, mark in _source_marks(lines).items()]
     return [Section("Published figures", sentences=[NOTE, *said])] if said else []
 
 
 def other_software(lines: Sequence[Line]) -> list[Section]:
-    """Which figures were computed by other software than the first ones; none where all are of the same."""
+    """Which figures were computed by other software than the first ones, and what of it differs; none where all are of the
+    same."""
     marks = _software_marks(lines)
-    said = [f"{mark or 'without a mark'}: {software or 'not known'}" for software, mark in marks.items()]
-    return [Section("Software", sentences=said)] if len(marks) > 1 else []
+    named = {name for others in marks for name, _ in others}
+    first = tuple((name, version) for name, version in _first_software(lines).items() if name in named)
+    said = [f"{mark}: {versions(others)}" for others, mark in marks.items()]
+    return [Section("Software", sentences=[f"without a mark: {versions(first)}", *said])] if marks else []
 
 
-def _marks(lines: Sequence[Line]) -> Mapping[str, str]:
+def _marks(lines: Sequence[Line]) -> Mapping[Line, str]:
+    """What stands beside a figure: whose it is, or what else has computed it."""
+    of_sources, of_software, first = _source_marks(lines), _software_marks(lines), _first_software(lines)
+    return {x: of_sources[x.source] if x.published else of_software.get(_others(x, first), "") for x in lines}
+
+
+def _source_marks(lines: Sequence[Line]) -> Mapping[str, str]:
     """By source, what stands beside its figures."""
     named = dict.fromkeys(line.source for line in lines if line.published)
     return {source: f"[{number}]" for number, source in enumerate(named, 1)}
 
 
-def _software_marks(lines: Sequence[Line]) -> Mapping[str, str]:
-    """By software, what stands beside the figures that it computed: nothing beside those of the first."""
-    named = dict.fromkeys(line.software for line in lines if not line.published)
-    return {software: f"[{letters(number)}]" if number else "" for number, software in enumerate(named)}
+def _software_marks(lines: Sequence[Line]) -> Mapping[Software, str]:
+    """By what differs from the first software, what stands beside the figures that it computed."""
+    first = _first_software(lines)
+    found = dict.fromkeys(others for line in lines if (others := _others(line, first)))
+    return {others: f"[{letters(number)}]" for number, others in enumerate(found, 1)}
+
+
+def _first_software(lines: Sequence[Line]) -> Mapping[str, str]:
+    """By name, the version that is first known."""
+    return {name: version for line in reversed(lines) for name, version in line.software}
+
+
+def _others(line: Line, first: Mapping[str, str]) -> Software:
+    return tuple((name, version) for name, version in line.software if first[name] != version)
 
 
 def letters(number: int) -> str:
@@ -100,12 +119,12 @@ def letters(number: int) -> str:
     return "" if number == 0 else letters((number - 1) // 26) + chr(ord("a") + (number - 1) % 26)
 
 
-def _section(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> Section:
+def _section(figure: Figure, lines: Sequence[Line], marks: Mapping[Line, str]) -> Section:
     units = list(dict.fromkeys(line.unit for line in lines))
     return Section(figure.title + (f", {units[0]}" if len(units) == 1 else ""), tables=[_table(figure, lines, marks)])
 
 
-def _table(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> Table:
+def _table(figure: Figure, lines: Sequence[Line], marks: Mapping[Line, str]) -> Table:
     hardware = list(dict.fromkeys(line.hardware for line in lines))
     shown = [True, True, True, len({line.unit for line in lines}) > 1, _varies(lines)]
     cells = []
@@ -149,8 +168,5 @@ def _text(figure: Figure, line: Line) -> str:
     return figure.text(line.value) + ("" if line.highest is None else f"-{figure.text(line.highest)}")
 
 
-def _cell(figure: Figure, lines: Sequence[Line], marks: Mapping[str, str]) -> str:
-    values = [_text(figure, line) for line in lines]
-    named = [marks.get(line.source if line.published else line.software, "") for line in lines]
-    marked = [f"{value} {mark}".rstrip() for value, mark in zip(values, named, strict=True)]
-    return ", ".join(marked) or "-"
+def _cell(figure: Figure, lines: Sequence[Line], marks: Mapping[Line, str]) -> str:
+    return ", ".join(f"{_text(figure, line)} {marks[line]}".rstrip() for line in lines) or "-"
