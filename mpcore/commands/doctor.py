@@ -1,4 +1,5 @@
-"""What would spoil figures on this machine, and what the suite will take here. Nothing is measured but one product."""
+"""What would spoil figures on this machine, and what the suite will take here. Nothing is measured but a product in each
+format."""
 
 import argparse
 import os

@@ -26,6 +26,10 @@ OF_CLASS = 0.9
 FAST_FP64 = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0))
 """Compute capabilities that have half as many units for FP64 as for FP32 (CUDA C++ Programming Guide, throughput of arithmetic
 instructions). All others have a 32nd or a 64th: what takes an H100 seconds takes a T4 minutes."""
+FP64_SHARE = {True: 1 / 2, False: 1 / 64}
+"""Of the rate of FP32, where FP64 is fast, and at least where it is not."""
+SLOW_FP64 = 4
+"""How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 
 
 def default_device() -> torch.device:
@@ -71,6 +75,12 @@ def name_and_capability(gpu: torch.device) -> str:
 def fast_in_fp64(device: torch.device) -> bool:
     """Whether FP64 takes it about twice as long as FP32, as it does a CPU, and not 32 times or more."""
     return device.type != "cuda" or torch.cuda.get_device_capability(device) in FAST_FP64
+
+
+def errors_rate(capability: str) -> float:
+    """How fast errors are computed in FP64, over the rate of FP32: of fewer samples where it is slow."""
+    fast = tuple(map(int, capability.split("."))) in FAST_FP64
+    return FP64_SHARE[fast] * (1 if fast else SLOW_FP64)
 
 
 def memory_class(gpu: torch.device) -> int:

@@ -40,7 +40,7 @@ def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> di
 def expected_seconds(test: Planned, estimates: Estimates) -> float:
     known = estimates.seconds(test.kind, test.case)
     if known is None:
-        return math.inf if test.kind == "accuracy" else estimates.usual_seconds(test.kind)
+        return math.inf if test.kind == "accuracy" else estimates.usual_seconds(test.kind, test.case)
     return known
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from mpcore import matrix
+from mpcore.doctor.ceilings import FP64
 from mpcore.doctor.choice import KINDS, Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Estimates
 from mpcore.records import Case, Selection
@@ -91,7 +92,7 @@ def _too_large(running: Sequence[Expected], memory_bytes: int | None) -> str | N
 
 
 def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
-    """One sentence or two: cases, minutes, memory, and what the figures come from."""
+    """In sentences: cases, minutes, memory, what the figures come from, and what they are scaled by."""
     cases = counted(len(running), "case")
     known = [e for e in running if e.seconds is not None]
     if not running:
@@ -102,7 +103,6 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     peaks = [e.peak_bytes for e in known if e.peak_bytes is not None]
     memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
     hardware = estimates.newest.machine.hardware.name
-    scaled = "" if estimates.speed == 1 else f", {estimates.speed:.2f} times as fast in large products"
     unknown = (
         f" What {counted(len(running) - len(known), 'case')} of these will take is not known."
         if len(known) < len(running)
@@ -112,7 +112,20 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     without = f" How long {untold} will be trained is not known, and not in it." if untold else ""
     return (
         f"{cases} will run, in about {minutes:.0f} minutes{memory}. This is an estimate from what accepted runs on {hardware} "
-        f"took, the newest at {measured_at(estimates.newest)}{scaled}.{unknown}{without}"
+        f"took, the newest at {measured_at(estimates.newest)}.{_scaled(estimates)}{unknown}{without}"
+    )
+
+
+def _scaled(estimates: Estimates) -> str:
+    """By what, and what cannot be; "" where nothing is."""
+    if not estimates.speeds:
+        return ""
+    products = joined([f"{speed:.2g} in {name.upper()}" for name, speed in estimates.speeds.items() if name != FP64])
+    errors = estimates.speeds.get(FP64)
+    fp64 = f" Its class says {errors:.2g} in FP64, which errors need." if errors else ""
+    return (
+        f" By large products this GPU's speed is {products}, where that one's is 1.{fp64} What copies memory is scaled as "
+        "products are: no run tells how fast its GPU copies."
     )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from mpcore.data import Batch
-from mpcore.device.machine import fast_in_fp64, memory_class
+from mpcore.device.machine import SLOW_FP64, fast_in_fp64, memory_class
 from mpcore.execution import Eager
 from mpcore.gate import checks
 from mpcore.measure.errors import CASE_ERRORS, CaseFailed, failure_of, give_back, lacks_memory, one_sentence
@@ -35,8 +35,6 @@ OTHER_CHOICES = (
 )
 HOST = torch.device("cpu")
 M = TypeVar("M")
-SLOW_FP64 = 4
-"""How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 
 
 class Yardsticks:

@@ -102,7 +102,7 @@ class Session:
         alone = max(self.options.selection.gpus, default=1) == 1
         asked = {test.case.execution for test in self.tests.values()}
         found = list(spoilers(self.device, self.config.invocation_params.dir, os.environ, asked)) if alone else []
-        told = estimates(self.judge.baselines, self.machine.hardware.key, None)
+        told = estimates(self.judge.baselines, self.machine.hardware.key, {})
         if told is None and self.device_here.type == "cuda":
             try:
                 told = estimates_here(self.options.baselines, self.machine.hardware, self.device_here)

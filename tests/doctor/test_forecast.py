@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mpcore.doctor.ceilings import _with_fp64, ceilings_here
 from mpcore.doctor.choice import Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Estimates, estimates
 from mpcore.doctor.forecast import LEFT_OUT, document, forecast, in_all
-from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Quality, Result, Run, Selection, Speed
+from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Numerics, Quality, Result, Run, Selection, Speed
 from mpcore.report.render import render
 
 CPU = torch.device("cpu")
@@ -47,28 +48,28 @@ def test_the_newest_run_of_the_same_hardware_tells():
         run_on("H100", 2, result("fp32", 60.0)),
         run_on("H200", 3, result("fp32", 1.0)),
     ]
-    found = estimates(runs, "h100", None)
-    assert (found.newest.datetime[:10], found.speed) == ("2026-01-02", 1.0)
+    found = estimates(runs, "h100", {})
+    assert (found.newest.datetime[:10], found.speeds) == ("2026-01-02", {})
     assert found.seconds("speed", case("fp32")) == 60.0
     assert found.seconds("speed", case("tf32")) is None
 
 
 def test_what_the_newest_run_has_not_measured_an_older_one_tells():
     runs = [run_on("H100", 1, result("fp32", 90.0), result("tf32", 20.0)), run_on("H100", 2, result("fp32", 60.0))]
-    found = estimates(runs, "h100", None)
+    found = estimates(runs, "h100", {})
     assert [found.seconds("speed", case(name)) for name in ("fp32", "tf32")] == [60.0, 20.0]
 
 
 def test_of_a_batch_that_was_made_to_fit_memory_is_a_share():
     """BERT's step takes 1.64 GiB, and 0.146 GiB for each review."""
     full, fit = {"size": "full"}, {"size": "fit", "batch_size": 8}
-    found = estimates([run_on("H100", 1, result("fp32", 90.0, **full))], "h100", None)
+    found = estimates([run_on("H100", 1, result("fp32", 90.0, **full))], "h100", {})
     needed = 1.64 + 8 * 0.146
     assert found.peak_bytes("speed", case("fp32", **fit)) == pytest.approx(1.1 * needed * GIB)
-    less = estimates([run_on("H100", 1, result("fp32", 90.0, peak=3 * GIB, **full))], "h100", None)
+    less = estimates([run_on("H100", 1, result("fp32", 90.0, peak=3 * GIB, **full))], "h100", {})
     assert less.peak_bytes("speed", case("fp32", **fit)) == pytest.approx(3 * GIB * needed / (1.64 + 32 * 0.146))
     assert found.seconds("speed", case("fp32", **fit)) == 90.0
-    measured = estimates([run_on("H100", 1, result("fp32", 90.0, **full), result("fp32", 9.0, peak=GIB, **fit))], "h100", None)
+    measured = estimates([run_on("H100", 1, result("fp32", 90.0, **full), result("fp32", 9.0, peak=GIB, **fit))], "h100", {})
     assert measured.peak_bytes("speed", case("fp32", **fit)) == GIB
     assert measured.seconds("speed", case("fp32", **fit)) == 9.0
 
@@ -77,21 +78,19 @@ def test_a_step_needs_what_it_allocates_and_a_tenth_more():
     """What was reserved holds what cuDNN tried with the memory that was free, and in older runs what was measured before."""
     step = result("fp32", 90.0)
     step = step.model_copy(update={"record": step.record.model_copy(update={"peak_allocated_bytes": 10 * GIB})})
-    found = estimates([run_on("H100", 1, step, result("tf32", 9.0))], "h100", None)
+    found = estimates([run_on("H100", 1, step, result("tf32", 9.0))], "h100", {})
     assert found.peak_bytes("speed", case("fp32")) == 11 * GIB
     assert found.peak_bytes("speed", case("tf32")) == 30 * GIB
 
 
 def test_trainings_that_no_run_has_made_are_named():
     tests = [Planned(kind, case("fp32", workload=name)) for name in ("bert-imdb", "resnet50") for kind in ("speed", "accuracy")]
-    assert (
-        untold_trainings(tests, estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)) == "bert-imdb and resnet50"
-    )
+    assert untold_trainings(tests, estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})) == "bert-imdb and resnet50"
 
 
 def test_where_all_trainings_are_told_or_none_is_made_nothing_is_said_of_them(monkeypatch):
     trained = Quality.model_construct(kind="accuracy", case=case("fp32"))
-    told = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    told = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})
     told = replace(told, costs=told.costs | {trained.name: Cost(seconds=600.0, peak_bytes=GIB)})
     selection = BERT.model_copy(update={"precisions": ("fp32",)})
     assert in_all(forecast(selection, CPU, told), told).endswith("the newest at 2026-01-01 12:00.")
@@ -102,43 +101,98 @@ def test_where_all_trainings_are_told_or_none_is_made_nothing_is_said_of_them(mo
 
 def test_a_case_that_is_compiled_is_not_trained(monkeypatch):
     monkeypatch.setattr("mpcore.matrix.product.compiled_besides", lambda workload, precisions, *_: precisions)
-    told = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    told = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})
     expected = forecast(BERT, CPU, told)
     assert {(e.case.execution, e.untold) for e in expected} == {("eager", True), ("compile", False)}
 
 
 def test_of_errors_a_smaller_batch_tells_nothing():
     full, fit = case("fp32", size="full"), case("fp32", size="fit", batch_size=8)
-    found = Estimates(run_on("H100", 1), 1.0, {f"numerics:{full.id}": Cost(seconds=9.0, peak_bytes=GIB)})
+    found = Estimates(run_on("H100", 1), {}, {f"numerics:{full.id}": Cost(seconds=9.0, peak_bytes=GIB)})
     assert found.peak_bytes("numerics", fit) == GIB
 
 
-def test_another_gpu_is_scaled_by_what_its_matrix_units_reach():
-    runs = [run_on("H200", 3, result("fp32", 60.0), result("bf16-true", 30.0, ceiling=800e12))]
-    found = estimates(runs, "t4", 400e12)
-    assert found.seconds("speed", case("fp32")) == 120.0
+CEILINGS = {"fp32": (60.0, 50e12), "bf16-true": (30.0, 800e12), "fp16-amp": (30.0, 700e12)}
+"""By mode, the seconds of its test and what products of its format reach."""
+H200 = [result(mode, seconds, ceiling) for mode, (seconds, ceiling) in CEILINGS.items()]
+T4 = {"fp32": 5e12, "fp16": 70e12}
+
+
+def test_another_gpu_is_scaled_by_what_it_reaches_in_the_format_of_each_mode():
+    found = estimates([run_on("H200", 3, *H200)], "t4", T4)
+    assert found.seconds("speed", case("fp32")) == pytest.approx(600.0)
+    assert found.seconds("speed", case("fp16-amp")) == pytest.approx(300.0)
+    assert found.usual_seconds("speed", case("fp16-manual")) == pytest.approx(300.0)
     assert found.peak_bytes("speed", case("fp32")) == 30 * GIB
 
 
-def test_a_gpu_without_bf16_is_compared_in_fp16():
-    runs = [run_on("H200", 3, result("fp32", 60.0), result("bf16-true", 30.0, ceiling=800e12), result("fp16-amp", 1.0, 700e12))]
-    assert estimates(runs, "t4", 70e12, "fp16-true").seconds("speed", case("fp32")) == 600.0
+def test_a_format_that_was_not_compared_counts_as_the_slowest_that_was():
+    ceilings = {"fp32": 25e12, "fp16": 70e12, "fp64": 1e12}
+    found = estimates([run_on("H200", 3, *H200)], "t4", ceilings)
+    assert found.seconds("speed", case("bf16-true")) == pytest.approx(300.0)
+
+
+def test_errors_are_scaled_by_fp64():
+    """Of which an H200 has half as many units as of FP32, and a T4 at least a 64th, for a quarter of the samples."""
+    numerics = Numerics.model_construct(kind="numerics", case=case("bf16-true"))
+    errors = Result.model_construct(record=numerics, cost=Cost(seconds=7.0, peak_bytes=None))
+    here = with_fp64(T4, "7.5")
+    found = estimates([run_on("H200", 3, *H200, errors)], "t4", here)
+    assert found.seconds("numerics", case("bf16-true")) == pytest.approx(7.0 * 50 / 5 * (1 / 2) / (4 / 64))
+    assert estimates([run_on("H200", 3, *H200, errors)], "a100", with_fp64(T4, "8.0")).speeds["fp64"] == pytest.approx(0.1)
+
+
+def with_fp64(ceilings, capability):
+    return _with_fp64(ceilings, run_on("T4", 1).machine.hardware.model_copy(update={"capability": capability}))
+
+
+def test_ceilings_of_older_runs_of_the_same_gpu_count_too():
+    runs = [run_on("H200", 1, *H200), run_on("H200", 2, result("fp32", 60.0, ceiling=50e12))]
+    assert estimates(runs, "t4", T4).speeds == pytest.approx({"fp32": 0.1, "fp16": 0.1})
+
+
+def test_a_product_in_each_format_that_the_gpu_has_is_measured(monkeypatch):
+    measured = []
+
+    def flops(mode, device):
+        measured.append(mode.name)
+        if mode.name == "fp16-true":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return 5e12
+
+    monkeypatch.setattr("mpcore.measure.ceiling.matmul_flops", flops)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    hardware = run_on("T4", 1).machine.hardware.model_copy(update={"capability": "7.5"})
+    found = ceilings_here(hardware, torch.device("cuda"))
+    assert measured == ["fp32", "fp16-true"]
+    assert found == pytest.approx({"fp32": 5e12, "fp64": 5e12 * 4 / 64})
+
+
+def test_what_an_estimate_is_scaled_by_and_what_it_is_not_is_told():
+    told = estimates([run_on("H200", 3, *H200)], "t4", with_fp64({"fp32": 5.1e12, "fp16": 70e12}, "7.5"))
+    said = in_all(forecast(BERT, CPU, told), told)
+    assert (
+        "took, the newest at 2026-01-03 12:00. By large products this GPU's speed is 0.1 in FP32 and 0.1 in FP16, where that "
+        "one's is 1. Its class says 0.013 in FP64, which errors need. What copies memory is scaled as products are: no run "
+        "tells how fast its GPU copies."
+    ) in said
 
 
 def test_a_training_that_no_run_has_made_is_not_chosen():
-    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})
     tests = [Planned(kind, case("fp32")) for kind in ("speed", "accuracy")]
     assert list(chosen(tests, found, 1000)) == tests[:1]
 
 
-@pytest.mark.parametrize("ceiling", [None, 400e12])
-def test_what_cannot_be_scaled_or_tells_nothing_is_no_estimate(ceiling):
-    assert estimates([run_on("H200", 3, result("fp32", 60.0))], "t4", ceiling) is None
-    assert estimates([run_on("T4", 3, result("fp32", None))], "t4", ceiling) is None
+@pytest.mark.parametrize("ceilings", [{}, {"bf16": 400e12}])
+def test_what_cannot_be_scaled_or_tells_nothing_is_no_estimate(ceilings):
+    assert estimates([run_on("H200", 3, result("fp32", 60.0))], "t4", ceilings) is None
+    assert estimates([run_on("T4", 3, result("fp32", None))], "t4", ceilings) is None
 
 
 def test_all_cases_are_told_with_what_is_not_known():
-    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})
     expected = forecast(BERT, CPU, found)
     assert [(e.case.precision, e.seconds, e.peak_bytes) for e in expected] == [
         ("fp32", 90.0, 30 * GIB),
@@ -163,7 +217,7 @@ def test_what_is_not_run_says_why_and_what_would_spoil_figures_comes_first():
 @pytest.mark.parametrize(("gib", "said"), [(24, True), (80, False), (None, False)])
 def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
     memory = None if gib is None else gib * GIB
-    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", None)
+    found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})
     text = render(document(forecast(BERT, CPU, found), found, [], "a machine", memory), "markdown")
     told = (
         "1 case of bert-imdb took more memory in accepted runs than the 24 GiB that there are. A case that finds too little is "
@@ -175,7 +229,7 @@ def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
 @pytest.mark.parametrize(("kind", "gib"), [("numerics", 24), ("speed", 30)])
 def test_errors_are_measured_in_what_memory_there_is(kind, gib):
     newest = run_on("H100", 1)
-    found = Estimates(newest, 1.0, {f"{kind}:{case('fp32').id}": Cost(seconds=1.0, peak_bytes=30 * GIB)})
+    found = Estimates(newest, {}, {f"{kind}:{case('fp32').id}": Cost(seconds=1.0, peak_bytes=30 * GIB)})
     expected = forecast(BERT, CPU, found, memory_bytes=24 * GIB)[0]
     assert expected.peak_bytes == gib * GIB
 
@@ -188,7 +242,7 @@ def test_cases_that_no_run_tells_of_are_a_row_a_workload_without_columns_of_dash
 
 
 def test_a_batch_that_was_made_smaller_takes_at_most_what_the_usual_one_does():
-    found = estimates([run_on("H100", 1, result("fp32", 90.0, size="full"))], "h100", None)
+    found = estimates([run_on("H100", 1, result("fp32", 90.0, size="full"))], "h100", {})
     assert found.seconds("speed", case("fp32", size="fit", batch_size=4)) == 90.0
 
 
@@ -204,7 +258,7 @@ WORTH = {
 
 def known():
     costs = {name: Cost(seconds=seconds, peak_bytes=None) for name, seconds in WORTH.items()}
-    return Estimates(run_on("H100", 1), 1.0, costs)
+    return Estimates(run_on("H100", 1), {}, costs)
 
 
 @pytest.mark.parametrize(
