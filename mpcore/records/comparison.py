@@ -8,6 +8,7 @@ from mpcore.records.base import Bytes, Number, PositiveFloat, Record
 from mpcore.records.case import Case
 from mpcore.records.loaded import Loaded
 from mpcore.records.machine import Machine
+from mpcore.records.moment import Moment
 from mpcore.records.regression import Regression, RegressionStatus
 from mpcore.records.selection import Selection
 
@@ -64,7 +65,7 @@ class Comparison(Record):
     selection: Selection
     flags: tuple[str, ...] = ()
     seed: int | None = None
-    datetime: str
+    datetime: Moment
     cases: tuple[PairedCase, ...]
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}

@@ -1,11 +1,11 @@
 """The figures of a run without all that they were made of, so that a thousand runs are read in a second."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, PositiveInt
+from pydantic import PositiveInt
 
 from mpcore.records.base import Finite, Record
-from mpcore.records.run import dated
+from mpcore.records.moment import Moment
 
 
 class CaseFigures(Record):
@@ -21,7 +21,7 @@ class RunFigures(Record):
     """Of one run. hardware: the key of its machine."""
 
     kind: Literal["figures"] = "figures"
-    datetime: Annotated[str, AfterValidator(dated)]
+    datetime: Moment
     commit: str | None
     hardware: str
     software: dict[str, str]

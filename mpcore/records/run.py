@@ -1,27 +1,18 @@
 """One session."""
 
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from mpcore.records.base import Record
 from mpcore.records.machine import Machine
+from mpcore.records.moment import Moment
 from mpcore.records.paired_confirmation import PairedConfirmation
 from mpcore.records.regression import Regression
 from mpcore.records.result import Result
 
 LAYOUT = "4.0"
 """Of what is stored: major and minor version. A minor version adds fields with defaults; readers keep what they do not know."""
-
-
-def dated(text: str) -> str:
-    """Runs are sorted by it, and its day tells starts of a machine apart."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("expected a date and time such as 2026-01-31T12:00:00+00:00") from None
-    return text
 
 
 class Accepted(Record):
@@ -31,7 +22,7 @@ class Accepted(Record):
     """
 
     reason: Annotated[str, Field(min_length=1)]
-    datetime: str
+    datetime: Moment
     allowed_failures: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
 
@@ -79,7 +70,7 @@ class Run(Record):
     path: Annotated[str, Field(exclude=True)] = ""
     layout: str = LAYOUT
     command: str
-    datetime: Annotated[str, AfterValidator(dated)]
+    datetime: Moment
     commit: str | None
     uncommitted: Annotated[bool, Field(exclude=True)] = False
     label: Annotated[None, Field(exclude=True)] = None

@@ -90,7 +90,7 @@ def folder(tmp_path, rng):
     for number, run in enumerate(runs(rng), 1):
         path = tmp_path / "nvidia-h200" / f"{number:04}_{number:08}.json"
         path.parent.mkdir(exist_ok=True)
-        stored = run.model_copy(update={"accepted": Accepted(reason="a", datetime="2026-01-01")})
+        stored = run.model_copy(update={"accepted": Accepted(reason="a", datetime="2026-01-01T00:00:00+00:00")})
         path.write_text(json.dumps({"benchmarks": [], "mpcore": stored.model_dump(mode="json")}))
     return tmp_path
 

@@ -49,7 +49,7 @@ def test_what_changes_and_what_is_removed_is_said(save, baselines, capsys):
     accept = ["accept", "--reason", "x", "--keep", "1", "--baselines", str(baselines)]
     assert main([*accept, str(save())]) == 0
     capsys.readouterr()
-    worse = str(save(gradient_error=0.02, datetime="2026-02-02"))
+    worse = str(save(gradient_error=0.02, datetime="2026-02-02T00:00:00+00:00"))
     assert main([*accept, worse]) == 4
     assert "gradient error of fp16-amp is 0.02, 0.01 in accepted runs" in capsys.readouterr().err
     assert main([*accept, worse, "--allow-failure", "bert-imdb-fp16-amp-eager-tiny"]) == 0
@@ -75,7 +75,7 @@ def test_a_run_that_failed_is_refused_until_its_failures_are_allowed(save, basel
 def test_a_case_is_reset_and_that_is_shown(save, baselines, capsys):
     accept = ["accept", "--reason", "x", "--baselines", str(baselines)]
     assert main([*accept, str(save())]) == 0
-    assert main([*accept, str(save(datetime="2026-02-02")), "--reset", "bert-imdb-*"]) == 0
+    assert main([*accept, str(save(datetime="2026-02-02T00:00:00+00:00")), "--reset", "bert-imdb-*"]) == 0
     capsys.readouterr()
     assert main(["show", "--baselines", str(baselines)]) == 0
     assert "numerics:bert-imdb-fp16-amp-eager-tiny" in capsys.readouterr().out

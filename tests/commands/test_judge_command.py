@@ -46,13 +46,13 @@ def test_a_run_that_does_not_fails(save, judge):
 
 
 def test_a_run_is_compared_with_the_accepted_ones(accepted, save, judge):
-    code, out = judge(save("new.json", gradient_error=0.02, datetime="2026-02-02"))
+    code, out = judge(save("new.json", gradient_error=0.02, datetime="2026-02-02T00:00:00+00:00"))
     assert code == 1
     assert "worse" in out
 
 
 def test_a_margin_can_be_given(accepted, save, judge):
-    new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
+    new = save("new.json", gradient_error=0.02, datetime="2026-02-02T00:00:00+00:00")
     assert judge(new, "--mp-margin", "errors=3")[0] == 0
     assert judge(new, "--mp-margin", "nothing-*:errors=3")[0] == 1
 
@@ -66,7 +66,7 @@ def test_a_margin_that_is_for_no_case_is_told(run_file, baselines, capsys):
 
 
 def test_margins_and_caps_are_those_of_the_project(accepted, save, judge, tmp_path, monkeypatch):
-    new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
+    new = save("new.json", gradient_error=0.02, datetime="2026-02-02T00:00:00+00:00")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[tool.mpcore.margins]\nerrors = 3\n")
     assert judge(new)[0] == 0
@@ -139,7 +139,7 @@ def test_a_run_that_is_not_whole_does_not_pass(run_file, baselines, capsys, chan
 
 
 def test_nothing_is_said_of_where_it_is_saved_nor_of_what_comes_next(accepted, save, judge):
-    better = save("new.json", gradient_error=0.001, datetime="2026-02-02")
+    better = save("new.json", gradient_error=0.001, datetime="2026-02-02T00:00:00+00:00")
     code, out = judge(better)
     assert code == 0
     assert "better" in out
@@ -155,7 +155,7 @@ def test_a_red_verdict_ends_with_the_command_that_the_session_had_for_it(save, j
 
 
 def test_what_fails_only_now_ends_with_its_session_for_this_case_alone(accepted, save, judge, baselines):
-    new = save("new.json", gradient_error=0.02, datetime="2026-02-02")
+    new = save("new.json", gradient_error=0.02, datetime="2026-02-02T00:00:00+00:00")
     made = (
         "pytest benchmarks -k 'a or b' --mp-precision fp32,fp16-amp --mp-data 'my data' --benchmark-json=new.json --junitxml x"
     )
@@ -168,7 +168,7 @@ def test_what_fails_only_now_ends_with_its_session_for_this_case_alone(accepted,
 
 @pytest.mark.parametrize("command", ["pytest 'benchmarks", ""])
 def test_a_command_that_nobody_can_type_is_not_told(accepted, save, judge, command):
-    new = edited(save("new.json", gradient_error=0.02, datetime="2026-02-02"), command=command)
+    new = edited(save("new.json", gradient_error=0.02, datetime="2026-02-02T00:00:00+00:00"), command=command)
     code, out = judge(new)
     assert code == 1
     assert "--mp-workload" not in out

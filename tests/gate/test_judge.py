@@ -7,7 +7,9 @@ from mpcore.gate import SHIPPED, Judge, Policy, judge_run
 from mpcore.records import ALL_CASES, Blocks, FailedTest, Pair, PairedConfirmation, Reference, Requirements, Result, Run
 
 ERRORS = Requirements(loss_error=0.01, gradient_error=0.1, update_error=0.2, low_precision_share=(0.5, 1.0))
-ACCEPTED = [run(step(ms), numerics(), datetime=f"2026-01-0{day}") for day, ms in enumerate((10.0, 10.02, 9.98), 1)]
+ACCEPTED = [
+    run(step(ms), numerics(), datetime=f"2026-01-0{day}T00:00:00+00:00") for day, ms in enumerate((10.0, 10.02, 9.98), 1)
+]
 DEFAULT = Policy()
 WORKLOADS = [f"w{i}" for i in range(5)]
 
@@ -107,7 +109,10 @@ def test_records_before_it_say_more_of_a_record():
 
 def shared(factor):
     """A run in which all cases take that much longer, and the runs it is compared with."""
-    baselines = [run(*(step(10.0 + r / 100, workload=w) for w in WORKLOADS), datetime=f"2026-01-0{r + 1}") for r in range(3)]
+    baselines = [
+        run(*(step(10.0 + r / 100, workload=w) for w in WORKLOADS), datetime=f"2026-01-0{r + 1}T00:00:00+00:00")
+        for r in range(3)
+    ]
     return made(*(step(10.0 * factor, workload=w) for w in WORKLOADS), baselines=baselines), baselines
 
 
@@ -232,7 +237,7 @@ def beside(ms, fp32):
     ],
 )
 def test_a_reference_that_became_faster_fails_no_mode(ms, fp32, status):
-    accepted = [run(beside(10.0, 20.0), datetime=f"2026-01-0{day}") for day in (1, 2, 3)]
+    accepted = [run(beside(10.0, 20.0), datetime=f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2, 3)]
     result = Judge(accepted, DEFAULT).judge(beside(ms, fp32))
     (check,) = (check for check in result.checks if check.metric == "speed-up over fp32")
     assert check.status == status
@@ -242,7 +247,7 @@ def test_a_reference_that_became_faster_fails_no_mode(ms, fp32, status):
 
 
 def test_a_mode_that_never_was_faster_is_not_excused():
-    accepted = [run(beside(10.0, 9.8), datetime=f"2026-01-0{day}") for day in (1, 2, 3)]
+    accepted = [run(beside(10.0, 9.8), datetime=f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2, 3)]
     assert statuses(Judge(accepted, DEFAULT).judge(beside(10.0, 9.5)))["speed-up over fp32"] == "failed"
     assert statuses(Judge([], DEFAULT).judge(beside(10.0, 9.5)))["speed-up over fp32"] == "failed"
 
@@ -289,7 +294,9 @@ def test_against_one_accepted_run_a_machine_must_be_surer_than_pairs():
     ],
 )
 def test_what_all_cases_share_is_of_the_code_the_machine_or_the_software(ratio, software, status, said):
-    runs = [run(*(step(10.0, workload=name) for name in WORKLOADS), datetime=f"2026-01-0{day}") for day in (1, 2, 3)]
+    runs = [
+        run(*(step(10.0, workload=name) for name in WORKLOADS), datetime=f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2, 3)
+    ]
     judge, slow = Judge(runs, DEFAULT), [Result(record=step(10.3, workload=name)) for name in WORKLOADS]
     assert judge.common(slow).status == "worse"
     quickest = [speed.case.id for speed in judge.quickest(slow)]

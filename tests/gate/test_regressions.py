@@ -258,7 +258,7 @@ def test_a_case_with_more_accepted_runs_does_not_hide_what_all_share():
 
 
 def accepted_run(*records, reset=()):
-    return run(*records, accepted=Accepted(reason="x", datetime="", reset=tuple(reset)))
+    return run(*records, accepted=Accepted(reason="x", datetime="2026-01-03T00:00:00+00:00", reset=tuple(reset)))
 
 
 def test_what_is_older_than_a_reset_counts_no_more():

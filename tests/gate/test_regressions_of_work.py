@@ -275,7 +275,7 @@ def test_of_another_batch_nothing_is_shown():
 
 
 def accepted(*records, reset=()):
-    return run(*records, accepted=Accepted(reason="x", datetime="", reset=tuple(reset)))
+    return run(*records, accepted=Accepted(reason="x", datetime="2026-01-03T00:00:00+00:00", reset=tuple(reset)))
 
 
 def against(record, *runs):

@@ -250,7 +250,9 @@ def test_what_confirms_comes_back_from_json_as_it_was(confirmation):
 
 def test_a_run_comes_back_from_json_as_it_was_without_its_path():
     failed = FailedTest(test="test_speed[x]", name="speed:x", sentence="it is slow", strict=True)
-    accepted = Accepted(reason="so", datetime="x", allowed_failures=("test_speed[x]",), reset=("speed:x",))
+    accepted = Accepted(
+        reason="so", datetime="2026-01-03T00:00:00+00:00", allowed_failures=("test_speed[x]",), reset=("speed:x",)
+    )
     whole = run(Result(record=speed()), failed=(failed,), missed=1, common=regression(case=ALL_CASES), accepted=accepted)
     assert through_json(whole) == whole
     assert through_json(whole.model_copy(update={"path": "here.json"})) == whole
@@ -639,7 +641,7 @@ def test_a_start_of_a_machine_is_a_gpu_and_a_day():
 
 def test_a_reason_is_needed():
     with pytest.raises(ValidationError, match="reason"):
-        Accepted(reason="", datetime="x")
+        Accepted(reason="", datetime="2026-01-03T00:00:00+00:00")
 
 
 def card(name="NVIDIA RTX 4090", **changes):

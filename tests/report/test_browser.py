@@ -85,7 +85,9 @@ def browser(chromium, run, full, tmp_path):
     nasty = full[6].model_copy(update={"record": full[6].record.model_copy(update={"remark": NASTY})})
     case = nasty.record.case.model_copy(update={"workload": NASTY})
     nasty = nasty.model_copy(update={"record": nasty.record.model_copy(update={"case": case})})
-    accepted = run.model_copy(update={"results": tuple(full), "accepted": Accepted(reason="first", datetime="2026-01-03")})
+    accepted = run.model_copy(
+        update={"results": tuple(full), "accepted": Accepted(reason="first", datetime="2026-01-03T00:00:00+00:00")}
+    )
     newer = run.model_copy(update={"results": (*full, nasty), "path": "0002_run.json", "datetime": "2026-02-01T00:00:00"})
     chromium.set_window_size(1200, 900)
     opened(chromium, tmp_path, [accepted, newer])

@@ -18,7 +18,7 @@ def comparison(run):
         sides = {"base": "main", "head": "the working tree"}
         revisions = {s: Revision(name=name, commit=None, python="python", machine=run.machine) for s, name in sides.items()}
         paired = [PairedCase(case=stub.case(name), pairs=(), regressions=tuple(found)) for name, found in cases.items()]
-        fields = {"by": "work", "selection": Selection(), "datetime": "2026-01-02T03:04:05", "cases": tuple(paired)}
+        fields = {"by": "work", "selection": Selection(), "datetime": "2026-01-02T03:04:05+00:00", "cases": tuple(paired)}
         return Comparison(**revisions, **fields, **changes)
 
     return comparison

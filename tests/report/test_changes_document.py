@@ -141,9 +141,11 @@ def test_a_run_of_comparisons_with_others_has_no_table(run, trainers):
 
 
 def test_each_accepted_run_is_listed(run):
-    accepted = Accepted(reason="the first", datetime="2026-01-03", allowed_failures=("a/test_speed.py::test_speed[x]", "y"))
+    accepted = Accepted(
+        reason="the first", datetime="2026-01-03T00:00:00+00:00", allowed_failures=("a/test_speed.py::test_speed[x]", "y")
+    )
     first = run.model_copy(update={"path": "baselines/some-gpu/0001_01234567.json", "accepted": accepted})
-    again = Accepted(reason="again", datetime="x")
+    again = Accepted(reason="again", datetime="2026-01-03T00:00:00+00:00")
     second = first.model_copy(update={"path": "baselines/some-gpu/0002_abc.json", "accepted": again, "commit": None})
     [found] = baselines_document({"some-gpu": [first, second]}).sections
     assert found.title == "some-gpu: 2 runs from 1 machine start"
@@ -160,7 +162,7 @@ def test_each_accepted_run_is_listed(run):
     ("names", "said"), [(["speed:a", "speed:b"], "speed:a, speed:b"), (list("abcdef"), "a, b, c, d and 2 more")]
 )
 def test_what_was_reset_is_listed(run, names, said):
-    accepted = Accepted(reason="faster", datetime="x", reset=tuple(names))
+    accepted = Accepted(reason="faster", datetime="2026-01-03T00:00:00+00:00", reset=tuple(names))
     [found] = baselines_document({"some-gpu": [run.model_copy(update={"accepted": accepted})]}).sections
     assert found.sentences == [f"0001_run.json is all that counts of {said}"]
 

@@ -45,7 +45,7 @@ def test_points_are_those_over_the_same_training(graphs):
 
 
 def test_the_band_is_that_of_comparable_runs(graphs):
-    accepted = {"accepted": Accepted(reason="first", datetime="2026-01-03")}
+    accepted = {"accepted": Accepted(reason="first", datetime="2026-01-03T00:00:00+00:00")}
     other = otherwise(graphs, "speed", workload_version=2).model_copy(update=accepted)
     views = {view.label: view for view in history([graphs.model_copy(update=accepted), other]).views}
     speed = next(r.record for r in graphs.results if r.record.kind == "speed" and r.record.case.precision == "fp16-amp")

@@ -124,7 +124,7 @@ def test_a_score_is_in_the_same_unit_everywhere(run):
 
 
 def test_history_shows_where_the_next_run_is_expected(graphs):
-    accepted = Accepted(reason="first", datetime="2026-01-03")
+    accepted = Accepted(reason="first", datetime="2026-01-03T00:00:00+00:00")
     runs = [graphs.model_copy(update={"datetime": f"2026-01-0{day}T00:00:00", "path": f"{day}.json"}) for day in (3, 1, 2)]
     runs[1:] = [run.model_copy(update={"accepted": accepted}) for run in runs[1:]]
     view = next(v for v in history(runs).views if v.label == "step time of bert-imdb-fp16-amp-graph-full on some-gpu")
@@ -148,7 +148,9 @@ def test_history_has_no_band_for_what_python_launches_on_a_gpu(graphs):
         return record.model_copy(update={"case": record.case.model_copy(update={"execution": "eager"})})
 
     results = tuple(r.model_copy(update={"record": launched(r.record)}) for r in graphs.results)
-    run = graphs.model_copy(update={"results": results, "accepted": Accepted(reason="first", datetime="2026-01-03")})
+    run = graphs.model_copy(
+        update={"results": results, "accepted": Accepted(reason="first", datetime="2026-01-03T00:00:00+00:00")}
+    )
     view = next(v for v in history([run]).views if v.label.startswith("step time of bert-imdb-fp16-amp-eager-full"))
     assert view.columns["accepted"] == ["yes"]
     assert "expected from" not in view.columns

@@ -38,7 +38,7 @@ def comparison(run):
             for name, found in cases.items()
         ]
         return Comparison(
-            **revisions, selection=Selection(), seed=7, datetime="2026-01-02T03:04:05", cases=tuple(paired), **changes
+            **revisions, selection=Selection(), seed=7, datetime="2026-01-02T03:04:05+00:00", cases=tuple(paired), **changes
         )
 
     return comparison

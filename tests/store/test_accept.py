@@ -232,7 +232,7 @@ def test_what_is_accepted_though_it_is_worse_is_reset(content, saved, folder, ha
     failing(content)
     (failed,) = content["mpcore"]["results"][0]["checks"]
     for number, judgements in enumerate(({"checks": [failed]}, {"checks": [], "regressions": [failed | {"status": "worse"}]})):
-        content["mpcore"]["datetime"] = f"2026-01-0{number + 1}T00:00:00"
+        content["mpcore"]["datetime"] = f"2026-01-0{number + 1}T00:00:00+00:00"
         content["mpcore"]["results"][0] |= judgements
         accept([saved(content)], folder, "a reason", allow_failures=[CASE])
     assert reset_in(folder, hardware) == [(), (f"numerics:{CASE}",)]

@@ -46,9 +46,9 @@ def test_one_without_results_is_none_to_compare_with(content, stored, folder, ha
 
 def test_the_oldest_comes_first(content, stored, folder, hardware):
     """By its number: runs are not always accepted in the order in which they were made."""
-    for number, date in (("10000", "2026-01-01"), ("0002", "2026-01-03"), ("9999", "2026-01-02")):
-        stored(of_time(content, date), f"{number}_abc.json")
-    assert [run.datetime for run in accepted(folder, hardware)] == ["2026-01-03", "2026-01-02", "2026-01-01"]
+    for number, day in (("10000", "2026-01-01"), ("0002", "2026-01-03"), ("9999", "2026-01-02")):
+        stored(of_time(content, f"{day}T00:00:00+00:00"), f"{number}_abc.json")
+    assert [run.datetime[:10] for run in accepted(folder, hardware)] == ["2026-01-03", "2026-01-02", "2026-01-01"]
 
 
 def test_those_of_other_machines_are_not_read(content, stored, folder, hardware, gpu):
@@ -81,7 +81,10 @@ BAD = {
     ),
     "infinity": (lambda c: c.update(version=float("-inf")), "version: expected a finite number, found -inf"),
     "nobody accepted it": (lambda c: c["mpcore"].update(accepted=None), "'mpcore.accepted' is missing"),
-    "accepted for no reason": (lambda c: c["mpcore"].update(accepted={"datetime": "x"}), "accepted.reason: "),
+    "accepted for no reason": (
+        lambda c: c["mpcore"].update(accepted={"datetime": "2026-01-03T00:00:00+00:00"}),
+        "accepted.reason: ",
+    ),
     "another machine": (
         lambda c: hardware_of(c).update(name="Other CPU"),
         "a run on other-cpu-2-cores in the folder of some-cpu",

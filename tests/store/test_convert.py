@@ -305,11 +305,16 @@ def test_what_all_cases_share_is_there_where_it_failed(convert):
 
 
 def test_what_is_expected_anew_is_reset(convert):
-    accepted = {"reason": "so", "datetime": "x", "overruled": ["test_0.py"], "anew": ["quality:a", "speed:b-graph-full"]}
+    accepted = {
+        "reason": "so",
+        "datetime": "2026-01-03T00:00:00+00:00",
+        "overruled": ["test_0.py"],
+        "anew": ["quality:a", "speed:b-graph-full"],
+    }
     run = convert(quality(), accepted=accepted)
     assert run.accepted.model_dump() == {
         "reason": "so",
-        "datetime": "x",
+        "datetime": "2026-01-03T00:00:00+00:00",
         "allowed_failures": ("test_0.py",),
         "reset": ("accuracy:a", "speed:b-graph-full"),
     }

@@ -95,7 +95,7 @@ def test_json_that_is_nested_too_deeply_is_refused(saved):
     assert "is no JSON file" in refusal(saved("[" * 100_000))
 
 
-@pytest.mark.parametrize("other", [{}, {"machine_info": {}, "benchmarks": [], "datetime": "x"}])
+@pytest.mark.parametrize("other", [{}, {"machine_info": {}, "benchmarks": [], "datetime": "2026-01-03T00:00:00+00:00"}])
 def test_a_file_of_somebody_else_is_no_run(saved, other):
     assert "is no run of mpcore: expected an object under 'mpcore', found None" in refusal(saved(other))
 
@@ -151,12 +151,26 @@ def test_a_record_of_an_unknown_kind_is_refused(saved, content):
     assert "'numerics'" in refusal(saved(content))
 
 
-@pytest.mark.parametrize("wrong", ["yesterday", "", "2026-13-01"])
-def test_a_date_that_is_none_is_refused(saved, content, wrong):
+@pytest.mark.parametrize(
+    "wrong", ["yesterday", "", "2026-13-01", "2026-01-31", "2026-01-31T12:00:00", "0001-01-01T00:00:00+02:00"]
+)
+def test_a_date_that_is_none_or_has_no_zone_is_refused(saved, content, wrong):
     content["mpcore"]["datetime"] = wrong
     message = refusal(saved(content))
     assert "mpcore: datetime: " in message
-    assert message.endswith(f"expected a date and time such as 2026-01-31T12:00:00+00:00, found {wrong!r}")
+    assert message.endswith(f"expected a date and time with its zone, such as 2026-01-31T12:00:00+00:00, found {wrong!r}")
+
+
+def test_a_date_of_acceptance_without_a_zone_is_refused(saved, content):
+    content["mpcore"]["accepted"] = {"reason": "the first", "datetime": "2026-01-31T12:00:00"}
+    assert "mpcore: accepted.datetime: Value error, expected a date and time with its zone, such as " in refusal(saved(content))
+
+
+@pytest.mark.parametrize("same", ["2026-01-31T13:00:00+02:00", "2026-01-31T11:00:00Z", "2026-01-31 11:00+00:00"])
+def test_a_date_of_any_zone_is_the_same_in_utc(saved, content, same):
+    """Runs are sorted by its text."""
+    content["mpcore"]["datetime"] = same
+    assert load(saved(content)).datetime == "2026-01-31T11:00:00+00:00"
 
 
 @pytest.mark.parametrize(("wrong", "place"), [({"datetime": 5}, "datetime"), ({"commit": 5}, "commit")])
@@ -301,14 +315,18 @@ def test_what_failed_is_named_where_it_cannot_be_read(saved, content, failed, pl
 
 
 def test_why_a_run_was_accepted_is_read(saved, content):
-    why = {"reason": "the first", "datetime": "2026-01-03", "allowed_failures": [NAME], "reset": [NAME]}
+    why = {"reason": "the first", "datetime": "2026-01-03T00:00:00+00:00", "allowed_failures": [NAME], "reset": [NAME]}
     content["mpcore"]["accepted"] = why
     assert load(saved(content)).accepted == Accepted(**why)
 
 
 @pytest.mark.parametrize(
     ("wrong", "place"),
-    [("yes", "accepted: "), ({"reason": "x"}, "accepted.datetime: "), ({"reason": 1, "datetime": "x"}, "accepted.reason: ")],
+    [
+        ("yes", "accepted: "),
+        ({"reason": "x"}, "accepted.datetime: "),
+        ({"reason": 1, "datetime": "2026-01-03T00:00:00+00:00"}, "accepted.reason: "),
+    ],
 )
 def test_why_a_run_was_accepted_is_named_where_it_cannot_be_read(saved, content, wrong, place):
     content["mpcore"]["accepted"] = wrong

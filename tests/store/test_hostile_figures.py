@@ -124,6 +124,9 @@ def test_a_link_that_leads_to_itself_is_one_sentence(folder, stored, content):
 def test_of_two_with_one_number_the_later_accepted_is_the_last(folder, stored, content, hardware):
     """Two branches that were merged. The alphabet of commits decides nothing."""
     for name, day, accepted_on in (("0001_b.json", 1, 3), ("0001_a.json", 2, 4), ("0002_a.json", 3, 1)):
-        own = {"datetime": f"2026-01-0{day}T00:00:00", "accepted": {"reason": "x", "datetime": f"2026-02-0{accepted_on}"}}
+        own = {
+            "datetime": f"2026-01-0{day}T00:00:00+00:00",
+            "accepted": {"reason": "x", "datetime": f"2026-02-0{accepted_on}T00:00:00+00:00"},
+        }
         stored(content | {"mpcore": content["mpcore"] | own}, name)
     assert [run.path.rpartition("/")[2] for run in accepted(folder, hardware)] == ["0001_b.json", "0001_a.json", "0002_a.json"]

@@ -187,7 +187,10 @@ def test_a_url_that_holds_no_history_is_named(capsys, url, said):
 
 
 def test_saved_runs_are_read_as_they_are(tmp_path):
-    path = as_file(tmp_path / "1.json", saved(1).model_copy(update={"accepted": Accepted(reason="x", datetime="")}))
+    path = as_file(
+        tmp_path / "1.json",
+        saved(1).model_copy(update={"accepted": Accepted(reason="x", datetime="2026-01-03T00:00:00+00:00")}),
+    )
     assert read_figures(path) == figures_of(saved(1))
 
 
