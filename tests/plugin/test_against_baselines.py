@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mpcore.ab
+import mpcore.doctor.estimates
 import mpcore.gate
 import mpcore.report.documents
 import mpcore.report.render
