@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mpcore.ab.code import unmeasured
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.scheduler import PairResult
-from mpcore.ab.work import KIND, Process, Works, counted_at_once, counted_in_turn, start
+from mpcore.ab.work import KIND, NOT_COMPILED, Process, Works, counted_at_once, counted_in_turn, start
 from mpcore.gate.limits import MACHINE_CASES, MACHINE_PAIRS, ODD_PAIR
 from mpcore.gate.margins import Policy
 from mpcore.gate.work import work_regressions
@@ -65,7 +65,7 @@ def settled(
 ) -> list[Case]:
     """Those of `cases` that need no timing. A compiled case always does: what its compiler chooses is timed, and may be
     chosen anew. Raises SelectionError where both sides have loaded one file for them that differs."""
-    candidates = [case for case in cases if case.execution in ("eager", "graph")]
+    candidates = [case for case in cases if case.execution in NOT_COMPILED]
     if not candidates or any(KIND not in listing.kinds or "loaded" not in listing.kinds for listing in listings):
         return []
     base, head = sides

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -45,12 +45,13 @@ def leave_one_out(
 
 
 def wandered(runs: Sequence[Run], most: float, seed: int = 0) -> list[Run]:
-    """The same runs, as if the clock of each machine start had been off by up to `most`, and times with it. A case that any run
-    has at the power limit stays as it is: the limit decides its clock."""
+    """The same runs, as if the clock of each machine start had been off by up to `most`, and times with it: of each case by a
+    power from 0 to 1. A case that any run has at the power limit stays as it is: the limit decides its clock."""
     speeds = [result.record for run in runs for result in run.results if isinstance(result.record, Speed)]
     capped = {speed.case for speed in speeds if speed.gpu and POWER_CAP in (speed.gpu.limits or ())}
     rng = np.random.default_rng(seed)
-    return [_at_clock(run, math.exp(rng.uniform(-most, most)), capped) for run in runs]
+    powers = {case: rng.uniform() for case in dict.fromkeys(speed.case for speed in speeds) if case not in capped}
+    return [_at_clock(run, math.exp(rng.uniform(-most, most)), powers) for run in runs]
 
 
 def left_out_section(runs: Sequence[Run]) -> Section:
@@ -95,17 +96,17 @@ def _counted(statuses: Counter[str]) -> list[str]:
     return [*(str(statuses[status]) for status in STATUSES), f"{share:.1f} %"]
 
 
-def _at_clock(run: Run, clock: float, capped: Collection[Case]) -> Run:
+def _at_clock(run: Run, clock: float, powers: Mapping[Case, float]) -> Run:
     results = (
-        result.model_copy(update={"record": _slowed(result.record, clock)})
-        if isinstance(result.record, Speed) and result.record.case not in capped
+        result.model_copy(update={"record": _slowed(result.record, clock, powers[result.record.case])})
+        if isinstance(result.record, Speed) and result.record.case in powers
         else result
         for result in run.results
     )
     return run.model_copy(update={"results": tuple(results)})
 
 
-def _slowed(speed: Speed, clock: float) -> Speed:
-    blocks = Blocks(steps=speed.blocks.steps, seconds=tuple(s / clock for s in speed.blocks.seconds))
+def _slowed(speed: Speed, clock: float, power: float) -> Speed:
+    blocks = Blocks(steps=speed.blocks.steps, seconds=tuple(s / clock**power for s in speed.blocks.seconds))
     gpu = speed.gpu and speed.gpu.model_copy(update={"sm_mhz": tuple(round(mhz * clock) for mhz in speed.gpu.sm_mhz)})
     return speed.model_copy(update={"blocks": blocks, "gpu": gpu})

@@ -16,7 +16,7 @@ import numpy as np
 
 from mpcore.calibrate.noise import Array
 from mpcore.calibrate.simulate import Draw, Stored
-from mpcore.gate.clocks import at_one_clock, still_clock
+from mpcore.gate.clocks import at_one_clock, still_clocks
 from mpcore.gate.intervals import pooled_deviation
 from mpcore.gate.limits import (
     LEAST_CALIBRATION_GPUS,
@@ -123,7 +123,7 @@ def fit_runs(runs: Sequence[Run]) -> Fit:
     kept: dict[Pace, list[Array]] = defaultdict(list)
     for name, of in changes.items():
         if name not in left_out:
-            kept["steady" if _still_clocks(cases[name]) else pace(cases[name])].append(of)
+            kept["steady" if still_clocks(cases[name]) else pace(cases[name])].append(of)
     gpus = len({run.machine.hardware.uuid for run in runs})
     unsteady = max(UNSTEADY_PRIOR_LOG_SD, _rounded(kept["unsteady"]))
     least = unsteady if gpus < LEAST_CALIBRATION_GPUS else ROUNDED_TO
@@ -157,18 +157,12 @@ def _logs(speeds: Sequence[Speed]) -> Array:
     """Of the shortest blocks, at one clock where that is known. The power of the clock that fits best leaves less of their
     deviation than there is."""
     logs = np.log([speed.blocks.least_step_seconds for speed in speeds])
-    clocks = _still_clocks(speeds)
-    if pace(speeds) == "steady" or not clocks:
+    clocks = still_clocks(speeds)
+    if not clocks:
         return logs
     fitted, runs = at_one_clock(logs, np.log(clocks)), len(logs)
     found: Array = fitted.mean() + (fitted - fitted.mean()) * math.sqrt((runs - 1) / (runs - 2))
     return found
-
-
-def _still_clocks(speeds: Sequence[Speed]) -> list[float]:
-    """Of each run, in MHz; none where one is not known or moved."""
-    clocks = [clock for speed in speeds if (clock := still_clock(speed))]
-    return clocks if len(clocks) == len(speeds) else []
 
 
 def _rounded(of_cases: Sequence[Array]) -> float:

@@ -26,10 +26,13 @@ def common_change(matches: Sequence[BaselineMatch], margins: Margins, calibratio
     of_runs = {number: of_run for number, of_run in changes.items() if len(of_run) >= COMMON_CHANGE_CASES}
     if not of_runs:
         return None
+    clocks = _shared_clocks(graphs, list(of_runs))
     shared = [math.exp(-statistics.median(of_run)) for of_run in of_runs.values()]
     margin = margins.common_time
-    prior = shared_prior_log_sd([prior_log_sd(graph.accepted, calibration, graph.new) for graph in graphs], calibration)
-    clocks = _shared_clocks(graphs, list(of_runs))
+    of_cases = [
+        prior_log_sd(graph.accepted, calibration, graph.new, at_one_clock=bool(clocks and graph.clocks)) for graph in graphs
+    ]
+    prior = shared_prior_log_sd(of_cases, calibration)
     change, status = judged_since(shared, 1.0, prior, margin, clocks=clocks)
     at = " at one clock" if clocks else ""
     sentence = (

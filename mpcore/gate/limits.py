@@ -107,6 +107,9 @@ PRIOR_RUNS = 10
 """Observations that a prior counts for: three runs say little of the spread between runs, thirty say more."""
 CLOCK_STEP_MHZ = 15
 """Steps in which the clock of an NVIDIA GPU moves."""
+CLOCKS_DIFFER = 0.06
+"""Share by which clocks of machine starts may differ: 3 % to either side. What differs by more is no machine start, but another
+state of the GPU, and is not put at one clock."""
 LEAST_CALIBRATION_RUNS = 3
 """Runs of one code, for how far they differ."""
 LEAST_CALIBRATION_GPUS = 3

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-from mpcore.gate.clocks import POWER_CAP, clocks_of
+from mpcore.gate.clocks import POWER_CAP
 from mpcore.gate.limits import (
     CLOCK_STEP_MHZ,
     CPU_PRIOR_LOG_SD,
@@ -58,14 +58,16 @@ def on_another_clock(accepted: Sequence[Speed], new: Speed) -> bool:
     return now < min(before) - CLOCK_STEP_MHZ or now > max(before) + CLOCK_STEP_MHZ
 
 
-def prior_log_sd(accepted: Sequence[Speed], calibration: Calibration | None, new: Speed | None = None) -> float:
+def prior_log_sd(
+    accepted: Sequence[Speed], calibration: Calibration | None, new: Speed | None = None, *, at_one_clock: bool = False
+) -> float:
     """The standard deviation between runs of a case, of logarithms. calibration: None for a kind of GPU that has none. new: the
-    run that is judged, whose clock may be another one."""
+    run that is judged, whose clock may be another one. at_one_clock: what clocks do is taken out."""
     if accepted[-1].device == "cpu":
         return CPU_PRIOR_LOG_SD
     if calibration is None:
         return UNSTEADY_PRIOR_LOG_SD
-    if new is not None and clocks_of(accepted, new):  # what a clock does is known then, and taken out
+    if at_one_clock:
         return calibration.steady_log_sd
     if new is not None and on_another_clock(accepted, new):
         return calibration.unsteady_log_sd

@@ -80,7 +80,7 @@ def regressions(
 
 def expected_seconds(accepted: Sequence[Speed], calibration: Calibration | None) -> Interval | None:
     """Where the time of a step of the next run lies, by the median of its blocks. It is 99 % to each side, as wide as what it
-    is judged by. None where it is launched by Python on a GPU."""
+    is judged by at the clock of those before. None where it is launched by Python on a GPU."""
     if how_run(accepted[-1]) == "eager":
         return None
     seconds = [s.blocks.step_seconds for s in accepted]
@@ -125,20 +125,22 @@ def _time(speed: Speed, accepted: list[Speed], margin: float, calibration: Calib
     """By the shortest block: at the power limit it differs less from run to run than the median, and elsewhere as much."""
     *before, now = (1e3 * s.blocks.least_step_seconds for s in (*accepted, speed))
     clocks = clocks_of(accepted, speed)
-    change, status = judged_since(before, now, prior_log_sd(accepted, calibration, speed), margin, confidence, clocks)
-    at = " at one clock" if clocks else ""
+    usual = statistics.geometric_mean(before)
+    prior = prior_log_sd(accepted, calibration, speed, at_one_clock=clocks is not None)
+    change, status = judged_since(before, now, prior, margin, confidence, clocks)
+    at = f" at one clock ({percent(math.log(now / usual))} as measured)" if clocks else ""
     sentence = (
         f"a step of {speed.case.precision} takes {now:.4g} ms, {percent(change.centre)}{at} from {runs(len(before))}, "
         f"{bounds(change, margin, confidence)}"
     )
     if status in ("worse", "undecided"):
         sentence += _clock(accepted, speed)
-    if status == "worse" and speed.profile and accepted[-1].profile:
-        more = (now - statistics.geometric_mean(before)) / 1e3
+    if status == "worse" and speed.profile and accepted[-1].profile and not clocks:  # or kernels differ by their clocks, too
+        more = (now - usual) / 1e3
         sentence = sentences(sentence, explain_difference(accepted[-1].profile, speed.profile, more=more))
     if calibration is None and speed.device != "cpu":
         status, sentence = reported_only(status, sentence)
-    limit = statistics.geometric_mean(before) * math.exp(margin)
+    limit = now * math.exp(margin - change.centre)
     return _regression(speed, STEP_TIME, status, change, now, limit, sentence)
 
 

@@ -185,6 +185,12 @@ def test_head_counts_as_hung_once_it_takes_far_longer_than_base(monkeypatch, tak
     assert f"head has {patience} s a case" in script.log
 
 
+def test_a_base_that_fails_says_nothing_of_how_long_head_may_take():
+    script = Counters({"a": Failure(case=stub.case("a"), sentence="no memory")}, {"a": stub.work("a")})
+    compared(script)
+    assert not [line for line in script.log if line.endswith("s a case")]
+
+
 def test_each_has_a_gpu_to_itself():
     script = Counters({"a": stub.work("a")}, {"a": stub.work("a")}, device="cuda")
     compared(script)

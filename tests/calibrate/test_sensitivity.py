@@ -78,6 +78,13 @@ def test_a_fault_that_costs_far_more_than_a_tolerance_is_made_milder(lost, plant
     assert proof.sensitivity.fault == (skipped(found / 100).called if found else "")
 
 
+def test_nothing_is_made_milder_where_a_mild_fault_costs_a_tolerance():
+    bench = Scripted(0.9, {"masters dropped": 1.5, skipped(0.2).called: 9.0})
+    proof, _ = prove_accuracy(bench, CASE, lambda line: None)
+    assert bench.asked[-1] == skipped(0.2).called
+    assert proof.sensitivity.fault == "masters dropped"
+
+
 def test_where_no_fault_costs_a_tolerance_nothing_is_proved():
     proof, _ = prove_accuracy(Scripted(0.99, {}), CASE, lambda line: None)
     assert (proof.sensitivity.fault, proof.sensitivity.found, proof.sensitivity.tolerances_to_ceiling) == (
