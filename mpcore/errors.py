@@ -111,4 +111,4 @@ def _of_library(file: Path) -> bool:
 def sentences(first: str, *more: str) -> str:
     """`first`, and each that follows as a sentence of its own; empty ones are left out. A name of code keeps its letters."""
     said = [part for part in (first, *more) if part]
-    return ". ".join([said[0], *(part[0].upper() + part[1:] if part.split()[0].isalpha() else part for part in said[1:])])
+    return ". ".join([*said[:1], *(part[0].upper() + part[1:] if part.split()[0].isalpha() else part for part in said[1:])])

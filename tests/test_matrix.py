@@ -238,7 +238,7 @@ def test_a_mode_that_only_a_compiler_makes_fast_is_not_measured_otherwise(monkey
     monkeypatch.setattr("mpcore.execution.Inductor.unsupported", classmethod(lambda cls, device: None))
     found = {case.execution: reason for case, reason in cases(selection, torch.device("cuda"))}
     assert found["compile"] is None
-    assert found["graph"].startswith("fp8 is not measured as graph: scaling is many small kernels")
+    assert found["graph"].startswith("fp8 is not measured as graph: its scaling is many small kernels")
     assert found["eager"].startswith("fp8 is not measured as eager: ")
 
 

@@ -54,7 +54,7 @@ def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None
         if differs:
             raise SelectionError(
                 f"base ({base.name}) and head ({head.name}) have both loaded {place}, though {differs} differs between them: "
-                "expected each to load its own, as from an environment of its own (--base-python) or a build (--prepare)"
+                "expected each to load its own. --base-python names another environment for base, and --prepare builds each"
             )
 
 

@@ -95,6 +95,6 @@ def _check(checkouts: tuple[Checkout, Checkout], listings: tuple[Listing, Listin
             if not listing.own:
                 missing = "".join(f". {sentence}" for name, sentence in listing.unknown if name.startswith("load "))
                 raise SelectionError(
-                    f"{checkout.name}: nothing is imported from {checkout.tree}, so that it would be measured with the code "
-                    f"that is installed: expected a tree with the package mpcore, or with a file of --mp-load{missing}"
+                    f"{checkout.name}: nothing is imported from {checkout.tree}, and the installed code would be measured: "
+                    f"expected a tree with the package mpcore, or a file of --mp-load{missing}"
                 )

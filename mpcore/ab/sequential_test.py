@@ -101,7 +101,7 @@ class SequentialTest:
             return None
         of = len(self._pairs) + len(self.confirmation) + len(self.lost)
         return (
-            f"head lost {self.lost_by['head']} of {of} pairs, and base {self.lost_by['base']}; the last one so: {self.lost[-1]}"
+            f"head lost {self.lost_by['head']} of {of} pairs, and base {self.lost_by['base']}. The last one so: {self.lost[-1]}"
         )
 
     def blind(self) -> bool:

@@ -38,7 +38,7 @@ class TrainerStep(OwnStep):
             raise Inapplicable("Accelerate computes in FP32 on a CPU where it is told FP16")
         trainer = self.trainer(use_cpu=device.type == "cpu", **self.modes.get(precision, {}), **NEVER)
         if trainer.args.n_gpu > 1:
-            expected = "expected one of them in CUDA_VISIBLE_DEVICES, which a case beside --mp-gpus finds by itself"
+            expected = "expected one of them in CUDA_VISIBLE_DEVICES. A case beside --mp-gpus finds it by itself"
             seen = f"its Trainer spreads a step over all {trainer.args.n_gpu} GPUs that it sees"
             raise WorkloadError(f"{self.name}: {seen}: {expected}")
         self._updates = Updates(trainer)

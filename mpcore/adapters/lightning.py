@@ -38,7 +38,7 @@ REFUSED = (
     "transfer_batch_to_device",
 )
 """Methods that change a step where Lightning's Trainer calls them, and that Fabric does not call."""
-INSTEAD = "write the step that it stands for as an OwnStep, whose build() returns a function of a batch"
+INSTEAD = "write the step that it stands for as an OwnStep. Its build() returns a function of a batch"
 NO_TRAINER = ("is not attached to a `Trainer`", "code tried to access `self.trainer.")
 """What Lightning says where a module asks for its Trainer, before Fabric has it and after."""
 

@@ -85,7 +85,7 @@ class LoopStep(OwnStep):
                 count = self.batches_per_step
                 raise _NotThere(
                     f"{self.name}: loop() took more than {count} of its batches before it yielded a loss: expected "
-                    "batches_per_step in its class to be how many it takes for one, as where it accumulates gradients"
+                    "batches_per_step in its class to say how many. A loop that accumulates gradients takes several"
                 )
             yield (given or ahead).pop()
 

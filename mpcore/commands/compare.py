@@ -15,8 +15,8 @@ def add(commands: Commands) -> None:
     what = "saved runs beside each other: across hardware, or what changed"
     description = (
         "Two runs of the same hardware: what changed from the first to the second. Any others, or with published figures: how "
-        "many times as fast as the first hardware each other one is, then a table for each figure, with the hardware across. "
-        f"{UNREADABLE}"
+        "many times as fast as the first hardware each other one is. A table for each figure follows, with the hardware "
+        f"across. {UNREADABLE}"
     )
     parser = commands.add_parser("compare", help=what, description=description)
     files = "a file that --benchmark-autosave wrote, published figures, or a folder of them"

@@ -51,8 +51,8 @@ def goes_on(step: TrainStep, other: TrainStep, batches: Sequence[Batch]) -> None
     repeats = torch.equal(again, expected) and equal(weights_of(step), weights)
     if repeats or not torch.allclose(found, expected, rtol=few, atol=few):
         pytest.fail(
-            f"a training does not go on as it was saved: state_dict() leaves out {forgotten}; expected it in a buffer of the "
-            "model that is saved, and keeps its format"
+            f"a training does not go on as it was saved: state_dict() leaves out {forgotten}; "
+            "expected it in a persistent buffer that keeps its format"
         )
 
 

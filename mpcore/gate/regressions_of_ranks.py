@@ -33,7 +33,7 @@ def _named(before: Parallel, after: Parallel) -> str:
     """What is sent otherwise, by what it is called and its format."""
     old, new = ({(c.operation, c.dtype): c for c in each.collectives} for each in (before, after))
     return "; ".join(
-        f"{operation} in {dtype}: {_said(was)} -> {_said(now)}"
+        f"{operation} ({dtype}) {_said(was)} -> {_said(now)}"
         for operation, dtype in dict.fromkeys([*old, *new])
         if (was := old.get((operation, dtype))) != (now := new.get((operation, dtype)))
     )

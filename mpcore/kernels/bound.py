@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from mpcore.errors import sentences
 from mpcore.records import Profile, Speed
 
 LAUNCH_BOUND = 0.8
@@ -21,7 +22,7 @@ NAMED = 3
 
 def bound(speed: Speed) -> str:
     """Whether Python, the memory or the arithmetic units set the time of this step."""
-    return "; ".join(filter(None, [_launches(speed), _work(speed)])) or "not profiled"
+    return sentences(_launches(speed), _work(speed)) or "not profiled"
 
 
 def _launches(speed: Speed) -> str:

@@ -81,7 +81,7 @@ def observe(
                 gradients = {name: kept(gradient, kept_on) for name, gradient in door.gradients.items()}
                 door.gradients.clear()  # a graph goes on writing to them
     if not door.called and not skipped:
-        expected = "expected those of torch.optim, and not what a library wraps around them"
+        expected = "expected those of torch.optim. What a library wraps around them is not called"
         raise TrainerError(f"{step.label}: none of the optimisers that it names was called in {tried} steps: {expected}")
     moved = {name: moved_from(before.pop(name), w) for name, w in step.weights().items()}
     return Observation(door.learning_rate or 0.0, loss, gradients, moved, made, tried - made)
@@ -134,7 +134,9 @@ class _Door:
         for name, gradient in self._step.gradients().items():
             self.gradients[name] = in_fp64(gradient) / (1.0 if scale is None else scale)
         if not self.gradients:
-            expected = "expected build() to train the model that it is given, or a Loop that says its weights"
+            expected = (
+                "expected build() to train the model that it is given. What trains other weights is a Loop, which says them"
+            )
             raise TrainerError(
                 f"{self._step.label}: no weight of the model has a gradient where its optimiser steps: {expected}"
             )

@@ -241,7 +241,7 @@ def random_loss(step: TrainStep, batch: Batch) -> str | None:
     one, other = told_apart(first, second if repeats else third, ".6g", ".6g")
     differ = f"its loss is random without dropout: two in FP64, on one batch and from the same weights, are {one} and {other}"
     if repeats:
-        return f"{differ}; every format was given the same random numbers, in steps that Python launched"
+        return f"{differ}. Every format was given the same random numbers, in steps that Python launched"
     return (
         f"{differ}. The generators of torch, NumPy and Python started from one seed, so it draws elsewhere, or "
         "remembers earlier steps. All errors hold that, too"

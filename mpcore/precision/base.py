@@ -112,7 +112,7 @@ class Precision:
         """Why a step that `execution` runs on `device` is not measured, or None."""
         if not cls.compiled_only or execution.compiles or device.type != "cuda":
             return None
-        return f"{cls.name} is not measured as {execution.name}: {cls.compiled_only}; expected --mp-execution compile"
+        return f"{cls.name} is not measured as {execution.name}: {cls.compiled_only}: expected --mp-execution compile"
 
     def patched(self, model: nn.Module) -> nn.Module:
         """What a step trains in the place of `model`: here itself."""
@@ -207,7 +207,7 @@ class Precision:
             if not kept.called and kept.reached:
                 raise PrecisionError(
                     f"{self.name}: {kept.name!r} cannot be kept in FP32: it is never called, and another module uses its "
-                    "weights; expected the name of a module that is called"
+                    "weights; expected the name of one that is called"
                 )
 
     def backward(self, loss: Tensor) -> None:
@@ -294,7 +294,7 @@ class Precision:
         rates = ", ".join(f"{factor:g}" for factor in self._rates.factors)
         return (
             f"its own optimiser has groups at {rates} times the recipe's rate, and other modes have none: expected groups() in "
-            "the workload, which all modes honour"
+            "the workload. All modes honour them"
         )
 
     @property

@@ -32,7 +32,7 @@ class FP8(Variant):
     format = torch.float8_e4m3fn
     on_request = True
     has_ceiling = False
-    compiled_only = "scaling is many small kernels, which without a compiler take four times as long as the products save"
+    compiled_only = "its scaling is many small kernels. Without a compiler they take four times as long as the products save"
     scaling: ClassVar[str] = "tensorwise"
     """As torchao calls its recipes."""
     capability: ClassVar[tuple[int, int]] = (8, 9)

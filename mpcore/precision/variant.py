@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from mpcore.errors import sentences
 from mpcore.gate.limits import VARIANT_ERROR_FACTOR
 from mpcore.precision.base import Precision, precisions
 from mpcore.precision.errors import Inapplicable, PrecisionError
@@ -96,11 +97,10 @@ class Variant(Precision):
         for name, total in before.items():
             if name not in after:
                 longer = next((found for found in after if found.endswith(f".{name}")), None)
-                wrapped = f", which is {longer} now: patch the model in place, as model.compile() does" if longer else ""
-                raise PrecisionError(
-                    f"{self.name}: apply() leaves no weight {name}{wrapped}: expected the names that the weights have, so that "
-                    "their gradients can be compared with those of fp64"
-                )
+                now = f", which is {longer} now" if longer else ""
+                said = f"{self.name}: apply() leaves no weight {name}{now}: expected the names that the weights have"
+                advice = "patch the model in place, as model.compile() does" if longer else ""
+                raise PrecisionError(sentences(said, "their gradients are compared with those of fp64", advice))
             if not (math.isnan(after[name]) or math.isclose(total, after[name], rel_tol=1e-9)):
                 raise PrecisionError(f"{self.name}: apply() changes the values of {name}: expected the model's own weights")
 

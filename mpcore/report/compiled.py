@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from mpcore.errors import sentences
 from mpcore.kernels.difference import explain_difference
 from mpcore.records import Case, Compiled, Result, Speed, Work
 from mpcore.report.text import counted
@@ -31,14 +32,14 @@ def how_compiled(speed: Speed, graph: Speed | None) -> str | None:
     said = [f"compiled in {found.seconds:.1f} s, {found.warmth}, to {counted(found.graphs, 'graph')}", *_reasons(found)]
     if graph is not None and graph.profile is not None and speed.profile is not None:
         said.append(f"against graph {explain_difference(graph.profile, speed.profile)}")
-    return "; ".join(said)
+    return sentences(*said)
 
 
 def what_was_compiled(work: Work) -> str | None:
     """Where only that was counted. None where nothing was compiled."""
     if work.compiled is None:
         return None
-    return "; ".join([f"compiled to {counted(work.compiled.graphs, 'graph')}", *_reasons(work.compiled)])
+    return sentences(f"compiled to {counted(work.compiled.graphs, 'graph')}", *_reasons(work.compiled))
 
 
 def _reasons(found: Compiled) -> list[str]:

@@ -166,8 +166,8 @@ def _allowed(runs: Sequence[Run], names: Sequence[str]) -> list[tuple[str, ...]]
             listed = ", ".join(_name(failure, run) for failure in left)
             why = " ".join(left[0].sentence.split())
             raise RunError(
-                f"{run.path} has failures, and a failed run is no reference: {listed} (the first: {why:.300}); "
-                "what is meant to be so is named with --allow-failure"
+                f"{run.path} has failures, and a failed run is no reference: {listed} (the first: {why:.300}). "
+                "--allow-failure names what is meant to be so"
             )
     return [tuple(failure.test for failure in run.failed if not failure.strict) for run in runs]
 

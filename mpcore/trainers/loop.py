@@ -46,7 +46,7 @@ def past_ddp(label: str) -> Iterator[None]:
     except AttributeError as error:
         if not (asked := ASKED_OF_DDP.search(str(error))):
             raise
-        expected = "expected DDP around mpcore.strategies.LossModule(model, functools.partial(workload.loss, model))"
+        expected = "expected DDP around `mpcore.strategies.LossModule(model, functools.partial(workload.loss, model))`"
         raise TrainerError(
             f"{label}: its loss uses {asked[1]!r} of the model, and DDP averages what goes through forward() alone"
             f"{where(error)}: {expected}, called with the batch"

@@ -233,7 +233,7 @@ class TrainStep(WorkloadStep):
         except WorkloadError as error:
             if self.precision.casts and only_wider(error):
                 what = f"{self.label} asks for what torch does not compute in {self.precision.dtype}"
-                expected = "expected the module that does in keep_fp32, or a cast to FP32 before it"
+                expected = "expected its module in keep_fp32, or a cast to FP32 before it"
                 raise Inapplicable(f"{self.precision.name}: {what}; {expected} ({error})") from error
             if formats_differ(error) and (self.precision.casts or self.precision.kept):
                 raise self._formats_differ(error) from error
@@ -273,7 +273,7 @@ class TrainStep(WorkloadStep):
         kept = ", ".join(kept.name for kept in precision.kept) or "nothing"
         met = f"{precision.name} keeps {kept} in FP32, and 16 bits meet FP32 in the model"
         if not precision.casts or mixes_formats_by_itself(self.workload, precision, self.device):
-            return Inapplicable(f"{met}; expected the module that computes in FP32 in keep_fp32, or a cast ({error})")
+            return Inapplicable(f"{met}; expected the module that needs FP32 in keep_fp32, or a cast ({error})")
         return PrecisionError(
             f"{met}, which runs as model.to({precision.dtype}); expected prepare() to cast all of it ({error})"
         )

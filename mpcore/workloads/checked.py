@@ -182,8 +182,8 @@ def check_last_batch(workload: Authored, ranks: int = 1) -> None:
         of = "batch" if recipe.accumulation == 1 else "part of a batch"
         row = "one row" if ranks == 1 else f"one row for each of {ranks} GPUs"
         raise WorkloadError(
-            f"{workload.name}: the last {of} of data('train'), which has {rows} rows, has {row}, and the BatchNorm {norm!r} "
-            f"takes no statistics of one: expected drop_last=True in its Recipe, or a batch_size other than {recipe.batch_size}"
+            f"{workload.name}: data('train') has {rows} rows, and its last {of} has {row}. The BatchNorm {norm!r} takes no "
+            f"statistics of one: expected drop_last=True in its Recipe, or a batch_size other than {recipe.batch_size}"
         ) from error
 
 

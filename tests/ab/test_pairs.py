@@ -189,7 +189,7 @@ def crashes(at, seed=0):
 def test_a_head_that_crashes_more_often_than_base_is_not_the_same(base, head, code):
     comparison, _ = compared(Script({"a": crashes(base)}, {"a": crashes(head, 1)}))
     assert exit_code(comparison) == code
-    said = "; the last one so: head: its process was ended by SIGSEGV"
+    said = ". The last one so: head: its process was ended by SIGSEGV"
     assert comparison.failures == (
         {"a-fp32-graph-full": f"head lost {len(head)} of 6 pairs, and base {len(base)}{said}"} if code else {}
     )

@@ -58,7 +58,7 @@ def speed(ms=19.2, eager=None, families=(), execution="graph", **changes):
 def test_a_graph_of_arithmetic_is_told_with_its_ceiling():
     bert = speed(ms=19.2, eager=31.7, families=BERT, ceiling_flops=625e12)
     assert bound(bert) == (
-        "launch-bound: the GPU is busy 60 % of an eager step, which a graph runs 1.7 times as fast; "
+        "launch-bound: the GPU is busy 60 % of an eager step, which a graph runs 1.7 times as fast. "
         "compute-bound: 68 % of the GPU's time is arithmetic (matrix product 61 %, attention 8 %), "
         "50 % of the ceiling reached"
     )
@@ -68,7 +68,7 @@ def test_an_eager_step_that_python_holds_back_is_told_with_what_moves_data():
     families = [("batch normalisation", 32, 0.6), (CONVOLUTION, 16, 0.5), ("elementwise", 16, 0.4), ("optimiser", 32, 0.2)]
     resnet = speed(ms=9.6, families=families, execution="eager", low_precision_flops_share=0.1)
     assert bound(resnet) == (
-        "launch-bound: the GPU is busy 18 % of an eager step; "
+        "launch-bound: the GPU is busy 18 % of an eager step. "
         "memory-bound: 71 % of the GPU's time moves data (batch normalisation 35 %, elementwise 24 %, optimiser 12 %)"
     )
 

@@ -214,7 +214,7 @@ def test_a_loss_that_is_random_without_dropout_is_known(dots, cpu):
     measured = yardstick(dots, cpu)
     assert measured.draws
     assert measured.remark.startswith("its loss is random without dropout: two in FP64")
-    assert "every format was given the same random numbers" in measured.remark
+    assert "Every format was given the same random numbers" in measured.remark
 
 
 def test_random_numbers_that_cannot_be_put_back_are_told(dots, cpu):

@@ -46,7 +46,7 @@ FAULTS = {
         "finite on each rank overflow as they are averaged",
     ),
     "coarse": ("fp16-manual", "gradient against ddp", "that coarse averages in fp16-manual is"),
-    "apart": ("fp16-manual", "skipped steps", "where the loss of the last rank is infinite rank 0 did not skip it"),
+    "apart": ("fp16-manual", "skipped steps", "where the last rank's loss is infinite rank 0 did not skip it"),
 }
 WIDER = {"rounds": "fp64", "without-fp64": "fp32"}
 """Workloads whose errors may be larger, with what they are against."""

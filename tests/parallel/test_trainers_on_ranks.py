@@ -113,7 +113,7 @@ def test_who_wraps_a_model_whose_methods_the_loss_calls_is_told_what_to_wrap(by_
         "by-methods by our-stack: its loss uses 'scores' of the model, and DDP averages what goes through forward() alone "
         "(planted.py, line "
     )
-    assert failure.sentence.endswith("LossModule(model, functools.partial(workload.loss, model)), called with the batch")
+    assert failure.sentence.endswith("LossModule(model, functools.partial(workload.loss, model))`, called with the batch")
     told, _ = by_methods["wraps-the-loss"]
     assert isinstance(told, Parallel), told
     assert [check.sentence for check in checks(told) if not check.passed] == []

@@ -119,8 +119,8 @@ def test_without_a_compiler_it_is_not_measured_on_a_gpu():
         assert (reason is None) == executions[name].compiles, name
         assert FP8Rowwise.unsupported_by(executions[name], CPU) is None
     assert FP8.unsupported_by(executions["graph"], CUDA) == (
-        "fp8 is not measured as graph: scaling is many small kernels, which without a compiler take four times as long as the "
-        "products save; expected --mp-execution compile"
+        "fp8 is not measured as graph: its scaling is many small kernels. Without a compiler they take four times as long as "
+        "the products save: expected --mp-execution compile"
     )
 
 

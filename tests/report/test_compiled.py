@@ -33,8 +33,8 @@ def test_it_is_compared_with_the_graph_and_says_how_it_was_compiled(results):
     assert (graph["over_graph"], graph["compile_s"], graph["compiled"]) == (None, None, None)
     assert (compiled["over_graph"], compiled["compile_s"]) == (pytest.approx(2), 23.25)
     assert compiled["compiled"] == (
-        "compiled in 23.2 s, without a cache, to 3 graphs; graph broken by item (model.py, line 12: x.item()), 2 times; "
-        "compiled again for size (model.py, line 3: forward); against graph a step takes 14.00 ms of device time, 5.00 ms "
+        "compiled in 23.2 s, without a cache, to 3 graphs. Graph broken by item (model.py, line 12: x.item()), 2 times. "
+        "Compiled again for size (model.py, line 3: forward). Against graph a step takes 14.00 ms of device time, 5.00 ms "
         "(26.3 %) less: elementwise -10.00 ms (elementwise, gone, 300 launches) and triton_poi_fused_add_gelu_3 "
         "+5.00 ms (elementwise, new, 60 launches)"
     )
@@ -73,6 +73,6 @@ def test_breaks_are_named_where_only_work_was_counted(results, counted):
     (work,) = (each.record for each in counted(timed) if isinstance(each.record, Work))
     alone = Result(record=work.model_copy(update={"compiled": BROKEN.counts}))
     (found,) = rows([alone])
-    assert found["compiled"].startswith("compiled to 3 graphs; graph broken by item (model.py, line 12: x.item()), 2 times; ")
+    assert found["compiled"].startswith("compiled to 3 graphs. Graph broken by item (model.py, line 12: x.item()), 2 times. ")
     whole = rows(timed)[0]["compiled"]
     assert [rows(both)[0]["compiled"] for both in ([alone, *timed], [*timed, alone])] == [whole, whole]

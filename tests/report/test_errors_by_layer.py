@@ -33,7 +33,7 @@ def with_tensors(run, results):
 
 
 @pytest.mark.parametrize(
-    ("limit", "ends"), [(0.99, "may be."), (1.0, "rounding alone moves it so far that a wrong one may pass.")]
+    ("limit", "ends"), [(0.99, "may be."), (1.0, "Rounding alone moves it so far that a wrong one may pass.")]
 )
 def test_a_limit_that_finds_hardly_anything_is_told(with_tensors, limit, ends):
     wide = (TENSORS[-1].model_copy(update={"gradient_error": 0.4, "gradient_limit": limit}),)

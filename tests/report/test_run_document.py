@@ -192,7 +192,7 @@ def test_each_mode_that_was_timed_says_why(run):
 
 def test_what_a_mode_says_of_itself_stands_with_what_sets_the_time(graphs):
     said = graphs("fp16-amp", remark="12 layers converted").sentences
-    assert [sentence.endswith("; 12 layers converted.") for sentence in said] == [i == 2 for i in range(9)]
+    assert [sentence.endswith(". 12 layers converted.") for sentence in said] == [i == 2 for i in range(9)]
 
 
 def test_comparisons_with_other_trainers_stand_at_the_end(run, trainers):

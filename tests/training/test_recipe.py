@@ -132,7 +132,7 @@ def test_groups_that_a_mode_of_one_s_own_has_made_keep_their_rates():
     assert [g["lr"] for g in step.precision.optimiser.param_groups] == pytest.approx([RATE / 1000, RATE])
     assert step.remark == (
         "its own optimiser has groups at 0.001, 1 times the recipe's rate, and other modes have none: "
-        "expected groups() in the workload, which all modes honour"
+        "expected groups() in the workload. All modes honour them"
     )
     assert TrainStep(Grouped("tiny"), FP32(), CPU).remark is None
 
@@ -290,10 +290,10 @@ def test_a_schedule_that_is_no_share_is_named(share):
 
 
 LAST_BATCHES = {
-    "one row": ({"batch_size": 33}, "the last batch of data('train'), which has 100 rows, has one row"),
+    "one row": ({"batch_size": 33}, "data('train') has 100 rows, and its last batch has one row"),
     "one row in a part": (
         {"batch_size": 49, "accumulation": 2},
-        "the last part of a batch of data('train'), which has 100 rows, has one row",
+        "data('train') has 100 rows, and its last part of a batch has one row",
     ),
     "dropped": ({"batch_size": 33, "drop_last": True}, None),
     "two rows": ({"batch_size": 49}, None),
@@ -309,7 +309,7 @@ def test_a_last_batch_of_one_row_is_said_at_the_start(recipe, sentence):
     with pytest.raises(WorkloadError) as refused:
         check_last_batch(own)
     assert sentence in str(refused.value)
-    assert "the BatchNorm 'body.1' takes no statistics of one: expected drop_last=True in its Recipe" in str(refused.value)
+    assert "The BatchNorm 'body.1' takes no statistics of one: expected drop_last=True in its Recipe" in str(refused.value)
 
 
 @pytest.mark.parametrize(("recipe", "ranks"), [({"batch_size": 98}, 2), ({"batch_size": 96}, 4)])
@@ -317,7 +317,9 @@ def test_a_last_batch_may_have_one_row_for_each_gpu(recipe, ranks):
     """The ranks share it: two rows or four."""
     own = variant(recipe=recipe)
     check_last_batch(own)
-    with pytest.raises(WorkloadError, match=rf"has 100 rows, has one row for each of {ranks} GPUs, and the BatchNorm 'body.1'"):
+    with pytest.raises(
+        WorkloadError, match=rf"has 100 rows, and its last batch has one row for each of {ranks} GPUs. The BatchNorm 'body.1'"
+    ):
         check_last_batch(own, ranks)
     check_last_batch(variant(recipe=recipe | {"drop_last": True}), ranks)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mpcore.errors import sentences
 from mpcore.gate.checks.check import new_check, passed
 from mpcore.gate.digits import as_judged, told_apart
 from mpcore.gate.limits import FP64_PARTS_ERROR, LIKE_ERROR_TIMES, SLOWER_RANK_TIMES
@@ -88,7 +89,7 @@ def _replicas(parallel: Parallel) -> Check:
         if parallel.one_batch and not wrong:
             return _check(parallel, "replicas", False, ONE_BATCH)
     good = f"{len(parallel.ranks)} replicas are equal, bit for bit"
-    return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {'; '.join(wrong) or good}")
+    return _check(parallel, "replicas", not wrong, f"after {parallel.steps} steps {sentences(*wrong or [good])}")
 
 
 def _repeated(parallel: Parallel, metric: str, repetition: Repetition) -> Check:
@@ -97,12 +98,14 @@ def _repeated(parallel: Parallel, metric: str, repetition: Repetition) -> Check:
     if repetition.excuse is not None:
         sentence = f"{what} are not compared with those of a second training: {repetition.excuse}"
         return _check(parallel, metric, True, sentence)
-    second = f"a second training{', which Python launches' if repetition.by_python else ''}"
-    than = f"in {second}{',' if repetition.by_python else ''} from the same seed"
+    than = "in a second training from the same seed"
     wrong = _otherwise(repetition.first, repetition.second, than, repetition.apart, buffers=True)
-    wrong += [IN_ANY_ORDER] if wrong and parallel.case.strategy == OWN_STRATEGY else []
-    good = f"{len(repetition.first)} {what} are those of {second}, bit for bit"
-    return _check(parallel, metric, not wrong, f"after {repetition.steps} steps {'; '.join(wrong) or good}")
+    said = wrong or [f"{len(repetition.first)} {what} are those of a second training, bit for bit"]
+    if repetition.by_python:
+        said = [*said, "Python launches the second training"]
+    if wrong and parallel.case.strategy == OWN_STRATEGY:
+        said = [*said, IN_ANY_ORDER]
+    return _check(parallel, metric, not wrong, f"after {repetition.steps} steps {sentences(*said)}")
 
 
 def _otherwise(
@@ -152,10 +155,8 @@ def _skipped(parallel: Parallel, planted: tuple[RankState, ...]) -> Check:
         if after.skipped_steps != before.skipped_steps + 1 or not _lower(before, after)
     ]
     wrong += [] if wrong else _scales(planted)
-    sentence = "where the loss of the last rank is infinite " + (
-        "; ".join(wrong) or "all ranks skip the step and lower their scale"
-    )
-    return _check(parallel, "skipped steps", not wrong, sentence)
+    said = sentences(*wrong or ["all ranks skip the step and lower their scale"])
+    return _check(parallel, "skipped steps", not wrong, f"where the last rank's loss is infinite {said}")
 
 
 def _lower(before: RankState, after: RankState) -> bool:
@@ -176,7 +177,7 @@ def _operations(parallel: Parallel, unlike: tuple[Unlike, ...]) -> Check:
         f"rank {each.rank} does otherwise than rank 0: {explained(differences(expanded(each.on_first), expanded(each.here)))}"
         for each in unlike
     ]
-    sentence = f"with one batch {'; '.join(wrong) or 'all ranks do the same operations'}"
+    sentence = f"with one batch {sentences(*wrong or ['all ranks do the same operations'])}"
     return _check(parallel, "operations of ranks", not wrong, sentence)
 
 
@@ -186,7 +187,7 @@ def _kernels(parallel: Parallel, unlike: tuple[Unlike, ...]) -> Check:
     wrong = [
         f"the graph of rank {rank} launches other kernels than rank 0's: {listed(names)}" for rank, names in named if names
     ]
-    said = "; ".join(wrong) or "graphs of all ranks launch the same kernels"
+    said = sentences(*wrong or ["graphs of all ranks launch the same kernels"])
     if unlike and not wrong:
         said = "graphs of ranks launch the same kernels, but for those that cuDNN chooses"
     own = parallel.case.strategy == OWN_STRATEGY
@@ -224,8 +225,8 @@ def _error(parallel: Parallel, how: str, error: float | None, limit: float, mode
         figure, most = told_apart(error, limit, ".3g", ".3g")
     sentence = (
         f"the gradient that {len(parallel.ranks)} ranks average in {mode} is {figure} from the one that "
-        f"{parallel.reference.upper()} computes on one rank, with the batch of all {how}. {most} is the most"
-        f"{_without_loss(losses) if error is None else ''}"
+        f"{parallel.reference.upper()} computes on one rank. {most} is the most"
+        f"{_without_loss(losses) if error is None else ''}. The one rank has the batch of all {how}"
     )
     return _check(parallel, f"gradient in {mode} {how}", error is not None and error <= limit, sentence, error, limit)
 

@@ -86,10 +86,11 @@ def _largest(listed: Sequence[Change]) -> Section:
 def _rest(found: Sequence[Sequence[Change]]) -> Section:
     """How many cases are not worth a line."""
     counts = [f"{of[0].figure.name} {sum(not c.listed for c in of)} of {len(of)}" for of in found]
-    limits = f"less than {STEP.listed:g} %, a score that is a percentage by less than {SCORE.listed:g} points"
+    said = f"Cases that changed by less than {STEP.listed:g} %: {', '.join(counts)}."
+    limits = f"For a score that is a percentage the limit is {SCORE.listed:g} points."
     if any(of[0].figure is EAGER for of in found):
-        limits += f", an eager time by less than the {EAGER.listed:g} % that machine starts differ by"
-    return Section("Not listed", sentences=[f"Cases that changed by {limits}: {', '.join(counts)}."])
+        limits += f" For an eager time it is the {EAGER.listed:g} % that machine starts differ by."
+    return Section("Not listed", sentences=[f"{said} {limits}"])
 
 
 def _kernels(pairs: Pairs) -> list[Section]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from mpcore.errors import sentences
 from mpcore.records import Drift, Numerics, Quality, Result, Run, Speed
 from mpcore.report.columns import BATCHES, ERRORS, SPEED, TRAININGS, VERDICTS, WORK, Column, columns, table
 from mpcore.report.document import Section
@@ -38,15 +39,12 @@ def _speed(part: Sequence[Row], own: Sequence[Result]) -> list[Section]:
     first = speeds[0]
     together = any(r.rounds for speed in speeds for r in speed.references.values())
     turns = ", in turns with its references where they are close" if together else ""
-    drift = [f" From the beginning to the end of the workload: {drifted(drift.shares)}." for drift in _of(Drift, own)]
-    others = " Other processes were on the GPU." if any(s.gpu and s.gpu.other_processes for s in speeds) else ""
-    lead = (
-        f"Batch of {first.batch_size} {first.samples}, random weights; medians of {len(first.blocks.seconds)} or more "
-        f"blocks of each mode{turns}.{''.join(drift)}{others}"
-    )
-    why = ("why", "remark", "compiled")
-    reasons = [f"{row['precision']}: {'; '.join(row[name] for name in why if row[name])}." for row in timed]
-    return [Section("Speed", lead, [table(timed, columns(SPEED))], reasons)]
+    drift = [f"From the beginning to the end of the workload: {drifted(drift.shares)}." for drift in _of(Drift, own)]
+    others = ["Other processes were on the GPU."] if any(s.gpu and s.gpu.other_processes for s in speeds) else []
+    blocks = f"medians of {len(first.blocks.seconds)} or more blocks of each mode"
+    lead = f"Batch of {first.batch_size} {first.samples}, random weights; {blocks}{turns}."
+    reasons = [f"{row['precision']}: {sentences(row['why'], row['remark'], row['compiled'])}." for row in timed]
+    return [Section("Speed", " ".join([lead, *drift, *others]), [table(timed, columns(SPEED))], reasons)]
 
 
 def _work(part: Sequence[Row]) -> list[Section]:

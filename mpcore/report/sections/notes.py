@@ -88,7 +88,7 @@ def worst_gradient(tensor: TensorErrors) -> str:
     found."""
     said = f"the worst gradient, of {tensor.where}, is {tensor.gradient_error:.2g} off where {tensor.gradient_limit:.2g} may be"
     hardly = (tensor.gradient_limit or 0.0) >= 1
-    return f"{said}: rounding alone moves it so far that a wrong one may pass" if hardly else said
+    return f"{said}. Rounding alone moves it so far that a wrong one may pass" if hardly else said
 
 
 def _machine(results: Iterable[Result]) -> Iterable[str]:
