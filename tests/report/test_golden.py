@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import prose
 import pytest
 
 from mpcore.records import FailedTest
@@ -49,3 +50,11 @@ def test_a_text_is_as_it_is_to_be(told, name):
     if os.environ.get("MPCORE_GOLDEN"):
         (GOLDEN / name).write_text(text)
     assert text == (GOLDEN / name).read_text()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_its_sentences_can_be_read(told, name):
+    _, document = DOCUMENTS[name]
+    text = render(document(told), "markdown")
+    assert prose.too_long([text]) == {}
+    assert prose.NOUNS.findall(text) == []
