@@ -1,5 +1,6 @@
 """This patch against that mode: a kernel, a fused layer, a quantisation, another attention."""
 
+import importlib
 import math
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ class Variant(Precision):
 
     def patched(self, model: nn.Module) -> nn.Module:
         """Raises Inapplicable where nothing is patched, PrecisionError where more is than the model, or its weights change."""
+        _load_dynamo()
         own, shared, weights = dict(_of_modules(model)), dict(_of_all(model)), dict(_sums(model))
         with self.reraised("apply"):
             returned = self.apply(model)
@@ -103,6 +105,11 @@ class Variant(Precision):
                 raise PrecisionError(sentences(said, "their gradients are compared with those of fp64", advice))
             if not (math.isnan(after[name]) or math.isclose(total, after[name], rel_tol=1e-9)):
                 raise PrecisionError(f"{self.name}: apply() changes the values of {name}: expected the model's own weights")
+
+
+def _load_dynamo() -> None:
+    """It patches torch when it is loaded. apply() may load it, as with torchao, and that would be taken for its patch."""
+    importlib.import_module("torch._dynamo")  # private API
 
 
 def _of_modules(model: nn.Module) -> Iterator[tuple[tuple[Any, str], Any]]:

@@ -1,5 +1,8 @@
 """A patch on a model, against the mode that it is otherwise."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -166,3 +169,26 @@ def test_a_forward_or_a_configuration_is_a_patch(dots, apply):
     layers = type(dots).build_model
     dots.build_model = lambda: Configured(*layers(dots))
     assert steps(dots, variant(apply)())[0] == steps(dots, precisions["bf16-amp"]())[0]
+
+
+LOADS_A_COMPILER = """
+import sys
+import torch
+from mpcore.precision import Variant
+
+class Quantised(Variant):
+    name, base = "bf16-amp-quantised", "bf16-amp"
+
+    def apply(self, model):
+        import torch._dynamo  # as torchao does
+        model[0] = type("Same", (torch.nn.ReLU,), {})()
+
+assert "torch._dynamo" not in sys.modules
+Quantised().patched(torch.nn.Sequential(torch.nn.ReLU()))
+"""
+
+
+def test_what_a_library_patches_when_it_is_loaded_is_no_patch_of_the_variant():
+    """In a process that has loaded no compiler yet, which patches torch itself."""
+    done = subprocess.run([sys.executable, "-c", LOADS_A_COMPILER], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
