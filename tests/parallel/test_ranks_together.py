@@ -152,7 +152,7 @@ def test_what_fails_the_second_time_is_told_by_its_own_cause(repeated, name, fir
 def test_what_is_otherwise_between_ranks_alone_is_a_fault(repeated):
     found = replicas(repeated["good", "noisy"])
     assert not found.passed
-    assert "otherwise than in a second training from the same seed; the first weight that differs is" in found.sentence
+    assert "otherwise than in a second training from the same seed. The first weight that differs is" in found.sentence
 
 
 def test_a_rank_that_has_no_kernels_of_one_order_ends_the_others():
@@ -226,7 +226,7 @@ def test_complex_weights_are_averaged_as_pairs_of_numbers(odd):
 def test_the_rank_whose_loss_is_not_finite_is_named(odd):
     (record,) = odd["no-loss"]
     failed = {check.metric: check.sentence for check in checks(record) if not check.passed}
-    assert failed["gradient in fp32 in parts"].endswith(". The loss of rank 1 is not finite")
+    assert ". The loss of rank 1 is not finite. " in failed["gradient in fp32 in parts"]
 
 
 def test_weights_that_some_ranks_do_not_reach_are_told_by_all(odd):

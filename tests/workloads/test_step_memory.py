@@ -14,6 +14,10 @@ FREE_SPACE = ("unet-membrane", "fp32")
 """cuDNN takes FFT where it finds memory for it, and less where it does not."""
 
 
+SAME_MODEL = {("bert-imdb", 2)}
+"""Versions whose model is today's: the third only clips, by norms of what is there."""
+
+
 @pytest.fixture(scope="module")
 def peaks():
     """GiB by workload, batch and mode, of a step and of its graph, whichever is larger, in the newest run of each GPU. Runs of
@@ -21,7 +25,8 @@ def peaks():
     newest = [runs[-1] for runs in all_accepted(BASELINES).values()]
     found = [r.record for run in newest for r in run.results if isinstance(r.record, Speed) and r.record.case.size == "full"]
     current = {name: workloads[name].version for name in workloads.names()}
-    speeds = [s for s in found if current.get(s.case.workload) == s.workload_version]
+    versions = {*current.items(), *SAME_MODEL}
+    speeds = [s for s in found if (s.case.workload, s.workload_version) in versions]
     return {
         (s.case.workload, s.batch_size, s.case.precision): max(s.peak_reserved_bytes or 0, s.pool_bytes or 0) / GIB
         for s in speeds
