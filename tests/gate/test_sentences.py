@@ -71,6 +71,9 @@ def of_steps():
     yield from confirmed(slower, slower)
     yield from confirmed(slower, regressions(match_baselines(made.step(10.0), accepted), Margins(), SHIPPED["nvidia-h200"]))
     yield from confirmed(slower, "it finds no memory")
+    at_clocks = [made.run(made.step(10.0 * 1980 / mhz, gpu=made.gpu(mhz=(mhz,)))) for mhz in (1980, 1935, 1890)]
+    other_clock = made.step(11.1, gpu=made.gpu(mhz=(1875,)))
+    yield from regressions(match_baselines(other_clock, at_clocks), Margins(), SHIPPED["nvidia-h200"])
     cases = [made.step(12.0, workload=f"w{number}") for number in range(4)]
     before = [made.run(*(made.step(10.0, workload=f"w{number}") for number in range(4)))]
     yield common_change([match_baselines(each, before) for each in cases], Margins(), SHIPPED["nvidia-h200"])
