@@ -11,7 +11,7 @@ from mpcore.selection import SelectionError
 
 LEAST_PATIENCE_SECONDS = 120.0
 PATIENCE = 5.0
-"""Times what something has taken, in which the like of it must be done, before it counts as hung."""
+"""How many times as long as its like a case may take."""
 
 
 def start(checkout: Checkout, selection: Selection, environment: Mapping[str, str] | None = None) -> Runner | Launches:
@@ -28,5 +28,5 @@ def start(checkout: Checkout, selection: Selection, environment: Mapping[str, st
 
 
 def patience(seconds: float) -> float:
-    """Seconds for a case, once it is known what so much took, or one of the other side."""
+    """Seconds after which a case counts as hung. seconds: what its like has taken, a whole process or a case of base."""
     return min(max(LEAST_PATIENCE_SECONDS, PATIENCE * seconds), CASE_SECONDS)

@@ -154,8 +154,8 @@ def graphs(runs: Sequence[Run]) -> Mapping[str, list[Speed]]:
 
 
 def _logs(speeds: Sequence[Speed]) -> Array:
-    """Of the shortest blocks, at one clock where that is known. The power of the clock that fits best leaves less of their
-    deviation than there is."""
+    """Of the shortest blocks, put at one clock where their clocks are known. To fit a power of the clock takes one degree of
+    freedom, which the deviation is scaled for."""
     logs = np.log([speed.blocks.least_step_seconds for speed in speeds])
     clocks = still_clocks(speeds)
     if not clocks:

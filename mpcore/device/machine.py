@@ -26,8 +26,8 @@ OF_CLASS = 0.9
 FAST_FP64 = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0))
 """Compute capabilities that have half as many units for FP64 as for FP32 (CUDA C++ Programming Guide, throughput of arithmetic
 instructions). All others have a 32nd or a 64th: what takes an H100 seconds takes a T4 minutes."""
-FP64_SHARE = {True: 1 / 2, False: 1 / 64}
-"""Of the rate of FP32, where FP64 is fast, and at least where it is not."""
+FAST_FP64_RATE, SLOW_FP64_RATE = 1 / 2, 1 / 64
+"""Of FP64, over the rate of FP32. The slow one is the least that there is."""
 SLOW_FP64 = 4
 """How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 
@@ -80,7 +80,7 @@ def fast_in_fp64(device: torch.device) -> bool:
 def errors_rate(capability: str) -> float:
     """How fast errors are computed in FP64, over the rate of FP32: of fewer samples where it is slow."""
     fast = tuple(map(int, capability.split("."))) in FAST_FP64
-    return FP64_SHARE[fast] * (1 if fast else SLOW_FP64)
+    return FAST_FP64_RATE if fast else SLOW_FP64 * SLOW_FP64_RATE
 
 
 def memory_class(gpu: torch.device) -> int:

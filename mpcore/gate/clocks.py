@@ -17,10 +17,10 @@ POWER_CAP = "power cap"
 NO_FAULT_OF_A_STEP = {"applications clocks", "sync boost", "display clocks"}
 """Limits that somebody has set."""
 POWERS = np.linspace(0.0, 1.0, 21)
-"""Of the clock, that a step may be slower by: by none of it, to by all of it."""
+"""Of the clock, by which a step may get faster: 0 where it does not follow the clock, 1 where it follows wholly."""
 LIKELY = math.exp(-special.chdtri(1, 0.05) / 2)
-"""A power counts as far as its likelihood is so large a share of the highest: those of 95 % (Wilks, Annals of Mathematical
-Statistics 9, 1938)."""
+"""A power is likely where its likelihood is this share of the highest at least. That leaves out the right one 5 times in 100
+(Wilks, Annals of Mathematical Statistics 9, 1938)."""
 
 
 @dataclass(frozen=True)

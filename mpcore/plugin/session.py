@@ -106,7 +106,7 @@ class Session:
         if told is None and self.device_here.type == "cuda":
             try:
                 told = estimates_here(self.options.baselines, self.machine.hardware, self.device_here)
-            except RunError as error:  # a run of another GPU, which this session can do without
+            except RunError as error:  # the run of another GPU tells minutes alone, and tests go on without
                 return [*short(found), f"how long it will take is not known: {error}"]
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
         seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []

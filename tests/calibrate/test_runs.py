@@ -30,9 +30,17 @@ def runs(rng, count=4, deviation=0.002, capped=0, gpus=None):
     ]
 
 
+def on_gpu(run, **state):
+    """The run with another state of the GPU in each record."""
+
+    def changed(record):
+        return record.model_copy(update={"gpu": record.gpu.model_copy(update=state)})
+
+    return run.model_copy(update={"results": tuple(r.model_copy(update={"record": changed(r.record)}) for r in run.results)})
+
+
 def without_clocks(run):
-    results = tuple(r.model_copy(update={"record": r.record.model_copy(update={"gpu": None})}) for r in run.results)
-    return run.model_copy(update={"results": results})
+    return on_gpu(run, sm_mhz=())
 
 
 def test_the_deviation_between_runs_is_found(rng):
@@ -186,29 +194,13 @@ def test_times_on_a_wandering_clock_move_with_it(rng):
 
 def test_clocks_that_differ_within_a_run_but_not_between_them_are_no_clocks_of_runs(rng):
     clocks = iter([(1965, 1980, 1980), (1980, 1980, 1995), (1980,)])
-    found = fit_runs([clocked(run, next(clocks)) for run in runs(rng, count=3)])
+    found = fit_runs([on_gpu(run, sm_mhz=next(clocks)) for run in runs(rng, count=3)])
     assert found.calibration.steady_log_sd >= UNSTEADY_PRIOR_LOG_SD
-
-
-def clocked(run, mhz):
-    results = tuple(
-        r.model_copy(update={"record": r.record.model_copy(update={"gpu": r.record.gpu.model_copy(update={"sm_mhz": mhz})})})
-        for r in run.results
-    )
-    return run.model_copy(update={"results": results})
 
 
 def test_a_case_at_the_power_limit_in_any_run_keeps_its_clock(rng):
     first, *others = runs(rng, capped=3)
-    off = wandered([without_limits(first), *others], 0.03)
+    off = wandered([on_gpu(first, limits=()), *others], 0.03)
     moved = [a.record != b.record for a, b in zip(first.results, off[0].results, strict=True)]
     assert moved[3:] == [True] * (CASES - 3)
     assert [result.record.blocks for result in off[0].results[:3]] == [result.record.blocks for result in first.results[:3]]
-
-
-def without_limits(run):
-    results = tuple(
-        r.model_copy(update={"record": r.record.model_copy(update={"gpu": r.record.gpu.model_copy(update={"limits": ()})})})
-        for r in run.results
-    )
-    return run.model_copy(update={"results": results})
