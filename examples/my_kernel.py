@@ -22,5 +22,6 @@ class CudnnAttention(Variant):
     base = "bf16-amp"
 
     def apply(self, model):
-        if getattr(model.config, "_attn_implementation", None) == "sdpa_unmasked":
-            model.config._attn_implementation = "cudnn"
+        config = getattr(model, "config", None)  # which not every model has
+        if getattr(config, "_attn_implementation", None) == "sdpa_unmasked":
+            config._attn_implementation = "cudnn"

@@ -38,11 +38,14 @@ def test_a_quantisation_is_held_to_its_own_format():
     assert "2 passed" in done.stdout
 
 
-def test_a_model_without_what_is_patched_is_skipped():
-    done = run(KERNEL, "bf16-amp-cudnn", "-m", "numerics", workload="resnet18-mnist")
+@pytest.mark.parametrize(
+    ("workload", "model"), [("resnet18-mnist", "ResNetForImageClassification"), ("ncf-movielens", "NeuMF")]
+)
+def test_a_model_without_what_is_patched_is_skipped(workload, model):
+    done = run(KERNEL, "bf16-amp-cudnn", "-m", "numerics", workload=workload)
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
-    assert "bf16-amp-cudnn: apply() changes nothing in ResNetForImageClassification, so that it is bf16-amp" in said
+    assert f"bf16-amp-cudnn: apply() changes nothing in {model}, so that it is bf16-amp" in said
     assert "1 passed, 1 skipped" in said
 
 
