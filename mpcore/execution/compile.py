@@ -11,14 +11,14 @@ from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
 from mpcore.execution.inductor import Inductor
+from mpcore.execution.regions import regions
 
 
 @executions.register
 class Compile(Inductor):
     """The model through torch.compile; on a GPU the whole step, optimiser and all, is then captured as one graph.
 
-    Blocks that repeat are compiled as often as they do. torch.compiler.nested_compile_region would compile one of them for
-    all, but dropout then runs in a step that is to be without.
+    Blocks that repeat are compiled once, for all of them.
     """
 
     name = "compile"
@@ -27,6 +27,10 @@ class Compile(Inductor):
         super().__init__(function, model, **options)
         execution = Graph if self.captures(self.device) else Eager
         self._run: Eager = execution(self._compiled_first, model, device=self.device, layout=self.layout)
+
+    @classmethod
+    def regions(cls, model: nn.Module) -> list[nn.Module]:
+        return regions(model)
 
     @classmethod
     def captures(cls, device: torch.device) -> bool:

@@ -72,7 +72,13 @@ class Inductor(Eager):
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
         _begin(next(model.parameters()).device.type)
         _switch(model)
-        _compile(model, dynamic=False, mode=cls.mode)
+        for region in cls.regions(model):
+            _compile(region, dynamic=False, mode=cls.mode)
+
+    @classmethod
+    def regions(cls, model: nn.Module) -> list[nn.Module]:
+        """Modules of it that are compiled, each by itself."""
+        return [model]
 
     def __call__(self, batch: Any) -> Tensor:
         return self._compiled_first(batch)

@@ -60,8 +60,10 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A race has one for all
     executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual ones.
     A race has those of loaded files, too, where they are named.
+    What is compiled is timed last: what the compiler leaves in memory moves a later graph's by per cents.
     Ranks are compared of those alone that have several. A workload whose package is not installed has no case. Raises
     UsageError for a marker that names what is not there."""
+    from mpcore.execution import executions
     from mpcore.loading import loaded_workloads
     from mpcore.precision import precisions
     from mpcore.workloads import workloads
@@ -73,6 +75,8 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     usual = _marked(definition, "precision", precisions.names())
     selection = named.model_copy(update={"precisions": named.precisions or usual or ()})
     found = matrix.cases(selection, session.device, own, compiled=COMPILED.get(kind_of(definition), ()))
+    if kind_of(definition) == "speed":
+        found = iter(sorted(found, key=lambda one: executions[one[0].execution].compiles))
     several = kind_of(definition) == "parallel"
     for case, reason in _one_by_one(found) if kind_of(definition) == "race" else found:
         if several and not case.spread:  # which has nothing to compare

@@ -5,7 +5,7 @@ Weights are gathered where they are used, block by block, and gradients are aver
 gathered is cast.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from mpcore.device import agreement
+from mpcore.execution.regions import blocks
 from mpcore.precision import Inapplicable, Precision
 from mpcore.precision.autocast import Autocast
 from mpcore.precision.flat import FlatWeights
@@ -103,16 +104,6 @@ def check_weights(model: nn.Module) -> None:
     complex_ = next((name for name, p in model.named_parameters() if p.is_complex()), None)
     if complex_ is not None:
         raise Inapplicable(f"fsdp shards weights of one format together, and {complex_} is complex: expected --mp-strategy ddp")
-
-
-def blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The repeated ones: the members of the outermost lists of modules of one class."""
-    for child in model.children():
-        members = list(child.children())
-        if isinstance(child, nn.ModuleList) and len(members) > 1 and len({type(member) for member in members}) == 1:
-            yield from members
-        else:
-            yield from blocks(child)
 
 
 def _why_not(mode: type[Precision]) -> str:

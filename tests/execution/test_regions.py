@@ -1,0 +1,74 @@
+"""What of a model is compiled by itself."""
+
+import pytest
+import torch
+from torch import nn
+
+from mpcore.device.compilations import Compilations
+from mpcore.execution import Compile, Inductor
+from mpcore.execution.regions import regions
+from mpcore.records import Compiled
+from mpcore.workloads import workloads
+
+needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
+
+
+class Block(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.norm, self.inner = nn.LayerNorm(8), nn.Linear(8, width)
+
+    def forward(self, x):
+        return x + self.inner(self.norm(x)).sum(-1, keepdim=True)
+
+
+class Tower(nn.Module):
+    """With something around its blocks: a stem of several modules, and a head that is one."""
+
+    def __init__(self, widths):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(4, 8), nn.GELU())
+        self.layers = nn.ModuleList(Block(width) for width in widths)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+def test_blocks_that_repeat_are_regions_and_so_is_what_lies_around_them():
+    model = Tower([8, 8, 8])
+    assert regions(model) == [model.stem, *model.layers]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Tower([8]), Tower([8, 16]), nn.Sequential(Block(), Block()), nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])],
+    ids=["one block", "blocks that differ", "no list", "layers that are one module each"],
+)
+def test_any_other_model_is_one_region(model):
+    assert regions(model) == [model]
+
+
+@pytest.mark.parametrize(("name", "count"), [("bert-imdb", 4), ("gpt2-text", 2), ("vit-l-cifar10", 3), ("resnet50", 1)])
+def test_the_blocks_of_transformers_are_regions(name, count):
+    model = workloads[name]("tiny").build_model()
+    assert len(regions(model)) == count
+
+
+@needs_compiler
+def test_a_block_is_compiled_once_for_all():
+    model, x = Tower([8] * 5), torch.randn(3, 4)
+    expected = model(x)
+    found = {}
+    for execution in (Compile, Inductor):
+        compiled = Tower([8] * 5)
+        compiled.load_state_dict(model.state_dict())
+        execution.prepare(compiled)
+        with Compilations() as compilations:
+            torch.testing.assert_close(compiled(x), expected)
+        found[execution.name] = compilations.seen.counts
+        del compiled
+    assert found == {"compile": Compiled(graphs=2), "inductor": Compiled(graphs=1)}
