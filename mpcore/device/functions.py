@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack  # private API
+from torch.utils.hooks import RemovableHandle
 
 
 class FunctionMode(TorchFunctionMode, ABC):
@@ -38,6 +39,8 @@ def follow(mode: FunctionMode, model: nn.Module) -> None:
             entered.pop()
             mode.__exit__(None, None, None)
 
+    first = RemovableHandle.next_id  # private API
     for module in model.modules():
+        RemovableHandle.next_id = first  # or each of the blocks that repeat would be compiled for the number of its own hook
         module.register_forward_pre_hook(enter, prepend=True)
         module.register_forward_hook(leave, always_call=True)

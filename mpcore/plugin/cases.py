@@ -46,6 +46,16 @@ def case_of(item: pytest.Item | None) -> "Case | None":
     return value if isinstance(value, Case) else None
 
 
+def is_compiled(item: pytest.Item) -> bool:
+    """Whether torch compiles what it measures."""
+    case = case_of(item)
+    if case is None:
+        return False
+    from mpcore.execution import executions
+
+    return executions[case.execution].compiles
+
+
 def trainer_of(item: Any) -> str:
     """The title of the other trainer that a test of parity has for a parameter, "" where there is none."""
     if kind_of(item) != "parity":
@@ -60,10 +70,8 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     """A parameter for each case of a test, with the reason to skip it where the device cannot run it. A race has one for all
     executions. A test's marker `workloads` says which it may have; any other measures those that are named, or the usual ones.
     A race has those of loaded files, too, where they are named.
-    What is compiled is timed last: what the compiler leaves in memory moves a later graph's by per cents.
     Ranks are compared of those alone that have several. A workload whose package is not installed has no case. Raises
     UsageError for a marker that names what is not there."""
-    from mpcore.execution import executions
     from mpcore.loading import loaded_workloads
     from mpcore.precision import precisions
     from mpcore.workloads import workloads
@@ -75,8 +83,6 @@ def parameters(definition: Any, session: "Session") -> "Iterator[Any]":
     usual = _marked(definition, "precision", precisions.names())
     selection = named.model_copy(update={"precisions": named.precisions or usual or ()})
     found = matrix.cases(selection, session.device, own, compiled=COMPILED.get(kind_of(definition), ()))
-    if kind_of(definition) == "speed":
-        found = iter(sorted(found, key=lambda one: executions[one[0].execution].compiles))
     several = kind_of(definition) == "parallel"
     for case, reason in _one_by_one(found) if kind_of(definition) == "race" else found:
         if several and not case.spread:  # which has nothing to compare

@@ -10,7 +10,7 @@ import pytest
 
 from mpcore.plugin import alone, job_page, minutes, pytest_benchmark
 from mpcore.plugin.case_test import CaseTest
-from mpcore.plugin.cases import KINDS, case_of, group_of, kind_of, own_parameter, parameters, trainer_of
+from mpcore.plugin.cases import KINDS, case_of, group_of, is_compiled, kind_of, own_parameter, parameters, trainer_of
 from mpcore.plugin.ending import INTERRUPTED, ShownWhateverHappens, finished
 from mpcore.plugin.failures import JudgedFailure, sentence_of
 from mpcore.plugin.options import add_options, given
@@ -66,7 +66,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of what other options chose. Other trainers are compared with on request: by a marker or a word with "parity" or "race"
-    in it, or by the file. Ranks are compared where a case has some."""
+    in it, or by the file. Ranks are compared where a case has some. What is compiled is measured last: a graph that is captured
+    where something was compiled before may hold 3 % more memory."""
     if REFUSED in config.stash:
         raise config.stash[REFUSED]
     files = [Path(argument.split("::")[0]).name for argument in config.args]
@@ -78,6 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+    items.sort(key=is_compiled)
     if config.option.mp_minutes is not None and tests:
         minutes.leave_out(config, session_of(config), items)
 

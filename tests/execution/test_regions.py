@@ -1,13 +1,18 @@
 """What of a model is compiled by itself."""
 
+import gc
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 
 from mpcore.device.compilations import Compilations
+from mpcore.device.functions import follow
 from mpcore.execution import Compile, Inductor
 from mpcore.execution.regions import regions
 from mpcore.records import Compiled
+from mpcore.training.dropout import WithoutDropout
 from mpcore.workloads import workloads
 
 needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
@@ -59,16 +64,20 @@ def test_the_blocks_of_transformers_are_regions(name, count):
 
 
 @needs_compiler
-def test_a_block_is_compiled_once_for_all():
-    model, x = Tower([8] * 5), torch.randn(3, 4)
+@pytest.mark.parametrize("dropout", [True, False])
+def test_a_block_is_compiled_once_for_all(dropout):
+    """Without dropout each module has hooks, by which a mode follows it into a backward pass."""
+    model, x, found = Tower([8] * 5), torch.randn(3, 4), {}
     expected = model(x)
-    found = {}
     for execution in (Compile, Inductor):
-        compiled = Tower([8] * 5)
+        compiled, mode = Tower([8] * 5), nullcontext() if dropout else WithoutDropout()
         compiled.load_state_dict(model.state_dict())
+        if not dropout:
+            follow(mode, compiled)
         execution.prepare(compiled)
-        with Compilations() as compilations:
+        with mode, Compilations() as compilations:
             torch.testing.assert_close(compiled(x), expected)
         found[execution.name] = compilations.seen.counts
         del compiled
+        gc.collect()
     assert found == {"compile": Compiled(graphs=2), "inductor": Compiled(graphs=1)}

@@ -663,6 +663,13 @@ def test_modes_on_request_are_left_out_where_none_is_named(run):
     everything.fnmatch_lines(["*gpt2-text-fp16-true-eager-tiny*", "*gpt2-text-bf16-kahan-eager-tiny*"])
 
 
+def test_what_is_compiled_is_measured_last(run):
+    asked = ("--mp-workload", "gpt2-text,resnet18-mnist", "--mp-precision", "fp32", "--mp-execution", "compile,eager")
+    names = [line for line in run("--collect-only", "-q", "-m", "speed or work", *asked).outlines if "[" in line]
+    assert ["compile" in name for name in names] == [False] * 4 + [True] * 4
+    assert [name.split("[")[0] for name in names[:4]] == [name.split("[")[0] for name in names[4:]]
+
+
 def test_a_mode_that_has_nothing_to_do_is_skipped_with_its_reason(run, monkeypatch):
     monkeypatch.setattr(FP8, "unsupported", classmethod(lambda cls, device: None))
     result = run("-m", "numerics", "--mp-precision", "fp8", "--mp-workload", "resnet18-mnist")
