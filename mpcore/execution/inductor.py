@@ -19,7 +19,7 @@ from mpcore.errors import sentences
 from mpcore.execution.eager import Eager, Function, executions
 
 VERSIONS = 32
-"""Of one function, such as the forward of a block, that may be compiled. By default torch runs what would be the ninth as it
+"""Of one function that may be compiled for one model, or for a block of it. By default torch runs what would be the ninth as it
 is, and says so in a warning; beyond these it is an error."""
 
 _alive: "WeakSet[nn.Module]" = WeakSet()
@@ -71,8 +71,9 @@ class Inductor(Eager):
     def prepare(cls, model: nn.Module) -> None:
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
         _begin(next(model.parameters()).device.type)
-        _switch(model)
-        for region in cls.regions(model):
+        regions = cls.regions(model)
+        _switch(model, VERSIONS + len(regions) - 1)  # blocks that read a number of their own are compiled one by one
+        for region in regions:
             _compile(region, dynamic=False, mode=cls.mode)
 
     @classmethod
@@ -100,13 +101,13 @@ def _begin(device: str) -> None:
     torch.compiler.reset()
 
 
-def _switch(model: nn.Module) -> None:
+def _switch(model: nn.Module, versions: int) -> None:
     """Dynamo's switches, until the dead are forgotten. To set them at each call would take longer than the host of a small
-    step."""
+    step. versions: of one function that may be compiled."""
     dynamo = torch._dynamo.config  # private API
     dynamo.use_recursive_dict_tags_for_guards = False  # for good: torch 2.11 dies where Python frees a model (pytorch#181873)
     _alive.add(model)
-    for name, value in (("recompile_limit", VERSIONS), ("fail_on_recompile_limit_hit", True)):
+    for name, value in (("recompile_limit", versions), ("fail_on_recompile_limit_hit", True)):
         _before.setdefault(name, getattr(dynamo, name))
         setattr(dynamo, name, max(getattr(dynamo, name), value))
 

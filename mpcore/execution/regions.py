@@ -18,10 +18,12 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
 def regions(model: nn.Module) -> list[nn.Module]:
     """What is compiled by itself, so that blocks share the code of the first: they, and what lies around them.
 
-    It is the whole model where no blocks repeat, or where they differ: then each would be compiled, and what joins them not.
+    It is the whole model where no blocks repeat, or where those of one class differ. Each would be compiled then, and what
+    joins them would not.
     """
     repeated = list(blocks(model))
-    if not repeated or not all(list(block.children()) for block in repeated) or len({repr(block) for block in repeated}) > 1:
+    single = not all(list(block.children()) for block in repeated)
+    if not repeated or single or len({repr(block) for block in repeated}) > len({type(block) for block in repeated}):
         return [model]
     within = {id(module) for block in repeated for module in block.modules()}
     return list(_outermost(model, within))

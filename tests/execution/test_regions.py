@@ -10,6 +10,7 @@ from torch import nn
 from mpcore.device.compilations import Compilations
 from mpcore.device.functions import follow
 from mpcore.execution import Compile, Inductor
+from mpcore.execution.inductor import VERSIONS
 from mpcore.execution.regions import regions
 from mpcore.records import Compiled
 from mpcore.training.dropout import WithoutDropout
@@ -61,6 +62,33 @@ def test_any_other_model_is_one_region(model):
 def test_the_blocks_of_transformers_are_regions(name, count):
     model = workloads[name]("tiny").build_model()
     assert len(regions(model)) == count
+
+
+def test_blocks_of_two_classes_are_regions_too():
+    class Other(Block):
+        pass
+
+    model = nn.ModuleDict({"encoder": Tower([8, 8]), "decoder": nn.ModuleList([Other(), Other()])})
+    assert regions(model) == [model["encoder"].stem, *model["encoder"].layers, *model["decoder"]]
+
+
+@needs_compiler
+def test_blocks_that_read_a_number_of_their_own_may_be_more_than_a_model_may_have_versions():
+    class Numbered(Block):
+        def forward(self, x):
+            return super().forward(x) + self.number
+
+    model = nn.Module()
+    model.layers = nn.ModuleList(Numbered() for _ in range(VERSIONS + 2))
+    for number, layer in enumerate(model.layers):
+        layer.number = number
+    Compile.prepare(model)
+    with Compilations() as compilations:
+        for layer in model.layers:
+            layer(torch.ones(2, 8))
+    assert compilations.seen.graphs == VERSIONS + 2
+    del model
+    gc.collect()
 
 
 @needs_compiler
