@@ -1,6 +1,6 @@
 """Runs of older layouts."""
 
-import shutil
+import gzip
 from pathlib import Path
 
 import pytest
@@ -9,13 +9,13 @@ from mpcore.__main__ import main
 from mpcore.commands.convert import _update_noise
 from mpcore.store import load
 
-ORIGINAL = Path(__file__).parent.parent / "runs" / "nvidia-h200" / "0001_ed365b93.json"
+ORIGINAL = Path(__file__).parent.parent / "runs" / "nvidia-h200" / "0001_ed365b93.json.gz"
 
 
 @pytest.fixture
 def old(tmp_path):
     path = tmp_path / "old.json"
-    shutil.copy(ORIGINAL, path)
+    path.write_bytes(gzip.decompress(ORIGINAL.read_bytes()))
     return path
 
 
@@ -56,7 +56,7 @@ def test_two_files_of_one_name_are_not_written_to_one(tmp_path, capsys):
     paths = [tmp_path / folder / "0001.json" for folder in ("a", "b")]
     for path in paths:
         path.parent.mkdir()
-        shutil.copy(ORIGINAL, path)
+        path.write_bytes(gzip.decompress(ORIGINAL.read_bytes()))
     out = tmp_path / "out"
     out.mkdir()
     assert main(["convert", *map(str, paths), "-o", str(out)]) == 4
@@ -68,7 +68,7 @@ def test_two_files_of_one_name_are_not_written_to_one(tmp_path, capsys):
 def test_a_file_that_is_there_is_not_written_over_nor_any_before_it(old, tmp_path, capsys, own):
     first = tmp_path / "first" / "first.json"
     first.parent.mkdir()
-    shutil.copy(ORIGINAL, first)
+    first.write_bytes(gzip.decompress(ORIGINAL.read_bytes()))
     out = tmp_path if own else tmp_path / "out"
     out.mkdir(exist_ok=True)
     there = out / "old.json"

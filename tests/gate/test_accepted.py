@@ -31,7 +31,13 @@ HARDWARE = ["nvidia-h100-80gb-hbm3", "nvidia-h200"]
 JUDGED_OTHERWISE = (" eager time", " step time", "all cases")
 TODAY = {"saturated", "inconclusive"}
 """What is said today of trainings that had passed: of three seeds more is asked, for six or nine may follow."""
-SAID = json.loads(gzip.decompress((RUNS / "verdicts.json.gz").read_bytes()))
+
+
+def read(path):
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+SAID = read(RUNS / "verdicts.json.gz")
 
 
 @pytest.fixture(scope="module", params=HARDWARE)
@@ -41,8 +47,8 @@ def hardware(request):
 
 @pytest.fixture(scope="module")
 def runs(hardware):
-    files = sorted((RUNS / hardware).glob("*.json"))
-    return [to_run(path, converted(json.loads(path.read_text()), SAID["update_noise"].get)) for path in files]
+    files = sorted((RUNS / hardware).glob("*.json.gz"))
+    return [to_run(path, converted(read(path), SAID["update_noise"].get)) for path in files]
 
 
 @pytest.fixture(scope="module")
