@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.device import agreement
+from mpcore.device.compile_cache import keep_formats_apart
 from mpcore.execution.eager import Eager, executions
 from mpcore.execution.graph import CaptureError, Graph
 from mpcore.execution.host import EAGER, frozen_in_a_graph, set_from_python
@@ -51,6 +52,7 @@ class ScriptStep(Step):
         self._known = precision in precisions.names()
         self._settings = precisions[precision]().settings if self._known else nullcontext
         how = executions[execution]
+        keep_formats_apart()  # of what it may compile by itself
         seed_everything(seed)
         with self.settings():
             with how.stream(device) if own.distributed else agreement.alone(), kept_as_built():

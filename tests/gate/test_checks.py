@@ -10,6 +10,7 @@ from mpcore.gate import checks, needs_seeds
 from mpcore.gate.intervals import ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import DROPPED_BLOCKS_SHARE, OWN_LEARNED_SHARE
 from mpcore.kernels.bound import bound
+from mpcore.kernels.profile import profile_of
 from mpcore.records import Blocks, Check, Compilation, Divergence, Reference, Requirements, Result, TensorErrors
 from mpcore.records.quality import OWN_DATA
 
@@ -681,3 +682,36 @@ def test_that_nothing_was_compiled_is_no_pass():
     check = by_metric(checks(speed(compilation=Compilation(seconds=0.0, warm=False, graphs=0))))["compilation"]
     assert check.status == "failed"
     assert "nothing of fp16-amp was compiled: expected a model" in check.sentence
+
+
+HALVES = {"FP16": "nvjet_sm90_hsh_128x192_64x5_2x1_v_bz_coopB_bias_TNN", "BF16": "nvjet_sm90_tst_64x8_64x16_2x4_h_bz_NNT"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "halves", "other"),
+    [
+        ("bf16-amp", ["FP16"], "FP16"),
+        ("fp16-manual", ["BF16"], "BF16"),
+        ("bf16-amp", ["BF16", "FP16"], None),  # a part in the other format, on purpose
+        ("bf16-amp", [], None),
+        ("fp16-amp", ["FP16"], None),
+        ("tf32", ["FP16"], None),  # nobody knows what a model does there
+    ],
+)
+def test_a_mode_that_multiplies_in_the_other_16_bits_alone_fails(mode, halves, other):
+    profile = profile_of({HALVES[half]: (2, 1e-3) for half in halves})
+    case = speed().case.in_precision(mode)
+    found = by_metric(checks(speed(case=case, profile=profile))).get("format")
+    assert (found and found.status) == (other and "failed")
+    if found:
+        own = {"FP16": "BF16", "BF16": "FP16"}[other]
+        assert f"{mode} multiplies in {other} and nowhere in {own}, as {HALVES[other]} shows" in found.sentence
+
+
+def test_a_variant_is_held_to_the_format_of_its_base():
+    wrong = {"case": speed().case.in_precision("mine"), "profile": profile_of({HALVES["FP16"]: (2, 1e-3)})}
+    assert "format" not in by_metric(checks(speed(**wrong)))
+    required = speed().requirements.model_copy(update={"base": "bf16-amp"})
+    compilation = Compilation(seconds=1.0, warm=True, graphs=1)
+    check = by_metric(checks(speed(**wrong, requirements=required, compilation=compilation)))["format"]
+    assert check.sentence.endswith("A cache of torch before 2.13 gives code of another format")

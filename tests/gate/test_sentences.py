@@ -23,6 +23,7 @@ from mpcore.gate.margins import Policy
 from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions_of_ranks import regressions_of_ranks
 from mpcore.gate.work import work_regressions
+from mpcore.kernels.profile import profile_of
 from mpcore.records import Operation, Pair, Parallel, Requirements
 from mpcore.report import legends
 from mpcore.store import load
@@ -33,6 +34,7 @@ RECORDS = {
     "slower than FP32": made.speed(seconds=(3.0, 3.1, 2.9)),
     "as fast as FP32": made.speed(seconds=(2.0, 2.2, 1.8)),
     "no learning": made.speed(loss_after=0.7),
+    "another format": made.speed(profile=profile_of({"nvjet_sm90_tst_64x8_64x16_2x4_h_bz_NNT": (2, 1e-3)})),
     "accuracy lost": made.quality("fp16-amp", 0.80, 0.81, 0.79, fp32=(0.90, 0.91, 0.89)),
     "accuracy kept": made.quality("fp16-amp", 0.70, 0.71, 0.69, fp32=(0.70, 0.71, 0.69)),
     "one seed": made.quality("fp16-amp", 0.80, fp32=(0.90,)),

@@ -8,16 +8,20 @@ from mpcore.gate.digits import as_judged
 from mpcore.gate.intervals import Interval, ratio_interval, separate_ratio_interval
 from mpcore.gate.limits import OWN_LEARNED_SHARE, has_learnt
 from mpcore.kernels.bound import bound
+from mpcore.kernels.half import Half, halves_of_products
+from mpcore.kernels.names import short
 from mpcore.records import Check, CheckStatus, Compilation, Speed
 
 
 def speed_checks(speed: Speed) -> list[Check]:
-    """The step must learn, the GPU must not have been slowed down, and the whole interval of each ratio must be above 1."""
+    """The step must learn, in the format of its mode. The GPU must not have been slowed down, and the whole interval of each
+    ratio must be above 1."""
     undisturbed = [_undisturbed(speed)] if speed.gpu is not None and speed.gpu.limits is not None else []
     if speed.compilation:
         undisturbed.append(_compiled_before(speed, speed.compilation))
     undisturbed += slowest_rank(speed)
-    return [_learns(speed), *undisturbed, *(_faster(speed, mode) for mode in speed.requirements.must_beat)]
+    faster = [_faster(speed, mode) for mode in speed.requirements.must_beat]
+    return [_learns(speed), *_in_its_format(speed), *undisturbed, *faster]
 
 
 def speedup(speed: Speed, reference: str) -> Interval | None:
@@ -49,6 +53,19 @@ def _learns(speed: Speed) -> Check:
         sentence += f": it must {'be finite' if after is None else f'fall by {100 * share:.0f} %'}"
         sentence += ", unless must_learn = False says otherwise" if after is not None and share == OWN_LEARNED_SHARE else ""
     return new_check(speed, "learning", passed(fell), after, before, sentence)
+
+
+def _in_its_format(speed: Speed) -> list[Check]:
+    """A mode of 16 bits must not multiply in the other 16 bits alone. Whoever asks for these in a part has its own, too."""
+    mode = speed.requirements.base or speed.case.precision
+    own: Half | None = "BF16" if mode.startswith("bf16") else "FP16" if mode.startswith("fp16") else None
+    found = halves_of_products(speed.profile.kernels) if speed.profile and own else {}
+    if own is None or not found or own in found:
+        return []
+    [(other, kernel)] = found.items()
+    sentence = f"{speed.case.precision} multiplies in {other} and nowhere in {own}, as {short(kernel)} shows"
+    cached = "A cache of torch before 2.13 gives code of another format" if speed.compilation else ""
+    return [new_check(speed, "format", "failed", None, None, sentences(sentence, cached))]
 
 
 def _undisturbed(speed: Speed) -> Check:

@@ -1,0 +1,33 @@
+"""What is compiled in one format is not run in another."""
+
+import pytest
+import torch
+from torch._functorch import config
+from torch.torch_version import TorchVersion
+
+from mpcore.device.compile_cache import keep_formats_apart
+from mpcore.execution import Compile
+from mpcore.precision import precisions
+from mpcore.training.step import TrainStep
+
+needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
+
+
+@pytest.mark.parametrize(("version", "cached"), [("2.11.0+cu130", False), ("2.12.1", False), ("2.13.0+cpu", True)])
+def test_a_torch_that_mixes_them_up_caches_no_trace(version, cached, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+    with config.patch(enable_autograd_cache=True):
+        keep_formats_apart.__wrapped__()
+        assert config.enable_autograd_cache == cached
+
+
+@needs_compiler
+def test_a_mode_runs_no_code_of_another_from_the_cache(dots, cpu, monkeypatch):
+    """That of torch 2.11 has FP16 for BF16."""
+    seen = []
+    loss = dots.loss
+    monkeypatch.setattr(dots, "loss", lambda model, batch: seen.append(model(batch["x"]).dtype) or loss(model, batch))
+    batch = next(iter(dots.split("train", cpu).batches(100)))
+    for name in ("fp16-amp", "bf16-amp"):
+        TrainStep(dots, precisions[name](), cpu, execution="compile")(batch)
+    assert seen == [torch.float16, torch.bfloat16]
