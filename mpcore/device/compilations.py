@@ -21,6 +21,8 @@ MOST_FRAMES = 10_000
 ENTRY = re.compile(r"^\d+/\d+: ")
 """Before a reason, which of the compiled codes did not fit."""
 
+ADDRESS = re.compile(r"\b\d{12,}\b")
+"""Of an object, in a guard: another one in each process."""
 RESUMED = re.compile(r"^torch_dynamo_resume_in_(.+)_at_\d+$")
 """The name of what follows a break in a function."""
 
@@ -106,7 +108,7 @@ def _counters() -> tuple[int, int, int]:
 
 def _recompilation(frame: "CompilationMetrics") -> str:
     """Why, and in which function."""
-    reason = ENTRY.sub("", _first_line(frame.recompile_reason or ""))
+    reason = ADDRESS.sub("...", ENTRY.sub("", _first_line(frame.recompile_reason or "")))
     file = (frame.co_filename or "").replace("\\", "/").rsplit("/", 1)[-1]
     function = RESUMED.sub(r"\1", frame.co_name or "")
     return f"{reason} ({file}, line {frame.co_firstlineno}: {function})"

@@ -10,7 +10,7 @@ from mpcore.device import agreement
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
-from mpcore.execution.inductor import Inductor
+from mpcore.execution.inductor import Compiled, Inductor
 from mpcore.execution.regions import regions
 
 
@@ -49,6 +49,14 @@ class Compile(Inductor):
 
     def launch(self, batch: Any) -> Tensor:
         return self.function(batch) if agreement.ranks() == 1 else self._run.launch(batch)
+
+    @property
+    def remark(self) -> str | None:
+        """A part that is called by nothing but its own parts stays as it is."""
+        made = [code for module in self.model.modules() if isinstance(code := vars(module).get("forward"), Compiled)]
+        idle = sum(not code.called for code in made)
+        said = f"{idle} of the {len(made)} modules that were compiled one by one are never called" if idle else None
+        return "; ".join(filter(None, [self._run.remark, said])) or None
 
     @property
     def captured(self) -> bool:

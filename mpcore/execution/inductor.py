@@ -73,9 +73,9 @@ class Inductor(Eager):
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
         _begin(next(model.parameters()).device.type)
         regions = cls.regions(model)
-        _switch(model, VERSIONS + len(regions) - 1)  # blocks that read a number of their own are compiled one by one
+        _switch(model, VERSIONS * len(regions))  # blocks that read a number of their own are compiled one by one
         for region in regions:
-            _compile(region, dynamic=False, mode=cls.mode)
+            _compile(region, within=region is not model, dynamic=False, mode=cls.mode)
 
     @classmethod
     def regions(cls, model: nn.Module) -> list[nn.Module]:
@@ -114,27 +114,41 @@ def _switch(model: nn.Module, versions: int) -> None:
         setattr(dynamo, name, max(getattr(dynamo, name), value))
 
 
-def _compile(module: nn.Module, **options: Any) -> None:
-    """From now on a call of `module` runs compiled code. Its own `compile` does nothing for a class of torch's, such as
-    Sequential: dynamo passes over code of torch's unless other code calls it."""
-    if type(module).forward.__module__.startswith("torch.nn."):
-        compiled: Any = functools.partial(torch.compile(_call, **options), module)
+class Compiled:
+    """Compiled code in the place of a function of a module."""
+
+    def __init__(self, function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._compiled = compiled
+        self.called = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """torch logs what is compiled too often, and raises an error that says neither what nor why."""
+        self.called = True
+        try:
+            return self._compiled(*args, **kwargs)
+        except torch._dynamo.exc.FailOnRecompileLimitHit:  # private API
+            guard = last_recompilation()
+        raise RuntimeError(
+            sentences("torch.compile would compile one function too often", guard and f"the last guard that failed: {guard}")
+        )
+
+
+def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
+    """From now on `module` runs compiled code. Of a module within a model that is its forward, however it is called: what is
+    hooked to it runs before, such as a strategy that gathers its weights."""
+    name = "forward" if within else "_call_impl"  # private API
+    function = getattr(module, name)
+    if type(module).forward.__module__.startswith("torch.nn."):  # dynamo passes over it unless other code calls it
+        compiled: Any = functools.partial(torch.compile(_forward if within else _call, **options), module)
     else:
-        module.compile(**options)
-        compiled = module._compiled_call_impl  # private API
-    module._compiled_call_impl = functools.partial(_limited, compiled)  # private API
-
-
-def _limited(compiled: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """A call of it. torch logs what is compiled too often, and raises an error that says neither what nor why."""
-    try:
-        return compiled(*args, **kwargs)
-    except torch._dynamo.exc.FailOnRecompileLimitHit:  # private API
-        guard = last_recompilation()
-    raise RuntimeError(
-        sentences("torch.compile would compile one function too often", guard and f"the last guard that failed: {guard}")
-    )
+        compiled = torch.compile(function, **options)
+    setattr(module, "forward" if within else "_compiled_call_impl", Compiled(function, compiled))  # private API
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     return module._call_impl(*args, **kwargs)  # private API
+
+
+def _forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    return type(module).forward(module, *args, **kwargs)

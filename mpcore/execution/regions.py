@@ -6,10 +6,11 @@ from torch import nn
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The repeated ones: the members of the outermost lists of modules of one class."""
+    """The repeated ones: the members of the outermost lists of modules of one class, which have a forward."""
     for child in model.children():
         members = list(child.children())
-        if isinstance(child, nn.ModuleList) and len(members) > 1 and len({type(member) for member in members}) == 1:
+        alike = len(members) > 1 and len({type(member) for member in members}) == 1
+        if isinstance(child, nn.ModuleList) and alike and _has_forward(members[0]):
             yield from members
         else:
             yield from blocks(child)
@@ -18,22 +19,30 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
 def regions(model: nn.Module) -> list[nn.Module]:
     """What is compiled by itself, so that blocks share the code of the first: they, and what lies around them.
 
-    It is the whole model where no blocks repeat, or where those of one class differ. Each would be compiled then, and what
-    joins them would not.
+    It is the whole model where no blocks repeat, where they hold less than half of its layers, or where those of one class
+    differ. Each would be compiled then, and what joins them would not.
     """
     repeated = list(blocks(model))
-    single = not all(list(block.children()) for block in repeated)
-    if not repeated or single or len({repr(block) for block in repeated}) > len({type(block) for block in repeated}):
-        return [model]
     within = {id(module) for block in repeated for module in block.modules()}
+    layers = [id(module) in within for module in model.modules() if not list(module.children())]
+    single = any(not list(block.children()) for block in repeated)
+    differ = len({repr(block) for block in repeated}) > len({type(block) for block in repeated})
+    if single or differ or 2 * sum(layers) <= len(layers):
+        return [model]
     return list(_outermost(model, within))
 
 
 def _outermost(module: nn.Module, within: set[int]) -> Iterator[nn.Module]:
-    """Those of several modules of which all or none are `within`. A layer alone has nothing to be fused with."""
-    if id(module) in within or not any(id(part) in within for part in module.modules()):
-        if list(module.children()):
-            yield module
-    else:
+    """Those of several modules of which all or none are `within`, and that have a forward. A layer alone has nothing to be
+    fused with."""
+    alike = id(module) in within or not any(id(part) in within for part in module.modules())
+    if not (alike and _has_forward(module)):
         for child in module.children():
             yield from _outermost(child, within)
+    elif list(module.children()):
+        yield module
+
+
+def _has_forward(module: nn.Module) -> bool:
+    """A list of modules has none, nor has what only holds them."""
+    return type(module).forward is not nn.Module.forward
