@@ -137,13 +137,15 @@ class Compiled:
 def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
     """From now on `module` runs compiled code. Of a module within a model that is its forward, however it is called: what is
     hooked to it runs before, such as a strategy that gathers its weights."""
-    name = "forward" if within else "_call_impl"  # private API
-    function = getattr(module, name)
+    function = module.forward if within else module._call_impl  # private API
     if type(module).forward.__module__.startswith("torch.nn."):  # dynamo passes over it unless other code calls it
         compiled: Any = functools.partial(torch.compile(_forward if within else _call, **options), module)
     else:
         compiled = torch.compile(function, **options)
-    setattr(module, "forward" if within else "_compiled_call_impl", Compiled(function, compiled))  # private API
+    if within:
+        module.forward = Compiled(function, compiled)
+    else:
+        module._compiled_call_impl = Compiled(function, compiled)  # private API
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:

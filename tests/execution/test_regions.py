@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mpcore.device.compilations import Compilations
 from mpcore.device.functions import follow
@@ -49,10 +50,25 @@ def test_blocks_that_repeat_are_regions_and_so_is_what_lies_around_them():
     assert regions(model) == [model.stem, *model.layers]
 
 
+class Heads(nn.Module):
+    """More around its blocks than in them."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4)))
+        self.heads = nn.ModuleList(Block() for _ in range(2))
+
+
 @pytest.mark.parametrize(
     "model",
-    [Tower([8]), Tower([8, 16]), nn.Sequential(Block(), Block()), nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])],
-    ids=["one block", "blocks that differ", "no list", "layers that are one module each"],
+    [
+        Tower([8]),
+        Tower([8, 16]),
+        Heads(),
+        nn.Sequential(Block(), Block()),
+        nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])}),
+    ],
+    ids=["one block", "blocks that differ", "heads", "no list", "layers that are one module each"],
 )
 def test_any_other_model_is_one_region(model):
     assert regions(model) == [model]
@@ -62,6 +78,14 @@ def test_any_other_model_is_one_region(model):
 def test_the_blocks_of_transformers_are_regions(name, count):
     model = workloads[name]("tiny").build_model()
     assert len(regions(model)) == count
+
+
+def test_what_only_holds_modules_is_no_region():
+    """As in vit-pytorch, whose layers are pairs, and with a neck that is called member by member."""
+    pairs = nn.ModuleList(nn.ModuleList([Block(), Block(16)]) for _ in range(2))
+    assert regions(nn.ModuleDict({"layers": pairs}))[0] is not pairs[0]
+    model = nn.ModuleDict({"neck": nn.ModuleDict({"a": nn.Linear(4, 4), "b": Block()}), "layers": Tower([8, 8]).layers})
+    assert regions(model) == [model["neck"]["b"], *model["layers"]]
 
 
 def test_blocks_of_two_classes_are_regions_too():
@@ -109,3 +133,51 @@ def test_a_block_is_compiled_once_for_all(dropout):
         del compiled
         gc.collect()
     assert found == {"compile": Compiled(graphs=2), "inductor": Compiled(graphs=1)}
+
+
+@needs_compiler
+@pytest.mark.parametrize("call", [lambda block, x: block(x), lambda block, x: block.forward(x)], ids=["called", "forward"])
+def test_a_block_is_compiled_however_it_is_called(call):
+    model = Tower([8, 8])
+    model.forward = lambda x: call(model.layers[1], call(model.layers[0], x))
+    x = torch.randn(3, 8, requires_grad=True)
+    expected = model(x)
+    Compile.prepare(model)
+    with Compilations() as compilations:
+        torch.testing.assert_close(model(x), expected)
+    assert compilations.seen.graphs == 1
+    del model
+    gc.collect()
+
+
+@needs_compiler
+@pytest.mark.parametrize("called", [True, False])
+def test_blocks_that_are_never_called_are_said(called):
+    model = Tower([8, 8])
+    Compile.prepare(model)
+    parts = [layer.norm for layer in model.layers]
+    run = Compile(lambda x: model(x) if called else parts[0](parts[1](model.stem(x))), model)
+    run(torch.randn(3, 4))
+    assert run.remark == (None if called else "2 of the 3 modules that were compiled one by one are never called")
+
+
+@needs_compiler
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint_in_the_backward_pass_is_without_dropout_too(reentrant):
+    def gradients(compiled):
+        torch.manual_seed(0)
+        model, mode = Tower([8, 8]), WithoutDropout()
+        for layer in model.layers:
+            layer.inner = nn.Sequential(layer.inner, nn.Dropout(0.5))
+        follow(mode, model)
+        if compiled:
+            Compile.prepare(model)
+        with mode:
+            x = model.stem(torch.ones(3, 4))
+            for layer in model.layers:
+                x = checkpoint(layer, x, use_reentrant=reentrant)
+        x.sum().backward()
+        return [p.grad for p in model.layers.parameters()]
+
+    for found, expected in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(found, expected)
