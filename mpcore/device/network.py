@@ -27,9 +27,10 @@ def _links(device: torch.device) -> str:
     count = 0
     try:
         gpu = handle(str(torch.cuda.get_device_properties(device).uuid))
+        state, most, enabled = pynvml.nvmlDeviceGetNvLinkState, pynvml.NVML_NVLINK_MAX_LINKS, pynvml.NVML_FEATURE_ENABLED
     except pynvml.NVMLError:
         return "not known"
     with suppress(pynvml.NVMLError):
-        for link in range(pynvml.NVML_NVLINK_MAX_LINKS):  # the first that there is not ends it
-            count += pynvml.nvmlDeviceGetNvLinkState(gpu, link) == pynvml.NVML_FEATURE_ENABLED
+        for link in range(most):  # the first that there is not ends it
+            count += state(gpu, link) == enabled
     return f"{count} NVLinks" if count else "no NVLink"

@@ -11,7 +11,7 @@ import torch
 from mpcore.device.machine import memory_share
 from mpcore.device.nvml import POWER_CAP, SLOWDOWNS, NvmlSampler, handle
 from mpcore.device.occupancy import OWN_BYTES, processes_on
-from mpcore.device.pynvml import pynvml
+from mpcore.device.pynvml import lacks, pynvml
 
 T = TypeVar("T")
 NEAR_SLOWDOWN = 5
@@ -31,7 +31,8 @@ LOADS, PRODUCTS, SIDE = 8, 10, 4096
 @dataclass(frozen=True)
 class Look:
     """what: is looked for, to end the sentence "NVML does not tell ...". find: of NVML's handle, the sentence that says what is
-    wrong, or None. Raises NVMLError where it is not told. rare: whether many GPUs do not tell it, which is no fault."""
+    wrong, or None. Raises NVMLError where it is not told. rare: whether many GPUs do not tell it, which is no fault. A name
+    that nvidia-ml-py lacks is one in any case."""
 
     what: str
     find: Callable[[Any], str | None]
@@ -61,7 +62,8 @@ def gpu_spoilers(device: torch.device, *, load: bool) -> Iterator[str]:
         try:
             found = look.find(gpu)
         except pynvml.NVMLError as error:
-            found = None if look.rare else f"NVML does not tell {look.what}: {error}"
+            known = str(error) in sampler.untold.values() if lacks(error) else look.rare
+            found = None if known else f"NVML does not tell {look.what}: {error}"
         if found:
             yield found
     if load and sampler.reason is None:
@@ -91,6 +93,7 @@ def _computing(gpu: Any) -> str | None:
 
 
 def _drawing(gpu: Any) -> str | None:
+    pynvml.nvmlDeviceGetGraphicsRunningProcesses(gpu)  # raises what `processes_on` goes on without
     found = [process for process in processes_on(gpu).values() if process.draws and process.number != os.getpid()]
     return f"processes draw with the GPU, as those of a desktop do: {', '.join(map(str, found))}" if found else None
 

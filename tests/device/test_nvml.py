@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mpcore.device.nvml import NvmlSampler
+from mpcore.device.pynvml import Installed
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -164,6 +165,17 @@ def test_a_field_that_the_gpu_does_not_tell_costs_that_field_only(nvml):
     state = sampler.summary()
     assert (state.sm_mhz, state.celsius, state.watts, state.limits) == ((1980,), (51,), (), None)
     assert state.untold == {"power": "GPU is lost", "limits of its clock": "GPU is lost"}
+
+
+def test_a_name_that_nvidia_ml_py_lacks_costs_its_field_only(nvml, monkeypatch):
+    monkeypatch.setattr("mpcore.device.nvml.pynvml", Installed(nvml))
+    monkeypatch.delattr(FakeNvml, "nvmlDeviceGetCurrentClocksEventReasons")
+    sampler = NvmlSampler(GPU)
+    assert sampler.sample() is False
+    state = sampler.summary()
+    assert (state.sm_mhz, state.watts, state.limits) == ((1980,), (500.25,), None)
+    lacking = "the installed nvidia-ml-py has no nvmlDeviceGetCurrentClocksEventReasons"
+    assert state.untold == {"limits of its clock": lacking}
 
 
 def test_a_field_that_it_stops_telling_in_the_middle_is_dropped_whole(nvml):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -53,6 +53,25 @@ def test_figures_that_need_it_are_missing(missing, monkeypatch):
 
 def test_whoever_looks_what_it_has_finds_nothing():
     assert not hasattr(pynvml.Missing("why"), "nvmlInit")
+
+
+def test_a_name_that_an_older_one_lacks_is_an_error_of_nvml():
+    assert not hasattr(pynvml.pynvml, "nvmlOfTomorrow")
+    with pytest.raises(pynvml.pynvml.NVMLError, match="the installed nvidia-ml-py has no nvmlOfTomorrow"):
+        _ = pynvml.pynvml.nvmlOfTomorrow
+
+
+def test_another_module_of_its_name_is_no_nvml(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", ModuleType("pynvml"))
+    assert isinstance(pynvml.imported(), pynvml.Missing)
+
+
+@pytest.mark.parametrize("name", ["nvmlDeviceGetNvLinkState", "NVML_NVLINK_MAX_LINKS", "NVML_FEATURE_ENABLED"])
+def test_links_that_cannot_be_asked_for_are_not_known(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="0123"))
+    monkeypatch.setattr(network, "handle", lambda uuid: uuid)
+    monkeypatch.delattr("pynvml." + name)
+    assert network._links(GPU) == "not known"
 
 
 def test_nobody_imports_it_past_this_one():

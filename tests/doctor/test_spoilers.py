@@ -1,12 +1,15 @@
 """What would spoil figures is named, one sentence for each."""
 
 import os
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pynvml
 import pytest
 import torch
 
+from mpcore.device import nvml
 from mpcore.device.nvml import handle
 from mpcore.doctor import gpu, host
 from mpcore.doctor.spoilers import short
@@ -208,6 +211,22 @@ def test_zero_may_be_a_setting():
 def test_what_many_gpus_do_not_have_is_no_fault(told, question):
     told[question] = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     assert list(gpu.gpu_spoilers(GPU, load=True)) == []
+
+
+NAMES = sorted(
+    {name for module in (gpu, nvml) for name in re.findall(r"pynvml\.(\w+)", Path(module.__file__).read_text())}
+    - {"pynvml", "NVMLError"}
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_nvidia_ml_py_lacks_is_told_and_hides_nothing_else(told, monkeypatch, name):
+    told["share"] = 0.5
+    monkeypatch.delattr(pynvml, name)
+    first, *others = gpu.gpu_spoilers(GPU, load=True)
+    assert first.startswith("this process may use 50 %")
+    assert len(others) == (2 if name in ("NVML_CLOCK_SM", "nvmlDeviceGetMaxClockInfo") else 1)  # of two clocks
+    assert all(f": the installed nvidia-ml-py has no {name}" in sentence for sentence in others)
 
 
 @pytest.fixture
