@@ -36,14 +36,15 @@ def loaded_after(process: Loads) -> Loaded | None:
 
 
 def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None, Loaded | None]) -> None:
-    """Raises SelectionError where a file that differs between the two was loaded from one place on both sides."""
+    """Raises SelectionError where a file that differs between the two was loaded from one place on both sides. Two containers
+    may have another file in one place."""
     base, head = checkouts
     before, after = (dict(_places(each, of)) for each, of in zip(checkouts, loaded, strict=True))
     if base.tree == head.tree:
         return
     source = functools.cache(partial(_differing_source, base.tree, head.tree))
-    for place in before.keys() & after.keys():
-        relative = next((place.relative_to(t) for t in (head.tree, base.tree, repository()) if place.is_relative_to(t)), None)
+    for place in sorted(place for place in before.keys() & after.keys() if before[place].sha256 == after[place].sha256):
+        relative = _relative(place, head.tree, base.tree)
         if relative is None:
             continue
         package = Path(relative.parts[0], "__init__.py")
@@ -56,6 +57,17 @@ def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None
                 f"base ({base.name}) and head ({head.name}) have both loaded {place}, though {differs} differs between them: "
                 "expected each to load its own. --base-python names another environment for base, and --prepare builds each"
             )
+
+
+def check_environments(base: Checkout, head: Checkout, loaded: Loaded | None) -> None:
+    """Of two that run the same code. Raises SelectionError where each has a Python of its own, and one tree is run by both:
+    then these were to differ."""
+    if base.tree != head.tree or base.python == head.python:
+        return
+    own = sorted(_places(head, loaded), key=lambda found: found[1].place is not None)  # first those of the tree
+    both = f"{own[0][0]}, and the same packages" if own else "the same packages"
+    loaders = f"base ({base.python}) and head ({head.python})"
+    raise SelectionError(f"{loaders} have both loaded {both}: expected two trees, or environments that differ")
 
 
 def unchanged(base: Revision, head: Revision) -> bool:
@@ -115,6 +127,22 @@ def unmeasured(case: Case, said: str) -> Regression:
 def _places(checkout: Checkout, loaded: Loaded | None) -> Iterator[tuple[Path, LoadedFile]]:
     for file in loaded.files if loaded else ():
         yield Path(file.place) if file.place else (checkout.tree / file.path).resolve(), file
+
+
+def _relative(place: Path, head: Path, base: Path) -> Path | None:
+    """Where in a tree it lies, or what it is a copy of: a file of a package that lies elsewhere, as in an image. None of what
+    is of neither."""
+    within = next((place.relative_to(tree) for tree in (head, base, repository()) if place.is_relative_to(tree)), None)
+    if within is not None:
+        return within
+    ends = (Path(*place.parts[first:]) for first in range(1, len(place.parts) - 1))
+    found = (Path(root, end) for end in ends for root in ("", "src") if _in_package(root, end, (head, base)))
+    return next(found, None)
+
+
+def _in_package(root: str, end: Path, trees: Sequence[Path]) -> bool:
+    """Whether one of the trees has such a file, in a package below this root."""
+    return any((tree / root / end).is_file() and (tree / root / end.parts[0] / "__init__.py").is_file() for tree in trees)
 
 
 def _differs(base: Path, head: Path, relative: Path, source: Callable[[], Path | None]) -> Path | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mpcore.ab.code import KIND, check_code, differs_for_all, unchanged, unchanged_comparison
+from mpcore.ab.code import KIND, check_code, check_environments, differs_for_all, unchanged, unchanged_comparison
 from mpcore.ab.figures import Measure, figures, measure
 from mpcore.ab.listings import Matched, matched
 from mpcore.ab.paired_tests import PairedTests, Progress
@@ -47,7 +47,8 @@ def compare(
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
     them lists no cases. Raises SelectionError where neither has what is selected, and where one of two trees has no code of its
-    own or runs the other's. It is raised, too, where `earlier` was measured with other code, software or hardware.
+    own or runs the other's, and where two environments of one tree are the same. It is raised, too, where `earlier` was
+    measured with other code, software or hardware.
     """
     had = {case.case: case for case in earlier.cases} if earlier else {}
     with Scheduler(base, head, selection, seed=seed + sum(len(of.pairs) for of in had.values()), start=start) as scheduler:
@@ -59,6 +60,7 @@ def compare(
         if earlier is not None:
             check_resumed(earlier, (base, head), (before, after))
         if not time_all and unchanged(before, after):
+            check_environments(base, head, after.loaded)
             return unchanged_comparison(before, after, selection, found.common)
         kept = {case: had[case] for case in found.common if case in had and not had[case].open}
         asked = [case for case in found.common if case not in kept]

@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Protocol
 
-from mpcore.ab.code import check_code, loaded_after, unchanged, unchanged_comparison
+from mpcore.ab.code import check_code, check_environments, loaded_after, unchanged, unchanged_comparison
 from mpcore.ab.listings import listed, matched
 from mpcore.ab.processes import patience
 from mpcore.ab.processes import start as started
@@ -66,7 +66,8 @@ def compare_work(
     """What a step of each case does in base and in head.
 
     Raises RunnerError where one of them lists no cases, or is too old to count. Raises SelectionError where neither has what
-    is selected, and where one of two trees has no code of its own or runs the other's.
+    is selected, and where one of two trees has no code of its own or runs the other's. It is raised, too, where two
+    environments of one tree are the same.
     """
     with closing(start(base, selection)) as first, closing(start(head, selection)) as second:
         progress("base and head list their cases")
@@ -76,6 +77,7 @@ def compare_work(
         check_code((base, head), loaded)
         revisions = base.revision(listings[0].machine, loaded[0]), head.revision(listings[1].machine, loaded[1])
         if unchanged(*revisions):
+            check_environments(base, head, loaded[1])
             return unchanged_comparison(*revisions, selection, found.common)
         device = listings[1].machine.hardware.device
         count = counted_at_once if device == "cpu" else counted_in_turn

@@ -106,6 +106,63 @@ class TestOneFileForBoth:
         check_code(sides, (own, own))
 
 
+class TestOneFileOfAnImage:
+    """Two commits run under one command, whose container holds the project."""
+
+    PLACE = "/app/mine/model.py"
+
+    @pytest.fixture(params=["", "src"])
+    def sides(self, request, tmp_path):
+        for side in ("base", "head"):
+            package = tmp_path / side / request.param / "mine"
+            package.mkdir(parents=True)
+            (package / "__init__.py").touch()
+            (package / "model.py").write_text(f"WIDTH = '{side}'\n")
+        return tuple(Checkout(side, tmp_path / side, command=("docker", "run", "IMAGE")) for side in ("base", "head"))
+
+    def baked(self, place=PLACE, sha256="1"):
+        return Loaded(files=(LoadedFile(path=place, sha256=sha256, place=place),))
+
+    def test_that_differs_between_the_trees_is_refused_by_name(self, sides):
+        with pytest.raises(SelectionError, match=r"have both loaded /app/mine/model.py, though .*mine/model.py differs"):
+            check_code(sides, (self.baked(), self.baked()))
+
+    def test_of_two_images_each_has_its_own(self, sides):
+        check_code(sides, (self.baked(), self.baked(sha256="2")))
+
+    @pytest.mark.parametrize("place", ["/app/mine/other.py", "/app/model.py"])
+    def test_of_another_name_is_of_neither_tree(self, sides, place):
+        check_code(sides, (self.baked(place), self.baked(place)))
+
+    def test_that_is_the_same_in_both_trees_is_right(self, sides):
+        for file in sides[0].tree.rglob("model.py"):
+            shutil.copy(file, sides[1].tree / file.relative_to(sides[0].tree))
+        check_code(sides, (self.baked(), self.baked()))
+
+
+class TestTwoEnvironmentsOfOneTree:
+    """As --base-python and --head-python name them."""
+
+    def compared(self, tmp_path, head, **options):
+        script = Script({"a": 0.001}, {"a": 0.001})
+        given = iter((of(), head))
+        script.answers["tree"], script.listings["tree"] = script.answers["head"], script.listings["head"]
+        script.loads = lambda name: next(given, head)
+        sides = (Checkout("main", tmp_path / "tree", python=f"/{name}/python") for name in ("base", "head"))
+        return compare(*sides, Selection(), DEFAULTS, start=script.start, measure=lambda *asked: {}, **options)
+
+    def test_that_are_the_same_are_refused_with_a_file_of_it(self, tmp_path):
+        sentence = (
+            rf"base \(/base/python\) and head \(/head/python\) have both loaded {tmp_path}/tree/mine/model.py, "
+            r"and the same packages: expected two trees, or environments that differ"
+        )
+        with pytest.raises(SelectionError, match=sentence):
+            self.compared(tmp_path, of(), time_all=False)
+
+    def test_with_another_package_are_timed(self, tmp_path):
+        assert self.compared(tmp_path, of(wheels={"timm": "1.1 abc"}), time_all=False).by == "time"
+
+
 def test_what_measured_the_cases_is_kept_with_its_kernels():
     script = Script({"a": 0.001}, {"a": 0.001})
     script.loads = lambda name: of(kernels=("key",) if script.log else ())

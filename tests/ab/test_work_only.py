@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from test_ab_command import ab, started
 
 from mpcore.ab import all_work, compare_work
 from mpcore.commands.ab import exit_code
-from mpcore.records import Comparison, Failure, Selection
+from mpcore.records import Comparison, Failure, Loaded, Selection
 from mpcore.runner import RunnerError
+from mpcore.selection import SelectionError
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -114,6 +116,18 @@ def test_what_was_counted_stays_where_a_process_ends_before_it_says_its_code(dev
 
     script.loads = ended
     assert "worse" in compared(script).statuses
+
+
+@pytest.mark.parametrize("changed", [{"python": "/other/python"}, {"command": ("docker", "run", "IMAGE")}])
+def test_one_tree_in_two_pythons_alike_is_refused_and_under_two_commands_counted(changed):
+    script = Counters({"a": stub.work("a")}, {"a": stub.work("a")})
+    script.loads = lambda name: Loaded(files=())
+    sides = HEAD, replace(HEAD, **changed)
+    if "command" in changed:
+        assert compare_work(*sides, Selection(), start=script.start).statuses == {"same"}
+        return
+    with pytest.raises(SelectionError, match=r"have both loaded the same packages: expected two trees"):
+        compare_work(*sides, Selection(), start=script.start)
 
 
 def test_a_cast_more_is_worse_and_named_with_its_module():
