@@ -76,7 +76,7 @@ def across_hardware() -> str:
         written = Path(folder) / "across.md"
         printed("compare", *paths, "-o", written)
         lines = written.read_text().partition("\n\n")[2]
-    sentence = "Of several runs of one hardware the figures are the median, and eager times the range."
+    sentence = "Of several runs of one hardware the figures are the median. Eager times and what was compiled are the range."
     return page("Across hardware", sentence, "python -m mpcore compare baselines", re.sub(r"(?m)^- .*\n\n", "", lines))
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mpcore.report.figure import SCORE, Figure
+from mpcore.report.figure import COMPILE, SCORE, Figure
 from mpcore.report.rows import Row
 
 
@@ -51,6 +51,11 @@ def changes_of(figure: Figure, before: Sequence[Row], after: Sequence[Row]) -> l
     found = [
         Change(figure, new["case"], figure.unit.format(**new), old[figure.column], new[figure.column])
         for old, new in zip(before, after, strict=True)
-        if (old[figure.column], new[figure.column]) != (None, None)
+        if (old[figure.column], new[figure.column]) != (None, None) and _alike(figure, old, new)
     ]
     return sorted(found, key=lambda change: -abs(change.size))
+
+
+def _alike(figure: Figure, old: Row, new: Row) -> bool:
+    """Whether both are of one kind: what a cache holds is not compiled."""
+    return figure is not COMPILE or old["warmth"] == new["warmth"]

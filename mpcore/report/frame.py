@@ -8,7 +8,8 @@ asked for, as text, or ""). Then its figures, NaN where something was not measur
 
 - a step: `batch_size`; `unit` (what a sample is); `step_ms`; `eager_ms` (of the same step launched by Python); `per_second`
   (samples); `over_fp32`, `over_tf32`, of a variant `over_base`, and where it is compiled `over_graph` (times as fast as the
-  same step that is not); `compile_s` (seconds to compile it); `compiled` (how, in a sentence); `tflops` (10^12 a second);
+  same step that is not); `compile_s` (seconds to compile it); `compiled` (how, in a sentence); `graphs`, `graph_breaks`,
+  `recompilations` (what torch.compile made of it, counted); `tflops` (10^12 a second);
   `ceiling_pct` (of what a large matrix product reaches); `joules`; `peak_gib`, `reserved_gib`, `pool_gib` (allocated and
   reserved by an eager step, held by the graph); `why` (a sentence); `remark` (what the mode says of itself);
 - what a step does: `casts` (copies into another floating-point format); `launches` (of kernels, as it is executed);

@@ -11,8 +11,8 @@ Software = tuple[tuple[str, str], ...]
 class Line:
     """batch: samples of a batch. value: None where it was measured and is no finite number. setting: what else it depends on,
     which is the version of the workload, how much is trained on, and from which weights. source: its file, or how many runs
-    it is the median of; of what was published who says so, of what. highest: of the eager times of several runs, whose lowest
-    is the value. software: what computed it, by name, with its version, or those of several runs."""
+    it is the median of; of what was published who says so, of what. highest: of the range of several runs, whose lowest is
+    the value. software: what computed it, by name, with its version, or those of several runs."""
 
     workload: str
     size: str

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from mpcore.gate.software import counting
 from mpcore.records import Run
-from mpcore.report.figure import EAGER, FIGURES, SCORE, Figure
+from mpcore.report.figure import FIGURES, SCORE, Figure
 from mpcore.report.line import Line
 from mpcore.report.rows import Row, how, parity_rows, rows
 
+RANGED = {figure.name for figure in FIGURES if figure.ranged}
+
 
 def measured(runs: Sequence[Run]) -> list[Line]:
-    """Where there are several runs of one hardware, the median, and of eager times the range."""
+    """Where there are several runs of one hardware, the median, or of some figures the range."""
     found: dict[Line, list[tuple[float | None, Row]]] = {}
     for row in _rows(runs):
         for figure in FIGURES:
@@ -54,7 +56,7 @@ def _place(row: Row, figure: Figure) -> Line:
 def _filled(line: Line, found: Sequence[tuple[float | None, Row]]) -> Line:
     values = [value for value, _ in found if value is not None]
     line = replace(line, software=tuple(_software([row for _, row in found])))
-    if line.figure == EAGER.name and len(values) > 1:
+    if line.figure in RANGED and len(set(values)) > 1:
         return replace(line, value=min(values), highest=max(values), source=f"range of {len(found)} runs")
     source = found[0][1]["run"].path if len(found) == 1 else f"median of {len(found)} runs"
     return replace(line, value=statistics.median(values) if values else None, source=source)

@@ -10,6 +10,7 @@ from mpcore.kernels.bound import bound
 from mpcore.records import (
     OWN_TRAINER,
     Case,
+    Compiled,
     FailedTest,
     Numerics,
     Parallel,
@@ -61,6 +62,9 @@ COLUMNS = (
         "pool_gib",
         "compile_s",
         "compiled",
+        "graphs",
+        "graph_breaks",
+        "recompilations",
         "waits",
         "why",
         "remark",
@@ -147,7 +151,7 @@ def how(row: Row) -> str:
 
 
 def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[FailedTest], as_graphs: Mapping[Case, Speed]) -> Row:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS) | keys(of[0].record.case) | {"unit": of[0].record.unit}
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | keys(of[0].record.case) | {"unit": of[0].record.unit, "warmth": None}
     for record in (result.record for result in of):
         if isinstance(record, Speed):
             row |= _speed(record, as_graph(record, as_graphs))
@@ -157,6 +161,7 @@ def _row(of: Sequence[Result], others: Sequence[Result], failed: Sequence[Failed
             row |= _numerics(record)
         elif isinstance(record, Work):
             row |= _work(record) | {"compiled": row["compiled"] or what_was_compiled(record)}
+            row |= _counts(record.compiled) if row["graphs"] is None else {}
     judged = [*of, *others]
     lost = [metric for result in judged for metric in _lost(result, failed)]
     lost += sorted({f.kind for f in failed} - {result.record.kind for result in judged})
@@ -189,6 +194,8 @@ def _speed(speed: Speed, graph: Speed | None) -> dict[str, Any]:
         "over_graph": None if graph is None else graph.blocks.step_seconds / speed.blocks.step_seconds,
         "compile_s": None if speed.compilation is None else speed.compilation.seconds,
         "compiled": how_compiled(speed, graph),
+        "warmth": None if speed.compilation is None else speed.compilation.warmth,
+        **_counts(speed.compilation),
         "tflops": speed.flops_per_second / 1e12,
         "ceiling_pct": None if share is None else 100 * share,
         "joules": speed.joules_per_step,
@@ -199,6 +206,13 @@ def _speed(speed: Speed, graph: Speed | None) -> dict[str, Any]:
         "why": bound(speed),
         "remark": speed.remark,
     }
+
+
+def _counts(found: Compiled | None) -> dict[str, Any]:
+    """What torch.compile made of a step, None where nothing was compiled."""
+    names = ("graphs", "graph_breaks", "recompilations")
+    counted = (None, None, None) if found is None else (found.graphs, len(found.graph_breaks), len(found.recompilations))
+    return dict(zip(names, counted, strict=True))
 
 
 def _gib(count: int | None) -> float | None:

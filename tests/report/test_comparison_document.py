@@ -6,7 +6,7 @@ import io
 import pytest
 from reading import row, rows, section, sentences, titles
 
-from mpcore.records import Blocks, FailedTest, Published, Result
+from mpcore.records import Blocks, Compilation, Compiled, FailedTest, Published, Result
 from mpcore.report.document import Document
 from mpcore.report.documents import comparison_document
 from mpcore.report.render import FORMATS, render
@@ -148,7 +148,46 @@ def test_of_eager_times_it_is_the_range(graphs):
     assert (found["gpu-a"], found["gpu-b"]) == ("29.7", "34.4-56.5")
     times = [x for x in lines(document) if (x["figure"], x["precision"]) == ("eager time", "fp16-amp")]
     assert [(x["highest"], x["source"]) for x in times] == [("", "0001_run.json"), ("56.5", "range of 3 runs")]
-    assert "figures are the median, and eager times the range." in section(document, "Runs").sentences[0]
+    assert "figures are the median. Eager times and what was compiled are the range." in section(document, "Runs").sentences[0]
+
+
+def compiled(run, seconds=20.0, warm=False, graphs=3, breaks=0, again=0):
+    """All its steps."""
+    of = {"graph_breaks": breaks * ("item (model.py, line 12)",), "recompilations": again * ("size (model.py, line 3)",)}
+    return with_records(run, "speed", {"compilation": Compilation(seconds=seconds, warm=warm, graphs=graphs, **of)})
+
+
+def test_what_was_compiled_is_listed_where_it_differs_or_is_amiss(graphs):
+    document = comparison_document([on(compiled(graphs), "GPU A"), on(compiled(graphs, 30.0, breaks=2), "GPU B")])
+    assert across(document, "Compile time, s, without a cache", "fp16-amp")["gpu-b"] == "30.0"
+    breaks = across(document, "Graph breaks, a step", "fp16-amp")
+    assert (breaks["gpu-a"], breaks["gpu-b"]) == ("0", "2")
+    assert not {"Compiled graphs, a step", "Recompilations, a step"} & set(titles(document))
+
+
+def test_what_is_amiss_on_all_hardware_is_listed_and_graphs_where_they_differ(graphs):
+    runs = [on(compiled(graphs, again=1), "GPU A"), *(on(compiled(graphs, graphs=n, again=1), "GPU B") for n in (3, 4, 4))]
+    document = comparison_document(runs)
+    assert across(document, "Recompilations, a step", "fp16-amp")["gpu-b"] == "1"
+    assert across(document, "Compiled graphs, a step", "fp16-amp")["gpu-b"] == "3-4"
+    assert "Graph breaks, a step" not in titles(document)
+
+
+def test_a_time_to_compile_is_compared_with_one_that_found_as_much_in_a_cache(graphs):
+    before = compiled(graphs)
+    cold = comparison_document([before, compiled(graphs, 40.0, graphs=4, breaks=1)])
+    assert list(rows(section(cold, "Compile time"))[0].values())[1:] == ["20.0", "40.0", "+100.0 %"]
+    assert list(rows(section(cold, "Compiled graphs"))[0].values())[1:] == ["3", "4", "+33.3 %"]
+    assert list(rows(section(cold, "Graph breaks"))[0].values())[1:] == ["0", "1", "-"]
+    assert "For a compile time it is the gate's margin, 50 %." in section(cold, "Not listed").sentences[0]
+    assert "Compile time" not in " ".join(titles(comparison_document([before, compiled(graphs, 4.0, warm=True)])))
+
+
+def test_of_compiled_steps_that_were_only_counted_graphs_are_known(run, full, counted):
+    record = next(r.record for r in counted(full) if r.record.kind == "work")
+    found = [record.model_copy(update={"compiled": Compiled(graphs=n, graph_breaks=("item",))}) for n in (2, 3)]
+    pair = [run.model_copy(update={"results": (Result(record=record),)}) for record in found]
+    assert list(rows(section(comparison_document(pair), "Compiled graphs"))[0].values())[1:] == ["2", "3", "+50.0 %"]
 
 
 @pytest.mark.parametrize(("seconds", "listed"), [(0.0297 * 1.8, False), (0.0297 * 1.9, True)])

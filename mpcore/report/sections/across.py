@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mpcore.records import Run
 from mpcore.report.alike import joined
 from mpcore.report.document import Section, Table
-from mpcore.report.figure import ACROSS, THROUGHPUT, Figure
+from mpcore.report.figure import ACROSS, COMPILED, THROUGHPUT, Figure
 from mpcore.report.line import Line, Place, Software, versions
 from mpcore.report.text import measured_at, named_commit
 
@@ -21,7 +21,21 @@ NOTE = (
 def across(lines: Sequence[Line]) -> list[Section]:
     """A section for each figure that any line has."""
     marks = _marks(lines)
-    return [_section(figure, of, marks) for figure in ACROSS if (of := [x for x in lines if x.figure == figure.name])]
+    return [_section(figure, of, marks) for figure in ACROSS if (of := _shown(figure, lines))]
+
+
+def _shown(figure: Figure, lines: Sequence[Line]) -> list[Line]:
+    """Those of the figure, in rows that are worth one."""
+    own = [line for line in lines if line.figure == figure.name]
+    if figure not in COMPILED:
+        return own
+    return [line for members in _rows(own).values() if _says_something(figure, members) for line in members]
+
+
+def _says_something(figure: Figure, members: Sequence[Line]) -> bool:
+    """Of a count: where runs or hardware differ, or have another than what is ordinary."""
+    values = {value for line in members for value in (line.value, line.highest) if value is not None}
+    return len(values) > 1 or (figure.ordinary is not None and values != {figure.ordinary})
 
 
 def in_short(lines: Sequence[Line]) -> list[Section]:
@@ -64,9 +78,8 @@ def runs_shown(runs: Sequence[Run]) -> Section:
         for run in runs
     ]
     several = len({run.machine.hardware.key for run in runs}) < len(runs)
-    said = (
-        ["Where there are several runs of one hardware, figures are the median, and eager times the range."] if several else []
-    )
+    median = "Where there are several runs of one hardware, figures are the median."
+    said = [f"{median} Eager times and what was compiled are the range."] if several else []
     return Section("Runs", tables=[Table(["hardware", "file", "measured", "commit", "torch"], rows, "lllll")], sentences=said)
 
 

@@ -10,7 +10,7 @@ from mpcore.records import AnyRecord, Result, Run, Speed
 from mpcore.report.alike import named_once
 from mpcore.report.change import Change, changes_of
 from mpcore.report.document import Section, Table
-from mpcore.report.figure import CHANGES, EAGER, PARITY, SCORE, STEP
+from mpcore.report.figure import CHANGES, COMPILE, EAGER, PARITY, SCORE, STEP
 from mpcore.report.rows import parity_rows, rows
 from mpcore.report.text import measured_at
 from mpcore.store import comparable
@@ -90,6 +90,8 @@ def _rest(found: Sequence[Sequence[Change]]) -> Section:
     limits = f"For a score that is a percentage the limit is {SCORE.listed:g} points."
     if any(of[0].figure is EAGER for of in found):
         limits += f" For an eager time it is the {EAGER.listed:g} % that machine starts differ by."
+    if any(of[0].figure is COMPILE for of in found):
+        limits += f" For a compile time it is the gate's margin, {COMPILE.listed:g} %."
     return Section("Not listed", sentences=[f"{said} {limits}"])
 
 
