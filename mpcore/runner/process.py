@@ -24,6 +24,7 @@ FATAL = re.compile(
 )
 """What a process says that dies of a signal; what it says last may be a warning from its beginning."""
 RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)(:|$)")
+TRACEBACK = "Traceback (most recent call last):"
 PLACE = re.compile(r'^ +File "(.+)", line (\d+)')
 
 
@@ -127,13 +128,21 @@ def response_of(line: str) -> Response:
         raise RunnerError(f"its process responds in another layout than this version reads: {place}: {first['msg']}") from error
 
 
+def _raised(lines: list[str]) -> str | None:
+    """The last exception in what a process has said. The class of one need not be called an error: it stands below its frames
+    then."""
+    named = next((line for line in reversed(lines) if RAISED.match(line)), None)
+    below = lines[len(lines) - lines[::-1].index(TRACEBACK) :] if TRACEBACK in lines else []
+    return named or next((line for line in below if line and not line[0].isspace()), None)
+
+
 def ending(process: str, code: int, errors: bytes) -> str:
     """How `process` came to its end, as a sentence. errors: the end of its standard error."""
     lines = errors.decode(errors="replace").strip().splitlines()
     if code < 0:
         said = next((line.strip() for line in reversed(lines) if RAISED.match(line) or FATAL.match(line)), "")
         return f"{process} was ended by {signal.Signals(-code).name}" + (f": {said}" if said else "")
-    raised = next((line for line in reversed(lines) if RAISED.match(line)), None)
+    raised = _raised(lines)
     places = [place for line in lines if (place := PLACE.search(line))]
     where = f" ({Path(places[-1][1]).name}, line {places[-1][2]})" if places else ""
     return f"{process} ended with exit code {code}" + (f": {raised}{where}" if raised else "")

@@ -19,11 +19,15 @@ from mpcore.measure.bench import SEEDS
 from mpcore.precision import Inapplicable
 from mpcore.records import Case, Failure, Listing, Loaded, Machine, Request, Selection
 from mpcore.records.protocol import KINDS
+from mpcore.registry import UnknownName
 from mpcore.runner.case_code import code_of_case
 from mpcore.runner.loaded import loaded
 from mpcore.runner.runner import Measured
 from mpcore.training.loop import Progress
 from mpcore.workloads import WorkloadError
+
+ELSEWHERE = "A file of --mp-load registers it in another process alone: expected the same in each"
+"""Of a case that is asked for, and not known here."""
 
 
 class Responder:
@@ -107,6 +111,8 @@ class Responder:
             return Failure(case=case, sentence=str(error), skipped=True)
         except DataError as error:
             return Failure(case=case, sentence=str(error))
+        except UnknownName as error:
+            return Failure(case=case, sentence=f"{error}. {ELSEWHERE}")
         except CASE_ERRORS as error:
             return failure_of(case, error, self._bench.device)
 

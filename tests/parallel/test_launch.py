@@ -143,6 +143,23 @@ def test_a_selection_that_is_refused_is_refused_in_the_same_words_again(left, tm
     assert not left()
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_workload_that_one_rank_does_not_know_fails_in_one_sentence(left, tmp_path, rank):
+    """The other rank waits for it in a collective."""
+    file = tmp_path / "mine.py"
+    others = f"if os.environ.get('RANK') != '{rank}':\n    register(Mine)\n"
+    file.write_text(
+        f"import os, runpy\nfrom mpcore import register\nGood = runpy.run_path({PLANTED!r})['Good']\n"
+        f"class Mine(Good):\n    name = 'mine'\n    together = True\n{others}"
+    )
+    with launcher("mine", "good", load=(str(file),)) as ranks:
+        failure, *others = measured(ranks, "mine", "good")
+    assert failure.sentence.startswith(f"rank {rank}: unknown workload 'mine'; known are ")
+    assert failure.sentence.endswith("in another process alone: expected the same in each")
+    assert [type(other) for other in others] == [Timing]
+    assert not left()
+
+
 def test_what_ends_a_rank_in_cpp_is_said(left):
     """gloo ends a rank whose collective meets another one."""
     with launcher("mismatch") as ranks:

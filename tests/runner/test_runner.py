@@ -65,6 +65,13 @@ def test_an_exception_is_its_last_line_and_its_place(tmp_path):
         }
 
 
+def test_an_exception_need_not_be_called_an_error(tmp_path):
+    does = {"a": "raise type('Unheard', (Exception,), {'__module__': 'mine'})('a b c')"}
+    with Runner(stub.tree(tmp_path, ALL, does=does), Selection()) as runner:
+        ended = "its process ended with exit code 1: mine.Unheard: a b c (<string>, line 1)"
+        assert sentences(runner.measure([A])) == {"a": ended}
+
+
 def test_what_a_process_has_said_before_is_not_why_it_ended(tmp_path):
     does = {"a": "print('a warning of old', file=sys.stderr, flush=True); os._exit(3)"}
     with Runner(stub.tree(tmp_path, ALL, does=does), Selection()) as runner:
