@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from mpcore.ab.code import KIND, check_code, check_environments, differs_for_all, unchanged, unchanged_comparison
 from mpcore.ab.figures import Measure, figures, measure
@@ -17,9 +18,10 @@ from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.settled import Count, MachineCheck, count_work, settled
 from mpcore.ab.verdicts import only_in_head
 from mpcore.gate.margins import Policy
-from mpcore.records import ALL_CASES, Case, Comparison, Loaded, PairedCase, Regression, Revision, Selection
+from mpcore.records import ALL_CASES, AccuracyProof, Case, Comparison, Loaded, PairedCase, Regression, Revision, Selection
 from mpcore.runner import RunnerError
 
+Proofs = Callable[[str], Sequence[AccuracyProof]]
 UNFINISHED = 3
 """The exit code of a comparison that is written before its end, for it may have no other."""
 
@@ -39,11 +41,12 @@ def compare(
     count: Count = count_work,
     accuracy: bool = False,
     measure: Measure = measure,
+    proofs: Proofs = lambda hardware: (),
 ) -> Comparison:
     """Base against head on this machine's device. policy: what may get worse. earlier: an interrupted
     comparison of the same two, that goes on. save: is called with what there is after each pair. time_all: times also what
     cannot differ, and judges nothing besides. accuracy: is judged, too. count: counts the work of cases on both sides. measure:
-    measures all that is judged besides time.
+    measures all that is judged besides time. proofs: of the sensitivity of trainings, by the key of the hardware.
 
     Where it is interrupted, by Ctrl-C or SystemExit, what was measured until then comes back. Raises RunnerError where one of
     them lists no cases. Raises SelectionError where neither has what is selected, and where one of two trees has no code of its
@@ -69,6 +72,8 @@ def compare(
             progress(f"{difference}: all cases are timed")
         alike = not time_all and not difference
         needless = settled((base, head), listings, selection, asked, progress, scheduler.ready, count) if alike else []
+        # a file that cannot be read is named before the hours of pairs
+        proved = proofs(listings[1].machine.hardware.key) if accuracy else ()
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
         paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy), progress)
         so_far = _SoFar(before, after, selection, seed, found, kept, needless, paired)
@@ -76,7 +81,7 @@ def compare(
             paired.measure(lambda: save(so_far.comparison(UNFINISHED)))
             if not time_all:
                 scheduler.rest()
-                so_far.judge((base, head), policy, accuracy=accuracy, measure=measure)
+                so_far.judge((base, head), policy, accuracy=accuracy, measure=measure, proofs=proved)
         except KeyboardInterrupt as stopped:
             progress(str(stopped) or "interrupted")
             return so_far.comparison(128 + signal.SIGINT)
@@ -101,13 +106,14 @@ class _SoFar:
     others: dict[Case, list[Regression]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def judge(self, sides: tuple[Checkout, Checkout], policy: Policy, *, accuracy: bool, measure: Measure) -> None:
-        """All but the time, of the cases that were timed, now or before an interruption. What was timed is kept in any case."""
+    def judge(self, sides: tuple[Checkout, Checkout], policy: Policy, **asked: Any) -> None:
+        """All but the time, of the cases that were timed, now or before an interruption. What was timed is kept in any case.
+        asked: as of `figures`."""
         timed = [case for case, of in self.kept.items() if of.pairs and of.regressions[0].kind != KIND]
         timed += [test.case for test in self.paired.tests if not test.out]
         told = self.paired.progress
         try:
-            self.others, self.failed = figures(sides, self.selection, timed, policy, told, accuracy=accuracy, measure=measure)
+            self.others, self.failed = figures(sides, self.selection, timed, policy, told, **asked)
         except RunnerError as error:
             self.failed = {ALL_CASES: str(error)}
 

@@ -7,12 +7,14 @@ from contextlib import closing
 from mpcore.ab.processes import start
 from mpcore.ab.revisions import Checkout
 from mpcore.ab.work import ONE_THREAD
+from mpcore.gate.accuracy import proven
 from mpcore.gate.checks import checks
 from mpcore.gate.margins import Policy
 from mpcore.gate.matching import BaselineMatch, differing
 from mpcore.gate.regressions import regressions
 from mpcore.gate.work import work_regressions
 from mpcore.records import (
+    AccuracyProof,
     Case,
     Failure,
     Numerics,
@@ -68,8 +70,10 @@ def figures(
     *,
     accuracy: bool,
     measure: Measure = measure,
+    proofs: Sequence[AccuracyProof] = (),
 ) -> tuple[dict[Case, list[Regression]], dict[str, str]]:
-    """By case, a regression of each figure; and by case, what failed in head alone. accuracy: trains, too."""
+    """By case, a regression of each figure; and by case, what failed in head alone. accuracy: trains, too. proofs: of the
+    sensitivity of trainings here."""
     if not cases:
         return {}, {}
     kinds = (*FIGURES, "accuracy") if accuracy else FIGURES
@@ -83,18 +87,20 @@ def figures(
         if isinstance(after, Failure) and before is not None and not isinstance(before, Failure):
             failures[case.id] = f"head: {kind}: {after.sentence}"
         elif before is not None:
-            found[case] += judged(before, after, policy)
+            found[case] += judged(before, after, policy, proofs)
     return found, failures
 
 
-def judged(base: Measured, head: Measured, policy: Policy) -> list[Regression]:
-    """A regression of each figure of two records of one case; none where they cannot be compared, or failed."""
+def judged(base: Measured, head: Measured, policy: Policy, proofs: Sequence[AccuracyProof] = ()) -> list[Regression]:
+    """A regression of each figure of two records of one case; none where they cannot be compared, or failed. proofs: of the
+    sensitivity of trainings here."""
     if isinstance(head, Work) and isinstance(base, Work):
         return list(work_regressions(base, head))
     if not (isinstance(base, Judged) and isinstance(head, Judged)) or base.kind != head.kind:
         return []
     if differing(base.terms, head.terms):
         return []
+    head = proven(head, proofs) if isinstance(head, Quality) else head
     found = regressions(BaselineMatch(head, {0: base}, base), policy.margins(head.case.id), None)
     compared = [_against_base(of) for of in found if of.metric not in IN_PAIRS]
     if isinstance(base, Numerics | Parallel):

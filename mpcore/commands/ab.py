@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, policy_of
+from mpcore.commands.arguments import Commands, baselines_of, policy_of
 from mpcore.commands.output import show, tell
 from mpcore.project import ProjectError, configured_files
 from mpcore.records import Comparison, Selection
@@ -33,6 +33,7 @@ from mpcore.selection import (
 )
 
 if TYPE_CHECKING:
+    from mpcore.ab.compare import Proofs
     from mpcore.report.document import Document
 
 BLIND = 4
@@ -91,6 +92,8 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-all", action="store_true", help="time everything, also what cannot differ, and judge time alone"
     )
+    kept = "where the sensitivity of trainings here is kept, for --accuracy (default: baselines, in the root of the project)"
+    parser.add_argument("--baselines", type=Path, metavar="DIR", help=kept)
     add_margin_option(parser.add_argument)
 
 
@@ -164,7 +167,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
 
     use_compile_cache(options)
     earlier = _interrupted(options) if options.resume else None
-    policy = policy_of(options)
+    policy, proofs = policy_of(options), _proofs(options)
     selection = earlier.selection if earlier else selection_of(options)
     for path in filter(None, (options.json, options.markdown)):
         check_writable(path)
@@ -202,7 +205,21 @@ def _compared(options: argparse.Namespace) -> Comparison:
             save=_Saver(options),
             time_all=options.time_all,
             accuracy=options.accuracy,
+            proofs=proofs,
         )
+
+
+def _proofs(options: argparse.Namespace) -> "Proofs":
+    """Of the sensitivity of trainings, as `calibrate --sensitivity --write` has kept them. Raises SelectionError, ProjectError,
+    and RunError for the folder of one machine."""
+    from mpcore.store import sensitivities
+
+    if options.baselines and not options.accuracy:
+        raise SelectionError("--baselines says where the sensitivity of trainings is kept: expected --accuracy, too")
+    if not options.accuracy:
+        return lambda hardware: ()
+    folder = baselines_of(options)
+    return lambda hardware: sensitivities(folder, hardware).accuracy
 
 
 def _interrupted(options: argparse.Namespace) -> Comparison:
@@ -307,5 +324,6 @@ def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:
 def _kept(options: argparse.Namespace) -> list[str]:
     """Options beside the selection, as they are typed."""
     flags = [flag for flag, given in (("--accuracy", options.accuracy), ("--time-all", options.time_all)) if given]
+    flags += [f"--baselines={options.baselines}"] if options.baselines else []
     flags += [f"--mp-margin={margin}" for margin in options.mp_margin or ()]
     return flags if options.prepare is None else ["--prepare", options.prepare, *flags]

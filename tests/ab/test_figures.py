@@ -1,5 +1,7 @@
 """All that `ab` judges besides time, by the gate's own functions."""
 
+import argparse
+
 import made
 import pytest
 import stub
@@ -7,10 +9,23 @@ from scripted import DEFAULTS, Script, compared
 
 from mpcore.ab import Checkout
 from mpcore.ab.figures import judged, measure
-from mpcore.commands.ab import exit_code
-from mpcore.gate import Policy
-from mpcore.records import Compilation, Failure, Parallel, RankState, Requirements, Selection
+from mpcore.commands.ab import _give_back, _kept, _proofs, exit_code
+from mpcore.gate import Judge, Policy
+from mpcore.gate.accuracy import proof_terms
+from mpcore.records import (
+    AccuracyProof,
+    Compilation,
+    Failure,
+    Parallel,
+    RankState,
+    Requirements,
+    Selection,
+    Sensitivities,
+    Sensitivity,
+)
 from mpcore.runner import RunnerError
+from mpcore.selection import SelectionError
+from mpcore.store import add_sensitivities
 
 GIB = 2**30
 
@@ -42,6 +57,57 @@ def test_each_figure_is_judged_against_base(metric, base, head):
     assert worse.status == "worse"
     assert "base" in worse.sentence
     assert "accepted" not in worse.sentence
+
+
+def planted(record, found):
+    """A proof that holds of its trainings: so many of twenty planted faults were found."""
+    sensitivity = Sensitivity(tolerances_to_ceiling=10, found=found, trials=20, fault="masters are dropped")
+    return AccuracyProof(workload=record.case.workload, terms=proof_terms(record), sensitivity=sensitivity)
+
+
+@pytest.mark.parametrize(("count", "status"), [(20, "same"), (3, "saturated")])
+def test_a_training_in_which_no_planted_fault_is_found_is_saturated_as_in_the_suite(count, status):
+    record = trained(0.9, 0.9, 0.9)
+    proofs = [planted(record, count)]
+    (accuracy,) = judged(record, record, DEFAULTS, proofs)
+    (of_suite,) = Judge([made.run(record)], DEFAULTS, proofs=proofs).judge(record).regressions
+    assert (accuracy.status, of_suite.status) == (status, status)
+    assert accuracy.sentence == of_suite.sentence.replace("the accepted run", "base")
+
+
+@pytest.mark.parametrize("accuracy", [True, False])
+def test_proofs_of_the_hardware_are_read_where_accuracy_is_asked_for(accuracy):
+    asked, record = [], trained(0.9, 0.9, 0.9)
+
+    def proofs(hardware):
+        asked.append(hardware)
+        return [planted(record, 3)]
+
+    def trains(side, selection, cases, kinds):
+        return {("accuracy", cases[0]): record} if "accuracy" in kinds else {}
+
+    script = Script({"a": 0.001}, {"a": 0.001})
+    comparison, _ = compared(script, time_all=False, measure=trains, accuracy=accuracy, proofs=proofs)
+    assert asked == ([script.listings["head"].machine.hardware.key] if accuracy else [])
+    assert ("saturated" in comparison.statuses) is accuracy
+
+
+def test_the_command_reads_them_in_the_folder_of_baselines(tmp_path):
+    proofs = [planted(trained(0.9, 0.9, 0.9), 3)]
+    add_sensitivities(tmp_path, Sensitivities(hardware="some-gpu", accuracy=proofs))
+    options = argparse.Namespace(baselines=tmp_path, accuracy=True)
+    assert list(_proofs(options)("some-gpu")) == proofs
+    assert list(_proofs(options)("another")) == []
+    with pytest.raises(SelectionError, match="expected --accuracy, too"):
+        _proofs(argparse.Namespace(baselines=tmp_path, accuracy=False))
+
+
+def test_an_interrupted_comparison_goes_on_with_its_folder(tmp_path):
+    options = argparse.Namespace(prepare=None, accuracy=True, time_all=False, baselines=tmp_path, mp_margin=[])
+    flags = _kept(options)
+    options.accuracy = options.baselines = None
+    _give_back(options, flags)
+    assert (options.accuracy, options.baselines) == (True, tmp_path)
 
 
 def test_margins_of_the_project_count():

@@ -163,7 +163,9 @@ def test_what_was_built_in_the_working_tree_is_to_be_built_again(repository, nam
     loaded = Loaded(files=(LoadedFile(path=name, sha256="1"), LoadedFile(path="/b.so", place="/b.so", sha256="1")))
     sides = {"base": found.base.model_copy(update={"commit": "1"}), "head": found.head.model_copy(update={"commit": "2"})}
     sides["head"] = sides["head"].model_copy(update={"loaded": loaded})
-    options = argparse.Namespace(json=Path("out.json"), prepare=prepare, accuracy=False, time_all=False, mp_margin=[])
+    options = argparse.Namespace(
+        json=Path("out.json"), prepare=prepare, accuracy=False, time_all=False, baselines=None, mp_margin=[]
+    )
     assert _goes_on(found.model_copy(update=sides), options).endswith(f"ab --resume {said}")
 
 
