@@ -120,7 +120,9 @@ class Launch:
                 assert event.rank is not None
                 self._first = self._first or (event.rank, Fault.model_validate_json(event.line).sentence)
             elif event.rank == 0:
-                self._waiting, self._first = self._waiting - 1, None
+                self._waiting -= 1
+                if kind != "ready":  # by then a rank that has the first order already may have failed in it
+                    self._first = None
                 return response_of(event.line)
 
     def close(self) -> None:

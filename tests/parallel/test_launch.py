@@ -1,6 +1,7 @@
 """Two ranks over gloo, with faults planted in the second: its cause is said, nothing is left, and the next case runs."""
 
 import os
+import queue
 import re
 import signal
 import socket
@@ -10,14 +11,17 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from started import PLANTED, case, launcher
 
 from mpcore.device import agreement
 from mpcore.parallel import worker
+from mpcore.parallel.launch import Launch
 from mpcore.parallel.launches import Launches
-from mpcore.records import Failure, Selection, Timing
+from mpcore.parallel.lines import Event
+from mpcore.records import Failure, Fault, Ready, Selection, Timing
 from mpcore.runner import RunnerError
 
 MARK = "MPCORE_TEST_MARK"
@@ -158,6 +162,24 @@ def test_a_workload_that_one_rank_does_not_know_fails_in_one_sentence(left, tmp_
     assert failure.sentence.endswith("in another process alone: expected the same in each")
     assert [type(other) for other in others] == [Timing]
     assert not left()
+
+
+@pytest.fixture
+def told():
+    """A launch whose ranks say what is put there."""
+    launch = Launch.__new__(Launch)
+    launch._broken, launch._first, launch._waiting = None, None, 2
+    launch._lines = SimpleNamespace(events=queue.Queue())
+    return launch
+
+
+def test_what_fails_before_rank_0_says_that_all_are_ready_is_not_forgotten(told):
+    """Each rank has the first order by then."""
+    for rank, line in ((1, Fault(sentence="no such case").model_dump_json()), (0, Ready().model_dump_json()), (1, None)):
+        told._lines.events.put(Event(rank, line))
+    assert isinstance(told.receive(1.0, ""), Ready)
+    with pytest.raises(RunnerError, match="rank 1: no such case"):
+        told.receive(1.0, "")
 
 
 def test_what_ends_a_rank_in_cpp_is_said(left):
