@@ -10,7 +10,7 @@ from mpcore.device import agreement
 from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
-from mpcore.execution.inductor import Compiled, Inductor
+from mpcore.execution.inductor import CompiledFunction, Inductor
 from mpcore.execution.regions import regions
 
 
@@ -53,8 +53,9 @@ class Compile(Inductor):
     @property
     def remark(self) -> str | None:
         """A part that is called by nothing but its own parts stays as it is."""
-        made = [code for module in self.model.modules() if isinstance(code := vars(module).get("forward"), Compiled)]
-        idle = sum(not code.called for code in made)
+        forwards = (vars(module).get("forward") for module in self.model.modules())
+        made = [forward for forward in forwards if isinstance(forward, CompiledFunction)]
+        idle = sum(not forward.called for forward in made)
         said = f"{idle} of the {len(made)} modules that were compiled one by one are never called" if idle else None
         return "; ".join(filter(None, [self._run.remark, said])) or None
 

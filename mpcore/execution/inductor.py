@@ -114,7 +114,7 @@ def _switch(model: nn.Module, versions: int) -> None:
         setattr(dynamo, name, max(getattr(dynamo, name), value))
 
 
-class Compiled:
+class CompiledFunction:
     """Compiled code in the place of a function of a module."""
 
     def __init__(self, function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
@@ -143,9 +143,9 @@ def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
     else:
         compiled = torch.compile(function, **options)
     if within:
-        module.forward = Compiled(function, compiled)
+        module.forward = CompiledFunction(function, compiled)
     else:
-        module._compiled_call_impl = Compiled(function, compiled)  # private API
+        module._compiled_call_impl = CompiledFunction(function, compiled)  # private API
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
