@@ -1,21 +1,19 @@
 """Runs of older layouts."""
 
-import gzip
-from pathlib import Path
-
+import original_runs
 import pytest
 
 from mpcore.__main__ import main
 from mpcore.commands.convert import _update_noise
 from mpcore.store import load
 
-ORIGINAL = Path(__file__).parent.parent / "runs" / "nvidia-h200" / "0001_ed365b93.json.gz"
+ORIGINAL = original_runs.unpacked(original_runs.FOLDER / "nvidia-h200" / "0001_ed365b93.json.gz")
 
 
 @pytest.fixture
 def old(tmp_path):
     path = tmp_path / "old.json"
-    path.write_bytes(gzip.decompress(ORIGINAL.read_bytes()))
+    path.write_bytes(ORIGINAL)
     return path
 
 
@@ -56,7 +54,7 @@ def test_two_files_of_one_name_are_not_written_to_one(tmp_path, capsys):
     paths = [tmp_path / folder / "0001.json" for folder in ("a", "b")]
     for path in paths:
         path.parent.mkdir()
-        path.write_bytes(gzip.decompress(ORIGINAL.read_bytes()))
+        path.write_bytes(ORIGINAL)
     out = tmp_path / "out"
     out.mkdir()
     assert main(["convert", *map(str, paths), "-o", str(out)]) == 4
@@ -68,7 +66,7 @@ def test_two_files_of_one_name_are_not_written_to_one(tmp_path, capsys):
 def test_a_file_that_is_there_is_not_written_over_nor_any_before_it(old, tmp_path, capsys, own):
     first = tmp_path / "first" / "first.json"
     first.parent.mkdir()
-    first.write_bytes(gzip.decompress(ORIGINAL.read_bytes()))
+    first.write_bytes(ORIGINAL)
     out = tmp_path if own else tmp_path / "out"
     out.mkdir(exist_ok=True)
     there = out / "old.json"

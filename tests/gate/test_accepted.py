@@ -6,12 +6,10 @@ layout: of each against each other, and of each against the three others. A row 
 digits. Times are left out: those of eager steps are judged no more, those of graphs by other priors. All others must agree.
 """
 
-import gzip
-import json
 import math
 from collections import Counter
-from pathlib import Path
 
+import original_runs
 import pytest
 
 from mpcore.calibrate.leave_one_out import leave_one_out, wandered
@@ -26,18 +24,11 @@ from mpcore.gate.limits import (
 from mpcore.store.convert import converted
 from mpcore.store.files import to_run
 
-RUNS = Path(__file__).parents[1] / "runs"
 HARDWARE = ["nvidia-h100-80gb-hbm3", "nvidia-h200"]
 JUDGED_OTHERWISE = (" eager time", " step time", "all cases")
 TODAY = {"saturated", "inconclusive"}
 """What is said today of trainings that had passed: of three seeds more is asked, for six or nine may follow."""
-
-
-def read(path):
-    return json.loads(gzip.decompress(path.read_bytes()))
-
-
-SAID = read(RUNS / "verdicts.json.gz")
+SAID = original_runs.read(original_runs.VERDICTS)
 
 
 @pytest.fixture(scope="module", params=HARDWARE)
@@ -47,8 +38,8 @@ def hardware(request):
 
 @pytest.fixture(scope="module")
 def runs(hardware):
-    files = sorted((RUNS / hardware).glob("*.json.gz"))
-    return [to_run(path, converted(read(path), SAID["update_noise"].get)) for path in files]
+    files = [path for path in original_runs.FILES if path.parent.name == hardware]
+    return [to_run(path, converted(original_runs.read(path), SAID["update_noise"].get)) for path in files]
 
 
 @pytest.fixture(scope="module")

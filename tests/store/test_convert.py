@@ -1,15 +1,13 @@
 import functools
 import itertools
-import json
 from collections import Counter
-from pathlib import Path
 
+import original_runs
 import pytest
 
 from mpcore.records import Drift, Kernel, Quality, Speed
 from mpcore.store import RunError, convert_file, converted, load, to_run
 
-RUNS = sorted((Path(__file__).parent.parent / "runs").glob("*/*.json"))
 CASE = {"workload": "bert-imdb", "precision": "fp16-amp", "execution": "graph", "size": "full", "seed": 0, "batch_size": None}
 SHARED = {"workload_version": 1, "device": "cuda", "batch_size": 32, "unit": "reviews"}
 RENAMED = {"half_flops_share": "low_precision_flops_share", "uninformed": "dummy_score"}
@@ -21,7 +19,7 @@ def update_noise(workload):
 
 @functools.cache
 def original(path):
-    return json.loads(path.read_text())
+    return original_runs.read(path)
 
 
 @functools.cache
@@ -39,10 +37,10 @@ def measured(path):
 
 
 def test_there_are_runs_to_convert():
-    assert len(RUNS) == 8
+    assert len(original_runs.FILES) == 8
 
 
-@pytest.fixture(params=RUNS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.fixture(params=original_runs.FILES, ids=lambda path: f"{path.parent.name}-{path.name.split('.')[0]}")
 def path(request):
     return request.param
 
@@ -150,12 +148,13 @@ def test_what_is_pytest_benchmarks_own_stays(path):
 
 
 def test_a_file_is_converted_in_place(tmp_path, path):
-    copy = tmp_path / path.name
-    copy.write_text(path.read_text())
+    copy = tmp_path / "run.json"
+    copy.write_bytes(original_runs.unpacked(path))
+    before = copy.stat().st_size
     run = convert_file(copy, copy, update_noise)
     assert load(copy) == run
-    assert copy.stat().st_size < path.stat().st_size
-    with pytest.raises(RunError, match=r"0\d+_\w+.json is of layout '4.0' already"):
+    assert copy.stat().st_size < before
+    with pytest.raises(RunError, match=r"run.json is of layout '4.0' already"):
         convert_file(copy, copy, update_noise)
 
 
