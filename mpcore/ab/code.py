@@ -60,8 +60,8 @@ def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None
 
 
 def check_environments(base: Checkout, head: Checkout, loaded: Loaded | None) -> None:
-    """Of two that run the same code. Raises SelectionError where each has a Python of its own, and one tree is run by both:
-    then these were to differ."""
+    """To be called where base and head run the same code. Raises SelectionError for two Pythons of one tree: these were to
+    differ, and do not."""
     if base.tree != head.tree or base.python == head.python:
         return
     own = sorted(_places(head, loaded), key=lambda found: found[1].place is not None)  # first those of the tree
@@ -130,8 +130,8 @@ def _places(checkout: Checkout, loaded: Loaded | None) -> Iterator[tuple[Path, L
 
 
 def _relative(place: Path, head: Path, base: Path) -> Path | None:
-    """Where in a tree it lies, or what it is a copy of: a file of a package that lies elsewhere, as in an image. None of what
-    is of neither."""
+    """The path within a tree. A file that lies elsewhere, as in an image, has the path of the same file of a package in a tree;
+    None where there is none."""
     within = next((place.relative_to(tree) for tree in (head, base, repository()) if place.is_relative_to(tree)), None)
     if within is not None:
         return within

@@ -41,6 +41,6 @@ def follow(mode: FunctionMode, model: nn.Module) -> None:
 
     first = RemovableHandle.next_id  # private API
     for module in model.modules():
-        RemovableHandle.next_id = first  # or each of the blocks that repeat would be compiled for the number of its own hook
+        RemovableHandle.next_id = first  # torch compiles for the number of a hook, and blocks that repeat are to share code
         module.register_forward_pre_hook(enter, prepend=True)
         module.register_forward_hook(leave, always_call=True)

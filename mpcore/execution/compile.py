@@ -52,7 +52,7 @@ class Compile(Inductor):
 
     @property
     def remark(self) -> str | None:
-        """A part that is called by nothing but its own parts stays as it is."""
+        """With how many modules were compiled in vain: whoever calls their parts, and not them, runs these as they are."""
         forwards = (vars(module).get("forward") for module in self.model.modules())
         made = [forward for forward in forwards if isinstance(forward, CompiledFunction)]
         idle = sum(not forward.called for forward in made)

@@ -33,8 +33,8 @@ def regions(model: nn.Module) -> list[nn.Module]:
 
 
 def _outermost(module: nn.Module, within: set[int]) -> Iterator[nn.Module]:
-    """Those of several modules of which all or none are `within`, and that have a forward. A layer alone has nothing to be
-    fused with."""
+    """The largest modules that can be called, and lie all within or all outside. A layer alone is left out: it has nothing to
+    be fused with. within: the ids of modules in blocks."""
     alike = id(module) in within or not any(id(part) in within for part in module.modules())
     if not (alike and _has_forward(module)):
         for child in module.children():
@@ -44,5 +44,5 @@ def _outermost(module: nn.Module, within: set[int]) -> Iterator[nn.Module]:
 
 
 def _has_forward(module: nn.Module) -> bool:
-    """A list of modules has none, nor has what only holds them."""
+    """Whether it can be called. A list of modules cannot."""
     return type(module).forward is not nn.Module.forward

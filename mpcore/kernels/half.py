@@ -25,7 +25,7 @@ def half_of(name: str) -> Half | None:
 
 
 def halves_of_products(kernels: Iterable[Kernel]) -> dict[Half, str]:
-    """The 16-bit formats in which they multiply, each with the first kernel that does."""
+    """The 16-bit formats that matrix products and convolutions are in, each with the name of the first such kernel."""
     found: dict[Half, str] = {}
     for kernel in kernels:
         half = half_of(kernel.name) if classify(kernel.name)[0] in PRODUCTS else None

@@ -56,7 +56,7 @@ def _learns(speed: Speed) -> Check:
 
 
 def _in_its_format(speed: Speed) -> list[Check]:
-    """A mode of 16 bits must not multiply in the other 16 bits alone. Whoever asks for these in a part has its own, too."""
+    """A BF16 mode fails whose products are all in FP16, and the reverse. A model that asks for FP16 in a part has BF16, too."""
     mode = speed.requirements.base or speed.case.precision
     own: Half | None = "BF16" if mode.startswith("bf16") else "FP16" if mode.startswith("fp16") else None
     found = halves_of_products(speed.profile.kernels) if speed.profile and own else {}
