@@ -116,6 +116,21 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     )
 
 
+def in_short(tests: Sequence[Planned], estimates: Estimates) -> str | None:
+    """The same in one line, and which of the tests are not in it. None where none of them is known."""
+    seconds = [estimates.seconds(*test) for test in tests]
+    known = [second for second in seconds if second is not None]
+    if not known:
+        return None
+    trainings = untold_trainings(tests, estimates)
+    others = sum(second is None and test.kind != "accuracy" for test, second in zip(tests, seconds, strict=True))
+    untold = [f"the trainings of {trainings}" if trainings else "", counted(others, "test") if others else ""]
+    without = f", without {' and '.join(filter(None, untold))}" if any(untold) else ""
+    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test)) is not None]
+    memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
+    return f"about {sum(known) / 60:.0f} minutes{memory}, as accepted runs tell{without}"
+
+
 def _scaled(estimates: Estimates) -> str:
     """By what, and what cannot be; "" where nothing is."""
     if not estimates.speeds:

@@ -94,8 +94,9 @@ class Session:
     def forewarned(self) -> list[str]:
         """What `doctor` has to say, in short: what would spoil figures, and the minutes and memory that it will take, where
         accepted runs tell. Of several GPUs each rank would have its own to say."""
-        from mpcore.doctor.choice import Planned, untold_trainings
+        from mpcore.doctor.choice import Planned
         from mpcore.doctor.estimates import estimates, estimates_here
+        from mpcore.doctor.forecast import in_short
         from mpcore.doctor.spoilers import short, spoilers
         from mpcore.store import RunError
 
@@ -109,14 +110,8 @@ class Session:
             except RunError as error:  # the run of another GPU tells minutes alone, and tests go on without
                 return [*short(found), f"how long it will take is not known: {error}"]
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
-        seconds = [told.seconds(test.kind, test.case) or 0.0 for test in run] if told else []
-        if told is None or not any(seconds):
-            return short(found)
-        untold = untold_trainings([Planned(test.kind, test.case) for test in run], told)
-        without = f", without the trainings of {untold}" if untold else ""
-        peaks = [peak for test in run if (peak := told.peak_bytes(test.kind, test.case)) is not None]
-        memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
-        return [*short(found), f"about {sum(seconds) / 60:.0f} minutes{memory}, as accepted runs tell{without}"]
+        expected = in_short([Planned(test.kind, test.case) for test in run], told) if told else None
+        return [*short(found), *([expected] if expected else [])]
 
     def close(self) -> None:
         """Puts the settings of the process back."""

@@ -28,7 +28,7 @@ class Compilation(Compiled):
     @property
     def warmth(self) -> str:
         """In a sentence on its seconds."""
-        return "from a cache" if self.warm else "without a cache"
+        return "from a cache" if self.warm else "not from a cache"
 
     @property
     def counts(self) -> Compiled:

@@ -663,7 +663,7 @@ def test_a_negative_control_and_an_older_record_have_no_tensors_to_judge():
 @pytest.mark.parametrize(
     ("late", "status", "said"),
     [
-        ((), "passed", "fp16-amp was compiled in 12.5 s, without a cache, before it was timed"),
+        ((), "passed", "fp16-amp was compiled in 12.5 s, not from a cache, before it was timed"),
         (
             ("size",) * 2 + ("grad",),
             "failed",

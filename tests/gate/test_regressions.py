@@ -346,7 +346,7 @@ def compiled(seconds, warm=False):
 def test_to_compile_may_take_half_as_long_again_or_five_seconds_more(before, now, status):
     found = by_metric(against(compiled(now), compiled(before), compiled(before)))["compile time"]
     assert found.status == status
-    assert f"was compiled in {now:.1f} s, without a cache, in {before:.1f} s in 2 accepted runs" in found.sentence
+    assert f"was compiled in {now:.1f} s, not from a cache, in {before:.1f} s in 2 accepted runs" in found.sentence
 
 
 def test_what_was_in_the_cache_is_compared_with_what_was():

@@ -307,6 +307,14 @@ def test_tests_are_chosen_by_what_accepted_runs_say_they_take(run, accepted):
     assert "gone" not in none.stdout.str()
 
 
+def test_what_no_accepted_run_tells_is_not_in_the_minutes(run, accepted):
+    accepted("-m", "numerics")
+    known = run(*CASES, "-m", "numerics")
+    known.stdout.fnmatch_lines(["mpcore: about 0 minutes, as accepted runs tell"])
+    more = run(*CASES, "-m", "numerics or work")
+    more.stdout.fnmatch_lines(["mpcore: about 0 minutes, as accepted runs tell, without 2 tests"])
+
+
 def test_a_run_of_another_gpu_that_cannot_be_read_ends_no_session(run, monkeypatch):
     """A GPU without accepted runs is estimated from others."""
 

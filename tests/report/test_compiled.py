@@ -33,7 +33,7 @@ def test_it_is_compared_with_the_graph_and_says_how_it_was_compiled(results):
     assert (graph["over_graph"], graph["compile_s"], graph["compiled"]) == (None, None, None)
     assert (compiled["over_graph"], compiled["compile_s"]) == (pytest.approx(2), 23.25)
     assert compiled["compiled"] == (
-        "compiled in 23.2 s, without a cache, to 3 graphs. Graph broken by item (model.py, line 12: x.item()), 2 times. "
+        "compiled in 23.2 s, not from a cache, to 3 graphs. Graph broken by item (model.py, line 12: x.item()), 2 times. "
         "Compiled again for size (model.py, line 3: forward). Against graph a step takes 14.00 ms of device time, 5.00 ms "
         "(26.3 %) less: elementwise -10.00 ms (elementwise, gone, 300 launches) and triton_poi_fused_add_gelu_3 "
         "+5.00 ms (elementwise, new, 60 launches)"
