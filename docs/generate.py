@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generator.calibration import gates
+from generator.compiled import gained
 from generator.fields import fields, schema
 from generator.options import command_options, pytest_options
 from generator.picture import all_pictures
@@ -27,6 +28,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "compared": compared,
     "variant": variant,
     "on-a-gpu": on_a_gpu,
+    "gained": gained,
     "scaling": how_steps_scale,
     "spread-by-others": beside_other_trainers,
     "map": listing,

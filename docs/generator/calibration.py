@@ -5,6 +5,7 @@ import statistics
 from functools import cache
 
 from generator.markdown import page, table
+from generator.runs import as_one, newest
 from generator.terminal import printed
 from mpcore.gate import limits
 
@@ -28,13 +29,19 @@ def gates() -> str:
     """What judges a change, and how small a one it finds 95 times in 100, by simulation."""
     pairs = statistics.median(float(row[-1]) for row in cells("ab finds 95 times in 100, in per cent:") if "odd" not in row[0])
     runs = max(float(row[3]) for row in cells("accepted runs 95 times in 100, in per cent:") if "steady" in row[0])
+    suite = f"{suite_minutes():.0f} minutes"
     shown = [
         ("`ab main --work-only`", "operations, casts, FLOPs, saved bytes, synchronisations", "one", "two minutes", "any CPU"),
         ("`ab main`", "time and memory of a step", f"{pairs:.1f} % of a time", "half a minute a case", "one GPU"),
-        ("accepted runs", "time, memory, errors, accuracy, counts", f"{runs:.1f} % of a time", "ten minutes", "one GPU"),
+        ("accepted runs", "time, memory, errors, accuracy, counts", f"{runs:.1f} % of a time", suite, "one GPU"),
         ("`trend`", "all figures of many nights", f"{100 * limits.TREND_LEAST_CHANGE:g} %, lasting", "seconds", "any CPU"),
     ]
     return table(("gate", "judges", "finds from", "takes", "runs on"), shown)
+
+
+def suite_minutes() -> float:
+    """What the tests took that were accepted last on one GPU."""
+    return sum(result.cost.seconds for result in as_one(newest()).results if result.cost) / 60
 
 
 def calibration() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from generator.runs import DOCS, newest, spread
+from generator.runs import DOCS, as_one, newest, spread
 from generator.screenshots import screenshots
 from mpcore.records import Run
 from mpcore.report.page.panels import speedups
@@ -48,7 +48,7 @@ def of_run(run: Run, name: str, path: Path) -> None:
 
 def over_fp32() -> Picture:
     """The README's: speed-ups in the newest run on one GPU."""
-    run = newest()
+    run = as_one(newest())
     view = speedups({run.machine.hardware.key: run.results}).views[0]
     figures = pd.DataFrame(view.columns).to_csv(index=False)
     return Picture(PICTURES / "over-fp32.png", figures, partial(of_run, run, "over-fp32"))

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from generator.markdown import table
-from generator.runs import ROOT, SESSION, VARIANT, accepted, newest, run_of
+from generator.runs import ROOT, SESSION, VARIANT, accepted, as_one, newest, run_of
 from generator.scripts import script
 from generator.terminal import printed, text
 from mpcore.records.case import CAPTURED
@@ -55,7 +55,7 @@ def compared() -> str:
 
 def on_a_gpu() -> str:
     """Steps of BERT-base in the newest accepted run, as graphs, and compiled where it has these."""
-    run = newest()
+    run = as_one(newest())
     usual = [row for row in rows(run.results) if row["workload"] == "bert-imdb" and row["step_ms"] and not row["batch"]]
     ms = {(row["precision"], row["execution"]): f"{row['step_ms']:.2f}" for row in usual}
     measured = [execution for execution in CAPTURED if any(of == execution for _, of in ms)]

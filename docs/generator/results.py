@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,17 @@ import torch
 
 from generator.calibration import calibration
 from generator.markdown import markdown, page, table
-from generator.runs import DOCS, ROOT, accepted, articles, newest, newest_of_each, run_of
+from generator.runs import DOCS, ROOT, accepted, articles, as_one, newest, newest_of_each, run_of
 from generator.scripts import script
 from generator.terminal import printed
 from mpcore.commands.theory import theory
 from mpcore.precision import precisions
+from mpcore.records import Run
+from mpcore.report.alike import joined
 from mpcore.report.document import Section
 from mpcore.report.documents import kernels_document, published_document, races_document, run_document
 from mpcore.report.render import render
+from mpcore.report.text import provenance
 from mpcore.store import load_published
 
 
@@ -33,10 +36,10 @@ def results() -> dict[str, Callable[[], str | None]]:
         "small-numbers": small_numbers,
         "planted-faults": planted_faults,
     }
-    for hardware, path in newest_of_each().items():
-        made[hardware] = lambda path=path, hardware=hardware: of_one_run(path, f"The newest accepted run on {hardware}")
+    for hardware, runs in newest_of_each().items():
+        made[hardware] = lambda runs=runs, hardware=hardware: of_runs(runs, f"What was accepted last on {hardware}")
     for path in articles():
-        made[path.stem] = lambda path=path: of_one_run(path, f"The run {path.stem}")
+        made[path.stem] = lambda path=path: of_runs([run_of(path)], f"The run {path.stem}")
     return made
 
 
@@ -48,12 +51,19 @@ def listed() -> str:
     return "\n".join(["# Results", "", made, "", *lines, ""])
 
 
-def of_one_run(path: Path, title: str) -> str:
-    run = run_of(path)
-    made, *rest = run_document(run).sections
+def of_runs(runs: Sequence[Run], title: str) -> str:
+    """What they measured, each workload in one of them."""
+    tables = only_tables(run_document(as_one(runs)).sections[1:])
+    command = f"python -m mpcore report {' '.join(run.path for run in runs)}"
+    return page(title, "\n\n".join(_made(run, several=len(runs) > 1) for run in runs), command, markdown(*tables))
+
+
+def _made(run: Run, several: bool) -> str:
+    """On what, of what, when, and how. several: the workloads, too, of which it is."""
+    machine = "\n".join(f"- {part}" for part in provenance(run).split("; "))
+    workloads = joined(sorted({result.record.case.workload for result in run.results}))
     measured = f"Measured by `{run.command}`." if run.command else "Its command was not kept."
-    machine = "\n".join(f"- {part}" for part in made.lead.rstrip(".").split("; "))
-    return page(title, f"{machine}\n\n{measured}", f"python -m mpcore report {run.path}", markdown(*only_tables(rest)))
+    return "\n\n".join([f"{workloads}:" if several else "", machine, measured]).strip()
 
 
 def only_tables(sections: Iterable[Section]) -> Iterator[Section]:
@@ -81,18 +91,17 @@ def across_hardware() -> str:
 
 
 def beside_published() -> str:
-    paths = [*articles(), *newest_of_each().values()]
-    document = published_document([run_of(path) for path in paths], load_published(ROOT / "published"))
+    runs = [*map(run_of, articles()), *(run for found in newest_of_each().values() for run in found)]
+    document = published_document(runs, load_published(ROOT / "published"))
     sentence = "`x` is how many times as fast as the modes under `over`: steps where they were timed, else trainings."
-    command = f"python -m mpcore published {' '.join(str(path.relative_to(ROOT)) for path in paths)}"
+    command = f"python -m mpcore published {' '.join(run.path for run in runs)}"
     return page("Beside published figures", sentence, command, render(document, "markdown"))
 
 
 def longest_kernels() -> str:
-    path = newest().path
     sentence = "The five longest kernels of each workload's fastest step whose updates are kept, each with a reason."
-    shown = render(kernels_document([newest()], 5), "markdown")
-    return page("Kernels", sentence, f"python -m mpcore kernels {path}", shown)
+    shown = render(kernels_document([as_one(newest())], 5), "markdown")
+    return page("Kernels", sentence, f"python -m mpcore kernels {' '.join(run.path for run in newest())}", shown)
 
 
 def small_numbers() -> str:

@@ -1,11 +1,13 @@
 """The committed runs that all figures come from: those of baselines/ and docs/runs/."""
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from mpcore.records import OWN_TRAINER, Run
 from mpcore.report.scaling import scaled
 from mpcore.store import load
+from mpcore.workloads import workloads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
@@ -20,9 +22,20 @@ def accepted(hardware: str = "*") -> list[Path]:
     return sorted((ROOT / "baselines").glob(f"{hardware}/[0-9]*.json"))
 
 
-def newest_of_each() -> dict[str, Path]:
-    """The newest accepted run, by the folder of its hardware."""
-    return {path.parent.name: path for path in accepted()}
+@cache
+def newest_of_each() -> dict[str, list[Run]]:
+    """By the folder of the hardware: the runs that hold what was accepted last of a workload, with that alone. The newest comes
+    first."""
+    return {hardware: list(_newest(accepted(hardware))) for hardware in dict.fromkeys(path.parent.name for path in accepted())}
+
+
+def _newest(paths: Sequence[Path]) -> Iterator[Run]:
+    told: set[str] = set()
+    for run in map(run_of, reversed(paths)):
+        own = {result.record.case.workload for result in run.results} - told
+        if own:
+            yield run.model_copy(update={"results": tuple(r for r in run.results if r.record.case.workload in own)})
+        told |= own
 
 
 def articles() -> list[Path]:
@@ -42,10 +55,18 @@ def page_of(run: Run) -> Path:
     return DOCS / "results" / f"{path.stem if path in articles() else path.parent.name}.md"
 
 
-def newest() -> Run:
-    """The last accepted run on one GPU."""
-    alone = [run for path in newest_of_each().values() if (run := run_of(path)).machine.hardware.count == 1]
-    return max(alone, key=lambda run: run.datetime)
+def newest() -> list[Run]:
+    """Of the one GPU that was measured last, what was accepted last of each workload."""
+    alone = [runs for runs in newest_of_each().values() if runs[0].machine.hardware.count == 1]
+    return max(alone, key=lambda runs: runs[0].datetime)
+
+
+def as_one(runs: Sequence[Run]) -> Run:
+    """The first of them, with the results of all, in the order in which workloads are measured."""
+    results = [result for run in runs for result in run.results]
+    if len(runs) > 1:
+        results.sort(key=lambda result: workloads.names().index(result.record.case.workload))
+    return runs[0].model_copy(update={"results": tuple(results)})
 
 
 def spread() -> list[Run]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from generator.runs import DOCS, accepted, newest, run_of
+from generator.runs import DOCS, accepted, as_one, newest, run_of
 from mpcore.records import Run
 from mpcore.report.page import page
 
@@ -100,7 +100,7 @@ def accepted_on(run: Run) -> list[Run]:
 
 def screenshots() -> Iterator[Screenshot]:
     """Those of docs/reading-a-report.md."""
-    last, others = newest(), run_of(DOCS / "runs" / "modes.json")
+    last, others = as_one(newest()), run_of(DOCS / "runs" / "modes.json")
     yield Screenshot("speed-up", [last], "over fp32")
     yield Screenshot("memory", [accepted_on(others)[-1], others], "resnet50", dark=True)
     yield Screenshot("history", accepted_on(last), "step time of bert-imdb-bf16-amp-graph")
