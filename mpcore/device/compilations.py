@@ -5,7 +5,7 @@ for it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 10_000
 """That torch keeps records of."""
+AS_IT_IS = "mpcore runs it as it is"
+"""Why a module is left out of what is compiled around it."""
+AROUND_BLOCKS = "nothing around the blocks is compiled, for a loop calls them"
 ENTRY = re.compile(r"^\d+/\d+: ")
 """Before a reason, which of the compiled codes did not fit."""
 
@@ -75,7 +78,7 @@ class Compilations:
             seconds=sum(frame.duration_us or 0 for frame in frames) / 1e6,
             warm=hits > 0 and not misses,
             graphs=graphs,
-            graph_breaks=tuple(_first_line(r.reason) + source_line(r.user_stack) for r in _records().graph_break_reasons),
+            graph_breaks=tuple(_graph_breaks(frames)),
             recompilations=tuple(_recompilation(frame) for frame in frames if frame.recompile_reason),
         )
 
@@ -108,10 +111,37 @@ def _counters() -> tuple[int, int, int]:
 
 def _recompilation(frame: "CompilationMetrics") -> str:
     """Why, and in which function."""
-    reason = ADDRESS.sub("...", ENTRY.sub("", _first_line(frame.recompile_reason or "")))
+    return ADDRESS.sub("...", ENTRY.sub("", _first_line(frame.recompile_reason or ""))) + _function(frame)
+
+
+def _graph_breaks(frames: Sequence["CompilationMetrics"]) -> Iterator[str]:
+    """Why, and at which line. Then for what other reasons functions are left out."""
+    known = set()
+    for found in _records().graph_break_reasons:
+        if AS_IT_IS not in found.reason:
+            known.add(_first_line(found.reason))
+            yield _first_line(found.reason) + source_line(found.user_stack)
+    yield from (f"{reason}{_function(frame)}" for reason, frame in _left_out(frames) if reason not in known)
+
+
+def _left_out(frames: Sequence["CompilationMetrics"]) -> Iterator[tuple[str, "CompilationMetrics"]]:
+    """Functions that torch compiles nothing of, as where one breaks in a loop, and why. What calls the blocks is not meant to
+    be compiled. It counts where torch does not go on after it: what is around it is not compiled either."""
+    goes_on = any(RESUMED.match(frame.co_name or "") for frame in frames)
+    for frame in frames:
+        reason, comprehension = frame.fail_reason or "", (frame.co_name or "").startswith("<")
+        if AS_IT_IS in reason:
+            if not goes_on:
+                yield AROUND_BLOCKS, frame
+        elif reason and not comprehension:
+            yield _first_line(reason), frame
+
+
+def _function(frame: "CompilationMetrics") -> str:
+    """In parentheses."""
     file = (frame.co_filename or "").replace("\\", "/").rsplit("/", 1)[-1]
-    function = RESUMED.sub(r"\1", frame.co_name or "")
-    return f"{reason} ({file}, line {frame.co_firstlineno}: {function})"
+    name = RESUMED.sub(r"\1", frame.co_name or "")
+    return f" ({file}, line {frame.co_firstlineno}: {name})"
 
 
 def _first_line(text: str) -> str:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpcore.data import leaves
-from mpcore.device.compilations import last_recompilation
+from mpcore.device.compilations import AS_IT_IS, last_recompilation
 from mpcore.device.compile_cache import keep_formats_apart
 from mpcore.errors import sentences
 from mpcore.execution.eager import Eager, Function, executions
+from mpcore.execution.regions import Regions
 
 VERSIONS = 32
 """Of one function that may be compiled for one model, or for a block of it. By default torch runs what would be the ninth as it
@@ -73,14 +74,16 @@ class Inductor(Eager):
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
         _begin(next(model.parameters()).device.type)
         regions = cls.regions(model)
-        _switch(model, VERSIONS * len(regions))  # blocks that read a number of their own are compiled one by one
-        for region in regions:
-            _compile(region, within=region is not model, dynamic=False, mode=cls.mode)
+        _switch(model, VERSIONS * len(regions.compiled))  # blocks that read a number of their own are compiled one by one
+        for module in regions.between:
+            module.forward = _as_it_is(module.forward)
+        for region in regions.compiled:
+            _compile(region, within=len(regions.compiled) > 1, dynamic=False, mode=cls.mode)
 
     @classmethod
-    def regions(cls, model: nn.Module) -> list[nn.Module]:
-        """Modules of it that are compiled, each by itself."""
-        return [model]
+    def regions(cls, model: nn.Module) -> Regions:
+        """The whole of it."""
+        return Regions([model], [])
 
     def __call__(self, batch: Any) -> Tensor:
         return self._compiled_first(batch)
@@ -146,6 +149,16 @@ def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
         module.forward = CompiledFunction(function, compiled)
     else:
         module._compiled_call_impl = CompiledFunction(function, compiled)  # private API
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, which nothing around it is compiled with. torch marks the function that it is given, which is the class's."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return torch.compiler.disable(call, reason=AS_IT_IS)
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:

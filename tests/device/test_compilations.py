@@ -19,6 +19,14 @@ class Breaking(nn.Module):
         return x * 3
 
 
+class BreakingInALoop(nn.Module):
+    def forward(self, x):
+        for _ in range(2):
+            x = x * 2
+            torch._dynamo.graph_break()
+        return x
+
+
 @pytest.fixture(autouse=True)
 def _anew():
     torch.compiler.reset()
@@ -53,6 +61,14 @@ def test_a_break_is_named_with_its_line():
     (reason,) = found.graph_breaks
     assert reason.startswith("Call to `torch._dynamo.graph_break()` (test_compilations.py, line ")
     assert reason.endswith("torch._dynamo.graph_break())")
+
+
+def test_a_break_in_a_loop_that_leaves_a_function_out_is_named_too():
+    with Compilations() as compilations:
+        compiled(BreakingInALoop())(torch.ones(2))
+    (reason,) = compilations.seen.graph_breaks
+    assert reason.startswith("Call to `torch._dynamo.graph_break()` (test_compilations.py, line ")
+    assert reason.endswith(": forward)")
 
 
 def test_what_is_compiled_again_is_named_with_its_reason():
