@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 10_000
 """That torch keeps records of."""
-AS_IT_IS = "mpcore runs it as it is"
-"""Why a module is left out of what is compiled around it."""
-AROUND_BLOCKS = "nothing around the blocks is compiled, for a loop calls them"
 ENTRY = re.compile(r"^\d+/\d+: ")
 """Before a reason, which of the compiled codes did not fit."""
 
@@ -115,26 +112,14 @@ def _recompilation(frame: "CompilationMetrics") -> str:
 
 
 def _graph_breaks(frames: Sequence["CompilationMetrics"]) -> Iterator[str]:
-    """Why, and at which line. Then for what other reasons functions are left out."""
-    known = set()
-    for found in _records().graph_break_reasons:
-        if AS_IT_IS not in found.reason:
-            known.add(_first_line(found.reason))
-            yield _first_line(found.reason) + source_line(found.user_stack)
-    yield from (f"{reason}{_function(frame)}" for reason, frame in _left_out(frames) if reason not in known)
-
-
-def _left_out(frames: Sequence["CompilationMetrics"]) -> Iterator[tuple[str, "CompilationMetrics"]]:
-    """Functions that torch compiles nothing of, as where one breaks in a loop, and why. What calls the blocks is not meant to
-    be compiled. It counts where torch does not go on after it: what is around it is not compiled either."""
-    goes_on = any(RESUMED.match(frame.co_name or "") for frame in frames)
+    """Why, and at which line. Then for what other reasons torch compiles nothing of a function, as where one breaks in a loop,
+    and which it is."""
+    broken = _records().graph_break_reasons
+    yield from (_first_line(found.reason) + source_line(found.user_stack) for found in broken)
+    known = {"", *(_first_line(found.reason) for found in broken)}
     for frame in frames:
-        reason, comprehension = frame.fail_reason or "", (frame.co_name or "").startswith("<")
-        if AS_IT_IS in reason:
-            if not goes_on:
-                yield AROUND_BLOCKS, frame
-        elif reason and not comprehension:
-            yield _first_line(reason), frame
+        if (reason := _first_line(frame.fail_reason or "")) not in known:
+            yield reason + _function(frame)
 
 
 def _function(frame: "CompilationMetrics") -> str:

@@ -11,7 +11,7 @@ from mpcore.device.graph_contents import GraphContents
 from mpcore.execution.eager import Eager, Function, executions
 from mpcore.execution.graph import Graph
 from mpcore.execution.inductor import CompiledFunction, Inductor
-from mpcore.execution.regions import Regions, regions
+from mpcore.execution.regions import regions
 
 
 @executions.register
@@ -29,7 +29,7 @@ class Compile(Inductor):
         self._run: Eager = execution(self._compiled_first, model, device=self.device, layout=self.layout)
 
     @classmethod
-    def regions(cls, model: nn.Module) -> Regions:
+    def regions(cls, model: nn.Module) -> list[nn.Module]:
         return regions(model)
 
     @classmethod

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpcore.data import leaves
-from mpcore.device.compilations import AS_IT_IS, last_recompilation
+from mpcore.device.compilations import last_recompilation
 from mpcore.device.compile_cache import keep_formats_apart
 from mpcore.errors import sentences
 from mpcore.execution.eager import Eager, Function, executions
-from mpcore.execution.regions import Regions
 
 VERSIONS = 32
 """Of one function that may be compiled for one model, or for a block of it. By default torch runs what would be the ninth as it
@@ -74,16 +73,14 @@ class Inductor(Eager):
         forget_dead()  # or what is counted of a step would hang on those that were compiled before it
         _begin(next(model.parameters()).device.type)
         regions = cls.regions(model)
-        _switch(model, VERSIONS * len(regions.compiled))  # blocks that read a number of their own are compiled one by one
-        for module in regions.between:
-            module.forward = _as_it_is(module.forward)
-        for region in regions.compiled:
-            _compile(region, within=len(regions.compiled) > 1, dynamic=False, mode=cls.mode)
+        _switch(model, VERSIONS * len(regions))  # blocks that read a number of their own are compiled one by one
+        for region in regions:
+            _compile(region, within=region is not model, dynamic=False, mode=cls.mode)
 
     @classmethod
-    def regions(cls, model: nn.Module) -> Regions:
-        """The whole of it."""
-        return Regions([model], [])
+    def regions(cls, model: nn.Module) -> list[nn.Module]:
+        """Modules of it that are compiled, each by itself."""
+        return [model]
 
     def __call__(self, batch: Any) -> Tensor:
         return self._compiled_first(batch)
@@ -118,12 +115,17 @@ def _switch(model: nn.Module, versions: int) -> None:
 
 
 class CompiledFunction:
-    """Compiled code in the place of a function of a module."""
+    """Compiled code in the place of a function of a module. A copy of the module runs the function as it is."""
 
     def __init__(self, function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
-        self._compiled = compiled
+        self._function, self._compiled = function, compiled
         self.called = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `copy` and `pickle`: of a copy it is a method of its own."""
+        module = getattr(self._function, "__self__", None)
+        return (_itself, (self._function,)) if module is None else (getattr, (module, self._function.__name__))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """torch logs what is compiled too often, and raises an error that says neither what nor why."""
@@ -141,7 +143,8 @@ def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
     """From now on `module` runs compiled code. Of a module within a model that is its forward, however it is called: what is
     hooked to it runs before, such as a strategy that gathers its weights."""
     function = module.forward if within else module._call_impl  # private API
-    if type(module).forward.__module__.startswith("torch.nn."):  # dynamo passes over it unless other code calls it
+    forward = module.forward if within else type(module).forward  # a user may have set another on a block
+    if forward.__module__.startswith("torch.nn."):  # dynamo passes over it unless other code calls it
         compiled: Any = functools.partial(torch.compile(_forward if within else _call, **options), module)
     else:
         compiled = torch.compile(function, **options)
@@ -151,14 +154,8 @@ def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
         module._compiled_call_impl = CompiledFunction(function, compiled)  # private API
 
 
-def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, which nothing around it is compiled with. torch marks the function that it is given, which is the class's."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return torch.compiler.disable(call, reason=AS_IT_IS)
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:

@@ -1,22 +1,14 @@
 """The parts of a model: its blocks that repeat, and what is to be compiled by itself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 AROUND = 0.02
-"""Of all weights, at most: those that are multiplied outside of blocks, where these and what lies around them are compiled one
-by one. The head of a language model has more, and the passes over its logits take as long as many blocks, unless a compiler
-fuses them."""
-
-
-@dataclass(frozen=True)
-class Regions:
-    """compiled: modules, each by itself. between: modules that call some of these, whose own code runs as it is."""
-
-    compiled: list[nn.Module]
-    between: list[nn.Module]
+"""Of all weights, at most: those outside of blocks, but for tables, where these and what lies around them are compiled one by
+one. The head of a language model has more. The passes over its logits take as long as many blocks, unless a compiler fuses
+them."""
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
@@ -30,27 +22,31 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
             yield from blocks(child)
 
 
-def regions(model: nn.Module) -> Regions:
+def regions(model: nn.Module) -> list[nn.Module]:
     """What is compiled by itself, so that blocks share the code of the first: they, and what lies around them.
 
-    Where that weighs much, the model is compiled but for the module that calls the blocks. Where it calls them itself, or such
-    modules in a loop, it is compiled as a whole. So it is where no blocks repeat, where they hold less than half of its layers,
-    or where those of one class differ. Each would be compiled then, and what joins them would not.
+    It is the whole model where no blocks repeat, where they hold less than half of its layers, or where those of one class
+    differ. Each would be compiled then, and what joins them would not. So it is where what lies around them weighs much.
     """
-    whole, repeated = Regions([model], []), list(blocks(model))
+    repeated = list(blocks(model))
     within = {id(module) for block in repeated for module in block.modules()}
-    layers = [module for module in model.modules() if not list(module.children())]
+    layers = [id(module) in within for module in model.modules() if not list(module.children())]
     single = any(not list(block.children()) for block in repeated)
     differ = len({repr(block) for block in repeated}) > len({type(block) for block in repeated})
-    if single or differ or 2 * sum(id(layer) in within for layer in layers) <= len(layers):
-        return whole
-    around = sum(_weights(layer) for layer in layers if id(layer) not in within)
-    if around <= AROUND * sum(weight.numel() for weight in model.parameters()) or not _has_forward(model):
-        return Regions(list(_outermost(model, within)), [])
-    callers = list(_callers(model, within))
-    if model in callers or any(caller in _listed(model) for caller in callers):
-        return whole
-    return Regions([model, *(region for caller in callers for region in _outermost(caller, within))], callers)
+    heavy = _has_forward(model) and _weighs_much(model, within)
+    if single or differ or heavy or 2 * sum(layers) <= len(layers):
+        return [model]
+    return list(_outermost(model, within))
+
+
+def _weighs_much(model: nn.Module, within: set[int]) -> bool:
+    """Whether more than `AROUND` lies around the blocks. What a lazy layer will hold is not known, and counts as much."""
+    weights = list(model.parameters())
+    if any(is_lazy(weight) for weight in weights):
+        return True
+    multiplied = (m for m in model.modules() if id(m) not in within and not isinstance(m, nn.Embedding))
+    around = sum(weight.numel() for module in multiplied for weight in module.parameters(recurse=False))
+    return around > AROUND * sum(weight.numel() for weight in weights)
 
 
 def _outermost(module: nn.Module, within: set[int]) -> Iterator[nn.Module]:
@@ -62,26 +58,6 @@ def _outermost(module: nn.Module, within: set[int]) -> Iterator[nn.Module]:
             yield from _outermost(child, within)
     elif list(module.children()):
         yield module
-
-
-def _callers(module: nn.Module, within: set[int]) -> Iterator[nn.Module]:
-    """The smallest modules that can be called, and hold blocks."""
-    smaller = [found for child in module.children() if id(child) not in within for found in _callers(child, within)]
-    if smaller:
-        yield from smaller
-    elif _has_forward(module) and any(id(part) in within for part in module.modules()):
-        yield module
-
-
-def _listed(model: nn.Module) -> list[nn.Module]:
-    """Members of lists, which a loop calls: torch compiles no function that is left in its loop."""
-    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList | nn.ModuleDict | nn.Sequential))
-    return [member for members in lists for member in members.children()]
-
-
-def _weights(layer: nn.Module) -> int:
-    """That are multiplied: those of a table are looked up."""
-    return 0 if isinstance(layer, nn.Embedding) else sum(weight.numel() for weight in layer.parameters())
 
 
 def _has_forward(module: nn.Module) -> bool:

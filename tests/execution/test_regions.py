@@ -1,20 +1,20 @@
 """What of a model is compiled by itself."""
 
+import copy
 import gc
-import re
+import pickle
 from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from mpcore.device.compilations import AROUND_BLOCKS, Compilations
+from mpcore.device.compilations import Compilations
 from mpcore.device.functions import follow
 from mpcore.execution import Compile, Inductor
 from mpcore.execution.inductor import VERSIONS
-from mpcore.execution.regions import Regions, regions
+from mpcore.execution.regions import regions
 from mpcore.records import Compiled
 from mpcore.training.dropout import WithoutDropout
 from mpcore.workloads import workloads
@@ -49,7 +49,7 @@ class Tower(nn.Module):
 
 def test_blocks_that_repeat_are_regions_and_so_is_what_lies_around_them():
     model = Tower([8, 8, 8])
-    assert regions(model) == Regions([model.stem, *model.layers], [])
+    assert regions(model) == [model.stem, *model.layers]
 
 
 class Heads(nn.Module):
@@ -74,78 +74,89 @@ class Heads(nn.Module):
     ids=["one block", "blocks that differ", "a heavy head", "heads", "no list", "layers that are one module each"],
 )
 def test_any_other_model_is_one_region(model):
-    assert regions(model) == Regions([model], [])
+    assert regions(model) == [model]
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "between"),
-    [("bert-imdb", 14, 0), ("vit-l-cifar10", 25, 0), ("gpt2-text", 13, 1), ("llama-text", 23, 1), ("resnet50", 1, 0)],
+    ("name", "count"), [("bert-imdb", 14), ("vit-l-cifar10", 25), ("gpt2-text", 1), ("llama-text", 1), ("resnet50", 1)]
 )
-def test_the_blocks_of_transformers_are_regions(name, count, between):
-    """Those that predict a token of a vocabulary are compiled around them, too."""
+def test_the_blocks_of_transformers_are_regions(name, count):
+    """But for those that predict a token of a vocabulary."""
     with torch.device("meta"):
-        found = regions(workloads[name]("full").build_model())
-    assert (len(found.compiled), len(found.between)) == (count, between)
+        assert len(regions(workloads[name]("full").build_model())) == count
 
 
 def test_what_only_holds_modules_is_no_region():
     """As in vit-pytorch, whose layers are pairs, and with a neck that is called member by member."""
     pairs = nn.ModuleList(nn.ModuleList([Block(), Block(16)]) for _ in range(2))
-    assert regions(nn.ModuleDict({"layers": pairs})).compiled[0] is not pairs[0]
+    assert regions(nn.ModuleDict({"layers": pairs}))[0] is not pairs[0]
     model = nn.ModuleDict({"neck": nn.ModuleDict({"a": nn.Linear(4, 4), "b": Block()}), "layers": Tower([8, 8]).layers})
-    assert regions(model).compiled == [model["neck"]["b"], *model["layers"]]
+    assert regions(model) == [model["neck"]["b"], *model["layers"]]
 
 
-class LanguageModel(nn.Module):
-    """Its head and its loss lie outside of what calls the blocks."""
+@pytest.mark.parametrize("head", ["parametrized", "a parameter", "lazy", "in a module"])
+def test_a_heavy_head_is_found_whatever_it_is(head):
+    model = Tower([8, 8, 8])
+    assert len(regions(model)) == 4
+    if head == "parametrized":
+        model.head = nn.utils.parametrizations.weight_norm(nn.Linear(8, 100))
+    elif head == "a parameter":
+        model.weight = nn.Parameter(torch.ones(8, 100))
+    elif head == "lazy":
+        model.head = nn.LazyLinear(2)
+    else:
+        model.head = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 100))
+    assert regions(model) == [model]
+    model.head = model.weight = None
+    model.table = nn.Embedding(100, 8)  # is looked up
+    assert len(regions(model)) == 4
+
+
+class Encoder(nn.Module):
+    """Of blocks that are torch's own."""
 
     def __init__(self):
         super().__init__()
-        self.tower = Tower([8, 8, 8], classes=8)
-        self.head = nn.Linear(8, 500)
+        layer = nn.TransformerEncoderLayer(8, 2, 64, 0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
 
-    def forward(self, x, labels):
-        return F.cross_entropy(self.head(self.tower(x)).float(), labels)
-
-
-class InALoop(LanguageModel):
-    def forward(self, x, labels):
-        for tower in (self.tower,):
-            x = tower(x)
-        return F.cross_entropy(self.head(x).float(), labels)
-
-
-def test_a_heavy_head_is_compiled_with_all_that_does_not_call_the_blocks():
-    model = LanguageModel()
-    tower = model.tower
-    assert regions(model) == Regions([model, tower.stem, *tower.layers], [tower])
-    model.tower = nn.Sequential(tower, Tower([8, 8, 8], classes=8))
-    assert regions(model) == Regions([model], [])
+    def forward(self, x):
+        return self.encoder(x)
 
 
 @needs_compiler
-@pytest.mark.parametrize(("kind", "said"), [(LanguageModel, []), (InALoop, [AROUND_BLOCKS])])
-def test_what_is_compiled_around_blocks_is_no_broken_graph(kind, said):
-    """Where torch cannot compile what follows the blocks, that is said. A whole model of the same class is compiled as one
-    afterwards."""
-    x, labels, found = torch.randn(3, 4), torch.tensor([1, 2, 3]), {}
-    for execution in (Compile, Inductor):
-        torch.manual_seed(0)
-        model = kind()
-        model(x, labels).backward()
-        expected = [weight.grad for weight in model.parameters()]
-        model.zero_grad()
-        execution.prepare(model)
-        with Compilations() as compilations:
-            model(x, labels).backward()
-        for weight, gradient in zip(model.parameters(), expected, strict=True):
-            torch.testing.assert_close(weight.grad, gradient)
-        found[execution] = compilations.seen.counts
-        del model
-        gc.collect()
-    assert found[Inductor] == Compiled(graphs=1)
-    assert found[Compile].model_copy(update={"graph_breaks": ()}) == Compiled(graphs=3 - len(said))
-    assert [re.sub(r" \(test_regions.py, line \d+: forward\)", "", why) for why in found[Compile].graph_breaks] == said
+def test_a_forward_that_a_user_has_set_on_a_block_is_compiled():
+    def doubled(forward):
+        return lambda *args, **kwargs: 2 * forward(*args, **kwargs)
+
+    model, x = Encoder(), torch.randn(2, 3, 8)
+    for layer in model.encoder.layers:
+        layer.forward = doubled(layer.forward)
+    expected = model(x)
+    Compile.prepare(model)
+    assert len(regions(model)) == 3
+    torch.testing.assert_close(model(x), expected)
+    del model
+    gc.collect()
+
+
+@needs_compiler
+@pytest.mark.parametrize("how", ["copied", "pickled"])
+def test_a_copy_has_weights_of_its_own(how):
+    model, x = Tower([8, 8]), torch.randn(3, 4)
+    Compile.prepare(model)
+    model(x)
+    other = copy.deepcopy(model) if how == "copied" else pickle.loads(pickle.dumps(model))
+    torch.testing.assert_close(other(x), model(x))
+    with torch.no_grad():
+        for weight in other.layers.parameters():
+            weight.zero_()
+    other(x).sum().backward()
+    assert all(weight.grad is not None for weight in other.parameters())
+    assert all(weight.grad is None for weight in model.parameters())
+    torch.testing.assert_close(other(x), other.head(other.stem(x)))
+    del model
+    gc.collect()
 
 
 def test_blocks_of_two_classes_are_regions_too():
@@ -153,7 +164,7 @@ def test_blocks_of_two_classes_are_regions_too():
         pass
 
     model = nn.ModuleDict({"encoder": Tower([8, 8]), "decoder": nn.ModuleList([Other(), Other()])})
-    assert regions(model).compiled == [model["encoder"].stem, *model["encoder"].layers, *model["decoder"]]
+    assert regions(model) == [model["encoder"].stem, *model["encoder"].layers, *model["decoder"]]
 
 
 @needs_compiler
