@@ -29,7 +29,7 @@ def gates() -> str:
     """What judges a change, and how small a one it finds 95 times in 100, by simulation."""
     pairs = statistics.median(float(row[-1]) for row in cells("ab finds 95 times in 100, in per cent:") if "odd" not in row[0])
     runs = max(float(row[3]) for row in cells("accepted runs 95 times in 100, in per cent:") if "steady" in row[0])
-    suite = f"{suite_minutes():.0f} minutes"
+    suite = f"{suite_minutes():.0f} minutes of tests"
     shown = [
         ("`ab main --work-only`", "operations, casts, FLOPs, saved bytes, synchronisations", "one", "two minutes", "any CPU"),
         ("`ab main`", "time and memory of a step", f"{pairs:.1f} % of a time", "half a minute a case", "one GPU"),

@@ -144,7 +144,7 @@ def _compile(module: nn.Module, *, within: bool, **options: Any) -> None:
     hooked to it runs before, such as a strategy that gathers its weights."""
     function = module.forward if within else module._call_impl  # private API
     forward = module.forward if within else type(module).forward  # a user may have set another on a block
-    if forward.__module__.startswith("torch.nn."):  # dynamo passes over it unless other code calls it
+    if (forward.__module__ or "").startswith("torch.nn."):  # dynamo passes over it unless other code calls it
         compiled: Any = functools.partial(torch.compile(_forward if within else _call, **options), module)
     else:
         compiled = torch.compile(function, **options)

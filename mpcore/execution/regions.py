@@ -6,9 +6,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 AROUND = 0.02
-"""Of all weights, at most: those outside of blocks, but for tables, where these and what lies around them are compiled one by
-one. The head of a language model has more. The passes over its logits take as long as many blocks, unless a compiler fuses
-them."""
+"""Of all weights, at most: those outside of blocks, embeddings left out, where the parts are compiled one by one. The head of a
+language model has more. The passes over its logits take as long as many blocks, unless a compiler fuses them."""
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
