@@ -11,8 +11,15 @@ KEYED_BY_FORMAT = "2.13"
 
 @functools.cache
 def keep_formats_apart() -> None:
-    """From now on nothing is compiled to the code of another format. An older torch asks its cache whether autocast is on, and
-    not in which format: a model in BF16 may run the code of the same in FP16. What inductor made is still found in its own
-    cache."""
+    """From now on nothing is compiled to the code of another format. The key of an older torch's cache says that autocast is
+    on, and not in which format: a model in BF16 may run the code of the same in FP16. AOTAutograd's switches are a part of that
+    key, and get the formats beside them."""
     if torch.__version__ < KEYED_BY_FORMAT:
-        config.enable_autograd_cache = False
+        switches = config.save_config
+        vars(config)["save_config"] = lambda: switches() + repr(_formats()).encode()
+
+
+def _formats() -> dict[str, torch.dtype]:
+    """Of autocast, by the kind of device, where it is on."""
+    devices = torch._C._autocast_supported_devices()  # private API
+    return {device: torch.get_autocast_dtype(device) for device in devices if torch.is_autocast_enabled(device)}

@@ -1,5 +1,8 @@
 """What is compiled in one format is not run in another."""
 
+import functools
+import pickle
+
 import pytest
 import torch
 from torch._functorch import config
@@ -13,12 +16,17 @@ from mpcore.training.step import TrainStep
 needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
 
 
-@pytest.mark.parametrize(("version", "cached"), [("2.11.0+cu130", False), ("2.12.1", False), ("2.13.0+cpu", True)])
-def test_a_torch_that_mixes_them_up_caches_no_trace(version, cached, monkeypatch):
+@pytest.mark.parametrize(("version", "apart"), [("2.11.0+cu130", True), ("2.12.1", True), ("2.13.0+cpu", False)])
+def test_the_key_of_a_torch_that_mixes_formats_up_gets_them(version, apart, monkeypatch):
     monkeypatch.setattr(torch, "__version__", TorchVersion(version))
-    with config.patch(enable_autograd_cache=True):
-        keep_formats_apart.__wrapped__()
-        assert config.enable_autograd_cache == cached
+    monkeypatch.setitem(vars(config), "save_config", functools.partial(type(config).save_config, config))
+    keep_formats_apart.__wrapped__()
+    found = [config.save_config()]
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype):
+            found.append(config.save_config())
+    assert len(set(found)) == (3 if apart else 1)
+    assert all(pickle.loads(key) == pickle.loads(found[0]) for key in found)
 
 
 @needs_compiler
