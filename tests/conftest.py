@@ -94,7 +94,7 @@ def registered():
 def run(pytester, monkeypatch, registered):
     """Runs the benchmarks in an empty folder without history."""
     monkeypatch.delenv("MPCORE_DATA", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent), prepend=os.pathsep)
     for name in ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     pytester.makeconftest('pytest_plugins = ["mpcore.plugin"]')
