@@ -1,12 +1,12 @@
 """The committed runs that all figures come from: those of baselines/ and docs/runs/."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from mpcore.records import OWN_TRAINER, Run
 from mpcore.report.scaling import scaled
-from mpcore.store import load
+from mpcore.store import accepted_last, load
 from mpcore.workloads import workloads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,18 +24,9 @@ def accepted(hardware: str = "*") -> list[Path]:
 
 @cache
 def newest_of_each() -> dict[str, list[Run]]:
-    """By the folder of the hardware: the runs that hold what was accepted last of a workload, with that alone. The newest comes
-    first."""
-    return {hardware: list(_newest(accepted(hardware))) for hardware in dict.fromkeys(path.parent.name for path in accepted())}
-
-
-def _newest(paths: Sequence[Path]) -> Iterator[Run]:
-    told: set[str] = set()
-    for run in map(run_of, reversed(paths)):
-        own = {result.record.case.workload for result in run.results} - told
-        if own:
-            yield run.model_copy(update={"results": tuple(r for r in run.results if r.record.case.workload in own)})
-        told |= own
+    """By the folder of the hardware: the runs that hold what was accepted last, with that alone. The newest comes first."""
+    folders = dict.fromkeys(path.parent.name for path in accepted())
+    return {hardware: accepted_last([run_of(path) for path in accepted(hardware)]) for hardware in folders}
 
 
 def articles() -> list[Path]:

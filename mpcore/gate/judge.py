@@ -1,5 +1,6 @@
 """From measurements to judgements, of one record or of a whole run. Nothing is measured, and no file is read."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from mpcore.gate.accuracy import proven, repeated
@@ -90,10 +91,14 @@ class Judge:
         return self.baselines[max(numbers)] if numbers else None
 
     def quickest(self, results: Sequence[Result]) -> list[Speed]:
-        """Of the graphs that are compared with the last accepted run, as many as show what all cases share."""
-        speeds = [result.record for result in results if isinstance(result.record, Speed)]
-        graphs = [s for s in speeds if how_run(s) == "graph" and self.accepted_run(s) is self.baselines[-1]]
-        return sorted(graphs, key=lambda speed: speed.blocks.step_seconds)[:COMMON_CHANGE_CASES]
+        """As many graphs as show what all cases share. They have the last accepted run in common that most of them have."""
+        by_run: dict[int, list[Speed]] = defaultdict(list)
+        for speed in (result.record for result in results if isinstance(result.record, Speed)):
+            numbers = match_baselines(speed, self.baselines).accepted
+            if numbers and how_run(speed) == "graph":
+                by_run[max(numbers)].append(speed)
+        _, most = max(by_run.items(), key=lambda found: (len(found[1]), found[0]), default=(0, []))
+        return sorted(most, key=lambda speed: speed.blocks.step_seconds)[:COMMON_CHANGE_CASES]
 
     def _known(self, record: AnyRecord, before: Sequence[Result]) -> Sequence[Result]:
         """`before`; and of a training's other modes, which come later, what the last accepted run with each has. Their spread

@@ -7,6 +7,7 @@ import pytest
 
 from mpcore.matrix import trainers_of
 from mpcore.selection import ALL
+from mpcore.store import accepted_last
 
 if TYPE_CHECKING:
     from mpcore.records import AnyRecord, Run, Selection
@@ -23,11 +24,11 @@ def gone(
     kinds: Collection[str],
     sizes: Collection[str],
 ) -> "list[tuple[AnyRecord, str]]":
-    """The records of the last accepted run whose tests are no longer there, or are skipped now, and why. They are of the kinds
+    """The records that were accepted last whose tests are no longer there, or are skipped now, and why. They are of the kinds
     of tests and the names that were chosen. here: for each test of a case, by the name of its record, why it was skipped, None
     where it was not."""
     by_hand = any(getattr(config.option, name, None) for name in CHOSEN_BY_HAND) or any("::" in a for a in config.args)
-    if not accepted or by_hand:
+    if by_hand:
         return []
     chosen = (
         selection.workloads,
@@ -38,7 +39,7 @@ def gone(
         selection.gpus or (1,),
     )
     found = []
-    for record in (result.record for result in accepted[-1].results):
+    for record in (result.record for run in accepted_last(accepted) for result in run.results):
         case = record.case
         names = (case.workload, case.precision, case.trainer, case.execution, case.batch_size, case.gpus)
         if case.gpus > 1 and selection.strategies and case.strategy not in selection.strategies:

@@ -80,7 +80,7 @@ class Outcome:
             return "the session ended before its last test"
         session.bench.release()
         quickest = session.judge.quickest(results)
-        return session.beside(quickest, ALL_CASES) if quickest else "the last accepted run has none of these cases"
+        return session.beside(quickest, ALL_CASES) if quickest else "no accepted run has one of these graphs"
 
     def _failed_tests(self, common: "Regression | None") -> "list[FailedTest]":
         """All that fails the session: tests, all cases together, and, strictly, what is gone."""

@@ -49,8 +49,8 @@ def said_once(found: Iterable[tuple[Case, str, str]], cases: Iterable[Case]) -> 
     return said
 
 
-def cases_of(run: Run) -> list[Case]:
-    return [result.record.case for result in run.results]
+def cases_of(*runs: Run) -> list[Case]:
+    return [result.record.case for run in runs for result in run.results]
 
 
 def how_run(case: Case) -> str:

@@ -125,7 +125,7 @@ def baselines_document(baselines: Mapping[str, Sequence[Run]]) -> Document:
 def changes_document(run: Run, accepted: Sequence[Run]) -> Document:
     """What would change if `run` were accepted too."""
     matches = [match_baselines(result.record, accepted) for result in run.results]
-    sections = [*changed_figures(run, matches), *not_compared(run, accepted[-1] if accepted else None, matches)]
+    sections = [*changed_figures(run, matches), *not_compared(run, accepted, matches)]
     return Document(f"{run.path}, beside {counted(len(accepted), 'accepted run')}", sections)
 
 

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from mpcore.gate import since_reset
 from mpcore.gate.software import counting
 from mpcore.records import Run
 from mpcore.report.figure import FIGURES, SCORE, Figure
@@ -15,9 +16,9 @@ RANGED = {figure.name for figure in FIGURES if figure.ranged}
 
 
 def measured(runs: Sequence[Run]) -> list[Line]:
-    """Where there are several runs of one hardware, the median, or of some figures the range."""
+    """Where there are several runs of one hardware, the median, or of some figures the range, since a case was last reset."""
     found: dict[Line, list[tuple[float | None, Row]]] = {}
-    for row in _rows(runs):
+    for row in _rows(since_reset(runs)):
         for figure in FIGURES:
             value = row.get(figure.column)
             if value is not None:

@@ -16,8 +16,8 @@ class SessionSummary:
     """run: as it is saved. ran: tests of cases that ran or failed before; missed: that were not reached. saved: files
     that hold the run, as a person would name them.
 
-    accepted: the runs that it was compared with, oldest first, which are in `folder`. gone: what the last accepted run has and
-    this one has not, and why. strict: whether what is undecided, new or gone fails.
+    accepted: the runs that it was compared with, oldest first, which are in `folder`. gone: what was accepted last and is
+    not in this one, and why. strict: whether what is undecided, new or gone fails.
     """
 
     run: Run
@@ -92,4 +92,4 @@ def why_failed(judgement: Check | Regression) -> str:
 
 
 def why_gone(record: AnyRecord, why: str) -> str:
-    return f"gone, though the last accepted run has it: {named(record)}: {why}"
+    return f"gone, though an accepted run has it: {named(record)}: {why}"

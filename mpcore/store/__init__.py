@@ -3,23 +3,22 @@ sentence, and never taken for none."""
 
 from mpcore.store.accept import KEEP, Candidate, accept, check
 from mpcore.store.atomic import check_writable, write
-from mpcore.store.baselines import accepted, all_accepted, check_folder, comparable
-from mpcore.store.calibrations import CALIBRATION, calibration, write_calibration
+from mpcore.store.baselines import accepted, accepted_last, all_accepted, check_folder, comparable, part_of
+from mpcore.store.calibrations import calibration, write_calibration
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, first_error, load, load_either, load_published, read, to_run
 from mpcore.store.folder import files_in
-from mpcore.store.sensitivities import SENSITIVITY, add_sensitivities, sensitivities
+from mpcore.store.sensitivities import add_sensitivities, sensitivities
 
 __all__ = [
-    "CALIBRATION",
     "KEEP",
     "KEY",
-    "SENSITIVITY",
     "Candidate",
     "RunError",
     "accept",
     "accepted",
+    "accepted_last",
     "add_sensitivities",
     "all_accepted",
     "calibration",
@@ -34,6 +33,7 @@ __all__ = [
     "load",
     "load_either",
     "load_published",
+    "part_of",
     "read",
     "sensitivities",
     "to_run",

@@ -1,17 +1,21 @@
 """The accepted runs: `baselines/<hardware>/NNNN_<commit>.json`, numbered in the order in which they were accepted."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from mpcore.records import Hardware, Run
+from mpcore.records import AnyRecord, Hardware, Run
 from mpcore.store.calibrations import CALIBRATION
 from mpcore.store.error import RunError
 from mpcore.store.files import load
+from mpcore.store.sensitivities import SENSITIVITY
 
 NAME = re.compile(r"(\d{4,})_\w+\.json")
 MEMORY_TOLERANCE = 0.02
 """A driver keeps a little of the memory for itself, another version of it another little."""
 POWER_TOLERANCE = 0.001
+NO_RUNS = (CALIBRATION, SENSITIVITY)
+"""Files that stand beside the accepted runs of a machine."""
 
 
 def accepted(folder: Path, hardware: Hardware) -> list[Run]:
@@ -34,6 +38,24 @@ def all_accepted(folder: Path) -> dict[str, list[Run]]:
     except OSError as error:
         raise RunError(f"cannot read {folder}: {error.strerror}") from error
     return {path.name: runs for path in folders if (runs := _read(path))}
+
+
+def accepted_last(runs: Sequence[Run]) -> list[Run]:
+    """What was accepted last of each workload, by the kind of its tests: a suite may be accepted in parts. runs: oldest first.
+    Those that hold some of it come with that alone, the newest first."""
+    found: list[Run] = []
+    told: set[tuple[str, str]] = set()
+    for run in reversed(runs):
+        own = {part_of(result.record) for result in run.results} - told
+        if own:
+            found.append(run.model_copy(update={"results": tuple(r for r in run.results if part_of(r.record) in own)}))
+        told |= own
+    return found
+
+
+def part_of(record: AnyRecord) -> tuple[str, str]:
+    """Its workload, and the kind of its test: the least of a suite that is accepted as a whole."""
+    return record.case.workload, record.kind
 
 
 def check_folder(folder: Path) -> None:
@@ -63,7 +85,7 @@ def number(run: Run) -> int:
 
 
 def _read(folder: Path) -> list[Run]:
-    runs = [_baseline(path) for path in _entries(folder) if path.suffix == ".json" and path.name != CALIBRATION]
+    runs = [_baseline(path) for path in _entries(folder) if path.suffix == ".json" and path.name not in NO_RUNS]
     seen: dict[tuple[str, str | None], str] = {}
     for run in runs:
         key = run.machine.hardware.key

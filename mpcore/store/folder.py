@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from mpcore.store.calibrations import CALIBRATION
+from mpcore.store.baselines import NO_RUNS
 from mpcore.store.error import RunError
-from mpcore.store.sensitivities import SENSITIVITY
 
 
 def files_in(path: Path) -> list[Path]:
@@ -12,7 +11,7 @@ def files_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(path.rglob("*.json"))
-    files = [file for file in found if not file.name.startswith(".") and file.name not in (CALIBRATION, SENSITIVITY)]
+    files = [file for file in found if not file.name.startswith(".") and file.name not in NO_RUNS]
     if not files:
         raise RunError(f"{path} holds no run: expected a folder with the files that --benchmark-autosave wrote")
     return files

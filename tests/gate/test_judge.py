@@ -309,6 +309,18 @@ def test_what_all_cases_share_is_of_the_code_the_machine_or_the_software(ratio, 
     assert judge_run(saved, runs, DEFAULT).common.status == ("worse" if ratio > 1 else "undecided")
 
 
+def test_all_cases_together_are_confirmed_beside_the_run_that_most_of_them_have():
+    parts = [
+        run(*(step(10.0, workload=name) for name in names), datetime=f"2026-01-0{day}T00:00:00+00:00")
+        for day, names in enumerate((WORKLOADS[:4], WORKLOADS[4:]), 1)
+    ]
+    judge, slow = Judge(parts, DEFAULT), [Result(record=step(10.3, workload=name)) for name in WORKLOADS]
+    quickest = judge.quickest(slow)
+    assert {speed.case.workload for speed in quickest} == set(WORKLOADS[:4])
+    assert {judge.accepted_run(speed).datetime for speed in quickest} == {parts[0].datetime}
+    assert Judge([], DEFAULT).quickest(slow) == []
+
+
 def test_pairs_that_differ_too_much_confirm_nothing():
     judge, slow = Judge(ACCEPTED, DEFAULT), step(10.5)
     result = judge.judge(slow, confirmation=slow, pairs=pairs_of(1.03, slow.case.id, apart=0.05))

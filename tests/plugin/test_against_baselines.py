@@ -230,9 +230,19 @@ def test_what_is_gone_is_said(run, accepted):
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics", "--deselect", "benchmarks/test_numerics.py::nothing")
     assert "gone, though" not in result.stdout.str()
     result = run("--mp-workload", "ncf-movielens", "-m", "numerics")
-    title = "gone, though the last accepted run has it, which passes unless --mp-strict is given:"
+    title = "gone, though an accepted run has it, which passes unless --mp-strict is given:"
     result.stdout.fnmatch_lines([title, "  numerics of ncf-movielens (eager-tiny: bf16-old): there is no such test"])
     result.stdout.fnmatch_lines(["new, and compared with nothing:", "  numerics of ncf-movielens (eager-tiny: *bf16-amp*)"])
+
+
+def test_what_is_gone_is_said_of_a_suite_that_was_accepted_in_parts(run, pytester, accepted):
+    path = accepted("-m", "numerics")
+    path.write_text(path.read_text().replace("bf16-amp", "bf16-old"))
+    assert run("--mp-workload", "bert-s128", *CASES[2:], "-m", "numerics", "--benchmark-json", "part.json").ret == 0
+    assert main(["accept", str(pytester.path / "part.json"), *BASELINES(pytester), "--reason", "another part"]) == 0
+    result = run("--mp-workload", "ncf-movielens,bert-s128", "-m", "numerics")
+    result.stdout.fnmatch_lines(["  numerics of ncf-movielens (eager-tiny: bf16-old): there is no such test"])
+    assert "numerics of bert-s128 (eager-tiny: fp32): there" not in result.stdout.str()
 
 
 def test_a_comparison_with_another_trainer_that_is_there_is_not_gone(run, pytester):

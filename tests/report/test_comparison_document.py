@@ -6,7 +6,7 @@ import io
 import pytest
 from reading import row, rows, section, sentences, titles
 
-from mpcore.records import Blocks, Compilation, Compiled, FailedTest, Published, Result
+from mpcore.records import Accepted, Blocks, Compilation, Compiled, FailedTest, Published, Result
 from mpcore.report.document import Document
 from mpcore.report.documents import comparison_document
 from mpcore.report.render import FORMATS, render
@@ -127,6 +127,15 @@ def test_of_several_runs_of_one_hardware_it_is_the_median(run):
     assert values(document, "throughput", "fp16-amp") == {"gpu-a": 256, "gpu-b": 128}
     assert {x["source"] for x in lines(document)} == {"0001_run.json", "median of 3 runs"}
     assert any("the median" in said for said in sentences(document))
+
+
+def test_accepted_runs_from_before_a_case_was_reset_are_not_in_its_median(run):
+    name = next(r.record.name for r in run.results if r.record.kind == "speed" and r.record.case.precision == "fp16-amp")
+    times = (f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2))
+    old, new = (Accepted(reason="so", datetime=time, reset=(name,)) for time in times)
+    runs = [on(run, "GPU A"), on(run, "GPU B", accepted=old), on(slower(run, 2, "fp16-amp"), "GPU B", accepted=new)]
+    assert values(comparison_document(runs), "throughput", "fp16-amp") == {"gpu-a": 256, "gpu-b": 128}
+    assert values(comparison_document(runs[::-1]), "throughput", "fp16-amp") == {"gpu-a": 256, "gpu-b": 128}
 
 
 def launched(run, seconds, precision="fp16-amp"):

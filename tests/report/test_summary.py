@@ -40,7 +40,7 @@ def test_what_is_open_or_gone_fails_strictly(summary, many, compared, gone):
     undecided = "step time of mode-0 is undecided (undecided, which fails with --mp-strict)"
     assert strictly == [
         undecided,
-        "gone, though the last accepted run has it: speed of resnet18-mnist-fp32-eager-tiny: there is no such test",
+        "gone, though an accepted run has it: speed of resnet18-mnist-fp32-eager-tiny: there is no such test",
     ]
 
 

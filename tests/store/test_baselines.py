@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 from refused import one_sentence
 
-from mpcore.records import Hardware
-from mpcore.store import RunError, accepted, all_accepted, comparable
+from mpcore.gate import SHIPPED
+from mpcore.records import Hardware, Sensitivities
+from mpcore.store import (
+    RunError,
+    accepted,
+    accepted_last,
+    add_sensitivities,
+    all_accepted,
+    comparable,
+    files_in,
+    write_calibration,
+)
 
 
 def refusal(folder, hardware):
@@ -36,6 +46,27 @@ def test_a_link_to_nowhere_is_not_taken_for_none(folder, hardware):
     folder.mkdir(parents=True)
     (folder / hardware.key).symlink_to(folder / "nowhere")
     assert "is a link to" in refusal(folder, hardware)
+
+
+def test_what_is_kept_beside_accepted_runs_is_none_of_them(content, stored, folder, hardware):
+    stored(content)
+    add_sensitivities(folder, Sensitivities(hardware=hardware.key))
+    write_calibration(folder, SHIPPED["nvidia-h200"].model_copy(update={"hardware": hardware.key}))
+    assert len(list((folder / hardware.key).iterdir())) == 3
+    assert len(accepted(folder, hardware)) == 1
+    assert [path.name for path in files_in(folder)] == ["0001_01234567.json"]
+
+
+def test_of_a_suite_that_was_accepted_in_parts_each_counts_that_was_last(content, stored, folder, hardware):
+    other = json.loads(json.dumps(content).replace("bert-imdb", "ncf-movielens"))
+    both = content | {"mpcore": content["mpcore"] | {"results": [result(content), result(other)]}}
+    for number, (each, day) in enumerate(((both, "01"), (other, "02"), (content, "03"), (content, "04")), 1):
+        stored(of_time(each, f"2026-01-{day}T00:00:00+00:00"), f"000{number}_abc.json")
+    last = accepted_last(accepted(folder, hardware))
+    assert [(run.datetime[8:10], *(r.record.case.workload for r in run.results)) for run in last] == [
+        ("04", "bert-imdb"),
+        ("02", "ncf-movielens"),
+    ]
 
 
 def test_one_without_results_is_none_to_compare_with(content, stored, folder, hardware):

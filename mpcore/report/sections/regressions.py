@@ -8,6 +8,7 @@ from mpcore.report.alike import cases_of, named_once, said_once
 from mpcore.report.document import Section
 from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, software_changes
+from mpcore.store import accepted_last
 
 STRICTLY = "which passes unless --mp-strict is given"
 UNTIMED = "the times of steps on a CPU are not compared, for others share it: --mp-margin step-time=10 allows them 10 % more"
@@ -67,9 +68,9 @@ def _groups(summary: SessionSummary) -> dict[str, list[str]]:
         "not comparable with accepted runs": [*other, *([ACCEPTED] if other else [])],
         "all cases together": together.get("same", []),
         "new, and compared with nothing": named_once(((record, "") for record, _ in _judged(summary, "new")), cases),
-        f"gone, though the last accepted run has it, {STRICTLY}": []
+        f"gone, though an accepted run has it, {STRICTLY}": []
         if summary.strict
-        else named_once(summary.gone, cases_of(summary.accepted[-1])),
+        else named_once(summary.gone, cases_of(*accepted_last(summary.accepted))),
     }
 
 
