@@ -107,8 +107,8 @@ class Quality(Measurement):
 
     @property
     def terms(self) -> dict[str, object]:
-        rows = " and ".join(f"{number:,} to {split}" for split, number in self.rows.items())
-        own = {"data": self.data, "rows": rows, "weights": self.weights, "metric": self.metric}
+        rows = {f"rows to {split}": f"{number:,}" for split, number in self.rows.items()}
+        own = {"data": self.data, **rows, "weights": self.weights, "metric": self.metric}
         return super().terms | own
 
     @property

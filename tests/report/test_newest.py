@@ -31,7 +31,7 @@ def test_trainings_on_other_data_stand_apart(graphs):
     labels = [group.label for group in groups({"some-gpu": found.results})]
     assert labels.count(ON) == 2  # of speed and of numerics
     assert sorted(label.removeprefix(ON) for label in labels if label != ON) == [
-        f", data {record.data}, rows {record.rows['train']:,} to train and {record.rows['test']:,} to test"
+        f", data {record.data}, rows to train {record.rows['train']:,}, rows to test {record.rows['test']:,}"
         for record in (older.results[0].record, graphs.results[1].record)
     ]
 
