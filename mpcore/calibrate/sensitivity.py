@@ -63,23 +63,28 @@ def prove_accuracy(bench: Bench, case: Case, progress: Progress) -> tuple[Accura
     reference = bench.planted_accuracy(case.in_precision(REFERENCE), _nothing, None)
     sound = bench.planted_accuracy(case, _nothing, reference)
     tolerance = tolerance_points(sound, sound.requirements.tolerance_points or 0.0)
-    rows = [["none", *_trials(sound, reference, sound)]]
+    rows: list[list[str]] = []
     costly: list[tuple[Fault, Quality]] = []
+
+    def tell(called: str, lost: str, missed: str, trials: str) -> None:
+        """Said at once, too: what is interrupted has said what it knows."""
+        rows.append([called, lost, missed, trials])
+        progress(f"{case.id}: planted: {called}, points lost: {lost}, not passed: {missed} of {trials}")
 
     def cost(fault: Fault) -> float:
         """In tolerances."""
-        progress(f"{case.id}: {fault.called}")
         try:
             faulty = bench.planted_accuracy(case, fault.plant, reference)
         except Diverged:  # which no accuracy is needed for
-            rows.append([fault.called, "diverged", *[str(len(_draws(reference)))] * 2])
+            tell(fault.called, "diverged", *[str(len(_draws(reference)))] * 2)
             return math.inf
-        rows.append([fault.called, *_trials(faulty, reference, sound)])
+        tell(fault.called, *_trials(faulty, reference, sound))
         lost = -(faulty.points or 0.0)
         if lost >= tolerance > 0:
             costly.append((fault, faulty))
         return lost / tolerance if tolerance else 0.0
 
+    tell("none", *_trials(sound, reference, sound))
     mild = [1 <= cost(fault) <= MILD for fault in FAULTS]
     _skip_until_it_costs(cost, halvings=0 if any(mild) else HALVINGS)
     sensitivity = _sensitivity(reference, sound, tolerance, costly)

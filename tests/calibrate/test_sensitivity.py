@@ -52,13 +52,16 @@ class Scripted:
 
 def test_the_mildest_fault_that_costs_a_tolerance_is_found_in_twenty_trials():
     bench = Scripted(0.9, {"masters dropped": 8.0, "20 % of the steps skipped": 0.4, "40 % of the steps skipped": 1.2})
-    proof, table = prove_accuracy(bench, CASE, lambda line: None)
+    told = []
+    proof, table = prove_accuracy(bench, CASE, told.append)
     found = proof.sensitivity
     assert (found.fault, found.lost_points) == ("40 % of the steps skipped", pytest.approx(1.2))
     assert (found.tolerances_to_ceiling, found.trials) == (pytest.approx(10.0), 20)
     assert (found.found, found.alarms) == (20, 0)
     assert "60 % of the steps skipped" not in bench.asked
     assert [row[0] for row in table.rows] == bench.asked[1:]
+    assert "dots-bf16-amp-eager-tiny: planted: masters dropped, points lost: +8.00, not passed: 20 of 20" in told
+    assert len(told) == len(table.rows)
 
 
 @pytest.mark.parametrize(
