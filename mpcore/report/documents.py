@@ -83,7 +83,7 @@ def run_document(run: Run) -> Document:
     others = [*scaling(run.results), *races(run.results, BESIDE), *against_trainers(run.results, OTHERS)]
     sections = [
         _made(run),
-        *_failed("Failures", failed, run),
+        *_failed("Accepted, though these failed" if run.accepted else "Failures", failed, run),
         *ceilings(run.results),
         *details(run),
         *others,

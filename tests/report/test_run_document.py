@@ -3,7 +3,7 @@
 import pytest
 from reading import flat, row, rows, section, titles
 
-from mpcore.records import FailedTest
+from mpcore.records import Accepted, FailedTest
 from mpcore.report.documents import run_document
 from mpcore.report.render import render
 from mpcore.report.render.markdown import escaped
@@ -325,9 +325,13 @@ def test_names_are_text_whatever_they_hold(run):
 
 
 def test_what_failed_is_said_first(run):
-    failed = FailedTest(test="benchmarks/test_speed.py::test_speed[bert-imdb-fp32-eager-tiny]", sentence="its GPU was slow")
-    second = run_document(run.model_copy(update={"failed": (failed,)})).sections[1]
+    test = FailedTest(test="benchmarks/test_speed.py::test_speed[bert-imdb-fp32-eager-tiny]", sentence="its GPU was slow")
+    failed = run.model_copy(update={"failed": (test,)})
+    second = run_document(failed).sections[1]
     assert (second.title, second.sentences) == ("Failures", ["test_speed[bert-imdb-fp32-eager-tiny]: its GPU was slow"])
+    allowed = Accepted(reason="its GPU was slow", datetime="2026-01-02T03:04:05+00:00")
+    accepted = run_document(failed.model_copy(update={"accepted": allowed}))
+    assert accepted.sections[1].title == "Accepted, though these failed"
 
 
 def of_batch(result, size):
