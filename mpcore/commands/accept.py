@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--allow-failure", action="append", default=[], metavar="CASE", help=allow)
     reset = (
         "a case, KIND:ID, or a pattern, whose older baselines count no more from these runs on; may be repeated. A case that "
-        "is accepted though it is worse needs none"
+        "is accepted though it is worse needs none. What is no longer measured is let go by its name"
     )
     parser.add_argument("--reset", action="append", default=[], metavar="CASES", help=reset)
     keep = f"baselines of one machine, the oldest are removed (default: {KEEP})"

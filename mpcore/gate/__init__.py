@@ -12,7 +12,7 @@ from mpcore.gate.common_change import common_change
 from mpcore.gate.confirmation import confirmed, needs_confirmation, needs_pairs, needs_seeds
 from mpcore.gate.judge import Judge, judge_run
 from mpcore.gate.margins import Caps, Margins, Policy, PolicyError, load_policy
-from mpcore.gate.matching import BaselineMatch, match_baselines, since_reset
+from mpcore.gate.matching import BaselineMatch, match_baselines
 from mpcore.gate.priors import SHIPPED
 from mpcore.gate.regressions import ACCEPT, expected_seconds, regressions
 
@@ -41,6 +41,5 @@ __all__ = [
     "needs_seeds",
     "regressions",
     "saturation",
-    "since_reset",
     "speedup",
 ]

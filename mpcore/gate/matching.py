@@ -37,23 +37,6 @@ def match_baselines(record: AnyRecord, runs: Sequence[Run]) -> BaselineMatch:
     return BaselineMatch(record, {}, last, differing(last.terms, record.terms) or wrong[max(wrong)])
 
 
-def since_reset(runs: Sequence[Run]) -> list[Run]:
-    """The runs, without what one of them has reset that was accepted later on the same hardware."""
-    found = []
-    for run in runs:
-        reset = _reset_after(run, runs)
-        kept = tuple(result for result in run.results if result.record.name not in reset)
-        found.append(run.model_copy(update={"results": kept}))
-    return found
-
-
-def _reset_after(run: Run, runs: Sequence[Run]) -> set[str]:
-    if run.accepted is None:
-        return set()
-    same = [other.accepted for other in runs if other.accepted and other.machine.hardware.key == run.machine.hardware.key]
-    return {name for accepted in same if accepted.datetime > run.accepted.datetime for name in accepted.reset}
-
-
 def _held(result: Result) -> AnyRecord:
     """The record, with the memory of a second measurement where that had less: the first was not the step's."""
     record, again = result.record, result.confirmation

@@ -5,12 +5,12 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from mpcore.gate import since_reset
 from mpcore.gate.software import counting
 from mpcore.records import Run
 from mpcore.report.figure import FIGURES, SCORE, Figure
 from mpcore.report.line import Line
 from mpcore.report.rows import Row, how, parity_rows, rows
+from mpcore.store import since_reset
 
 RANGED = {figure.name for figure in FIGURES if figure.ranged}
 

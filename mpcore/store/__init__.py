@@ -9,6 +9,7 @@ from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
 from mpcore.store.files import KEY, first_error, load, load_either, load_published, read, to_run
 from mpcore.store.folder import files_in
+from mpcore.store.reset import since_reset
 from mpcore.store.sensitivities import add_sensitivities, sensitivities
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "part_of",
     "read",
     "sensitivities",
+    "since_reset",
     "to_run",
     "write",
     "write_calibration",

@@ -61,7 +61,7 @@ def check(
     runs = [run for _, run in found]
     joined = _join(runs, folder, keep)
     judged = _judged(runs, joined, folder, policy)
-    allowed, names = _allowed(judged, allow_failures), reset_names(judged, reset)
+    allowed, names = _allowed(judged, allow_failures), reset_names(judged, reset, joined)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [
         Candidate(

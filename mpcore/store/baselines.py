@@ -8,6 +8,7 @@ from mpcore.records import AnyRecord, Hardware, Run
 from mpcore.store.calibrations import CALIBRATION
 from mpcore.store.error import RunError
 from mpcore.store.files import load
+from mpcore.store.reset import since_reset
 from mpcore.store.sensitivities import SENSITIVITY
 
 NAME = re.compile(r"(\d{4,})_\w+\.json")
@@ -41,11 +42,11 @@ def all_accepted(folder: Path) -> dict[str, list[Run]]:
 
 
 def accepted_last(runs: Sequence[Run]) -> list[Run]:
-    """What was accepted last of each workload, by the kind of its tests: a suite may be accepted in parts. runs: oldest first.
-    Those that hold some of it come with that alone, the newest first."""
+    """What was accepted last of each workload, by the kind of its tests: a suite may be accepted in parts. What was reset is
+    not of it. runs: oldest first. Those that hold some of it come with that alone, the newest first."""
     found: list[Run] = []
     told: set[tuple[str, str]] = set()
-    for run in reversed(runs):
+    for run in reversed(since_reset(runs)):
         own = {part_of(result.record) for result in run.results} - told
         if own:
             found.append(run.model_copy(update={"results": tuple(r for r in run.results if part_of(r.record) in own)}))

@@ -10,6 +10,7 @@ from mpcore.records import ALL_CASES, FailedTest
 from mpcore.report.documents import job_document
 from mpcore.report.render import render
 from mpcore.report.render.markdown import escaped
+from mpcore.report.sections.regressions import LET_GO
 
 EVIL = "<script>alert(1)</script>"
 
@@ -75,7 +76,8 @@ def test_what_changed_is_listed(summary, run, many, compared, gone, results):
     assert section(document, "Better than accepted runs").sentences == ["step time of mode-0 is better"]
     assert section(document, "Undecided against accepted runs").sentences == ["step time of mode-1 is undecided"]
     assert section(document, "Gone, though an accepted run has it").sentences == [
-        "speed of resnet18-mnist (eager-tiny: fp32): there is no such test"
+        "speed of resnet18-mnist (eager-tiny: fp32): there is no such test",
+        LET_GO,
     ]
     assert "Software: torch 2.10 -> 2.11.0" in sentences(document)
 

@@ -7,8 +7,9 @@ import pytest
 from refused import one_sentence
 
 from mpcore.gate import Policy
-from mpcore.store import RunError, accepted, check
+from mpcore.store import RunError, accepted, accepted_last, check
 from mpcore.store import accept as write_baselines
+from mpcore.store.reset import reset_names
 
 TEST = "benchmarks/test_numerics.py::test_numerics[bert-imdb-fp16-amp-eager-tiny]"
 CASE = "bert-imdb-fp16-amp-eager-tiny"
@@ -219,6 +220,22 @@ def test_a_case_is_reset_by_its_name(run, folder, hardware, pattern):
     accept([run(1)], folder, "a reason")
     accept([run(2), run(3)], folder, "a reason", reset=[pattern])
     assert reset_in(folder, hardware) == [(), (f"numerics:{CASE}",), ()]  # of those accepted together both count
+
+
+def test_what_is_no_longer_measured_is_let_go(content, saved, folder, hardware):
+    """Where another run fits the pattern, only what it has anew is reset."""
+    other = json.loads(json.dumps(content).replace("bert-imdb", "bert-old"))
+    for number, each in enumerate((content, other), 1):
+        each["mpcore"]["datetime"] = f"2026-01-0{number}T00:00:00+00:00"
+        accept([saved(each)], folder, "a reason")
+    runs = accepted(folder, hardware)
+    assert [run.results[0].record.case.workload for run in accepted_last(runs)] == ["bert-old", "bert-imdb"]
+    later = [run.model_copy(update={"path": "later.json"}) for run in runs[:1]]
+    assert reset_names(later, ["bert-*"], {hardware.key: runs}) == [(f"numerics:{CASE}",)]
+    assert reset_names(later, ["bert-old-*"], {hardware.key: runs}) == [("numerics:bert-old-fp16-amp-eager-tiny",)]
+    content["mpcore"]["datetime"] = "2026-01-03T00:00:00+00:00"
+    accept([saved(content)], folder, "a reason", reset=["bert-old-*"])
+    assert [run.results[0].record.case.workload for run in accepted_last(accepted(folder, hardware))] == ["bert-imdb"]
 
 
 def test_a_pattern_that_fits_nothing_is_refused(run, folder):

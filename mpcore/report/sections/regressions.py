@@ -10,6 +10,7 @@ from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, software_changes
 from mpcore.store import accepted_last
 
+LET_GO = "`accept FILE --reset CASES` lets go what is no longer measured"
 STRICTLY = "which passes unless --mp-strict is given"
 UNTIMED = "the times of steps on a CPU are not compared, for others share it: --mp-margin step-time=10 allows them 10 % more"
 ACCEPTED = f"`{ACCEPT}` makes this run an accepted one"
@@ -64,13 +65,12 @@ def _groups(summary: SessionSummary) -> dict[str, list[str]]:
         title: [*said_once(_figures(summary, status), cases), *together.get(status, [])] for status, title in TITLES.items()
     }
     other = named_once(((record, _why(record, r)) for record, r in _judged(summary, "incomparable")), cases)
+    gone = named_once(summary.gone, cases_of(*accepted_last(summary.accepted)))
     return found | {
         "not comparable with accepted runs": [*other, *([ACCEPTED] if other else [])],
         "all cases together": together.get("same", []),
         "new, and compared with nothing": named_once(((record, "") for record, _ in _judged(summary, "new")), cases),
-        f"gone, though an accepted run has it, {STRICTLY}": []
-        if summary.strict
-        else named_once(summary.gone, cases_of(*accepted_last(summary.accepted))),
+        f"gone, though an accepted run has it, {STRICTLY}": [*gone, LET_GO] if gone and not summary.strict else [],
     }
 
 
