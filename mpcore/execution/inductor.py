@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from mpcore.data import leaves
 from mpcore.device.compilations import last_recompilation
-from mpcore.device.compile_cache import keep_formats_apart
 from mpcore.errors import sentences
 from mpcore.execution.eager import Eager, Function, executions
 
@@ -96,7 +95,6 @@ class Inductor(Eager):
 @functools.cache
 def _begin(device: str) -> None:
     """Once a process: inductor loads, and its compilers start, which takes seconds that are of no model."""
-    keep_formats_apart()
     x = torch.ones(8, 8, device=device, requires_grad=True)
     with suppress(Exception):  # which is raised of the model, too
         torch.compile(lambda x: F.gelu(x @ x).sum(), dynamic=False)(x).backward()

@@ -2,6 +2,7 @@
 
 from mpcore.matrix.place import device_of, size_of, source_of
 from mpcore.matrix.product import cases, possible
+from mpcore.matrix.registries import knows
 from mpcore.matrix.selected import alone, check, packages_of, precisions_of, resolve, trainers_of, workloads_of
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "cases",
     "check",
     "device_of",
+    "knows",
     "packages_of",
     "possible",
     "precisions_of",

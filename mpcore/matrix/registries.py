@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mpcore.records import Case
+
 
 def registries() -> dict[str, Any]:
     """By the field of a Selection that names what is in it."""
@@ -18,6 +20,12 @@ def registries() -> dict[str, Any]:
         "executions": executions,
         "strategies": strategies,
     }
+
+
+def knows(case: Case, field: str) -> bool:
+    """Whether what a case has for a field is registered, as far as names of that field are."""
+    found = registries().get(f"{field}s")
+    return found is None or getattr(case, field) in found.names()
 
 
 def is_own(workload: str) -> bool:

@@ -1,6 +1,5 @@
 """What came of a session: its run, which is built once, and what is told of it."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -9,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mpcore.plugin import pytest_benchmark
-from mpcore.plugin.gone import gone
+from mpcore.plugin.gone import command_of, gone
 from mpcore.plugin.session import Session, session_of
 
 if TYPE_CHECKING:
-    from mpcore.records import AnyRecord, FailedTest, PairedConfirmation, Regression, Result, Run, SkippedTest
+    from mpcore.records import FailedTest, PairedConfirmation, Regression, Result, Run, SkippedTest
     from mpcore.report.summary import SessionSummary
 
 
@@ -30,7 +29,7 @@ class Outcome:
 
         session, (common, pairs) = self._session, self._common()
         return Run(
-            command=shlex.join(["pytest", *map(str, session.config.invocation_params.args)]),
+            command=command_of(session.config),
             datetime=datetime.now(UTC).isoformat(),
             commit=pytest_benchmark.commit_of(session.config),
             machine=session.machine,
@@ -56,7 +55,7 @@ class Outcome:
             saved=tuple(pytest_benchmark.saved_files(session.config)),
             accepted=session.judge.baselines,
             folder=session.folder,
-            gone=tuple(self._gone()),
+            gone=tuple(gone(session)),
             strict=session.options.strict,
         )
 
@@ -91,7 +90,7 @@ class Outcome:
         if common and (not common.passed or (strict and common.open)):
             failed.append(self._failed_together(common))
         if strict:
-            failed += [FailedTest(test=GONE, sentence=why_gone(*each), strict=True) for each in self._gone()]
+            failed += [FailedTest(test=GONE, sentence=why_gone(*each), strict=True) for each in gone(self._session)]
         return failed
 
     def _failed_together(self, common: "Regression") -> "FailedTest":
@@ -110,12 +109,6 @@ class Outcome:
         tests = self._session.tests
         for test, reason in self._session.skipped.items():
             yield SkippedTest(test=test, name=tests[test].name if test in tests else "", reason=reason)
-
-    def _gone(self) -> "list[tuple[AnyRecord, str]]":
-        session = self._session
-        here = {test.name: session.skipped.get(node) for node, test in session.tests.items()}
-        kinds, sizes = {test.kind for test in session.tests.values()}, {test.case.size for test in session.tests.values()}
-        return gone(session.config, session.options.selection, session.judge.baselines, here, kinds, sizes)
 
 
 OUTCOME = pytest.StashKey[Outcome]()

@@ -3,7 +3,7 @@ sentence, and never taken for none."""
 
 from mpcore.store.accept import KEEP, Candidate, accept, check
 from mpcore.store.atomic import check_writable, write
-from mpcore.store.baselines import accepted, accepted_last, all_accepted, check_folder, comparable, part_of
+from mpcore.store.baselines import accepted, accepted_last, all_accepted, check_folder, comparable
 from mpcore.store.calibrations import calibration, write_calibration
 from mpcore.store.convert import convert_file, converted
 from mpcore.store.error import RunError
@@ -34,7 +34,6 @@ __all__ = [
     "load",
     "load_either",
     "load_published",
-    "part_of",
     "read",
     "sensitivities",
     "since_reset",

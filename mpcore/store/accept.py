@@ -27,8 +27,8 @@ Read = tuple[dict[str, Any], Run]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may become a baseline: all that it holds, the run in it, why it is accepted, and the baselines that it
-    joins."""
+    """A file that may become a baseline: all that it holds, the run in it, why it is accepted, and the runs that it
+    joins: baselines, and those that are accepted with it."""
 
     content: dict[str, Any]
     run: Run
@@ -68,7 +68,7 @@ def check(
             content=content,
             run=run,
             accepted=Accepted(reason=reason, datetime=now, allowed_failures=allowed_in_run, reset=reset_in_run),
-            baselines=tuple(joined[run.machine.hardware.key]),
+            baselines=(*joined[run.machine.hardware.key], *_before(run, runs)),
         )
         for (content, run), allowed_in_run, reset_in_run in zip(found, allowed, names, strict=True)
     ]
@@ -100,6 +100,12 @@ def _left(found: list[Read], folder: Path) -> list[Read]:
     known = {key: accepted(folder, hardware) for key, hardware in machines.items()}
     left = [(content, run) for content, run in found if not any(_same(run, old) for old in known[run.machine.hardware.key])]
     return left or found
+
+
+def _before(run: Run, runs: Sequence[Run]) -> list[Run]:
+    """Those that are accepted with it on the same hardware, and were made earlier."""
+    same = [other for other in runs if other.machine.hardware.key == run.machine.hardware.key]
+    return sorted((other for other in same if other.datetime < run.datetime), key=lambda other: other.datetime)
 
 
 def _same(run: Run, old: Run) -> bool:

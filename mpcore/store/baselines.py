@@ -1,7 +1,7 @@
 """The accepted runs: `baselines/<hardware>/NNNN_<commit>.json`, numbered in the order in which they were accepted."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpcore.records import AnyRecord, Hardware, Run
@@ -42,21 +42,23 @@ def all_accepted(folder: Path) -> dict[str, list[Run]]:
 
 
 def accepted_last(runs: Sequence[Run]) -> list[Run]:
-    """What was accepted last of each workload, by the kind of its tests: a suite may be accepted in parts. What was reset is
-    not of it. runs: oldest first. Those that hold some of it come with that alone, the newest first."""
+    """What was accepted last of each case and kind of test, but for what was reset, and for workloads in an older version than
+    was accepted last. runs: oldest first. Those that hold some of it come with that alone, the newest first."""
     found: list[Run] = []
-    told: set[tuple[str, str]] = set()
+    told: set[tuple[str, ...]] = set()
+    versions: dict[str, int] = {}
     for run in reversed(since_reset(runs)):
-        own = {part_of(result.record) for result in run.results} - told
+        for result in run.results:
+            versions.setdefault(result.record.case.workload, result.record.workload_version)
+        own = [r for r in run.results if r.record.identity not in told and _of_version(r.record, versions)]
         if own:
-            found.append(run.model_copy(update={"results": tuple(r for r in run.results if part_of(r.record) in own)}))
-        told |= own
+            found.append(run.model_copy(update={"results": tuple(own)}))
+        told |= {result.record.identity for result in run.results}
     return found
 
 
-def part_of(record: AnyRecord) -> tuple[str, str]:
-    """Its workload, and the kind of its test: the least of a suite that is accepted as a whole."""
-    return record.case.workload, record.kind
+def _of_version(record: AnyRecord, versions: Mapping[str, int]) -> bool:
+    return record.workload_version == versions[record.case.workload]
 
 
 def check_folder(folder: Path) -> None:

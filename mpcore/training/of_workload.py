@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mpcore.data import Batch
+from mpcore.device.compile_cache import keep_formats_apart
 from mpcore.device.functions import follow
 from mpcore.execution import Eager
 from mpcore.precision import Precision
@@ -27,6 +28,7 @@ class WorkloadStep(Step):
     def __init__(
         self, workload: Workload, precision: Precision, model: nn.Module, device: torch.device, *, dropout: bool
     ) -> None:
+        keep_formats_apart()  # of what the model may compile by itself, too
         self.workload = workload
         self.precision = precision
         self.device = device

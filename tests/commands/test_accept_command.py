@@ -45,6 +45,14 @@ def test_baselines_are_those_of_the_project(run_file, tmp_path, monkeypatch, cap
     assert "0001_01234567.json" in capsys.readouterr().out
 
 
+def test_of_several_runs_the_later_ones_join_the_earlier_ones(save, baselines, capsys):
+    earlier, later = (str(save(f"{day}.json", datetime=f"2026-02-0{day}T00:00:00+00:00")) for day in (1, 2))
+    assert main(["accept", "--reason", "x", "--baselines", str(baselines), later, earlier]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith(f"{later}, beside 1 accepted run ")
+    assert f"{earlier}, beside 0 accepted runs " in out
+
+
 def test_what_changes_and_what_is_removed_is_said(save, baselines, capsys):
     accept = ["accept", "--reason", "x", "--keep", "1", "--baselines", str(baselines)]
     assert main([*accept, str(save())]) == 0

@@ -30,12 +30,19 @@ def test_the_key_of_a_torch_that_mixes_formats_up_gets_them(version, apart, monk
 
 
 @needs_compiler
-def test_a_mode_runs_no_code_of_another_from_the_cache(dots, cpu, monkeypatch):
-    """That of torch 2.11 has FP16 for BF16."""
+@pytest.mark.parametrize("execution", ["compile", "eager"])
+def test_a_mode_runs_no_code_of_another_from_the_cache(dots, cpu, monkeypatch, execution):
+    """That of torch 2.11 has FP16 for BF16. In an eager step it is the workload that compiles its model."""
     seen = []
-    loss = dots.loss
-    monkeypatch.setattr(dots, "loss", lambda model, batch: seen.append(model(batch["x"]).dtype) or loss(model, batch))
+
+    def loss(model, batch):
+        out = (model if execution == "compile" else torch.compile(model))(batch["x"])
+        seen.append(out.dtype)
+        return out.float().square().mean()
+
+    monkeypatch.setattr(dots, "loss", loss)
     batch = next(iter(dots.split("train", cpu).batches(100)))
     for name in ("fp16-amp", "bf16-amp"):
-        TrainStep(dots, precisions[name](), cpu, execution="compile")(batch)
+        TrainStep(dots, precisions[name](), cpu, execution=execution)(batch)
+        torch.compiler.reset()
     assert seen == [torch.float16, torch.bfloat16]

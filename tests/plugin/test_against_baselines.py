@@ -1,6 +1,7 @@
 """Sessions against accepted runs, as their users see them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from mpcore.measure import Bench, Counter
 from mpcore.plugin.session import Session
 from mpcore.precision.autocast import BF16Autocast
 from mpcore.records import ALL_CASES, Blocks, Pair, Regression
+from mpcore.report.sections.regressions import LET_GO
 from mpcore.store import RunError, load
 
 CASES = ("--mp-workload", "ncf-movielens", "--mp-precision", "fp32,bf16-amp")
@@ -235,14 +237,71 @@ def test_what_is_gone_is_said(run, accepted):
     result.stdout.fnmatch_lines(["new, and compared with nothing:", "  numerics of ncf-movielens (eager-tiny: *bf16-amp*)"])
 
 
-def test_what_is_gone_is_said_of_a_suite_that_was_accepted_in_parts(run, pytester, accepted):
-    path = accepted("-m", "numerics")
-    path.write_text(path.read_text().replace("bf16-amp", "bf16-old"))
-    assert run("--mp-workload", "bert-s128", *CASES[2:], "-m", "numerics", "--benchmark-json", "part.json").ret == 0
-    assert main(["accept", str(pytester.path / "part.json"), *BASELINES(pytester), "--reason", "another part"]) == 0
-    result = run("--mp-workload", "ncf-movielens,bert-s128", "-m", "numerics")
-    result.stdout.fnmatch_lines(["  numerics of ncf-movielens (eager-tiny: bf16-old): there is no such test"])
-    assert "numerics of bert-s128 (eager-tiny: fp32): there" not in result.stdout.str()
+@pytest.fixture
+def in_parts(run, pytester):
+    """in_parts(*options, old="", new=""): a run of that is accepted beside others, in which one name is put for another."""
+
+    def in_parts(*options, old="", new="", isolated=False):
+        assert run(*options, "-m", "work", "--benchmark-json", "part.json", isolated=isolated).ret == 0
+        path = pytester.path / "part.json"
+        path.write_text(path.read_text().replace(old, new) if old else path.read_text())
+        assert main(["accept", str(path), *BASELINES(pytester), "--reason", "a part"]) == 0
+
+    return in_parts
+
+
+NCF = ("--mp-workload", "ncf-movielens")
+
+
+def test_what_is_gone_is_said_of_a_suite_that_was_accepted_in_parts(run, pytester, in_parts):
+    in_parts(*NCF, old="bf16-manual", new="bf16-old")
+    in_parts("--mp-workload", "bert-s128", old="bert-s128", new="bert-old")
+    in_parts(*NCF, "--mp-batch", "64", "--mp-precision", "bf16-amp")
+    missing = ["  work of bert-old (eager-tiny: all 6 modes): there is no such test", f"  {LET_GO}"]
+    ncf = "  work of ncf-movielens (eager-tiny: bf16-old): there is no such test"
+    run(*NCF, "-m", "work").stdout.fnmatch_lines([ncf])
+    both = run("-m", "work", "--benchmark-json", "all.json")
+    both.stdout.fnmatch_lines([ncf])
+    both.stdout.fnmatch_lines(missing)
+    reset = ("--reset", "bert-old*", "--reset", "*-bf16-old-*")
+    assert main(["accept", str(pytester.path / "all.json"), *BASELINES(pytester), "--reason", "whole", *reset]) == 0
+    assert run("-m", "work", "--mp-strict").ret == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("--mp-batch", "64"),
+        ("--mp-precision", "fp32,fp16-true"),
+        ("--mp-keep-fp32", "logit", "--mp-precision", "bf16-amp"),
+    ],
+    ids=["batch", "modes on request", "FP32"],
+)
+def test_what_only_an_option_chooses_is_not_gone_without_it(run, in_parts, other):
+    in_parts(*NCF)
+    in_parts(*other, *NCF)
+    for options in (NCF, (*other, *NCF)):
+        again = run(*options, "-m", "work", "--mp-strict")
+        assert "gone, though" not in again.stdout.str()
+        assert again.ret == 0
+
+
+def test_what_only_a_file_brings_is_not_gone_without_it(run, pytester, in_parts):
+    pytester.makepyfile(own=(Path(__file__).parents[2] / "examples" / "my_model.py").read_text())
+    own = ("--mp-load", "own.py", "--mp-precision", "fp32")
+    in_parts(*own, isolated=True)
+    in_parts(*NCF)
+    for options in (NCF, own):
+        again = run(*options, "-m", "work", "--mp-strict", isolated=options == own)
+        assert "gone, though" not in again.stdout.str()
+        assert again.ret == 0
+
+
+def test_trainings_on_request_are_not_gone_without_it(run, pytester):
+    chosen = (*NCF, "--mp-precision", "fp32", "-m", "accuracy")
+    assert run(*chosen, "--mp-accuracy", "all", "--mp-seeds", "1", "--benchmark-json", "part.json").ret == 0
+    assert main(["accept", str(pytester.path / "part.json"), *BASELINES(pytester), "--reason", "a part"]) == 0
+    assert "gone, though" not in run(*chosen, "--mp-strict").stdout.str()
 
 
 def test_a_comparison_with_another_trainer_that_is_there_is_not_gone(run, pytester):

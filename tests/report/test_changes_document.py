@@ -106,26 +106,20 @@ def test_a_new_case_is_new_and_one_that_is_gone_is_named(run):
     fewer = run.model_copy(update={"results": tuple(r for r in run.results if r.record.case.precision == "fp32")})
     document = changes_document(run, [fewer])
     assert cells(document, "bert-imdb", "fp16-amp")[:3] == ["-", "125.000", "new"]
-    assert not any("no longer there" in said for said in sentences(document))
+    assert not any("not in this run" in said for said in sentences(document))
     assert sentences(changes_document(fewer, [run])) == [
-        "no longer there: speed, accuracy and numerics of bert-imdb (eager-tiny: fp16-amp)",
+        "not in this run, so that older ones hold: speed, accuracy and numerics of bert-imdb (eager-tiny: fp16-amp)",
         "not in this run, so that older ones hold: accuracy of resnet18-mnist (eager-tiny: fp16-pure)",
     ]
 
 
-def test_parts_of_a_suite_that_were_accepted_before_are_not_gone(run):
-    parts = [
-        run.model_copy(update={"results": tuple(r for r in run.results if r.record.case.workload == name)})
-        for name in ("bert-imdb", "resnet18-mnist")
-    ]
-    assert not any("no longer there" in said for said in sentences(changes_document(parts[0], parts)))
-    (said,) = sentences(changes_document(parts[1], parts[::-1]))
-    assert said.startswith("not in this run, so that older ones hold: speed, accuracy and numerics of bert-imdb")
-
-
-def test_gone_is_what_was_accepted_last(run):
-    fewer = run.model_copy(update={"results": run.results[:1]})
-    assert not any("no longer there" in said for said in sentences(changes_document(fewer, [run, fewer])))
+def test_what_was_reset_is_not_missing(run):
+    fewer, times = run.model_copy(update={"results": run.results[:1]}), ("2026-01-01T00:00:00", "2026-01-02T00:00:00")
+    old, new = (Accepted(reason="so", datetime=f"{time}+00:00") for time in times)
+    new = new.model_copy(update={"reset": tuple(result.record.name for result in run.results[1:])})
+    accepted = [each.model_copy(update={"accepted": how}) for each, how in ((run, old), (fewer, new))]
+    assert sentences(changes_document(fewer, accepted)) == []
+    assert sentences(changes_document(fewer, accepted[:1])) != []
 
 
 def test_another_version_of_a_workload_is_not_compared(run):

@@ -57,16 +57,26 @@ def test_what_is_kept_beside_accepted_runs_is_none_of_them(content, stored, fold
     assert [path.name for path in files_in(folder)] == ["0001_01234567.json"]
 
 
-def test_of_a_suite_that_was_accepted_in_parts_each_counts_that_was_last(content, stored, folder, hardware):
-    other = json.loads(json.dumps(content).replace("bert-imdb", "ncf-movielens"))
+def test_of_a_suite_that_was_accepted_in_parts_each_case_counts_that_was_last(content, stored, folder, hardware):
+    other, batch = (json.loads(json.dumps(content).replace("bert-imdb", name)) for name in ("ncf-movielens", "bert-imdb"))
+    result(batch)["record"]["case"]["batch_size"] = 64
     both = content | {"mpcore": content["mpcore"] | {"results": [result(content), result(other)]}}
-    for number, (each, day) in enumerate(((both, "01"), (other, "02"), (content, "03"), (content, "04")), 1):
-        stored(of_time(each, f"2026-01-{day}T00:00:00+00:00"), f"000{number}_abc.json")
+    for number, each in enumerate((both, other, content, batch), 1):
+        stored(of_time(each, f"2026-01-0{number}T00:00:00+00:00"), f"000{number}_abc.json")
     last = accepted_last(accepted(folder, hardware))
-    assert [(run.datetime[8:10], *(r.record.case.workload for r in run.results)) for run in last] == [
-        ("04", "bert-imdb"),
-        ("02", "ncf-movielens"),
+    assert [(run.datetime[8:10], *(r.record.case.id for r in run.results)) for run in last] == [
+        ("04", "bert-imdb-fp16-amp-eager-tiny-b64"),
+        ("03", "bert-imdb-fp16-amp-eager-tiny"),
+        ("02", "ncf-movielens-fp16-amp-eager-tiny"),
     ]
+
+
+def test_what_was_accepted_in_an_older_version_of_a_workload_counts_no_more(content, stored, folder, hardware):
+    newer = json.loads(json.dumps(content).replace("fp16-amp", "fp32"))
+    result(newer)["record"]["workload_version"] = 2
+    for number, each in enumerate((content, newer), 1):
+        stored(of_time(each, f"2026-01-0{number}T00:00:00+00:00"), f"000{number}_abc.json")
+    assert [run.path for run in accepted_last(accepted(folder, hardware))] == [str(folder / hardware.key / "0002_abc.json")]
 
 
 def test_one_without_results_is_none_to_compare_with(content, stored, folder, hardware):

@@ -11,7 +11,7 @@ from mpcore.report.columns import WORK, Column, columns, table
 from mpcore.report.document import Section, Table
 from mpcore.report.rows import Row, grouped, how, rows
 from mpcore.report.text import counted, file_name, measured_at, short_commit, software_changes
-from mpcore.store import accepted_last, part_of
+from mpcore.store import accepted_last
 
 TABLES = (("step_ms", "peak_gib", "score"), WORK, ("gradient_error", "update_error"))
 """The figures of a workload's tables."""
@@ -32,17 +32,15 @@ def changed_figures(run: Run, matches: Sequence[BaselineMatch]) -> list[Section]
 
 
 def not_compared(run: Run, accepted: Sequence[Run], matches: Sequence[BaselineMatch]) -> list[Section]:
-    """What cannot be compared, what was accepted last and is not in `run`, and which software differs since the last accepted
-    run. Of workloads and kinds of tests that `run` has none of, what was accepted goes on to count."""
+    """What cannot be compared, what was accepted last and is not in `run`, so that it goes on to count, and which software
+    differs since the last accepted run."""
     other = named_once(((match.record, match.other) for match in matches if match.other), cases_of(run))
     said = [f"cannot be compared: {each}" for each in other]
     if accepted:
         last = accepted_last(accepted)
-        here, parts = {r.record.identity for r in run.results}, {part_of(r.record) for r in run.results}
+        here = {result.record.identity for result in run.results}
         missing = [(r.record, "") for before in last for r in before.results if r.record.identity not in here]
-        for title, measured in (("no longer there", True), ("not in this run, so that older ones hold", False)):
-            found = [each for each in missing if (part_of(each[0]) in parts) is measured]
-            said += [f"{title}: {each}" for each in named_once(found, cases_of(*last))]
+        said += [f"not in this run, so that older ones hold: {each}" for each in named_once(missing, cases_of(*last))]
         software = software_changes(accepted[-1].machine.software, run.machine.software)
         said += [f"software: {software}"] if software else []
     return [Section(sentences=said)] if said else []
