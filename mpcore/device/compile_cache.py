@@ -7,6 +7,7 @@ from torch._functorch import config  # private API
 
 KEYED_BY_FORMAT = "2.13"
 """The first torch whose cache tells BF16 under autocast from FP16 (pytorch/pytorch#181564)."""
+DEVICES = ("cpu", "cuda")
 
 
 @functools.cache
@@ -21,5 +22,4 @@ def keep_formats_apart() -> None:
 
 def _formats() -> dict[str, torch.dtype]:
     """Of autocast, by the kind of device, where it is on."""
-    devices = torch._C._autocast_supported_devices()  # private API
-    return {device: torch.get_autocast_dtype(device) for device in devices if torch.is_autocast_enabled(device)}
+    return {device: torch.get_autocast_dtype(device) for device in DEVICES if torch.is_autocast_enabled(device)}
