@@ -17,7 +17,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--allow-failure", action="append", default=[], metavar="CASE", help=allow)
     reset = (
         "a case, KIND:ID, or a pattern, whose older baselines count no more from these runs on; may be repeated. A case that "
-        "is accepted though it is worse needs none. What is no longer measured is let go by its name"
+        "is accepted though it is worse needs none. A pattern that fits none of these cases lets go of accepted ones that it "
+        "fits: they are no longer measured"
     )
     parser.add_argument("--reset", action="append", default=[], metavar="CASES", help=reset)
     keep = f"baselines of one machine, the oldest are removed (default: {KEEP})"
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     done = [*(f"accepted: {path}" for path in new), *(f"removed: {path}" for path in old)]
     try:
         for candidate in candidates:
-            show(changes_document(candidate.run, candidate.baselines))
+            new_one = candidate.run.model_copy(update={"accepted": candidate.accepted})
+            show(changes_document(new_one, candidate.baselines))
             print()
         print("\n".join(done), flush=True)
     except BrokenPipeError:  # nobody wants to know more

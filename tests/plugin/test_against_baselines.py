@@ -239,12 +239,13 @@ def test_what_is_gone_is_said(run, accepted):
 
 @pytest.fixture
 def in_parts(run, pytester):
-    """in_parts(*options, old="", new=""): a run of that is accepted beside others, in which one name is put for another."""
+    """in_parts(*options, renamed={}): a run of that is accepted beside others, in which names are put for others."""
 
-    def in_parts(*options, old="", new="", isolated=False):
+    def in_parts(*options, renamed=None, isolated=False):
         assert run(*options, "-m", "work", "--benchmark-json", "part.json", isolated=isolated).ret == 0
         path = pytester.path / "part.json"
-        path.write_text(path.read_text().replace(old, new) if old else path.read_text())
+        for old, new in (renamed or {}).items():
+            path.write_text(path.read_text().replace(old, new))
         assert main(["accept", str(path), *BASELINES(pytester), "--reason", "a part"]) == 0
 
     return in_parts
@@ -254,8 +255,8 @@ NCF = ("--mp-workload", "ncf-movielens")
 
 
 def test_what_is_gone_is_said_of_a_suite_that_was_accepted_in_parts(run, pytester, in_parts):
-    in_parts(*NCF, old="bf16-manual", new="bf16-old")
-    in_parts("--mp-workload", "bert-s128", old="bert-s128", new="bert-old")
+    in_parts(*NCF, renamed={"bf16-manual": "bf16-old"})
+    in_parts("--mp-workload", "bert-s128", renamed={"bert-s128": "bert-old"})
     in_parts(*NCF, "--mp-batch", "64", "--mp-precision", "bf16-amp")
     missing = ["  work of bert-old (eager-tiny: all 6 modes): there is no such test", f"  {LET_GO}"]
     ncf = "  work of ncf-movielens (eager-tiny: bf16-old): there is no such test"
@@ -295,6 +296,25 @@ def test_what_only_a_file_brings_is_not_gone_without_it(run, pytester, in_parts)
         again = run(*options, "-m", "work", "--mp-strict", isolated=options == own)
         assert "gone, though" not in again.stdout.str()
         assert again.ret == 0
+
+
+def test_an_option_counts_wherever_it_comes_from(run, pytester, in_parts, monkeypatch):
+    in_parts(*NCF, "--mp-precision", "fp32")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--mp-batch=16 '--mp-keep-fp32=logi*'")
+    in_parts(*NCF, "--mp-precision", "fp32")
+    saved = json.loads((pytester.path / "part.json").read_text())["mpcore"]["command"]
+    assert saved.endswith("--mp-batch=16 '--mp-keep-fp32=logi*'")
+    for addopts in ("--mp-batch=16 '--mp-keep-fp32=logi*'", ""):
+        monkeypatch.setenv("PYTEST_ADDOPTS", addopts)
+        assert run(*NCF, "--mp-precision", "fp32", "-m", "work", "--mp-strict").ret == 0
+
+
+def test_a_mode_of_a_file_is_not_gone_without_it_and_all_are_more_than_the_usual(run, in_parts):
+    in_parts(*NCF, renamed={"bf16-manual": "bf16-of-a-file", "pytest --mp-size": "pytest --mp-load=modes.py --mp-size"})
+    in_parts(*NCF, renamed={"bf16-manual": "bf16-old"})
+    said = run(*NCF, "-m", "work", "--mp-precision", "all").stdout.str()
+    assert "work of ncf-movielens (eager-tiny: bf16-old): there is no such test" in said
+    assert "bf16-of-a-file" not in said
 
 
 def test_trainings_on_request_are_not_gone_without_it(run, pytester):

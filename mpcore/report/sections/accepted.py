@@ -37,10 +37,12 @@ def not_compared(run: Run, accepted: Sequence[Run], matches: Sequence[BaselineMa
     other = named_once(((match.record, match.other) for match in matches if match.other), cases_of(run))
     said = [f"cannot be compared: {each}" for each in other]
     if accepted:
-        last = accepted_last(accepted)
+        last, reset = accepted_last(accepted), run.accepted.reset if run.accepted else ()
         here = {result.record.identity for result in run.results}
         missing = [(r.record, "") for before in last for r in before.results if r.record.identity not in here]
-        said += [f"not in this run, so that older ones hold: {each}" for each in named_once(missing, cases_of(*last))]
+        for title, let_go in (("let go", True), ("not in this run, so that older ones hold", False)):
+            found = [each for each in missing if (each[0].name in reset) is let_go]
+            said += [f"{title}: {each}" for each in named_once(found, cases_of(*last))]
         software = software_changes(accepted[-1].machine.software, run.machine.software)
         said += [f"software: {software}"] if software else []
     return [Section(sentences=said)] if said else []
