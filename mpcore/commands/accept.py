@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     done = [*(f"accepted: {path}" for path in new), *(f"removed: {path}" for path in old)]
     try:
         for candidate in candidates:
-            new_one = candidate.run.model_copy(update={"accepted": candidate.accepted})
-            show(changes_document(new_one, candidate.baselines))
+            accepted = candidate.run.model_copy(update={"accepted": candidate.accepted})
+            show(changes_document(accepted, candidate.baselines))
             print()
         print("\n".join(done), flush=True)
     except BrokenPipeError:  # nobody wants to know more

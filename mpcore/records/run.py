@@ -58,7 +58,7 @@ class SkippedTest(Record):
 
 
 class Run(Record):
-    """One session, and the command line that made it.
+    """One session, and the command line that made it, with the options for cases that came from elsewhere.
 
     path: the file that it was read from. uncommitted: whether the tree had changes that its commit does not hold, as far as
     pytest-benchmark tells. label: of older files; a machine's label is its hardware's. failed: all tests that failed, whether

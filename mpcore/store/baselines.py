@@ -42,8 +42,8 @@ def all_accepted(folder: Path) -> dict[str, list[Run]]:
 
 
 def accepted_last(runs: Sequence[Run]) -> list[Run]:
-    """What was accepted last of each case and kind of test, but for what was reset, and for workloads in an older version than
-    was accepted last. runs: oldest first. Those that hold some of it come with that alone, the newest first."""
+    """What was accepted last of each case and kind of test. What was reset is left out, and older versions of a workload. runs:
+    oldest first. Those that hold some of it come with that alone, the newest first."""
     found: list[Run] = []
     told: set[tuple[str, ...]] = set()
     versions: dict[str, int] = {}

@@ -13,8 +13,8 @@ from mpcore.store.error import RunError
 
 def reset_names(runs: Sequence[Run], patterns: Sequence[str], joined: Mapping[str, Sequence[Run]]) -> list[tuple[str, ...]]:
     """The names of the records of each run that fit a pattern, or that were worse than accepted runs. Of several runs of a
-    machine the first has them, so that all count. A pattern that fits none may fit what only `joined` have, the accepted runs
-    by their hardware: what is no longer measured is let go so. Raises RunError for one that fits nothing."""
+    machine the first has them, so that all count. A pattern that fits none of them may fit accepted runs: what is no longer
+    measured is let go. joined: those, by their hardware. Raises RunError for a pattern that fits nothing."""
     gone = [pattern for pattern in patterns if not _fitting(runs, [pattern])]
     for pattern in gone:
         if not any(_fitting(accepted, [pattern]) for accepted in joined.values()):

@@ -32,8 +32,8 @@ def changed_figures(run: Run, matches: Sequence[BaselineMatch]) -> list[Section]
 
 
 def not_compared(run: Run, accepted: Sequence[Run], matches: Sequence[BaselineMatch]) -> list[Section]:
-    """What cannot be compared, what was accepted last and is not in `run`, so that it goes on to count, and which software
-    differs since the last accepted run."""
+    """What cannot be compared, and which software differs since the last accepted run. And what was accepted last and is not in
+    `run`: it goes on to count, or was let go."""
     other = named_once(((match.record, match.other) for match in matches if match.other), cases_of(run))
     said = [f"cannot be compared: {each}" for each in other]
     if accepted:

@@ -10,7 +10,7 @@ from mpcore.report.summary import SessionSummary
 from mpcore.report.text import counted, software_changes
 from mpcore.store import accepted_last
 
-LET_GO = "`accept FILE --reset CASES` lets go what is no longer measured"
+LET_GO = "`accept FILE --reset CASES` lets go of what is no longer measured"
 STRICTLY = "which passes unless --mp-strict is given"
 UNTIMED = "the times of steps on a CPU are not compared, for others share it: --mp-margin step-time=10 allows them 10 % more"
 ACCEPTED = f"`{ACCEPT}` makes this run an accepted one"
