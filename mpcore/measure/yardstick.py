@@ -142,14 +142,10 @@ class Yardstick:
 
     def _measured(self, roundoff: float) -> RoundingErrors:
         truth, first = self.observed.gradients, self._first_updates
-        gradients, updates, wholes = self._rounded(
+        gradients, wholes, updates = self._rounded(
             roundoff,
             1,
-            lambda run: (
-                tensor_errors(run.gradients, truth),
-                tensor_errors(run.updates, first),
-                relative_error(run.gradients, truth),
-            ),
+            lambda run: (*_errors(run.gradients, truth), tensor_errors(run.updates, first)),
         )
         return RoundingErrors(_root_mean_squares(gradients), _root_mean_squares(updates), _root_mean_square(wholes))
 
@@ -203,8 +199,7 @@ def whole_rounding(new: Callable[[], TrainStep], batch: Batch, roundoff: float, 
 
 def relative_error(values: dict[str, Tensor], truth: dict[str, Tensor]) -> float:
     """|values - truth| / |truth| over all tensors together; a tensor that is missing counts as zero."""
-    wrong = math.hypot(*_distances(values, truth).values())
-    return relative(wrong, math.hypot(*(float(true.norm()) for true in truth.values())))
+    return _errors(values, truth)[1]
 
 
 def relative(difference: float, truth: float) -> float:
@@ -215,8 +210,15 @@ def relative(difference: float, truth: float) -> float:
 def tensor_errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
     """|value - truth| / |truth| of each tensor; one that is missing counts as zero. Infinite where it should be nothing, and
     is not."""
+    return _errors(values, truth)[0]
+
+
+def _errors(values: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[dict[str, float], float]:
+    """Of each tensor, and of all together."""
     wrong = _distances(values, truth)
-    return {name: relative(wrong[name], float(true.norm())) for name, true in truth.items()}
+    norms = {name: float(true.norm()) for name, true in truth.items()}
+    each = {name: relative(wrong[name], norm) for name, norm in norms.items()}
+    return each, relative(math.hypot(*wrong.values()), math.hypot(*norms.values()))
 
 
 def _distances(values: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
