@@ -86,7 +86,12 @@ def errors_rate(capability: str) -> float:
 def memory_class(gpu: torch.device) -> int:
     """The largest of `MEMORY_CLASSES` that it can be one of: equal for equal GPUs, whatever driver they have. For a process
     that may use a part of the memory only the GPU is that small."""
-    gib = (usable_memory(gpu) or 0) / 2**30
+    return class_of(usable_memory(gpu) or 0)
+
+
+def class_of(memory_bytes: int) -> int:
+    """The same of so many bytes."""
+    gib = memory_bytes / 2**30
     return max((size for size in MEMORY_CLASSES if OF_CLASS * size <= gib), default=MEMORY_CLASSES[0])
 
 

@@ -20,13 +20,15 @@ LEFT_OUT = "left out: more than --mp-minutes allows"
 
 @dataclass(frozen=True)
 class Expected:
-    """reason: why a case is not run, None where it is. seconds, peak_bytes: None where no accepted run tells. untold: whether
-    it is trained besides, for a time that none tells."""
+    """reason: why a case is not run, None where it is. seconds, peak_bytes, needed_bytes: None where no accepted run tells.
+    peak_bytes: what it takes of the memory. needed_bytes: with less it does not run. untold: whether it is trained besides, for
+    a time that none tells."""
 
     case: Case
     reason: str | None
     seconds: float | None = None
     peak_bytes: int | None = None
+    needed_bytes: int | None = None
     untold: bool = False
 
 
@@ -80,7 +82,7 @@ def _too_large(running: Sequence[Expected], memory_bytes: int | None) -> str | N
     """None where all fit, as far as accepted runs tell."""
     if memory_bytes is None:
         return None
-    larger = [e.case for e in running if (e.peak_bytes or 0) > memory_bytes]
+    larger = [e.case for e in running if (e.needed_bytes or 0) > memory_bytes]
     if not larger:
         return None
     names = joined(list(dict.fromkeys(case.workload for case in larger)))
@@ -116,8 +118,8 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     )
 
 
-def in_short(tests: Sequence[Planned], estimates: Estimates) -> str | None:
-    """The same in one line, and which of the tests are not in it. None where none of them is known."""
+def in_short(tests: Sequence[Planned], estimates: Estimates, memory_bytes: int | None) -> str | None:
+    """The same in one line, and which of the tests are not in it. None where none of them is known. memory_bytes: as above."""
     seconds = [estimates.seconds(*test) for test in tests]
     known = [second for second in seconds if second is not None]
     if not known:
@@ -126,7 +128,7 @@ def in_short(tests: Sequence[Planned], estimates: Estimates) -> str | None:
     others = sum(second is None and test.kind != "accuracy" for test, second in zip(tests, seconds, strict=True))
     untold = [f"the trainings of {trainings}" if trainings else "", counted(others, "test") if others else ""]
     without = f", without {' and '.join(filter(None, untold))}" if any(untold) else ""
-    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test)) is not None]
+    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test, memory_bytes)) is not None]
     memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
     return f"about {sum(known) / 60:.0f} minutes{memory}, as accepted runs tell{without}"
 
@@ -156,14 +158,9 @@ def _expected(
     if reason is not None or not tests:
         return Expected(case, reason or LEFT_OUT)
     seconds = [found for test in tests if (found := estimates.seconds(*test)) is not None]
-    peaks = [peak for test in tests if (peak := _peak_bytes(test, estimates, memory_bytes)) is not None]
-    return Expected(case, None, sum(seconds) if seconds else None, max(peaks, default=None))
-
-
-def _peak_bytes(test: Planned, estimates: Estimates, memory_bytes: int | None) -> int | None:
-    """Errors are measured in what memory there is: what does not fit beside the step is kept on the host."""
-    peak = estimates.peak_bytes(*test)
-    return min(peak, memory_bytes) if peak and memory_bytes and test.kind == "numerics" else peak
+    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test, memory_bytes)) is not None]
+    needed = [least for test in tests if (least := estimates.needed_bytes(*test)) is not None]
+    return Expected(case, None, sum(seconds) if seconds else None, max(peaks, default=None), max(needed, default=None))
 
 
 def _tables(running: Sequence[Expected]) -> Iterator[Section]:

@@ -137,7 +137,7 @@ def test_what_is_known_already_takes_no_room(cpu):
 
 
 @pytest.mark.parametrize(
-    ("gb", "fast", "rows"), [(16, True, 8), (24, True, 16), (141, True, 32), (16, False, 8), (8, False, 2)]
+    ("gb", "fast", "rows"), [(16, True, 4), (24, True, 16), (141, True, 32), (16, False, 4), (8, False, 1)]
 )
 def test_fewer_samples_are_compared_where_memory_is_short(monkeypatch, cpu, gb, fast, rows):
     monkeypatch.setattr(yardsticks, "memory_class", lambda device: gb)
