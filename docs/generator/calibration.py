@@ -4,10 +4,13 @@ import itertools
 import statistics
 from functools import cache
 
-from generator.markdown import page, table
-from generator.runs import as_one, newest
+from generator.markdown import markdown, page, table
+from generator.runs import ROOT, as_one, newest, newest_of_each
 from generator.terminal import printed
+from mpcore.calibrate.sensitivity import gradients_section
 from mpcore.gate import limits
+from mpcore.records import Sensitivities, Sensitivity
+from mpcore.store import sensitivities
 
 SUITES = 300
 """Simulated suites in the tables of calibration: seconds, and the shares of slowdowns do not hang on them."""
@@ -49,3 +52,23 @@ def calibration() -> str:
         "How often the gate stops what is no slower, and how small a slowdown it finds, by simulation with recorded noise."
     )
     return page("Calibration", sentence, f"python -m mpcore calibrate --suites {SUITES}", calibrated())
+
+
+def sensitivity() -> str:
+    kinds = [found for hardware in newest_of_each() if (found := sensitivities(ROOT / "baselines", hardware)).accuracy]
+    sentence = (
+        "Whether a lost accuracy or a wrong gradient would be seen: faults are planted, and judged as the suite judges. The "
+        "fault is the mildest that costs a tolerance. An alarm is a trial that does not pass, though nothing is planted."
+    )
+    return page("Sensitivity", sentence, "python -m mpcore calibrate --sensitivity --write", "\n\n".join(map(_shown, kinds)))
+
+
+def _shown(kind: Sensitivities) -> str:
+    heads = ("trainings", "fault", "points lost", "found", "of", "alarms", "FP32 below the ceiling, in tolerances")
+    rows = [(proof.workload, *_cells(proof.sensitivity)) for proof in kind.accuracy]
+    return "\n\n".join([f"## {kind.hardware}", table(heads, rows, "llrrrrr"), markdown(gradients_section(kind.numerics))])
+
+
+def _cells(of: Sensitivity) -> tuple[str, ...]:
+    lost = "-" if of.lost_points is None else f"{of.lost_points:.1f}"
+    return of.fault or "none", lost, str(of.found), str(of.trials), str(of.alarms), f"{of.tolerances_to_ceiling:.1f}"

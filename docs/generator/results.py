@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from generator.calibration import calibration
+from generator.calibration import calibration, sensitivity
 from generator.markdown import markdown, page, table
 from generator.runs import DOCS, ROOT, accepted, articles, as_one, newest, newest_of_each, run_of
 from generator.scripts import script
@@ -33,6 +33,7 @@ def results() -> dict[str, Callable[[], str | None]]:
         "trainers": beside_trainers,
         "kernels": longest_kernels,
         "calibration": calibration,
+        "sensitivity": sensitivity,
         "small-numbers": small_numbers,
         "planted-faults": planted_faults,
     }

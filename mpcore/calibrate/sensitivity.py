@@ -54,7 +54,7 @@ def prove(
             failed.append(f"{case.id}: {one_sentence(error)}")
         else:
             keep(Sensitivities(hardware=hardware, numerics=(found[-1],)))
-    yield _gradients_section(found, failed)
+    yield gradients_section(found, failed)
 
 
 def prove_accuracy(bench: Bench, case: Case, progress: Progress) -> tuple[AccuracyProof, Table]:
@@ -189,7 +189,8 @@ def _accuracy_section(case: Case, found: Sensitivity, table: Table) -> Section:
     return Section(lead=lead, tables=[table], sentences=[said])
 
 
-def _gradients_section(proofs: Sequence[GradientProof], failed: Sequence[str]) -> Section:
+def gradients_section(proofs: Sequence[GradientProof], failed: Sequence[str] = ()) -> Section:
+    """A row for each proof, the sentences of `failed` below."""
     faults = list(dict.fromkeys(fault for proof in proofs for fault in proof.found))
     rows = [
         [proof.case.id, str(proof.tensors), *(f"{100 * proof.found[fault] / proof.tensors:.0f} %" for fault in faults)]
