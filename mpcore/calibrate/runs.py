@@ -9,7 +9,7 @@ anew. Between processes of one start 0.08 to 0.1 % was seen, of the 0.14 to 0.18
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +106,24 @@ class Fit:
     calibration: Calibration
     noise: RunNoise
     left_out: tuple[str, ...]
+
+
+def joined(runs: Iterable[Run]) -> list[Run]:
+    """With parts of a suite, which were accepted together and share no case, as one run, in the place of the first. runs: of
+    one kind of GPU, oldest first."""
+    found: list[Run] = []
+    for run in runs:
+        if found and _are_parts(found[-1], run):
+            found[-1] = found[-1].model_copy(update={"results": (*found[-1].results, *run.results)})
+        else:
+            found.append(run)
+    return found
+
+
+def _are_parts(one: Run, other: Run) -> bool:
+    together = one.accepted and other.accepted and one.accepted.datetime == other.accepted.datetime
+    first, second = ({result.record.name for result in run.results} for run in (one, other))
+    return bool(together) and one.commit == other.commit and not first & second
 
 
 def fit_runs(runs: Sequence[Run]) -> Fit:

@@ -8,7 +8,7 @@ from synthetic import run_of
 
 from mpcore.__main__ import main
 from mpcore.calibrate.leave_one_out import leave_one_out, wandered
-from mpcore.calibrate.runs import fit_runs
+from mpcore.calibrate.runs import fit_runs, joined
 from mpcore.gate.limits import UNSTEADY_PRIOR_LOG_SD
 from mpcore.records import Accepted, Calibration, Hardware
 from mpcore.store import RunError, accepted, calibration
@@ -78,6 +78,23 @@ def test_a_case_of_another_code_is_left_out(rng):
     found = fit_runs([*others, run_of(times, day=9, uuid="gpu-9")])
     assert found.left_out == ("w3-fp16-amp-graph-full",)
     assert found.calibration.steady_log_sd < 0.004
+
+
+def in_two_parts(run):
+    """As they are accepted by one command: its first cases, and all others."""
+    together = {"accepted": Accepted(reason="in parts", datetime=run.datetime)}
+    return [run.model_copy(update={"results": results, **together}) for results in (run.results[:10], run.results[10:])]
+
+
+def test_parts_that_were_accepted_together_are_one_run(rng):
+    whole = runs(rng)
+    assert fit_runs(joined(part for run in whole for part in in_two_parts(run))) == fit_runs(whole)
+
+
+def test_runs_of_the_same_cases_that_were_accepted_together_stay_apart(rng):
+    accepted_at_once = {"accepted": Accepted(reason="three nights", datetime="2026-01-09T00:00:00+00:00")}
+    nights = [run.model_copy(update=accepted_at_once) for run in runs(rng, count=3)]
+    assert joined(nights) == nights
 
 
 def test_too_few_runs_are_one_sentence(rng):
