@@ -55,7 +55,8 @@ def calibration() -> str:
 
 
 def sensitivity() -> str:
-    kinds = [found for hardware in newest_of_each() if (found := sensitivities(ROOT / "baselines", hardware)).accuracy]
+    found = [sensitivities(ROOT / "baselines", hardware) for hardware in newest_of_each()]
+    kinds = [kind for kind in found if kind.accuracy and kind.numerics]
     sentence = (
         "Whether a lost accuracy or a wrong gradient would be seen: faults are planted, and judged as the suite judges. The "
         "fault is the mildest that costs a tolerance. An alarm is a trial that does not pass, though nothing is planted."

@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
     except SelectionError as error:
         raise ProjectError(str(error)) from error
     from mpcore import matrix
-    from mpcore.device.machine import probe, usable_memory
-    from mpcore.doctor.estimates import estimates_here, why_not_within
+    from mpcore.device.machine import probe
+    from mpcore.doctor.estimates import card_of, estimates_here, why_not_within
     from mpcore.doctor.forecast import document, forecast
     from mpcore.doctor.spoilers import spoilers
     from mpcore.report.text import counted
@@ -73,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
     estimates = estimates_here(folder, hardware, device)
     if minutes is not None and estimates is None:
         raise ProjectError(why_not_within(minutes, folder))
-    memory = usable_memory(device)
-    expected = forecast(selection, device, estimates, minutes, memory)
-    show(document(expected, estimates, found, _title(hardware, device), memory))
+    card = card_of(hardware, device)
+    expected = forecast(selection, device, estimates, minutes, card)
+    show(document(expected, estimates, found, _title(hardware, device), card))
     if found:
         print(f"{counted(len(found), 'thing')} would spoil figures")
     return 1 if found else 0

@@ -77,10 +77,14 @@ def fast_in_fp64(device: torch.device) -> bool:
     return device.type != "cuda" or torch.cuda.get_device_capability(device) in FAST_FP64
 
 
+def has_fast_fp64(capability: str) -> bool:
+    """The same of a GPU of a compute capability, such as "9.0"."""
+    return tuple(map(int, capability.split("."))) in FAST_FP64
+
+
 def errors_rate(capability: str) -> float:
     """How fast errors are computed in FP64, over the rate of FP32: of fewer samples where it is slow."""
-    fast = tuple(map(int, capability.split("."))) in FAST_FP64
-    return FAST_FP64_RATE if fast else SLOW_FP64 * SLOW_FP64_RATE
+    return FAST_FP64_RATE if has_fast_fp64(capability) else SLOW_FP64 * SLOW_FP64_RATE
 
 
 def memory_class(gpu: torch.device) -> int:

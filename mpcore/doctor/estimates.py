@@ -1,70 +1,98 @@
 """What a session will take, from what accepted runs took: seconds and memory, test by test."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
-from mpcore.device.machine import class_of
+from mpcore.device.machine import class_of, has_fast_fp64, usable_memory
 from mpcore.doctor.ceilings import FP64, ceilings_here, ceilings_of, format_of, speeds
-from mpcore.precision import precisions
-from mpcore.records import Case, Cost, Hardware, Run, Speed
+from mpcore.records import Case, Cost, Hardware, Numerics, Result, Run, Speed
 from mpcore.store import all_accepted
 from mpcore.workloads import Workload, workloads
 from mpcore.workloads.step_memory import StepMemory
 
+GIB = 2**30
 ROOM = 1.1
 """Times what an eager step allocates: about as much it needs as a graph, too."""
 
 
 @dataclass(frozen=True)
+class Card:
+    """What of a GPU decides what fits it. memory_bytes: that a process may use."""
+
+    memory_bytes: int
+    fast_in_fp64: bool = True
+
+    @property
+    def memory_class(self) -> int:
+        return class_of(self.memory_bytes)
+
+
+def card_of(hardware: Hardware, device: torch.device | None = None) -> Card | None:
+    """None for a CPU. device: where this process runs; of a GPU it may use a part of the memory alone."""
+    memory = (usable_memory(device) if device else None) or hardware.memory_bytes
+    return None if memory is None else Card(memory, hardware.capability is None or has_fast_fp64(hardware.capability))
+
+
+@dataclass(frozen=True)
 class Estimates:
     """By the name of a record, what it cost when it was last measured. newest: of the runs that tell. speeds: how many
-    times as fast as their GPU this one is, by format; none where it is the same. allocated: bytes of a step, by case."""
+    times as fast as their GPU this one is, by format; none where it is the same. sizes: by the name, too, bytes that a step
+    allocates, and samples that errors were measured on."""
 
     newest: Run
     speeds: Mapping[str, float]
     costs: dict[str, Cost]
-    allocated: Mapping[Case, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def seconds(self, kind: str, case: Case) -> float | None:
         """None of what no run has measured. In a batch that was made smaller to fit, at most those of the usual one."""
-        cost = self.costs.get(f"{kind}:{case.id}", self.costs.get(f"{kind}:{_full(case).id}"))
+        cost = self.costs.get(f"{kind}:{self._told(kind, case).id}")
         return None if cost is None else cost.seconds / self._speed(kind, case)
 
-    def peak_bytes(self, kind: str, case: Case, memory_bytes: int | None = None) -> int | None:
-        """What a test takes of the `memory_bytes` that there are: PyTorch keeps what it once had, up to all. In a batch that
-        was made smaller to fit, a share of what the usual one takes. None of what no run has measured."""
-        own, usual = self.costs.get(f"{kind}:{case.id}"), self.costs.get(f"{kind}:{_full(case).id}")
-        cost, fit = own or usual, None if own else _fit(case)
+    def peak_bytes(self, kind: str, case: Case, card: Card | None = None) -> int | None:
+        """What a test takes of the memory of `card`: PyTorch keeps what it once had, up to all. In a batch that was made
+        smaller to fit, a share of what the usual one takes. None of what no run has measured."""
+        told = self._told(kind, case)
+        cost = self.costs.get(f"{kind}:{told.id}")
         if cost is None or cost.peak_bytes is None:
             return None
-        peak = cost.peak_bytes
-        if fit is not None and kind != "numerics":
-            peak = round(peak * fit.share)
-        elif fit is not None and memory_bytes is not None:
-            peak = round(fit.errors(peak, self._most_of_errors(case), memory_bytes))
-        return peak if memory_bytes is None else min(peak, memory_bytes)
+        peak = (
+            self._of_errors(case, told, cost.peak_bytes, card) if kind == "numerics" else cost.peak_bytes * _share(case, told)
+        )
+        return round(peak if card is None else min(peak, card.memory_bytes))
 
     def needed_bytes(self, kind: str, case: Case) -> int | None:
-        """With less a test ends for want of memory. None of errors, which are measured in what memory there is, and of what no
-        run has measured."""
+        """About what a test needs. On a large GPU cuDNN takes algorithms that need far more than the step is said to hold. None
+        of errors, which are measured in what memory there is, and of what no run has measured."""
         if kind == "numerics":
             return None
-        own, usual, fit = self.allocated.get(case), self.allocated.get(_full(case)), _fit(case)
-        if usual is not None and fit is not None:
-            usual = round(fit.step(usual))
-        needed = own or usual
-        return self.peak_bytes(kind, case) if kind == "accuracy" or needed is None else round(ROOM * needed)
+        told = self._told("speed", case)
+        allocated = None if kind == "accuracy" else self.sizes.get(f"speed:{told.id}")
+        needed = self.peak_bytes(kind, case) if allocated is None else ROOM * allocated * _share(case, told)
+        memory = _memory(case)
+        return None if needed is None else round(needed if memory is None else min(needed, memory.of(_batch(case)) * GIB))
 
-    def _most_of_errors(self, case: Case) -> int:
-        """Of all modes of a workload, which share what they are compared with."""
-        modes = [self.costs.get(f"numerics:{_full(case).in_precision(mode).id}") for mode in precisions.names()]
-        return max(cost.peak_bytes or 0 for cost in modes if cost is not None)
+    def _told(self, kind: str, case: Case) -> Case:
+        """The case, or where it was made to fit and is not known, the usual one."""
+        own = case.size != "fit" or f"{kind}:{case.id}" in self.costs
+        return case if own else case.model_copy(update={"size": "full", "batch_size": None})
+
+    def _of_errors(self, case: Case, told: Case, peak: int, here: Card | None) -> float:
+        """Of fewer samples a step takes less, and what is compared as much, unless that is kept on the host."""
+        memory, there = _memory(case), card_of(self.newest.machine.hardware)
+        rows = self.sizes.get(f"numerics:{told.id}")
+        if memory is None or here is None or there is None or rows is None:
+            return peak
+        entry = _workload(case)
+        fixed = min((memory.in_fp64().fixed + memory.compared) * GIB, peak)
+        peak_here = fixed + (peak - fixed) * entry.compared_rows(case.size, here.memory_class, here.fast_in_fp64) / rows
+        moved = entry.compared_on_host(case.size, here.memory_class) - entry.compared_on_host(told.size, there.memory_class)
+        return peak_here - moved * memory.compared * GIB
 
     def usual_seconds(self, kind: str, case: Case) -> float:
         """The median of those tests of a kind that are known, or of all."""
@@ -84,44 +112,26 @@ class Estimates:
         return {k: statistics.median(c.seconds for name, c in self.costs.items() if name.split(":")[0] == k) for k in kinds}
 
 
-def _full(case: Case) -> Case:
-    return case.model_copy(update={"size": "full", "batch_size": None}) if case.size == "fit" else case
-
-
-class _Fit(NamedTuple):
-    """What is known of a workload in size `fit`."""
-
-    entry: type[Workload]
-    memory: StepMemory
-    batch_size: int
-
-    @property
-    def share(self) -> float:
-        """Of the memory of a step in the batch of its recipe."""
-        return self.memory.of(self.batch_size) / self.memory.of(self.entry.recipes["full"].batch_size)
-
-    def step(self, usual: int) -> float:
-        """What a step needs that needs `usual` in the batch of its recipe. No more than its batch was chosen by: on a large GPU
-        cuDNN takes algorithms that need far more."""
-        return min(usual * self.share, self.memory.of(self.batch_size) * 2**30)
-
-    def errors(self, usual: int, most: int, memory_bytes: int) -> float:
-        """Of fewer samples a step takes less, and what is compared as much. Where the mode that takes `most` finds no room, all
-        keep that on the host."""
-        on_host = self._of_errors(most, memory_bytes) > memory_bytes
-        return self._of_errors(usual, memory_bytes) - on_host * self.memory.compared * 2**30
-
-    def _of_errors(self, usual: int, memory_bytes: int) -> float:
-        rows = self.entry.numerics_rows["full"]
-        fixed = min(self.memory.in_fp64().fixed * 2**30, usual)
-        return fixed + (usual - fixed) * self.entry.fitting_rows(rows, class_of(memory_bytes)) / rows
-
-
-def _fit(case: Case) -> _Fit | None:
+def _workload(case: Case) -> type[Workload]:
     entry = workloads[case.workload]
-    if not issubclass(entry, Workload) or entry.step_memory is None or case.batch_size is None:
-        return None
-    return _Fit(entry, entry.step_memory, case.batch_size)
+    assert issubclass(entry, Workload)  # an own step has none that is known to fit
+    return entry
+
+
+def _memory(case: Case) -> StepMemory | None:
+    """What is known of its step; of a tiny one nothing is."""
+    entry = workloads[case.workload]
+    return entry.step_memory if issubclass(entry, Workload) and case.size != "tiny" else None
+
+
+def _batch(case: Case) -> int:
+    return case.batch_size or _workload(case).recipes["full"].batch_size
+
+
+def _share(case: Case, told: Case) -> float:
+    """Of the memory that a step of another batch takes."""
+    memory = _memory(case)
+    return 1.0 if memory is None else memory.of(_batch(case)) / memory.of(_batch(told))
 
 
 def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None) -> Estimates | None:
@@ -156,9 +166,15 @@ def estimates(runs: Sequence[Run], key: str, ceilings: Mapping[str, float]) -> E
     )
     results = [result for run in alike for result in run.results]
     costs = {result.record.name: result.cost for result in results if result.cost}
-    steps = [result.record for result in results if isinstance(result.record, Speed)]
-    allocated = {step.case: step.peak_allocated_bytes for step in steps if step.peak_allocated_bytes is not None}
-    return Estimates(newest, {} if own else speeds(ceilings, ceilings_of(alike)), costs, allocated)
+    return Estimates(newest, {} if own else speeds(ceilings, ceilings_of(alike)), costs, dict(_sizes(results)))
+
+
+def _sizes(results: Sequence[Result]) -> Iterator[tuple[str, int]]:
+    for record in (result.record for result in results):
+        if isinstance(record, Numerics):
+            yield record.name, record.batch_size
+        elif isinstance(record, Speed) and record.peak_allocated_bytes is not None:
+            yield record.name, record.peak_allocated_bytes
 
 
 def _telling(run: Run) -> bool:

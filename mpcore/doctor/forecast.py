@@ -8,12 +8,12 @@ import torch
 from mpcore import matrix
 from mpcore.doctor.ceilings import FP64
 from mpcore.doctor.choice import KINDS, Planned, chosen, untold_trainings
-from mpcore.doctor.estimates import Estimates
+from mpcore.doctor.estimates import GIB, Card, Estimates
 from mpcore.records import Case, Selection
 from mpcore.report.alike import joined
 from mpcore.report.document import Document, Section, Table
 from mpcore.report.text import counted, measured_at, tally
-from mpcore.workloads import OwnStep, workloads
+from mpcore.workloads import OwnStep, Workload, workloads
 
 LEFT_OUT = "left out: more than --mp-minutes allows"
 
@@ -37,10 +37,10 @@ def forecast(
     device: torch.device,
     estimates: Estimates | None,
     minutes: float | None = None,
-    memory_bytes: int | None = None,
+    card: Card | None = None,
 ) -> list[Expected]:
     """In the order in which they are run. minutes: within which the cases of most worth are chosen, where it is known what they
-    take. memory_bytes: of the GPU, as far as this process may use it; None for a CPU."""
+    take. card: None for a CPU."""
     cases = list(matrix.cases(selection, device))
     if estimates is None:
         return [Expected(case, reason) for case, reason in cases]
@@ -48,7 +48,7 @@ def forecast(
     if minutes is not None:
         kept = chosen([test for own in tests.values() for test in own], estimates, minutes)
         tests = {case: [test for test in own if test in kept] for case, own in tests.items()}
-    expected = [_expected(case, reason, tests.get(case, []), estimates, memory_bytes) for case, reason in cases]
+    expected = [_expected(case, reason, tests.get(case, []), estimates, card) for case, reason in cases]
     if minutes is not None:
         return expected
     trained = {case for case, _ in matrix.cases(selection, device, compiled=()) if not workloads[case.workload].long_training}
@@ -61,10 +61,9 @@ def document(
     estimates: Estimates | None,
     spoilers: Sequence[str],
     title: str,
-    memory_bytes: int | None = None,
+    card: Card | None = None,
 ) -> Document:
-    """What would spoil figures first, then the cases of each workload, last what they take together. memory_bytes: of the GPU,
-    None for a CPU."""
+    """What would spoil figures first, then the cases of each workload, last what they take together. card: None for a CPU."""
     found = (
         Section("would spoil figures:", sentences=spoilers)
         if spoilers
@@ -74,23 +73,28 @@ def document(
     not_run = [Section("not run:", sentences=tally(reasons))] if reasons else []
     running = [e for e in expected if e.reason is None]
     cases = list(_tables(running)) if any(_is_known(e) for e in running) else _named(running)
-    too_large = [Section(lead=said)] if (said := _too_large(running, memory_bytes)) else []
+    too_large = [Section(lead=said)] if (said := _too_large(running, card)) else []
     return Document(title, [found, *cases, *not_run, *too_large, Section(lead=in_all(running, estimates))])
 
 
-def _too_large(running: Sequence[Expected], memory_bytes: int | None) -> str | None:
+def _too_large(running: Sequence[Expected], card: Card | None) -> str | None:
     """None where all fit, as far as accepted runs tell."""
-    if memory_bytes is None:
-        return None
-    larger = [e.case for e in running if (e.needed_bytes or 0) > memory_bytes]
-    if not larger:
+    larger = [e.case for e in running if card is not None and (e.needed_bytes or 0) > card.memory_bytes]
+    if card is None or not larger:
         return None
     names = joined(list(dict.fromkeys(case.workload for case in larger)))
-    fits = "" if larger[0].size == "fit" else " --mp-size fit chooses batches that fit."
+    fits = " --mp-size fit chooses batches that fit." if any(_is_smaller_in_fit(case, card) for case in larger) else ""
     return (
-        f"{counted(len(larger), 'case')} of {names} took more memory in accepted runs than the {memory_bytes / 2**30:.0f} GiB "
-        f"that there are. A case that finds too little is skipped.{fits}"
+        f"{card.memory_bytes / GIB:.0f} GiB are too little for {counted(len(larger), 'case')} of {names}, as accepted runs "
+        f"tell. A case that finds too little is skipped.{fits}"
     )
+
+
+def _is_smaller_in_fit(case: Case, card: Card) -> bool:
+    entry = workloads[case.workload]
+    if not issubclass(entry, Workload) or case.size != "full":
+        return False
+    return entry.fitting_batch(card.memory_class) < (case.batch_size or entry.recipes["full"].batch_size)
 
 
 def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
@@ -103,7 +107,7 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
         return f"{cases} will run. No accepted run tells what they take."
     minutes = sum(e.seconds or 0.0 for e in known) / 60
     peaks = [e.peak_bytes for e in known if e.peak_bytes is not None]
-    memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
+    memory = f" and {max(peaks) / GIB:.0f} GiB" if peaks else ""
     hardware = estimates.newest.machine.hardware.name
     unknown = (
         f" What {counted(len(running) - len(known), 'case')} of these will take is not known."
@@ -118,8 +122,8 @@ def in_all(running: Sequence[Expected], estimates: Estimates | None) -> str:
     )
 
 
-def in_short(tests: Sequence[Planned], estimates: Estimates, memory_bytes: int | None) -> str | None:
-    """The same in one line, and which of the tests are not in it. None where none of them is known. memory_bytes: as above."""
+def in_short(tests: Sequence[Planned], estimates: Estimates, card: Card | None) -> str | None:
+    """The same in one line, and which of the tests are not in it. None where none of them is known. card: None for a CPU."""
     seconds = [estimates.seconds(*test) for test in tests]
     known = [second for second in seconds if second is not None]
     if not known:
@@ -128,8 +132,8 @@ def in_short(tests: Sequence[Planned], estimates: Estimates, memory_bytes: int |
     others = sum(second is None and test.kind != "accuracy" for test, second in zip(tests, seconds, strict=True))
     untold = [f"the trainings of {trainings}" if trainings else "", counted(others, "test") if others else ""]
     without = f", without {' and '.join(filter(None, untold))}" if any(untold) else ""
-    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test, memory_bytes)) is not None]
-    memory = f" and {max(peaks) / 2**30:.0f} GiB" if peaks else ""
+    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test, card)) is not None]
+    memory = f" and {max(peaks) / GIB:.0f} GiB" if peaks else ""
     return f"about {sum(known) / 60:.0f} minutes{memory}, as accepted runs tell{without}"
 
 
@@ -152,13 +156,11 @@ def _tests(case: Case, estimates: Estimates) -> list[Planned]:
     return known or [Planned(kind, case) for kind in KINDS if kind != "accuracy"]
 
 
-def _expected(
-    case: Case, reason: str | None, tests: Sequence[Planned], estimates: Estimates, memory_bytes: int | None
-) -> Expected:
+def _expected(case: Case, reason: str | None, tests: Sequence[Planned], estimates: Estimates, card: Card | None) -> Expected:
     if reason is not None or not tests:
         return Expected(case, reason or LEFT_OUT)
     seconds = [found for test in tests if (found := estimates.seconds(*test)) is not None]
-    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test, memory_bytes)) is not None]
+    peaks = [peak for test in tests if (peak := estimates.peak_bytes(*test, card)) is not None]
     needed = [least for test in tests if (least := estimates.needed_bytes(*test)) is not None]
     return Expected(case, None, sum(seconds) if seconds else None, max(peaks, default=None), max(needed, default=None))
 
@@ -195,4 +197,4 @@ def _minutes(seconds: float | None) -> str:
 
 
 def _gib(peak_bytes: int | None) -> str:
-    return "-" if peak_bytes is None else f"{peak_bytes / 2**30:.1f}"
+    return "-" if peak_bytes is None else f"{peak_bytes / GIB:.1f}"

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from mpcore.data import Batch
-from mpcore.device.machine import SLOW_FP64, fast_in_fp64, memory_class
+from mpcore.device.machine import fast_in_fp64, memory_class
 from mpcore.execution import Eager
 from mpcore.gate import checks
 from mpcore.measure.errors import CASE_ERRORS, CaseFailed, failure_of, give_back, lacks_memory, one_sentence
@@ -85,17 +85,16 @@ class Yardsticks:
         self._kept = None
 
     def rows(self, case: Case) -> int:
-        """Of the batch that is computed in FP64, too: fewer where that is slow, and in size `fit` where memory is short."""
-        workload, device = self._setups.workload(case), self._setups.device
-        rows = workload.numerics_rows[case.model_size]
-        if case.model_size != "tiny" and not fast_in_fp64(device):
-            rows = max(1, rows // SLOW_FP64)
-        return workload.fitting_rows(rows, memory_class(device)) if case.size == "fit" else rows
+        """Of the batch that is computed in FP64, too."""
+        device = self._setups.device
+        return self._setups.workload(case).compared_rows(case.size, memory_class(device), fast_in_fp64(device))
 
     def _with_room(self, case: Case, measure: Callable[[Case], M]) -> M:
         """`measure` of `case`; once more with what is compared on the host, where memory ends without."""
-        self._setups.workload(case)  # an own step has none, and its precision may be no mode
+        workload = self._setups.workload(case)  # an own step has none, and its precision may be no mode
         key = self._key(case)
+        if workload.compared_on_host(case.size, memory_class(self._setups.device)):
+            self._on_host.add(key)
         if key in self._on_host:
             return measure(case)
         try:

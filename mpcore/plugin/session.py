@@ -94,9 +94,8 @@ class Session:
     def forewarned(self) -> list[str]:
         """What `doctor` has to say, in short: what would spoil figures, and the minutes and memory that it will take, where
         accepted runs tell. Of several GPUs each rank would have its own to say."""
-        from mpcore.device.machine import usable_memory
         from mpcore.doctor.choice import Planned
-        from mpcore.doctor.estimates import estimates, estimates_here
+        from mpcore.doctor.estimates import card_of, estimates, estimates_here
         from mpcore.doctor.forecast import in_short
         from mpcore.doctor.spoilers import short, spoilers
         from mpcore.store import RunError
@@ -110,9 +109,12 @@ class Session:
                 told = estimates_here(self.options.baselines, self.machine.hardware, self.device_here)
             except RunError as error:  # the run of another GPU tells minutes alone, and tests go on without
                 return [*short(found), f"how long it will take is not known: {error}"]
-        memory = usable_memory(self.device_here)
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
-        expected = in_short([Planned(test.kind, test.case) for test in run], told, memory) if told else None
+        expected = (
+            in_short([Planned(test.kind, test.case) for test in run], told, card_of(self.machine.hardware, self.device_here))
+            if told
+            else None
+        )
         return [*short(found), *([expected] if expected else [])]
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mpcore.data import Batch, Source, Split
+from mpcore.device.machine import SLOW_FP64
 from mpcore.records import Confusion, Recipe, Size
 from mpcore.registry import Registry
 from mpcore.workloads.checked import WorkloadError, checked_data, described
@@ -114,9 +115,18 @@ class Workload(Entry):
         return cls.step_memory.fitting(size, memory_class) if cls.step_memory else size
 
     @classmethod
-    def fitting_rows(cls, rows: int, memory_class: int) -> int:
-        """The samples that errors are measured on in size `fit`, on a GPU of so many GB: `rows`, or fewer."""
-        return cls.step_memory.in_fp64().fitting(rows, memory_class) if cls.step_memory else rows
+    def compared_rows(cls, size: str, memory_class: int, fast_in_fp64: bool) -> int:
+        """The samples that errors are measured on, in FP64, too, on a GPU of so many GB: fewer where FP64 is slow, and in size
+        `fit` where memory is short."""
+        rows = cls.numerics_rows["tiny" if size == "tiny" else "full"]
+        if size != "tiny" and not fast_in_fp64:
+            rows = max(1, rows // SLOW_FP64)
+        return cls.step_memory.fitting_rows(rows, memory_class) if size == "fit" and cls.step_memory else rows
+
+    @classmethod
+    def compared_on_host(cls, size: str, memory_class: int) -> bool:
+        """Whether what is compared is kept on the host there, so that size `fit` fits."""
+        return size == "fit" and cls.step_memory is not None and cls.step_memory.compared_on_host(memory_class)
 
     def load(self) -> None:
         """Reads the training data. Raises DataError, WorkloadError."""

@@ -22,13 +22,12 @@ SIDE = {"tiny": 48, "full": 224}
 NARROW = {"embedding_size": 16, "hidden_sizes": [64, 64, 64, 128], "depths": [1, 1, 1, 1]}
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's training pixels, 0 to 255."""
-MEMORY = ((30, 256), (15, 128), (0, 64))
 """From so many GiB of a GPU on, images in a batch: FP32 takes about 22 GiB for 256."""
 
 
 @workloads.register
 class ResNet50(Workload):
-    """`tiny` has one narrow block a stage and images of 48x48. The batch is halved where a GPU has no memory for 256."""
+    """`tiny` has one narrow block a stage and images of 48x48."""
 
     name = "resnet50"
     version = 3
@@ -48,14 +47,6 @@ class ResNet50(Workload):
     amp_must_beat = ("fp32", "tf32")
     eager_amp_must_beat = ("fp32", "tf32")
     files: ClassVar[dict[str, tuple[str, ...]]] = {"train": ("train.parquet",), "test": ("test.parquet", "validation.parquet")}
-
-    @property
-    def recipe(self) -> Recipe:
-        recipe = super().recipe
-        if "batch_size" in self._changed or self.size == "tiny" or not torch.cuda.is_available():
-            return recipe
-        memory = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**30
-        return recipe.model_copy(update={"batch_size": next(size for least, size in MEMORY if memory >= least)})
 
     def build_model(self) -> nn.Module:
         """Each block begins as the identity (Goyal et al., "Accurate, Large Minibatch SGD", 2017). Without that the first

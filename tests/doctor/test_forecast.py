@@ -8,7 +8,7 @@ import torch
 
 from mpcore.doctor.ceilings import _with_fp64, ceilings_here
 from mpcore.doctor.choice import Planned, chosen, untold_trainings
-from mpcore.doctor.estimates import Estimates, estimates
+from mpcore.doctor.estimates import Card, Estimates, estimates
 from mpcore.doctor.forecast import LEFT_OUT, document, forecast, in_all
 from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Numerics, Quality, Result, Run, Selection, Speed
 from mpcore.report.render import render
@@ -84,15 +84,18 @@ def test_a_step_takes_all_memory_and_needs_what_it_allocates_and_a_tenth_more():
     """What was reserved holds what cuDNN tried with the memory that was free."""
     found = estimates([run_on("H100", 1, allocating(10), result("tf32", 9.0))], "h100", {})
     assert [found.peak_bytes("speed", case(mode)) for mode in ("fp32", "tf32")] == [30 * GIB, 30 * GIB]
-    assert found.peak_bytes("speed", case("fp32"), 24 * GIB) == 24 * GIB
+    assert found.peak_bytes("speed", case("fp32"), Card(24 * GIB)) == 24 * GIB
     assert [found.needed_bytes("speed", case(mode)) for mode in ("fp32", "tf32")] == [11 * GIB, 30 * GIB]
     assert found.needed_bytes("numerics", case("fp32")) is None
 
 
-def test_a_batch_that_fits_needs_no_more_than_it_was_chosen_by():
-    fit = case("fp32", size="fit", batch_size=8)
-    found = estimates([run_on("H100", 1, allocating(60, size="full"))], "h100", {})
-    assert found.needed_bytes("speed", fit) == pytest.approx(1.1 * (1.64 + 8 * 0.146) * GIB, rel=1e-6)
+@pytest.mark.parametrize(("size", "batch", "reviews"), [("fit", 8, 8), ("full", None, 32)])
+def test_a_step_needs_no_more_than_its_batch_is_said_to_hold(size, batch, reviews):
+    """On a large GPU cuDNN takes algorithms that need far more, in whatever size was measured there."""
+    step = case("fp32", size=size, batch_size=batch)
+    for measured in ({"size": "full"}, {"size": size, "batch_size": batch}):
+        found = estimates([run_on("H100", 1, allocating(60, **measured))], "h100", {})
+        assert found.needed_bytes("speed", step) == pytest.approx((1.64 + reviews * 0.146) * GIB, rel=1e-6)
 
 
 TOOK = {
@@ -118,8 +121,19 @@ def test_what_a_small_card_takes_is_told_from_a_large_one(kind, workload, mode, 
     runs = [run for found in all_accepted(BASELINES).values() for run in found]
     runs = [run.model_copy(update={"results": [r for r in run.results if r.record.case.size == "full"]}) for run in runs]
     fit = case(mode, workload=workload, size="fit", batch_size=batch, execution="graph")
-    said = estimates(runs, "nvidia-h200", {}).peak_bytes(kind, fit, round(23.25 * GIB))
+    said = estimates(runs, "nvidia-h200", {}).peak_bytes(kind, fit, Card(round(23.25 * GIB)))
     assert said / GIB == pytest.approx(TOOK[kind, workload, mode, batch], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "fast", "gib"), [("fit", 32, True, 17.3), ("fit", 32, False, 12.7), ("full", None, False, 12.7)]
+)
+def test_errors_on_fewer_rows_take_less(size, batch, fast, gib):
+    """An H200 compared 32 rows of BERT, in 26.3 GiB. A card of 24 GB compares 16, and 8 where FP64 is slow."""
+    runs = [run for found in all_accepted(BASELINES).values() for run in found]
+    one = case("fp32", size=size, batch_size=batch, execution="graph")
+    said = estimates(runs, "nvidia-h200", {}).peak_bytes("numerics", one, Card(round(23.25 * GIB), fast))
+    assert said / GIB == pytest.approx(gib, rel=0.05)
 
 
 def test_trainings_that_no_run_has_made_are_named():
@@ -173,7 +187,7 @@ def test_a_format_that_was_not_compared_counts_as_the_slowest_that_was():
 
 def test_errors_are_scaled_by_fp64():
     """Of which an H200 has half as many units as of FP32, and a T4 at least a 64th, for a quarter of the samples."""
-    numerics = Numerics.model_construct(kind="numerics", case=case("bf16-true"))
+    numerics = Numerics.model_construct(kind="numerics", case=case("bf16-true"), batch_size=32)
     errors = Result.model_construct(record=numerics, cost=Cost(seconds=7.0, peak_bytes=None))
     here = with_fp64(T4, "7.5")
     found = estimates([run_on("H200", 3, *H200, errors)], "t4", here)
@@ -255,13 +269,10 @@ def test_what_is_not_run_says_why_and_what_would_spoil_figures_comes_first():
 
 @pytest.mark.parametrize(("gib", "said"), [(24, True), (80, False), (None, False)])
 def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
-    memory = None if gib is None else gib * GIB
+    card = None if gib is None else Card(gib * GIB)
     found = estimates([run_on("H100", 1, result("fp32", 90.0))], "h100", {})
-    text = render(document(forecast(BERT, CPU, found), found, [], "a machine", memory), "markdown")
-    told = (
-        "1 case of bert-imdb took more memory in accepted runs than the 24 GiB that there are. A case that finds too little is "
-        "skipped. --mp-size fit chooses batches that fit."
-    )
+    text = render(document(forecast(BERT, CPU, found, card=card), found, [], "a machine", card), "markdown")
+    told = "24 GiB are too little for 1 case of bert-imdb, as accepted runs tell. A case that finds too little is skipped."
     assert (told in " ".join(text.split())) == said
 
 
@@ -269,7 +280,7 @@ def test_a_case_that_took_more_memory_than_there_is_is_told(gib, said):
 def test_errors_are_measured_in_what_memory_there_is(kind, needed):
     newest = run_on("H100", 1)
     found = Estimates(newest, {}, {f"{kind}:{case('fp32').id}": Cost(seconds=1.0, peak_bytes=30 * GIB)})
-    expected = forecast(BERT, CPU, found, memory_bytes=24 * GIB)[0]
+    expected = forecast(BERT, CPU, found, card=Card(24 * GIB))[0]
     assert (expected.peak_bytes, expected.needed_bytes) == (24 * GIB, needed)
 
 
@@ -314,6 +325,16 @@ def test_the_tests_of_most_worth_within_a_time_are_chosen(minutes, names):
     found = chosen(tests, known(), minutes)
     assert [f"{test.kind} of {test.case.precision}" for test in found] == names
     assert sum(found.values()) <= 60 * minutes
+
+
+@pytest.mark.parametrize(("minutes", "kinds"), [(0.5, []), (2.0, ["speed", "work"])])
+def test_what_a_step_does_is_counted_while_it_is_timed(minutes, kinds):
+    """Recorded beside a speed it takes no time; alone it builds the step and runs it."""
+    tests = [Planned(kind, case("fp32")) for kind in ("work", "speed")]
+    costs = {"speed:bert-imdb-fp32-eager-tiny": 60.0, "work:bert-imdb-fp32-eager-tiny": 0.1}
+    told = Estimates(run_on("H100", 1), {}, {name: Cost(seconds=seconds, peak_bytes=None) for name, seconds in costs.items()})
+    assert sorted(test.kind for test in chosen(tests, told, minutes)) == kinds
+    assert [test.kind for test in chosen(tests[:1], told, minutes)] == ["work"]
 
 
 def test_what_no_run_tells_counts_as_usual():

@@ -137,7 +137,7 @@ def test_what_is_known_already_takes_no_room(cpu):
 
 
 @pytest.mark.parametrize(
-    ("gb", "fast", "rows"), [(16, True, 4), (24, True, 16), (141, True, 32), (16, False, 4), (8, False, 1)]
+    ("gb", "fast", "rows"), [(16, True, 4), (24, True, 16), (141, True, 32), (16, False, 4), (8, False, 2)]
 )
 def test_fewer_samples_are_compared_where_memory_is_short(monkeypatch, cpu, gb, fast, rows):
     monkeypatch.setattr(yardsticks, "memory_class", lambda device: gb)
@@ -145,3 +145,13 @@ def test_fewer_samples_are_compared_where_memory_is_short(monkeypatch, cpu, gb, 
     case = Case(workload="bert-imdb", precision="bf16-amp", execution="graph", size="fit", batch_size=32)
     assert Bench(cpu)._yardsticks.rows(case) == rows
     assert Bench(cpu)._yardsticks.rows(case.model_copy(update={"size": "full"})) == (32 if fast else 8)
+
+
+@pytest.mark.parametrize(
+    ("workload", "gb", "on_host"), [("vit-l-cifar10", 24, True), ("vit-l-cifar10", 80, False), ("bert-imdb", 16, False)]
+)
+def test_what_is_compared_begins_on_the_host_where_a_card_that_was_fitted_has_no_room(monkeypatch, cpu, workload, gb, on_host):
+    monkeypatch.setattr(yardsticks, "memory_class", lambda device: gb)
+    found = Bench(cpu)._yardsticks
+    case = Case(workload=workload, precision="fp32", execution="eager", size="fit", batch_size=8)
+    assert found._with_room(case, lambda case: found._key(case) in found._on_host) == on_host

@@ -117,14 +117,10 @@ def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path, size, labels, sente
         VitLCifar10("tiny", folder(tmp_path, "cifar10", "img", size, labels)).data("train")
 
 
-@pytest.mark.parametrize(("gigabytes", "batch"), [(80, 256), (24, 128), (8, 64)])
-def test_a_smaller_gpu_has_a_smaller_batch(monkeypatch, gigabytes, batch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    properties = type("Properties", (), {"total_memory": gigabytes * 2**30})
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    assert ResNet50("full").recipe.batch_size == batch
-    assert ResNet50("full").with_batch_size(32).recipe.batch_size == 32
+@pytest.mark.parametrize(("gigabytes", "batch"), [(141, 256), (24, 128), (16, 128), (8, 32)])
+def test_a_smaller_gpu_has_a_smaller_batch_in_size_fit_alone(gigabytes, batch):
+    assert ResNet50("full").recipe.batch_size == 256
+    assert ResNet50.fitting_batch(gigabytes) == batch
 
 
 @BOTH
