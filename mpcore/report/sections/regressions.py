@@ -71,6 +71,7 @@ def _groups(summary: SessionSummary) -> dict[str, list[str]]:
         "all cases together": together.get("same", []),
         "new, and compared with nothing": named_once(((record, "") for record, _ in _judged(summary, "new")), cases),
         f"gone, though an accepted run has it, {STRICTLY}": [*gone, LET_GO] if gone and not summary.strict else [],
+        "gone": [LET_GO] if gone and summary.strict else [],  # which the failures name
     }
 
 
