@@ -61,13 +61,18 @@ def sensitivity() -> str:
         "Whether a lost accuracy or a wrong gradient would be seen: faults are planted, and judged as the suite judges. The "
         "fault is the mildest that costs a tolerance. An alarm is a trial that does not pass, though nothing is planted."
     )
-    return page("Sensitivity", sentence, "python -m mpcore calibrate --sensitivity --write", "\n\n".join(map(_shown, kinds)))
+    return page(
+        "Sensitivity",
+        sentence,
+        "python -m mpcore calibrate --sensitivity --write --mp-data embedded",
+        "\n\n".join(map(_shown, kinds)),
+    )
 
 
 def _shown(kind: Sensitivities) -> str:
-    heads = ("trainings", "fault", "points lost", "found", "of", "alarms", "FP32 below the ceiling, in tolerances")
-    rows = [(proof.workload, *_cells(proof.sensitivity)) for proof in kind.accuracy]
-    return "\n\n".join([f"## {kind.hardware}", table(heads, rows, "llrrrrr"), markdown(gradients_section(kind.numerics))])
+    heads = ("trainings", "data", "fault", "points lost", "found", "of", "alarms", "FP32 below the ceiling, in tolerances")
+    rows = [(proof.workload, proof.terms["data"], *_cells(proof.sensitivity)) for proof in kind.accuracy]
+    return "\n\n".join([f"## {kind.hardware}", table(heads, rows, "lllrrrrr"), markdown(gradients_section(kind.numerics))])
 
 
 def _cells(of: Sensitivity) -> tuple[str, ...]:

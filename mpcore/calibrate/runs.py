@@ -108,7 +108,7 @@ class Fit:
     left_out: tuple[str, ...]
 
 
-def joined(runs: Iterable[Run]) -> list[Run]:
+def joined_parts(runs: Iterable[Run]) -> list[Run]:
     """With parts of a suite, which were accepted together and share no case, as one run, in the place of the first. runs: of
     one kind of GPU, oldest first."""
     found: list[Run] = []

@@ -96,7 +96,7 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
 def _fitted(options: argparse.Namespace) -> "Iterator[Section]":
     """A kind of GPU after the other. Raises RunError at the end for those with too few runs."""
     from mpcore.calibrate.leave_one_out import fit_section, left_out_section
-    from mpcore.calibrate.runs import fit_runs, joined
+    from mpcore.calibrate.runs import fit_runs, joined_parts
     from mpcore.calibrate.tables import simulated_runs
     from mpcore.store import RunError, all_accepted, write_calibration
 
@@ -106,7 +106,7 @@ def _fitted(options: argparse.Namespace) -> "Iterator[Section]":
     accepted = all_accepted(folder)
     if not accepted:
         raise RunError(f"no accepted runs in {folder}")
-    for runs in map(joined, accepted.values()):
+    for runs in map(joined_parts, accepted.values()):
         try:
             found = fit_runs(runs)
         except RunError as error:

@@ -27,7 +27,7 @@ class Planned(NamedTuple):
 
 def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> dict[Planned, float]:
     """With the seconds that each will take, together not above `minutes`. What no accepted run tells counts as usual. Trainings
-    differ too much for that, and are left out. What a step does is counted while it is timed, and takes as long without."""
+    differ too much for that, and are left out. What a step does is counted while it is timed. Alone that would take as long."""
     left, found = 60 * minutes, {}
     seconds = {test: expected_seconds(test, estimates) for test in tests}
     for test in sorted(seconds, key=lambda test: (_step(test), seconds[test])):

@@ -21,7 +21,7 @@ LEFT_OUT = "left out: more than --mp-minutes allows"
 @dataclass(frozen=True)
 class Expected:
     """reason: why a case is not run, None where it is. seconds, peak_bytes, needed_bytes: None where no accepted run tells.
-    peak_bytes: what it takes of the memory. needed_bytes: with less it does not run. untold: whether it is trained besides, for
+    peak_bytes: what it takes of the memory. needed_bytes: about what it needs. untold: whether it is trained besides, for
     a time that none tells."""
 
     case: Case

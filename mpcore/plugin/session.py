@@ -110,11 +110,8 @@ class Session:
             except RunError as error:  # the run of another GPU tells minutes alone, and tests go on without
                 return [*short(found), f"how long it will take is not known: {error}"]
         run = [t for t in self.tests.values() if t.kind != "accuracy" or trained(self.options, t.case.workload)]
-        expected = (
-            in_short([Planned(test.kind, test.case) for test in run], told, card_of(self.machine.hardware, self.device_here))
-            if told
-            else None
-        )
+        planned, card = [Planned(t.kind, t.case) for t in run], card_of(self.machine.hardware, self.device_here)
+        expected = in_short(planned, told, card) if told else None
         return [*short(found), *([expected] if expected else [])]
 
     def close(self) -> None:

@@ -22,7 +22,6 @@ SIDE = {"tiny": 48, "full": 224}
 NARROW = {"embedding_size": 16, "hidden_sizes": [64, 64, 64, 128], "depths": [1, 1, 1, 1]}
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Of ImageNet's training pixels, 0 to 255."""
-"""From so many GiB of a GPU on, images in a batch: FP32 takes about 22 GiB for 256."""
 
 
 @workloads.register

@@ -8,7 +8,7 @@ from synthetic import run_of
 
 from mpcore.__main__ import main
 from mpcore.calibrate.leave_one_out import leave_one_out, wandered
-from mpcore.calibrate.runs import fit_runs, joined
+from mpcore.calibrate.runs import fit_runs, joined_parts
 from mpcore.gate.limits import UNSTEADY_PRIOR_LOG_SD
 from mpcore.records import Accepted, Calibration, Hardware
 from mpcore.store import RunError, accepted, calibration
@@ -88,13 +88,13 @@ def in_two_parts(run):
 
 def test_parts_that_were_accepted_together_are_one_run(rng):
     whole = runs(rng)
-    assert fit_runs(joined(part for run in whole for part in in_two_parts(run))) == fit_runs(whole)
+    assert fit_runs(joined_parts(part for run in whole for part in in_two_parts(run))) == fit_runs(whole)
 
 
 def test_runs_of_the_same_cases_that_were_accepted_together_stay_apart(rng):
     accepted_at_once = {"accepted": Accepted(reason="three nights", datetime="2026-01-09T00:00:00+00:00")}
     nights = [run.model_copy(update=accepted_at_once) for run in runs(rng, count=3)]
-    assert joined(nights) == nights
+    assert joined_parts(nights) == nights
 
 
 def test_too_few_runs_are_one_sentence(rng):
