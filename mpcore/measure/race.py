@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mpcore.data import Batch
+from mpcore.device.nvml import NvmlSampler
 from mpcore.execution import Compile, ReduceOverhead
 from mpcore.measure.entrants import PLAIN, Entrants
 from mpcore.measure.errors import CASE_ERRORS, lacks_memory, one_sentence
@@ -39,12 +40,12 @@ def measure_race(case: Case, among: Entrants, setup_of: Callable[[Case], TimingS
     if not (among.ours and among.theirs):
         raise Inapplicable("; ".join(dict.fromkeys(among.missing.values())) or "there is no other trainer")
     free_everything()
-    steps, same = _Steps(setup_of), same_mode(case)
+    steps, same, sampler = _Steps(setup_of), same_mode(case), setup_of(case).sampler
     with precisions[case.precision]().settings():
         found = _each_alone(among, same, steps)
         timed, fastest = found.timed, _leaders(found.timed, among)
         pairs = {pair for pair in (fastest, same) if len(pair) == 2 and timed.keys() >= {*pair}}
-        turns: dict[tuple[Case, ...], Turns | None] = {pair: _turns(pair, found, steps) for pair in pairs}
+        turns: dict[tuple[Case, ...], Turns | None] = {pair: _turns(pair, found, steps, sampler) for pair in pairs}
     steps.keep(())
     return Race(
         **setup_of(case).fields,
@@ -83,7 +84,7 @@ def _leaders(timed: Mapping[Case, Entrant], among: Entrants) -> tuple[Case, ...]
     return tuple(min(side, key=lambda case: timed[case].blocks.step_seconds) for side in sides if side)
 
 
-def _turns(pair: tuple[Case, ...], found: _Found, steps: "_Steps") -> Turns | None:
+def _turns(pair: tuple[Case, ...], found: _Found, steps: "_Steps", sampler: NvmlSampler) -> Turns | None:
     """None where one of the two fails, though it was timed alone."""
     try:
         ours, theirs = steps.time(*pair, narrow=True)
@@ -93,7 +94,7 @@ def _turns(pair: tuple[Case, ...], found: _Found, steps: "_Steps") -> Turns | No
     except CASE_ERRORS as error:
         found.failed[" in turns with ".join(case.id for case in pair)] = one_sentence(error)
         return None
-    return Turns(ours=ours, theirs=theirs)
+    return Turns(ours=ours, theirs=theirs, gpu=sampler.summary())
 
 
 class _Steps:

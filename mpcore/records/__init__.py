@@ -17,6 +17,7 @@ from mpcore.records.comparison import WORKING_TREE, Comparison, Pair, PairedCase
 from mpcore.records.compilation import Compilation, Compiled
 from mpcore.records.cost import Cost
 from mpcore.records.drift import Drift
+from mpcore.records.gpu_state import GpuState
 from mpcore.records.history import CaseFigures, RunFigures
 from mpcore.records.loaded import Loaded, LoadedFile
 from mpcore.records.machine import Hardware, Machine
@@ -38,7 +39,7 @@ from mpcore.records.result import AnyRecord, Result
 from mpcore.records.run import LAYOUT, Accepted, FailedTest, Run, SkippedTest
 from mpcore.records.selection import Selection
 from mpcore.records.sensitivity import AccuracyProof, GradientProof, Sensitivities, Sensitivity
-from mpcore.records.speed import GpuState, Reference, Speed
+from mpcore.records.speed import Reference, Speed
 from mpcore.records.work import Operation, Work
 
 __all__ = [

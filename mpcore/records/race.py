@@ -7,6 +7,7 @@ from pydantic import NonNegativeInt, model_validator
 
 from mpcore.records.base import Record
 from mpcore.records.case import OWN_TRAINER, Case
+from mpcore.records.gpu_state import GpuState
 from mpcore.records.measurement import Blocks, Measurement
 
 
@@ -30,11 +31,12 @@ class Entrant(Record):
 
 class Turns(Record):
     """One of ours against another, in blocks that took turns, A B B A. apart: whether they were timed one after the other, for
-    there was no memory for both."""
+    there was no memory for both. gpu: how it did meanwhile, None where that is not known."""
 
     ours: Entrant
     theirs: Entrant
     apart: bool = False
+    gpu: GpuState | None = None
 
     @model_validator(mode="after")
     def _pairs(self) -> "Turns":
@@ -74,4 +76,5 @@ class Race(Measurement):
     @property
     def turns(self) -> tuple[Turns, ...]:
         """What took turns, each pair once."""
-        return tuple(dict.fromkeys(filter(None, (self.fastest, self.same_mode))))
+        again = None if self.same_mode == self.fastest else self.same_mode
+        return tuple(filter(None, (self.fastest, again)))

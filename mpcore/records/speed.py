@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, model_validator
 
-from mpcore.records.base import Bytes, Finite, NonNegativeFloat, Number, PositiveFloat, Record
+from mpcore.records.base import Bytes, Finite, Number, PositiveFloat, Record
 from mpcore.records.collective import Collective
 from mpcore.records.compilation import Compilation
+from mpcore.records.gpu_state import GpuState
 from mpcore.records.measurement import Blocks, Measurement
 from mpcore.records.profile import Profile
 from mpcore.records.rank import Rank, RankTime
@@ -29,32 +30,6 @@ class Reference(Record):
         if self.rounds is not None and len(self.rounds.seconds) != len(self.blocks.seconds):
             raise ValueError(f"{len(self.blocks.seconds)} blocks took turns with {len(self.rounds.seconds)}")
         return self
-
-
-class GpuState(Record):
-    """What the GPU said of itself, once in every timed block of the case: seconds since the first, clock of its
-    multiprocessors, power and temperature. Also the energy it has used since its driver was loaded.
-
-    limits: reasons for which its clock was held back in any block, slowdowns and the power cap alike. untold: by field, why it
-    does not tell that one, which is () then, or None.
-    """
-
-    at_seconds: tuple[Number, ...]
-    sm_mhz: tuple[NonNegativeInt, ...]
-    watts: tuple[NonNegativeFloat, ...]
-    celsius: tuple[int, ...]
-    joules: tuple[NonNegativeFloat, ...]
-    limits: tuple[str, ...] | None
-    other_processes: NonNegativeInt | None
-    untold: dict[str, str] = {}
-
-    @property
-    def mean_watts(self) -> float | None:
-        """The slope of energy over time, by least squares: the counter moves ten times a second only."""
-        if len(self.joules) < 4:  # as where it does not tell
-            return None
-        slope = statistics.linear_regression(self.at_seconds, self.joules).slope
-        return slope if slope > 0 else None
 
 
 class Speed(Measurement):

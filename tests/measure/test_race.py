@@ -6,6 +6,7 @@ import math
 import weakref
 from types import SimpleNamespace
 
+import made
 import pytest
 import torch
 
@@ -106,6 +107,13 @@ def test_executions_that_are_named_make_the_whole_product_less_what_is_unsupport
         f"dots-fp32-{how}-tiny-by-huggingface": f"Trainer does not say that its step can be run by {how}"
         for how in ("inductor", "reduce-overhead")
     }
+
+
+def test_how_the_gpu_did_while_they_took_turns_is_kept(setup_of, monkeypatch):
+    told = made.gpu("power cap")
+    monkeypatch.setattr(NvmlSampler, "summary", lambda sampler: told)
+    found = measure_race(OURS, Entrants([OURS], [PLAIN], {}), setup_of)
+    assert found.fastest.gpu == told
 
 
 def test_the_fastest_of_ours_takes_turns_with_the_fastest_other(setup_of):

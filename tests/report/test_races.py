@@ -1,5 +1,6 @@
 """Steps beside those of other trainers, workload by workload."""
 
+import made
 import pytest
 from reading import row, section, titles
 
@@ -55,6 +56,13 @@ def test_a_row_has_each_step_the_fastest_of_ours_and_how_many_times_as_fast_it_i
         "Not timed: no triton (2 cases).",
         "Not timed: it waits (1 case).",
     ]
+
+
+def test_another_process_beside_a_race_is_said(raced, summary):
+    sentence = "other processes were on the GPU while it was timed"
+    assert sentence not in render(session_document(summary(raced)), "terminal")
+    turns = raced[0].record.fastest.model_copy(update={"gpu": made.gpu().model_copy(update={"other_processes": 1})})
+    assert sentence in render(session_document(summary([race("a", 5.0, 10.0, fastest=turns)])), "terminal")
 
 
 def test_without_a_pair_in_the_same_mode_there_is_no_column_for_it(raced):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from mpcore.gate import saturation
-from mpcore.records import Case, Drift, Numerics, Quality, Result, Run, Speed, TensorErrors
+from mpcore.records import Case, Drift, Numerics, Quality, Race, Result, Run, Speed, TensorErrors
 from mpcore.report.document import Section
 from mpcore.report.rows import Row
 from mpcore.report.text import counted, tally
@@ -94,11 +94,13 @@ def worst_gradient(tensor: TensorErrors) -> str:
 def _machine(results: Iterable[Result]) -> Iterable[str]:
     """How far it drifted while a workload was timed, what it could not measure, and who else was on it."""
     speeds = [r.record for r in results if isinstance(r.record, Speed)]
+    told = [speed.gpu for speed in speeds]
+    told += [turns.gpu for r in results if isinstance(r.record, Race) for turns in r.record.turns]
     for drift in (r.record for r in results if isinstance(r.record, Drift)):
         yield f"{_where(drift.case)}: from its beginning to its end {drifted(drift.shares, 'took ')}"
     for speed in speeds:
         yield from (f"{_where(speed.case)}: no {mode} to compare with: {why}" for mode, why in speed.missing.items())
-    if any(s.gpu and s.gpu.other_processes for s in speeds):
+    if any(gpu and gpu.other_processes for gpu in told):
         yield "other processes were on the GPU while it was timed"
     if any(s.device == "cuda" and s.gpu is None for s in speeds):
         yield "NVML does not answer: clocks, power and throttling of the GPU are not known"
