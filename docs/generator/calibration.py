@@ -9,7 +9,7 @@ from generator.runs import ROOT, as_one, newest, newest_of_each
 from generator.terminal import printed
 from mpcore.calibrate.sensitivity import gradients_section
 from mpcore.gate import limits
-from mpcore.records import Sensitivities, Sensitivity
+from mpcore.records import AccuracyProof, Sensitivities
 from mpcore.store import sensitivities
 
 SUITES = 300
@@ -59,7 +59,8 @@ def sensitivity() -> str:
     kinds = [kind for kind in found if kind.accuracy and kind.numerics]
     sentence = (
         "Whether a lost accuracy or a wrong gradient would be seen: faults are planted, and judged as the suite judges. The "
-        "fault is the mildest that costs a tolerance. An alarm is a trial that does not pass, though nothing is planted."
+        "fault is the mildest of those tried that costs a tolerance. An alarm is a trial that does not pass, though nothing is "
+        "planted. Each trial has three of six seeds, so that trials overlap."
     )
     return page(
         "Sensitivity",
@@ -70,11 +71,13 @@ def sensitivity() -> str:
 
 
 def _shown(kind: Sensitivities) -> str:
-    heads = ("trainings", "data", "fault", "points lost", "found", "of", "alarms", "FP32 below the ceiling, in tolerances")
-    rows = [(proof.workload, proof.terms["data"], *_cells(proof.sensitivity)) for proof in kind.accuracy]
-    return "\n\n".join([f"## {kind.hardware}", table(heads, rows, "lllrrrrr"), markdown(gradients_section(kind.numerics))])
+    tried = ("fault", "points lost", "tolerance", "found", "of", "alarms")
+    heads = ("trainings", "data", *tried, "FP32 below the ceiling, in tolerances")
+    rows = [(proof.workload, proof.terms["data"], *_cells(proof)) for proof in kind.accuracy]
+    return "\n\n".join([f"## {kind.hardware}", table(heads, rows, "lllrrrrrr"), markdown(gradients_section(kind.numerics))])
 
 
-def _cells(of: Sensitivity) -> tuple[str, ...]:
+def _cells(proof: AccuracyProof) -> tuple[str, ...]:
+    of, tolerance = proof.sensitivity, f"{float(proof.terms['tolerance']):.3g}"
     lost = "-" if of.lost_points is None else f"{of.lost_points:.1f}"
-    return of.fault or "none", lost, str(of.found), str(of.trials), str(of.alarms), f"{of.tolerances_to_ceiling:.1f}"
+    return of.fault or "none", lost, tolerance, str(of.found), str(of.trials), str(of.alarms), f"{of.tolerances_to_ceiling:.1f}"

@@ -34,12 +34,12 @@ def saturation(quality: Quality) -> str:
             f"below the ceiling: under {LEAST_TOLERANCES_TO_CEILING:g} a loss may be hidden"
         )
     tried = quality.sensitivity
-    if tried and not tried.fault and not tried.found:
+    if tried and not tried.fault:
         return f"{subject}: none of the planted faults costs one tolerance of {tolerance:.3g} points"
     if tried and tried.found < SENSITIVE_SHARE * tried.trials:
         return (
-            f"{subject}: a planted fault that costs one tolerance was found {tried.found} times in {tried.trials}, "
-            f"{100 * SENSITIVE_SHARE:.0f} in 100 are needed"
+            f"{subject}: {tried.fault} was planted, which costs {tried.lost_points or 0:.1f} points where {tolerance:.3g} may "
+            f"be lost. It was found {tried.found} times in {tried.trials}, {100 * SENSITIVE_SHARE:.0f} in 100 are needed"
         )
     return ""
 

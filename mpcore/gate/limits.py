@@ -74,7 +74,7 @@ LEAST_TOLERANCES_TO_CEILING = 5.0
 LEAST_TOLERANCE_ROWS = 4.0
 """Rows of the test set that a tolerance is at least. One or two rows change by chance."""
 SENSITIVE_SHARE = 0.95
-"""Of planted faults that cost one tolerance, which must be found."""
+"""Of the trials of a planted fault that costs a tolerance or more, in which it must be found."""
 
 STEP_TIME_MARGIN_PERCENT = 1.25
 """What a graph's step may take more than in accepted runs. What Python launches on a GPU is never judged by its time. From one

@@ -10,7 +10,7 @@ from mpcore.records.case import Case
 
 class Sensitivity(Record):
     """Whether a lost accuracy would be seen. How far FP32 lies below the ceiling, in tolerances, and how often a planted fault
-    that costs one tolerance is found, of so many trials.
+    that costs a tolerance or more is found, of so many trials.
 
     fault: the mildest of those planted that costs a tolerance, in words, "" where none does; lost_points: what it costs.
     alarms: how often the same trainings without a fault did not pass, of as many trials.

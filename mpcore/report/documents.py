@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from mpcore.gate import match_baselines
-from mpcore.records import Comparison, Published, Run
+from mpcore.records import ALL_CASES, Comparison, Published, Run
 from mpcore.report.document import Document, Section
 from mpcore.report.measured import measured
 from mpcore.report.published import published
@@ -141,10 +141,12 @@ def kernels_document(runs: Sequence[Run], count: int) -> Document:
 
 
 def _failed(title: str, sentences: Sequence[str], run: Run | None = None) -> list[Section]:
-    """With what runs the first tests of `run` again, alone. At the end of a session each has said so already."""
-    failed = run.failed if run else ()
-    commands = list(dict.fromkeys(test.command for test in failed if test.command))[:COMMANDS]
-    return [Section(title, sentences=sentences, commands=commands)] if sentences else []
+    """With what runs the first tests of `run` again, alone, after what runs all cases. At the end of a session each has said so
+    already."""
+    failed = sorted(run.failed if run else (), key=lambda test: test.test != ALL_CASES)
+    commands = list(dict.fromkeys(test.command for test in failed if test.command))
+    first = [f"{COMMANDS} of {len(commands)} commands that run them again:"] if len(commands) > COMMANDS else []
+    return [Section(title, sentences=[*sentences, *first], commands=commands[:COMMANDS])] if sentences else []
 
 
 def _made(run: Run) -> Section:

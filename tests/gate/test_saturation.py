@@ -47,10 +47,15 @@ def test_the_sentence_says_how_far_the_ceiling_is():
 
 @pytest.mark.parametrize(("found", "said"), [(19, False), (18, True)])
 def test_a_planted_fault_must_be_found_19_times_in_20(found, said):
-    proof = Sensitivity(tolerances_to_ceiling=40, found=found, trials=20)
+    fault = {"fault": "a fifth of the steps skipped", "lost_points": 2.5}
+    proof = Sensitivity(tolerances_to_ceiling=40, found=found, trials=20, **fault)
     record = trained(0.2, 0.2, 0.2, fp32=(0.2, 0.2, 0.2), sensitivity=proof)
     assert bool(saturation(record)) == said
-    assert not said or "a planted fault that costs one tolerance was found 18 times in 20" in saturation(record)
+    sentence = (
+        "bert-imdb: a fifth of the steps skipped was planted, which costs 2.5 points where 2 may be lost. It was found 18 "
+        "times in 20, 95 in 100 are needed"
+    )
+    assert saturation(record) == (sentence if said else "")
 
 
 def test_a_perplexity_has_no_ceiling():

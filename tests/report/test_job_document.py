@@ -43,7 +43,15 @@ def test_what_failed_ends_with_the_commands_that_run_it_again(summary, many):
     failed = [test.model_copy(update={"command": f"pytest {test.test}"}) for test in failures(9)]
     document = job_document(summary(many(9), failed))
     assert section(document, "Failures").commands == [test.command for test in failed[:5]]
+    assert section(document, "Failures").sentences[-1] == "5 of 9 commands that run them again:"
     assert "pytest test_speed.py::test_speed[0]" in render(document, "markdown")
+
+
+def test_what_runs_all_cases_again_comes_first(summary, many):
+    failed = [test.model_copy(update={"command": f"pytest {test.test}"}) for test in failures(9)]
+    common = FailedTest(test=ALL_CASES, sentence="all cases are slower", command="pytest -m speed")
+    document = job_document(summary(many(9), [*failed, common]))
+    assert section(document, "Failures").commands[0] == "pytest -m speed"
 
 
 def test_a_session_that_fails_though_no_case_did(summary, many, compared, gone):
