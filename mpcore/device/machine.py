@@ -26,8 +26,8 @@ OF_CLASS = 0.9
 FAST_FP64 = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0))
 """Compute capabilities that have half as many units for FP64 as for FP32 (CUDA C++ Programming Guide, throughput of arithmetic
 instructions). All others have a 32nd or a 64th: what takes an H100 seconds takes a T4 minutes."""
-FAST_FP64_RATE, SLOW_FP64_RATE = 1 / 2, 1 / 64
-"""Of FP64, over the rate of FP32. The slow one is the least that there is."""
+FP64_RATES, SLOW_FP64_RATE = dict.fromkeys(FAST_FP64, 1 / 2) | {(7, 5): 1 / 32}, 1 / 64
+"""Of FP64, over the rate of FP32, by compute capability (the same table). The slow one is of all others."""
 SLOW_FP64 = 4
 """How many times fewer samples are computed in FP64 on a GPU that is slow in it."""
 
@@ -79,12 +79,17 @@ def fast_in_fp64(device: torch.device) -> bool:
 
 def has_fast_fp64(capability: str) -> bool:
     """The same of a GPU of a compute capability, such as "9.0"."""
-    return tuple(map(int, capability.split("."))) in FAST_FP64
+    return _numbers(capability) in FAST_FP64
 
 
-def errors_rate(capability: str) -> float:
-    """How fast errors are computed in FP64, over the rate of FP32: of fewer samples where it is slow."""
-    return FAST_FP64_RATE if has_fast_fp64(capability) else SLOW_FP64 * SLOW_FP64_RATE
+def fp64_rate(capability: str) -> float:
+    """How fast FP64 is, over the rate of FP32."""
+    return FP64_RATES.get(_numbers(capability), SLOW_FP64_RATE)
+
+
+def _numbers(capability: str) -> tuple[int, int]:
+    major, minor = map(int, capability.split("."))
+    return major, minor
 
 
 def memory_class(gpu: torch.device) -> int:

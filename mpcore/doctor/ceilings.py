@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from mpcore.device.machine import errors_rate
+from mpcore.device.machine import fp64_rate
 from mpcore.precision import Precision, precisions
 from mpcore.records import Hardware, Run, Speed
 
@@ -53,4 +53,4 @@ def _measured(mode: Precision, device: torch.device) -> float | None:
 def _with_fp64(found: dict[str, float], hardware: Hardware) -> dict[str, float]:
     if "fp32" not in found or hardware.capability is None:
         return found
-    return found | {FP64: found["fp32"] * errors_rate(hardware.capability)}
+    return found | {FP64: found["fp32"] * fp64_rate(hardware.capability)}

@@ -42,12 +42,13 @@ def card_of(hardware: Hardware, device: torch.device | None = None) -> Card | No
 class Estimates:
     """By the name of a record, what it cost when it was last measured. newest: of the runs that tell. speeds: how many
     times as fast as their GPU this one is, by format; none where it is the same. sizes: by the name, too, bytes that a step
-    allocates, and samples that errors were measured on."""
+    allocates, and samples that errors were measured on. card: of this GPU, where it is another one."""
 
     newest: Run
     speeds: Mapping[str, float]
     costs: dict[str, Cost]
     sizes: Mapping[str, int] = field(default_factory=dict)
+    card: Card | None = None
 
     def seconds(self, kind: str, case: Case) -> float | None:
         """None of what no run has measured. In a batch that was made smaller to fit, at most those of the usual one."""
@@ -104,7 +105,16 @@ class Estimates:
         if not self.speeds:
             return 1.0
         products = min(speed for name, speed in self.speeds.items() if name != FP64)
-        return self.speeds.get(FP64 if kind == "numerics" else format_of(case.precision), products)
+        if kind == "numerics":
+            return self.speeds.get(FP64, products) * self._fewer_rows(case)
+        return self.speeds.get(format_of(case.precision), products)
+
+    def _fewer_rows(self, case: Case) -> float:
+        """How many times as many samples the other GPU has measured errors on."""
+        rows = self.sizes.get(f"numerics:{self._told('numerics', case).id}")
+        if rows is None or self.card is None:
+            return 1.0
+        return rows / _workload(case).compared_rows(case.size, self.card.memory_class, self.card.fast_in_fp64)
 
     @cached_property
     def _usual(self) -> dict[str, float]:
@@ -141,7 +151,7 @@ def estimates_here(folder: Path, hardware: Hardware, device: torch.device | None
     own = any(run.machine.hardware.key == hardware.key and _telling(run) for run in runs)
     if own or device is None:
         return estimates(runs, hardware.key, {})
-    return estimates(runs, hardware.key, ceilings_here(hardware, device))
+    return estimates(runs, hardware.key, ceilings_here(hardware, device), card_of(hardware, device))
 
 
 def why_not_within(minutes: float, folder: Path) -> str:
@@ -152,7 +162,7 @@ def why_not_within(minutes: float, folder: Path) -> str:
     )
 
 
-def estimates(runs: Sequence[Run], key: str, ceilings: Mapping[str, float]) -> Estimates | None:
+def estimates(runs: Sequence[Run], key: str, ceilings: Mapping[str, float], card: Card | None = None) -> Estimates | None:
     """From those of `runs` that say what their results cost: of the hardware `key`, else of the GPU of the newest, scaled. None
     where none does, or it cannot be scaled. ceilings: FLOP/s of large products on this GPU, by format."""
     telling = [run for run in runs if _telling(run)]
@@ -166,7 +176,9 @@ def estimates(runs: Sequence[Run], key: str, ceilings: Mapping[str, float]) -> E
     )
     results = [result for run in alike for result in run.results]
     costs = {result.record.name: result.cost for result in results if result.cost}
-    return Estimates(newest, {} if own else speeds(ceilings, ceilings_of(alike)), costs, dict(_sizes(results)))
+    if own:
+        return Estimates(newest, {}, costs, dict(_sizes(results)))
+    return Estimates(newest, speeds(ceilings, ceilings_of(alike)), costs, dict(_sizes(results)), card)
 
 
 def _sizes(results: Sequence[Result]) -> Iterator[tuple[str, int]]:

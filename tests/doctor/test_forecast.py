@@ -191,14 +191,19 @@ def test_a_format_that_was_not_compared_counts_as_the_slowest_that_was():
     assert found.seconds("speed", case("bf16-true")) == pytest.approx(300.0)
 
 
-def test_errors_are_scaled_by_fp64():
-    """Of which an H200 has half as many units as of FP32, and a T4 at least a 64th, for a quarter of the samples."""
-    numerics = Numerics.model_construct(kind="numerics", case=case("bf16-true"), batch_size=32)
+@pytest.mark.parametrize(("workload", "rows", "fewer"), [("bert-imdb", 32, 4), ("gpt2-text", 2, 2), ("unet-membrane", 1, 1)])
+def test_errors_are_scaled_by_fp64_and_by_their_samples(workload, rows, fewer):
+    """An H200 has half as many units for FP64 as for FP32, and a T4 a 32nd. It compares a quarter of the samples, but
+    one at least."""
+    of = case("bf16-true", workload=workload, size="full")
+    numerics = Numerics.model_construct(kind="numerics", case=of, batch_size=rows)
     errors = Result.model_construct(record=numerics, cost=Cost(seconds=7.0, peak_bytes=None))
-    here = with_fp64(T4, "7.5")
-    found = estimates([run_on("H200", 3, *H200, errors)], "t4", here)
-    assert found.seconds("numerics", case("bf16-true")) == pytest.approx(7.0 * 50 / 5 * (1 / 2) / (4 / 64))
-    assert estimates([run_on("H200", 3, *H200, errors)], "a100", with_fp64(T4, "8.0")).speeds["fp64"] == pytest.approx(0.1)
+    runs, t4 = [run_on("H200", 3, *H200, errors)], Card(16 * GIB, fast_in_fp64=False)
+    found = estimates(runs, "t4", with_fp64(T4, "7.5"), t4)
+    assert found.seconds("numerics", of) == pytest.approx(7.0 * 50 / 5 * (1 / 2) * 32 / fewer)
+    assert found.seconds("speed", of) is None
+    a100 = estimates(runs, "a100", with_fp64(T4, "8.0"), Card(40 * GIB))
+    assert a100.seconds("numerics", of) == pytest.approx(7.0 * 50 / 5)
 
 
 def with_fp64(ceilings, capability):
@@ -225,7 +230,7 @@ def test_a_product_in_each_format_that_the_gpu_has_is_measured(monkeypatch):
     hardware = run_on("T4", 1).machine.hardware.model_copy(update={"capability": "7.5"})
     found = ceilings_here(hardware, torch.device("cuda"))
     assert measured == ["fp32", "fp16-true"]
-    assert found == pytest.approx({"fp32": 5e12, "fp64": 5e12 * 4 / 64})
+    assert found == pytest.approx({"fp32": 5e12, "fp64": 5e12 / 32})
 
 
 def test_what_an_estimate_is_scaled_by_and_what_it_is_not_is_told():
@@ -233,7 +238,7 @@ def test_what_an_estimate_is_scaled_by_and_what_it_is_not_is_told():
     said = in_all(forecast(BERT, CPU, told), told)
     assert (
         "took, the newest at 2026-01-03 12:00. By large products this GPU's speed is 0.1 in FP32 and 0.1 in FP16, where that "
-        "one's is 1. Its class says 0.013 in FP64, which errors need. What copies memory is scaled as products are: no run "
+        "one's is 1. Its class says 0.0064 in FP64, which errors need. What copies memory is scaled as products are: no run "
         "tells how fast its GPU copies."
     ) in said
 
