@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from mpcore.device.machine import class_of, has_fast_fp64, usable_memory
-from mpcore.doctor.ceilings import FP64, ceilings_here, ceilings_of, format_of, speeds
+from mpcore.doctor.ceilings import COPIES, FP64, ceilings_here, ceilings_of, format_of, speeds
+from mpcore.kernels.bound import ARITHMETIC
 from mpcore.records import Case, Cost, Hardware, Numerics, Result, Run, Speed
 from mpcore.store import all_accepted
 from mpcore.workloads import Workload, workloads
@@ -42,12 +43,14 @@ def card_of(hardware: Hardware, device: torch.device | None = None) -> Card | No
 class Estimates:
     """By the name of a record, what it cost when it was last measured. newest: of the runs that tell. speeds: how many
     times as fast as their GPU this one is, by format; none where it is the same. sizes: by the name, too, bytes that a step
-    allocates, and samples that errors were measured on. card: of this GPU, where it is another one."""
+    allocates, and samples that errors were measured on. products: the share of its kernels' time that a step spends in
+    arithmetic. card: of this GPU, where it is another one."""
 
     newest: Run
     speeds: Mapping[str, float]
     costs: dict[str, Cost]
     sizes: Mapping[str, int] = field(default_factory=dict)
+    products: Mapping[str, float] = field(default_factory=dict)
     card: Card | None = None
 
     def seconds(self, kind: str, case: Case) -> float | None:
@@ -101,13 +104,17 @@ class Estimates:
         return usual / self._speed(kind, case)
 
     def _speed(self, kind: str, case: Case) -> float:
-        """In the format that most of its time is spent in. One that was not compared counts as the slowest that was."""
+        """Of products in the format that most of its time is spent in, and of copies for the rest. A format that was not
+        compared counts as the slowest that was, and copies as products."""
         if not self.speeds:
             return 1.0
-        products = min(speed for name, speed in self.speeds.items() if name != FP64)
+        formats = [speed for name, speed in self.speeds.items() if name not in (FP64, COPIES)]
+        slowest = min(formats, default=self.speeds.get(COPIES, 1.0))
         if kind == "numerics":
-            return self.speeds.get(FP64, products) * self._fewer_rows(case)
-        return self.speeds.get(format_of(case.precision), products)
+            return self.speeds.get(FP64, slowest) * self._fewer_rows(case)
+        products = self.speeds.get(format_of(case.precision), slowest)
+        share = self.products.get(f"speed:{self._told('speed', case).id}", 1.0)
+        return 1 / (share / products + (1 - share) / self.speeds.get(COPIES, products))
 
     def _fewer_rows(self, case: Case) -> float:
         """How many times as many samples the other GPU has measured errors on."""
@@ -178,7 +185,8 @@ def estimates(runs: Sequence[Run], key: str, ceilings: Mapping[str, float], card
     costs = {result.record.name: result.cost for result in results if result.cost}
     if own:
         return Estimates(newest, {}, costs, dict(_sizes(results)))
-    return Estimates(newest, speeds(ceilings, ceilings_of(alike)), costs, dict(_sizes(results)), card)
+    scaled = speeds(ceilings, ceilings_of(alike))
+    return Estimates(newest, scaled, costs, dict(_sizes(results)), dict(_products(results)), card)
 
 
 def _sizes(results: Sequence[Result]) -> Iterator[tuple[str, int]]:
@@ -187,6 +195,13 @@ def _sizes(results: Sequence[Result]) -> Iterator[tuple[str, int]]:
             yield record.name, record.batch_size
         elif isinstance(record, Speed) and record.peak_allocated_bytes is not None:
             yield record.name, record.peak_allocated_bytes
+
+
+def _products(results: Sequence[Result]) -> Iterator[tuple[str, float]]:
+    for record in (result.record for result in results):
+        if isinstance(record, Speed) and record.profile and record.profile.seconds:
+            arithmetic = sum(family.seconds for family in record.profile.families if family.name in ARITHMETIC)
+            yield record.name, arithmetic / record.profile.seconds
 
 
 def _telling(run: Run) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from mpcore import matrix
-from mpcore.doctor.ceilings import FP64
+from mpcore.doctor.ceilings import COPIES, FP64
 from mpcore.doctor.choice import KINDS, Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import GIB, Card, Estimates
 from mpcore.records import Case, Selection
@@ -141,13 +141,16 @@ def _scaled(estimates: Estimates) -> str:
     """By what, and what cannot be; "" where nothing is."""
     if not estimates.speeds:
         return ""
-    products = joined([f"{speed:.2g} in {name.upper()}" for name, speed in estimates.speeds.items() if name != FP64])
-    errors = estimates.speeds.get(FP64)
-    fp64 = f" Its class says {errors:.2g} in FP64, which errors need." if errors else ""
-    return (
-        f" By large products this GPU's speed is {products}, where that one's is 1.{fp64} What copies memory is scaled as "
-        "products are: no run tells how fast its GPU copies."
-    )
+    formats = [f"{speed:.2g} in {name.upper()}" for name, speed in estimates.speeds.items() if name not in (FP64, COPIES)]
+    errors, copies = (estimates.speeds.get(name) for name in (FP64, COPIES))
+    said = [
+        f"By large products this GPU's speed is {joined(formats)}, where that one's is 1." if formats else "",
+        f"Its class says {errors:.2g} in FP64, which errors need." if errors else "",
+        f"What copies memory is {copies:.2g} times as fast."
+        if copies
+        else "What copies memory is scaled as products are: no run tells how fast its GPU copies.",
+    ]
+    return "".join(f" {sentence}" for sentence in said if sentence)
 
 
 def _tests(case: Case, estimates: Estimates) -> list[Planned]:

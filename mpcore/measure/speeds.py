@@ -2,13 +2,14 @@
 
 import itertools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import torch
 
 from mpcore.device import agreement
 from mpcore.execution import executions
-from mpcore.measure.ceiling import matmul_flops
+from mpcore.measure.ceiling import copied_bytes, matmul_flops
 from mpcore.measure.errors import CASE_ERRORS, failure_of
 from mpcore.measure.memory import free_memory
 from mpcore.measure.requirements import can_run
@@ -42,14 +43,14 @@ class Speeds:
         if case not in self._speeds:
             self._make_room()
             names, references = self._timed_against(case)
-            speed, self._works[case] = measure_speed(self._setups.timing(case), references, self._ceiling(case))
+            speed, self._works[case] = self._measured(case, references)
             self._speeds[case] = self._with_missing(speed, names)
         return self._speeds[case]
 
     def alone(self, case: Case) -> Speed:
         """The speed of `case` without references, measured anew."""
         self._make_room()
-        return measure_speed(self._setups.timing(case), {}, self._ceiling(case))[0]
+        return self._measured(case, {})[0]
 
     def work(self, case: Case) -> Work:
         """What a step of `case` does, once a session; where its speed is measured, it was counted then."""
@@ -125,6 +126,16 @@ class Speeds:
         timed = self._setups.timing(case).timed_step(case.precision)
         timed.warm_up()
         return statistics.median(timed.block(n, self._setups.sampler)[0] for n in range(DRIFT_BLOCKS)) / timed.steps
+
+    def _measured(self, case: Case, references: Mapping[str, Reference | None]) -> tuple[Speed, Work]:
+        copied = self._copied
+        speed, work = measure_speed(self._setups.timing(case), references, self._ceiling(case))
+        return speed.model_copy(update={"ceiling_bytes": copied}), work
+
+    @cached_property
+    def _copied(self) -> float | None:
+        free_memory()
+        return copied_bytes(self._setups.device)
 
     def _ceiling(self, case: Case) -> float | None:
         """Of the format that its mode computes in, once a session. None for a precision that is no mode."""

@@ -40,6 +40,7 @@ class Speed(Measurement):
     references: by mode; missing: by mode, why a reference could not be measured. remark: what the mode has to say of itself.
     pool_bytes: what the graph holds beside weights and optimiser, None where none was captured. ceiling_flops: per second,
     of a large matrix product in the mode's format; with gpu and profile None where there is no GPU, or no NVML.
+    ceiling_bytes: per second, read and written by a large copy, None where nobody measured it.
     profile: of the rank that waits least, for the collectives of others hold their waits for it. dropped_blocks: in which the
     GPU said that it was slowed down. compilation: up to the first block, where any of it is compiled. collectives: of one step,
     where it is spread. network: what ranks talk by, and the variables that say how. launches: the same case in fresh launches
@@ -62,6 +63,7 @@ class Speed(Measurement):
     flops_per_step: NonNegativeInt
     low_precision_flops_share: Number
     ceiling_flops: PositiveFloat | None
+    ceiling_bytes: PositiveFloat | None = None
     profile: Profile | None
     gpu: GpuState | None
     dropped_blocks: NonNegativeInt

@@ -10,7 +10,21 @@ from mpcore.doctor.ceilings import _with_fp64, ceilings_here
 from mpcore.doctor.choice import Planned, chosen, untold_trainings
 from mpcore.doctor.estimates import Card, Estimates, estimates
 from mpcore.doctor.forecast import LEFT_OUT, document, forecast, in_all
-from mpcore.records import Blocks, Case, Cost, Hardware, Machine, Numerics, Quality, Result, Run, Selection, Speed
+from mpcore.records import (
+    Blocks,
+    Case,
+    Cost,
+    Family,
+    Hardware,
+    Machine,
+    Numerics,
+    Profile,
+    Quality,
+    Result,
+    Run,
+    Selection,
+    Speed,
+)
 from mpcore.report.render import render
 from mpcore.store import all_accepted
 
@@ -24,12 +38,13 @@ def case(precision, **fields):
     return Case(**{"workload": "bert-imdb", "precision": precision, "size": "tiny"} | fields)
 
 
-def result(precision, seconds, ceiling=None, peak=30 * GIB, **fields):
+def result(precision, seconds, ceiling=None, peak=30 * GIB, copied=None, profile=None, **fields):
     step = {
         "workload_version": 1, "device": "cuda", "batch_size": 32, "unit": "reviews", "blocks": Blocks(steps=1, seconds=(1.0,)),
         "eager": None, "references": {}, "pool_bytes": None, "peak_allocated_bytes": None, "peak_reserved_bytes": None,
         "loss_before": 1.0, "loss_after": 0.5, "loss_scale": None, "skipped_steps": 0, "flops_per_step": 1,
-        "low_precision_flops_share": 0.0, "profile": None, "gpu": None, "dropped_blocks": 0, "ceiling_flops": ceiling,
+        "low_precision_flops_share": 0.0, "profile": profile, "gpu": None, "dropped_blocks": 0, "ceiling_flops": ceiling,
+        "ceiling_bytes": copied,
     }  # fmt: skip
     return Result(
         record=Speed(case=case(precision, **fields), **step), cost=Cost(seconds=seconds, peak_bytes=peak) if seconds else None
@@ -191,6 +206,23 @@ def test_a_format_that_was_not_compared_counts_as_the_slowest_that_was():
     assert found.seconds("speed", case("bf16-true")) == pytest.approx(300.0)
 
 
+def test_what_is_no_product_is_scaled_by_copies():
+    families = [Family(name=name, bits=32, count=1, seconds=s) for name, s in {"matrix product": 3.0, "copy": 1.0}.items()]
+    profile = Profile(kernels=(), families=tuple(families))
+    profiled = result("fp32", 60.0, ceiling=50e12, copied=4e12, profile=profile)
+    found = estimates([run_on("H200", 3, profiled)], "t4", T4 | {"copies": 0.25e12})
+    assert found.seconds("speed", case("fp32")) == pytest.approx(60.0 * (0.75 * 10 + 0.25 * 16))
+    assert "What copies memory is 0.062 times as fast." in in_all(forecast(BERT, CPU, found), found)
+    unknown = estimates([run_on("H200", 3, profiled)], "t4", T4)
+    assert unknown.seconds("speed", case("fp32")) == pytest.approx(600.0)
+
+
+def test_copies_alone_say_how_fast_another_gpu_is():
+    found = estimates([run_on("H200", 3, result("fp32", 60.0, ceiling=50e12, copied=4e12))], "t4", {"copies": 1e12})
+    assert found.seconds("speed", case("fp32")) == pytest.approx(240.0)
+    assert "products" not in in_all(forecast(BERT, CPU, found), found)
+
+
 @pytest.mark.parametrize(("workload", "rows", "fewer"), [("bert-imdb", 32, 4), ("gpt2-text", 2, 2), ("unet-membrane", 1, 1)])
 def test_errors_are_scaled_by_fp64_and_by_their_samples(workload, rows, fewer):
     """An H200 has half as many units for FP64 as for FP32, and a T4 a 32nd. It compares a quarter of the samples, but
@@ -225,12 +257,13 @@ def test_a_product_in_each_format_that_the_gpu_has_is_measured(monkeypatch):
         return 5e12
 
     monkeypatch.setattr("mpcore.measure.ceiling.matmul_flops", flops)
+    monkeypatch.setattr("mpcore.measure.ceiling.copied_bytes", lambda device: 2.5e11)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     hardware = run_on("T4", 1).machine.hardware.model_copy(update={"capability": "7.5"})
     found = ceilings_here(hardware, torch.device("cuda"))
     assert measured == ["fp32", "fp16-true"]
-    assert found == pytest.approx({"fp32": 5e12, "fp64": 5e12 / 32})
+    assert found == pytest.approx({"fp32": 5e12, "fp64": 5e12 / 32, "copies": 2.5e11})
 
 
 def test_what_an_estimate_is_scaled_by_and_what_it_is_not_is_told():

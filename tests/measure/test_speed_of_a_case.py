@@ -15,7 +15,7 @@ from mpcore.gate.checks import checks
 from mpcore.gate.limits import LEARNED_SHARE
 from mpcore.measure import Bench, timing
 from mpcore.measure import speed as module
-from mpcore.measure.ceiling import matmul_flops
+from mpcore.measure.ceiling import copied_bytes, matmul_flops
 from mpcore.measure.learning import learning_losses
 from mpcore.measure.setup import TimingSetup
 from mpcore.measure.speed import measure_speed
@@ -223,13 +223,16 @@ def test_a_captured_reference_that_fails_is_tried_once_and_its_own_case_still_fa
 
 
 def test_a_cpu_has_no_ceiling(cpu):
-    assert matmul_flops(FP32(), cpu) is None
+    assert (matmul_flops(FP32(), cpu), copied_bytes(cpu)) == (None, None)
 
 
 @pytest.mark.cuda
 @needs_gpu
 class TestOnAGpu:
     device = torch.device("cuda")
+
+    def test_memory_copies_within_what_any_card_has(self):
+        assert 1e11 < copied_bytes(self.device) < 2e13
 
     @pytest.mark.parametrize("execution", ["eager", "graph"])
     def test_everything_is_measured(self, setup_of, execution):
