@@ -2,12 +2,13 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from mpcore.ab.packages import is_own, packages_of
 from mpcore.ab.revisions import Checkout, repository
 from mpcore.records import Case, Comparison, Loaded, LoadedFile, PairedCase, Regression, Revision, Selection
 from mpcore.report.text import counted
@@ -36,27 +37,60 @@ def loaded_after(process: Loads) -> Loaded | None:
 
 
 def check_code(checkouts: tuple[Checkout, Checkout], loaded: tuple[Loaded | None, Loaded | None]) -> None:
-    """Raises SelectionError where a file that differs between the two was loaded from one place on both sides. Two containers
-    may have another file in one place."""
+    """Raises SelectionError where code that differs between the two was loaded from one place, or of one wheel, on both sides.
+    Two containers may have another file in one place."""
     base, head = checkouts
-    before, after = (dict(_places(each, of)) for each, of in zip(checkouts, loaded, strict=True))
-    if base.tree == head.tree:
+    before, after = loaded
+    if base.tree == head.tree or before is None or after is None:
         return
-    source = functools.cache(partial(_differing_source, base.tree, head.tree))
-    for place in sorted(place for place in before.keys() & after.keys() if before[place].sha256 == after[place].sha256):
-        relative = _relative(place, head.tree, base.tree)
-        if relative is None:
+    shared = itertools.chain(_shared_files(checkouts, before, after), _shared_wheels(base.tree, head.tree, before, after))
+    if found := next(shared, None):
+        said, differs = found
+        raise SelectionError(
+            f"base ({base.name}) and head ({head.name}) {said}, though {differs} differs between them: "
+            "expected each to load its own. --base-python names another environment for base, and --prepare builds each"
+        )
+
+
+def _shared_files(checkouts: tuple[Checkout, Checkout], before: Loaded, after: Loaded) -> Iterator[tuple[str, Path]]:
+    """What both have loaded from one place, and modules that they may load yet of packages there, each with the file that
+    differs between the trees."""
+    base, head = checkouts
+    source = functools.cache(partial(_first_that_differs, base.tree, head.tree, SOURCES))
+    loaded = _shared(checkouts, before.files, after.files)
+    packages = {place.parent for place in loaded if place.name == "__init__.py"}
+    later = _shared(checkouts, (*before.files, *before.reachable), (*after.files, *after.reachable))
+    modules = [place for place in later if place.suffix == ".py" and not packages.isdisjoint(place.parents)]
+    for said, places in (("have both loaded", loaded), ("may both load", modules)):
+        for place in places:
+            for relative in _relatives(place, head.tree, base.tree):
+                _check_root(checkouts, relative, place)
+                if differs := _differs(base.tree, head.tree, relative, source):
+                    yield f"{said} {place}", differs
+
+
+def _shared(checkouts: tuple[Checkout, Checkout], before: Sequence[LoadedFile], after: Sequence[LoadedFile]) -> list[Path]:
+    """Places in which both have the same file."""
+    here, there = (dict(_places(*of)) for of in zip(checkouts, (before, after), strict=True))
+    return sorted(place for place in here.keys() & there.keys() if here[place].sha256 == there[place].sha256)
+
+
+def _check_root(checkouts: tuple[Checkout, Checkout], relative: Path, place: Path) -> None:
+    package = Path(relative.parts[0], "__init__.py")
+    without = [checkout for checkout in checkouts if not (checkout.tree / package).is_file()]
+    if len(without) == 1:
+        raise SelectionError(f"{without[0].tree} holds no {package}, and {place} was loaded: expected the root of a tree")
+
+
+def _shared_wheels(base: Path, head: Path, before: Loaded, after: Loaded) -> Iterator[tuple[str, Path]]:
+    """Wheels that both have loaded, each with a file that differs of a package that it holds as well as the trees."""
+    for name, wheel in sorted(before.packages.items() & after.packages.items()):
+        if before.wheels[wheel] != after.wheels[wheel]:
             continue
-        package = Path(relative.parts[0], "__init__.py")
-        without = [checkout for checkout in (base, head) if not (checkout.tree / package).is_file()]
-        if len(without) == 1:
-            raise SelectionError(f"{without[0].tree} holds no {package}, and {place} was loaded: expected the root of a tree")
-        differs = _differs(base.tree, head.tree, relative, source)
-        if differs:
-            raise SelectionError(
-                f"base ({base.name}) and head ({head.name}) have both loaded {place}, though {differs} differs between them: "
-                "expected each to load its own. --base-python names another environment for base, and --prepare builds each"
-            )
+        parts = Path(name).parts
+        for package in sorted(each for each in packages_of(base) | packages_of(head) if each.parts[-len(parts) :] == parts):
+            if differs := _first_that_differs(base, head, {".py", *SOURCES}, package):
+                yield f"have both loaded the wheel {wheel} {before.wheels[wheel].split()[0]}", differs
 
 
 def check_environments(base: Checkout, head: Checkout, loaded: Loaded | None) -> None:
@@ -64,7 +98,8 @@ def check_environments(base: Checkout, head: Checkout, loaded: Loaded | None) ->
     differ, and do not."""
     if base.tree != head.tree or base.python == head.python:
         return
-    own = sorted(_places(head, loaded), key=lambda found: found[1].place is not None)  # first those of the tree
+    files = loaded.files if loaded else ()
+    own = sorted(_places(head, files), key=lambda found: found[1].place is not None)  # first those of the tree
     both = f"{own[0][0]}, and the same packages" if own else "the same packages"
     loaders = f"base ({base.python}) and head ({head.python})"
     raise SelectionError(f"{loaders} have both loaded {both}: expected two trees, or environments that differ")
@@ -124,25 +159,25 @@ def unmeasured(case: Case, said: str) -> Regression:
     return Regression(kind=KIND, case=case.id, metric="code", status="same", value=None, limit=None, sentence=sentence)
 
 
-def _places(checkout: Checkout, loaded: Loaded | None) -> Iterator[tuple[Path, LoadedFile]]:
-    for file in loaded.files if loaded else ():
+def _places(checkout: Checkout, files: Sequence[LoadedFile]) -> Iterator[tuple[Path, LoadedFile]]:
+    for file in files:
         yield Path(file.place) if file.place else (checkout.tree / file.path).resolve(), file
 
 
-def _relative(place: Path, head: Path, base: Path) -> Path | None:
-    """The path within a tree. A file that lies elsewhere, as in an image, has the path of the same file of a package in a tree;
-    None where there is none."""
+def _relatives(place: Path, head: Path, base: Path) -> list[Path]:
+    """Paths within a tree. A file that lies elsewhere, as in an image, has those of the same file of a package in a tree, and
+    may have none."""
     within = next((place.relative_to(tree) for tree in (head, base, repository()) if place.is_relative_to(tree)), None)
     if within is not None:
-        return within
+        return [within]
     ends = (Path(*place.parts[first:]) for first in range(1, len(place.parts) - 1))
-    found = (Path(root, end) for end in ends for root in ("", "src") if _in_package(root, end, (head, base)))
-    return next(found, None)
+    return next(filter(None, (_in_packages(end, (head, base)) for end in ends)), [])
 
 
-def _in_package(root: str, end: Path, trees: Sequence[Path]) -> bool:
-    """Whether one of the trees has such a file, in a package below this root."""
-    return any((tree / root / end).is_file() and (tree / root / end.parts[0] / "__init__.py").is_file() for tree in trees)
+def _in_packages(end: Path, trees: Sequence[Path]) -> list[Path]:
+    """Where the trees have such a file, in packages of its name."""
+    named = {package.parent / end for tree in trees for package in packages_of(tree) if package.name == end.parts[0]}
+    return sorted(relative for relative in named if any((tree / relative).is_file() for tree in trees))
 
 
 def _differs(base: Path, head: Path, relative: Path, source: Callable[[], Path | None]) -> Path | None:
@@ -152,19 +187,16 @@ def _differs(base: Path, head: Path, relative: Path, source: Callable[[], Path |
     return source()
 
 
-def _differing_source(base: Path, head: Path) -> Path | None:
-    """The first that differs of all that shared objects are built from."""
-    sources = sorted({*_sources(base), *_sources(head)})
-    return next((source for source in sources if _content(base / source) != _content(head / source)), None)
+def _first_that_differs(base: Path, head: Path, suffixes: Collection[str], below: Path = Path()) -> Path | None:
+    """Of the files of two trees below a folder, but for what lies in an environment or is hidden."""
+    files = sorted({*_named(base, suffixes, below), *_named(head, suffixes, below)})
+    return next((file for file in files if _content(base / file) != _content(head / file)), None)
 
 
 def _content(file: Path) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
 
 
-def _sources(tree: Path) -> Iterator[Path]:
-    """In a tree, but for what lies in an environment or is hidden."""
-    for file in itertools.chain.from_iterable(tree.rglob(f"*{suffix}") for suffix in SOURCES):
-        relative = file.relative_to(tree)
-        if "site-packages" not in relative.parts and not any(part.startswith(".") for part in relative.parts):
-            yield relative
+def _named(tree: Path, suffixes: Collection[str], below: Path) -> Iterator[Path]:
+    files = itertools.chain.from_iterable((tree / below).rglob(f"*{suffix}") for suffix in suffixes)
+    return filter(is_own, (file.relative_to(tree) for file in files))

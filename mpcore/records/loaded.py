@@ -17,11 +17,13 @@ class LoadedFile(Record):
 class Loaded(Record):
     """files: modules and shared objects that were loaded, and belong neither to Python, nor to the system, nor to a wheel.
     reachable: files that they may load yet: the rest of their packages, and what they import when it is needed. wheels: what
-    is installed beside them, torch too, by name: version, and a hash of its files. kernels: Triton's keys of those that were
-    compiled, and hashes of the modules in a compiler's cache."""
+    is installed beside them, torch too, by name: version, and a hash of its files. packages: those that were loaded of wheels,
+    by path: the name of the wheel. kernels: Triton's keys of those that were compiled, and hashes of the modules in a
+    compiler's cache."""
 
     kind: Literal["loaded"] = "loaded"
     files: tuple[LoadedFile, ...]
     reachable: tuple[LoadedFile, ...] = ()
     wheels: dict[str, str] = {}
+    packages: dict[str, str] = {}
     kernels: tuple[str, ...] = ()

@@ -32,6 +32,8 @@ CACHES = (COMPILE_CACHE, "TRITON_CACHE_DIR")
 """Variables that name where compilers keep what they generate."""
 ELSEWHERE = re.compile(r"^\.\.|__pycache__|\.dist-info/")
 """Lines of a RECORD that are another in each environment."""
+PACKAGES = re.compile(r"^([^,]+)/__init__\.py,", re.MULTILINE)
+"""Lines of a RECORD that name a package."""
 MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$", re.MULTILINE)
 
 
@@ -45,6 +47,7 @@ def loaded(tree: Path, *, later: bool = True) -> Loaded:
         files=tuple(_file(place, tree) for place in sorted(own)),
         reachable=tuple(_file(place, tree) for place in sorted(reachable - own)),
         wheels=wheels() if later else {},
+        packages=dict(_packages()) if later else {},
         kernels=tuple(sorted({*_kernels(), *(_file(place, tree).sha256 for place in generated)})),
     )
 
@@ -156,6 +159,15 @@ def wheels() -> dict[str, str]:
     """All that is installed, torch too, by name: version and a hash of its files as pip wrote them down. What a script in
     `bin` is and when a file was compiled is left out: that differs with the folder of the environment."""
     return {of.name: f"{of.version} {_hash(of.read_text('RECORD') or '')}" for of in importlib.metadata.distributions()}
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    """The outermost packages that were loaded of wheels, as paths, each with the name of its wheel."""
+    imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    for of in importlib.metadata.distributions():
+        recorded = set(PACKAGES.findall(of.read_text("RECORD") or ""))
+        outermost = (name for name in recorded if str(Path(name).parent) not in recorded)
+        yield from ((name, of.name) for name in outermost if str(of.locate_file(f"{name}/__init__.py")) in imported)
 
 
 def _hash(record: str) -> str:

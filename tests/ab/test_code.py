@@ -106,19 +106,24 @@ class TestOneFileForBoth:
         check_code(sides, (own, own))
 
 
+def two_trees(tmp_path, folder, file="model.py", **options):
+    """Whose package `mine` lies in `folder`, and differs in a file."""
+    for side in ("base", "head"):
+        differs = tmp_path / side / folder / "mine" / file
+        differs.parent.mkdir(parents=True)
+        differs.write_text(f"WIDTH = '{side}'\n")
+        (tmp_path / side / folder / "mine" / "__init__.py").touch()
+    return tuple(Checkout(side, tmp_path / side, **options) for side in ("base", "head"))
+
+
 class TestOneFileOfAnImage:
     """Two commits run under one command, whose container holds the project."""
 
     PLACE = "/app/mine/model.py"
 
-    @pytest.fixture(params=["", "src"])
+    @pytest.fixture(params=["", "src", "lib", "parts/core/python"])
     def sides(self, request, tmp_path):
-        for side in ("base", "head"):
-            package = tmp_path / side / request.param / "mine"
-            package.mkdir(parents=True)
-            (package / "__init__.py").touch()
-            (package / "model.py").write_text(f"WIDTH = '{side}'\n")
-        return tuple(Checkout(side, tmp_path / side, command=("docker", "run", "IMAGE")) for side in ("base", "head"))
+        return two_trees(tmp_path, request.param, command=("docker", "run", "IMAGE"))
 
     def baked(self, place=PLACE, sha256="1"):
         return Loaded(files=(LoadedFile(path=place, sha256=sha256, place=place),))
@@ -138,6 +143,65 @@ class TestOneFileOfAnImage:
         for file in sides[0].tree.rglob("model.py"):
             shutil.copy(file, sides[1].tree / file.relative_to(sides[0].tree))
         check_code(sides, (self.baked(), self.baked()))
+
+    def test_of_another_package_of_that_name_is_none_of_it(self, sides):
+        """The one that differs counts where there are two."""
+        for side in sides:
+            other = side.tree / "a" / "mine"
+            other.mkdir(parents=True)
+            for name in ("__init__.py", "model.py"):
+                (other / name).touch()
+        self.test_that_differs_between_the_trees_is_refused_by_name(sides)
+
+    def test_of_a_package_that_is_loaded_may_be_loaded_yet(self, sides):
+        """As by an import in `build()`."""
+        init, model = (self.baked(f"/app/mine/{name}").files for name in ("__init__.py", "model.py"))
+        later = Loaded(files=init, reachable=model)
+        with pytest.raises(SelectionError, match=r"may both load /app/mine/model.py, though .*mine/model.py differs"):
+            check_code(sides, (later, later))
+        shared = Loaded(files=self.baked("/app/tool.py").files, reachable=model)  # whose import finds the tree's own
+        check_code(sides, (shared, shared))
+
+
+@pytest.mark.parametrize("folder", [".hidden", "env/lib/python3.11/site-packages"])
+def test_what_is_hidden_or_in_an_environment_is_no_package_of_a_tree(tmp_path, folder):
+    image = TestOneFileOfAnImage()
+    check_code(two_trees(tmp_path, folder), (image.baked(), image.baked()))
+
+
+class TestOneWheelForBoth:
+    """A package that is installed, and that the trees hold in source."""
+
+    def installed(self, package="mine", version="1.0 abc"):
+        return Loaded(files=(), wheels={"Mine": version}, packages={package: "Mine"})
+
+    @pytest.mark.parametrize("folder", ["", "lib", "parts/core/python"])
+    @pytest.mark.parametrize("file", ["model.py", "kernels/add.cu"])
+    def test_that_differs_between_the_trees_is_refused_by_name(self, tmp_path, folder, file):
+        sides = two_trees(tmp_path, folder, file)
+        differs = Path(folder, "mine", file)
+        with pytest.raises(SelectionError, match=rf"have both loaded the wheel Mine 1.0, though {differs} differs"):
+            check_code(sides, (self.installed(), self.installed()))
+
+    def test_of_two_builds_each_has_its_own(self, tmp_path):
+        check_code(two_trees(tmp_path, ""), (self.installed(), self.installed(version="1.0 def")))
+
+    def test_that_neither_has_loaded_is_right(self, tmp_path):
+        """As where each loads its tree's."""
+        own = self.installed().model_copy(update={"packages": {}})
+        check_code(two_trees(tmp_path, ""), (own, own))
+
+    def test_of_a_package_that_is_the_same_in_both_trees_is_right(self, tmp_path):
+        sides = two_trees(tmp_path, "", "notes.md")
+        for side in sides:
+            (side.tree / "other.py").write_text(side.name)
+        check_code(sides, (self.installed(), self.installed()))
+
+    def test_of_a_namespace_is_that_package_of_it(self, tmp_path):
+        sides = two_trees(tmp_path, "lib/ours")
+        check_code(sides, (self.installed("theirs/mine"), self.installed("theirs/mine")))
+        with pytest.raises(SelectionError, match=r"though lib/ours/mine/model.py differs"):
+            check_code(sides, (self.installed("ours/mine"), self.installed("ours/mine")))
 
 
 class TestTwoEnvironmentsOfOneTree:
@@ -274,25 +338,30 @@ def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
 def test_a_wheel_in_a_folder_of_its_own_is_told_by_its_record(tmp_path):
     """As `pip install --target` makes it: what pip has not written down there is a file as any."""
     site = tmp_path / "site"
-    (site / "written").mkdir(parents=True)
-    (site / "written" / "__init__.py").touch()
+    packages = ("written", "written/inner", "unused", "spread/part")
+    for package in packages:
+        (site / package).mkdir(parents=True)
+        (site / package / "__init__.py").touch()
     (site / "beside.py").touch()
     info = site / "written-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: written\nVersion: 1.0\n")
-    (info / "RECORD").write_text("written/__init__.py,sha256=abc,0\n")
+    (info / "RECORD").write_text("".join(f"{package}/__init__.py,sha256=abc,0\n" for package in packages))
     code = (
-        "import written, beside; from pathlib import Path; from mpcore.runner.loaded import loaded; "
-        "found = loaded(Path.cwd()); print(found.wheels['written'], *(file.path for file in found.files))"
+        "import written.inner, spread.part, beside; from pathlib import Path; from mpcore.runner.loaded import loaded; "
+        "found = loaded(Path.cwd()); print(found.wheels['written'], *(file.path for file in found.files)); "
+        "print(*sorted(name for name, wheel in found.packages.items() if wheel == 'written'))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    version, _, *files = done.stdout.split()
+    first, loaded_ = done.stdout.splitlines()
+    version, _, *files = first.split()
     assert version == "1.0"
     assert "site/beside.py" in files
     assert "site/written/__init__.py" not in files
+    assert loaded_.split() == ["spread/part", "written"]
 
 
 @pytest.mark.parametrize("variable", ["TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"])
