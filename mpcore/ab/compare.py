@@ -75,7 +75,7 @@ def compare(
         # a file that cannot be read is named before the hours of pairs
         proved = proofs(listings[1].machine.hardware.key) if accuracy else ()
         tests = [SequentialTest(case, policy.margins(case.id), had.get(case)) for case in asked if case not in needless]
-        paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy), progress)
+        paired = PairedTests(scheduler, tests, MachineCheck.among(needless, policy, had), progress)
         so_far = _SoFar(before, after, selection, seed, found, kept, needless, paired)
         try:
             paired.measure(lambda: save(so_far.comparison(UNFINISHED)))

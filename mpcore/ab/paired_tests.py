@@ -12,7 +12,7 @@ from mpcore.ab.scheduler import Scheduler
 from mpcore.ab.sequential_test import SequentialTest
 from mpcore.ab.settled import MachineCheck
 from mpcore.gate.limits import CONFIRMING_PAIRS, PAIR_LOOKS
-from mpcore.records import PairedCase
+from mpcore.records import Case, PairedCase
 
 Progress = Callable[[str], None]
 
@@ -32,9 +32,11 @@ class PairedTests:
         self._decide(self.tests, keep)
         self._confirm(self.tests, keep)
         blind = [test for test in self.tests if test.blind()]
-        if not blind:
+        self.check.again()
+        cases = [*(test.case for test in blind), *self.check.asked]
+        if not cases:
             return
-        self.progress(f"too much cannot be excluded, and fresh pairs are measured: {_names(blind)}")
+        self.progress(f"too much cannot be excluded, and fresh pairs are measured: {_names(cases)}")
         for test in blind:
             test.again()
         self._decide(blind, keep)
@@ -63,7 +65,7 @@ class PairedTests:
                     break
             done = max(done, look)
         for _ in self._timed(range(self.check.left)):
-            self.check.add(self.scheduler.pair(self.check.cases))
+            self.check.add(self.scheduler.pair(self.check.asked))
             keep()
 
     def _confirm(self, tests: Sequence[SequentialTest], keep: Callable[[], None]) -> None:
@@ -71,7 +73,7 @@ class PairedTests:
         worse = [test for test in tests if not test.out and test.status() == "worse"]
         if not worse:
             return
-        self.progress(f"worse, and to be confirmed by {CONFIRMING_PAIRS} fresh pairs: {_names(worse)}")
+        self.progress(f"worse, and to be confirmed by {CONFIRMING_PAIRS} fresh pairs: {_names([test.case for test in worse])}")
         for _ in self._timed(range(CONFIRMING_PAIRS)):
             result = self.scheduler.pair([test.case for test in worse], profile=True)
             for test in worse:
@@ -89,5 +91,5 @@ class PairedTests:
             left = f", about {seconds // 60} min {seconds % 60:02d} s left"
 
 
-def _names(tests: Sequence[SequentialTest]) -> str:
-    return ", ".join(test.case.id for test in tests)
+def _names(cases: Sequence[Case]) -> str:
+    return ", ".join(case.id for case in cases)

@@ -1,7 +1,8 @@
 """Cases that need no timing: what a step does, its graph and the code that was loaded for it are the same on both sides."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -92,46 +93,69 @@ def _same_work(base: Work, head: Work) -> bool:
 
 @dataclass
 class MachineCheck:
-    """Two pairs of a few cases that need no timing: whether this machine times what is the same alike."""
+    """Two pairs of a few cases that need no timing: whether this machine times what is the same alike. Two more of those that
+    are blind. tried: how many pairs of each case there were, whole or lost."""
 
     cases: Sequence[Case]
     policy: Policy
     pairs: dict[Case, list[Pair]] = field(default_factory=dict)
-    done: int = 0
+    tried: Counter[Case] = field(default_factory=Counter)
+    retried: bool = False
 
     @classmethod
-    def among(cls, cases: Sequence[Case], policy: Policy) -> "MachineCheck":
-        """A few of `cases`, from the first to the last. Only graphs: what Python launches spreads too much for two pairs."""
+    def among(cls, cases: Sequence[Case], policy: Policy, earlier: Mapping[Case, PairedCase]) -> "MachineCheck":
+        """A few of `cases`, from the first to the last. Only graphs: what Python launches spreads too much for two pairs.
+        earlier: what an interrupted comparison had of them."""
         graphs = [case for case in cases if case.captured]
         every = max(1, len(graphs) // MACHINE_CASES)
-        return cls(graphs[::every][:MACHINE_CASES], policy)
-
-    @property
-    def left(self) -> int:
-        """Pairs that are still to be measured."""
-        return max(0, MACHINE_PAIRS - self.done) if self.cases else 0
+        chosen = graphs[::every][:MACHINE_CASES]
+        pairs = {case: [*earlier[case].pairs] for case in chosen if case in earlier}
+        return cls(chosen, policy, pairs, Counter({case: len(of) for case, of in pairs.items()}))
 
     @property
     def asked(self) -> Sequence[Case]:
         """The cases of the next pair."""
-        return self.cases if self.left else ()
+        open_ = [case for case in self.cases if self._open(case)]
+        return open_ if self.retried else [case for case in open_ if self.tried[case] != MACHINE_PAIRS]
+
+    @property
+    def left(self) -> int:
+        """Pairs that are still to be measured."""
+        return max((MACHINE_PAIRS - self.tried[case] % MACHINE_PAIRS for case in self.asked), default=0)
 
     def add(self, result: PairResult) -> None:
-        asked, self.done = self.asked, self.done + 1
-        for case in asked:
+        for case in self.asked:
+            self.tried[case] += 1
             base, head = result.base[case], result.head[case]
             if isinstance(base, Timing) and isinstance(head, Timing):
                 times = base.blocks.step_seconds, head.blocks.step_seconds
                 pair = Pair(base_seconds=times[0], head_seconds=times[1], head_first=result.head_first)
                 self.pairs.setdefault(case, []).append(pair)
 
+    def again(self) -> None:
+        """As many fresh pairs of those that are blind, beside those that there are."""
+        self.retried = True
+
     def record(self, case: Case) -> PairedCase:
         """Of a case that needs no timing: `blind` where the machine was tried with it, and its median pair says otherwise."""
-        pairs = self.pairs.get(case, [])
         found = unmeasured(case, SAID)
-        if pairs:
-            ratio = statistics.median(pair.head_seconds / pair.base_seconds for pair in pairs)
-            off = abs(ratio - 1) > max(ODD_PAIR, self.policy.margins(case.id).pair_blind / 100)
+        if pairs := self.pairs.get(case, []):
+            ratio = _median(pairs)
             sentence = f"{found.sentence}; in {len(pairs)} pairs, which try the machine, head took {100 * (ratio - 1):+.2f} %"
-            found = found.model_copy(update={"status": "blind" if off else "same", "sentence": sentence, "ratio": ratio})
-        return PairedCase(case=case, pairs=tuple(pairs), regressions=(found,))
+            status = "blind" if self._blind(case) else "same"
+            found = found.model_copy(update={"status": status, "sentence": sentence, "ratio": ratio})
+        return PairedCase(case=case, pairs=tuple(pairs), regressions=(found,), open=case in self.cases and self._open(case))
+
+    def _open(self, case: Case) -> bool:
+        """Whether pairs of it are still to be measured. Those that were begun together are judged together."""
+        tried = self.tried[case]
+        return tried == 0 or tried % MACHINE_PAIRS != 0 or (tried == MACHINE_PAIRS and self._blind(case))
+
+    def _blind(self, case: Case) -> bool:
+        pairs = self.pairs.get(case, [])
+        return bool(pairs) and abs(_median(pairs) - 1) > max(ODD_PAIR, self.policy.margins(case.id).pair_blind / 100)
+
+
+def _median(pairs: Sequence[Pair]) -> float:
+    """The ratio of head to base."""
+    return statistics.median(pair.head_seconds / pair.base_seconds for pair in pairs)

@@ -155,7 +155,7 @@ ODD_EXCESS = 3
 MACHINE_CASES = 6
 """Cases that need no timing, which are timed nevertheless to try the machine."""
 MACHINE_PAIRS = 2
-"""Of each of them."""
+"""Of each of them, and as many again of one that is blind."""
 CONFIRMING_PAIRS = 6
 """Fresh pairs that must say again that a case is worse."""
 CONFIRMING_CONFIDENCE = 0.99

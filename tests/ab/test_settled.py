@@ -27,7 +27,7 @@ OTHERS = {"files": (MODULE,)}
 """What head has loaded, and base has not."""
 
 
-def counted(changed, seconds=0.001, loaded=OTHERS, **head):
+def counted(changed, seconds=0.001, loaded=OTHERS, earlier=None, **head):
     """Of eight cases of which `changed` have other counts in head, or whatever `head` has of a work."""
 
     def count(sides, selection, cases, device, progress, ready):
@@ -35,10 +35,12 @@ def counted(changed, seconds=0.001, loaded=OTHERS, **head):
         other = {case: stub.work(case.workload, **({"code": "1"} | head)) for case in cases if case.workload in changed}
         return base, base | other
 
-    script = Script(dict.fromkeys(NAMES, 0.001), dict.fromkeys(NAMES, seconds))
+    script = Script(*(dict.fromkeys(NAMES, 0.001) for _ in range(2)))
     script.listings = dict.fromkeys(("base", "head"), stub.listing(*NAMES, kinds=KINDS))
     script.loaded = {"base": Loaded(files=()), "head": Loaded(**{"files": ()} | loaded)}
-    comparison, script.said = compared(script, time_all=False, count=count, measure=lambda *asked: {})
+    script.answers["head"] |= seconds if isinstance(seconds, dict) else dict.fromkeys(NAMES, seconds)
+    options = {"count": count, "earlier": earlier, "measure": lambda *asked: {}}
+    comparison, script.said = compared(script, time_all=False, **options)
     return comparison, script
 
 
@@ -87,8 +89,53 @@ def test_two_pairs_are_all_where_everything_is_the_same():
 
 
 def test_a_machine_that_times_the_same_otherwise_is_blind():
-    comparison, _ = counted((), seconds=0.0011)
+    """Also in as many fresh pairs, which are the last."""
+    comparison, script = counted((), seconds=0.0011)
     assert exit_code(comparison) == 4
+    assert len(script.pairs) == 4
+    assert {len(case.pairs) for case in comparison.cases} == {0, 4}
+
+
+def odd(*numbers):
+    """A head whose processes of these numbers are slower."""
+    return lambda number: 0.0012 if number in numbers else 0.001
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(odd(1), 0), (odd(0, 1), 4)])
+def test_a_case_of_an_odd_pair_is_tried_again_and_its_median_counts(seconds, code):
+    comparison, script = counted((), seconds={"w1": seconds})
+    assert exit_code(comparison) == code
+    assert [names for names, _ in script.pairs[2:]] == [["w1"]] * 2
+    assert len(comparison.cases[1].pairs) == 4
+    assert "too much cannot be excluded, and fresh pairs are measured: w1-fp32-graph-full" in script.said
+    assert "in 4 pairs, which try the machine, head took" in comparison.cases[1].regressions[0].sentence
+
+
+def test_fresh_pairs_that_try_the_machine_follow_those_that_decide_what_is_timed():
+    _, script = counted({"w3"}, seconds={"w1": odd(1)}, casts=2)
+    assert [names for names, _ in script.pairs[2:]] == [["w3"]] * 4 + [["w1"]] * 2
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_machine_that_was_being_tried_is_tried_on_where_it_goes_on(at):
+    """Interrupted in any of its pairs."""
+    slow, loaded = odd(1), {"files": (LoadedFile(path="/module.py", place="/module.py", sha256="2"),)}
+
+    def stopping(number):
+        if number == at:
+            raise KeyboardInterrupt
+        return slow(number)
+
+    begun, _ = counted((), {"w1": stopping}, loaded)
+    assert begun.interrupted == 130
+    assert len(begun.cases[1].pairs) == at
+    assert begun.cases[1].open
+    found, script = counted((), {"w1": lambda number: slow(number + at)}, loaded, earlier=begun)
+    assert exit_code(found) == 0
+    assert found.cases[1].pairs[:at] == begun.cases[1].pairs
+    assert len(found.cases[1].pairs) == 4
+    assert len(script.pairs) == 4 - at
+    assert not any(case.open for case in found.cases)
 
 
 def test_nothing_is_counted_for_a_base_that_does_not_say_what_it_has_loaded():
