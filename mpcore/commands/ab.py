@@ -167,6 +167,7 @@ def _compared(options: argparse.Namespace) -> Comparison:
 
     use_compile_cache(options)
     earlier = _interrupted(options) if options.resume else None
+    _check_judging(options)
     policy, proofs = policy_of(options), _proofs(options)
     selection = earlier.selection if earlier else selection_of(options)
     for path in filter(None, (options.json, options.markdown)):
@@ -207,6 +208,14 @@ def _compared(options: argparse.Namespace) -> Comparison:
             accuracy=options.accuracy,
             proofs=proofs,
         )
+
+
+def _check_judging(options: argparse.Namespace) -> None:
+    """Raises SelectionError for an option that would say nothing beside another."""
+    if options.work_only and (given := _judging(options)):
+        raise SelectionError(f"--work-only neither times nor trains: expected no {given[0]}")
+    if options.time_all and options.accuracy:
+        raise SelectionError("--time-all judges time alone: expected no --accuracy")
 
 
 def _proofs(options: argparse.Namespace) -> "Proofs":
@@ -323,7 +332,12 @@ def _goes_on(comparison: Comparison, options: argparse.Namespace) -> str:
 
 def _kept(options: argparse.Namespace) -> list[str]:
     """Options beside the selection, as they are typed."""
+    flags = _judging(options)
+    return flags if options.prepare is None else ["--prepare", options.prepare, *flags]
+
+
+def _judging(options: argparse.Namespace) -> list[str]:
+    """Those of them that say how times and trainings are judged."""
     flags = [flag for flag, given in (("--accuracy", options.accuracy), ("--time-all", options.time_all)) if given]
     flags += [f"--baselines={options.baselines}"] if options.baselines else []
-    flags += [f"--mp-margin={margin}" for margin in options.mp_margin or ()]
-    return flags if options.prepare is None else ["--prepare", options.prepare, *flags]
+    return [*flags, *(f"--mp-margin={margin}" for margin in options.mp_margin or ())]

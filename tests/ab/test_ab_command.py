@@ -96,6 +96,11 @@ class TestTheCommand:
             (("main", "--json", "/proc/x.json"), "mpcore: cannot write /proc/x.json: "),  # which not even root can
             (("main", "--markdown", "."), "mpcore: cannot write .: it is a folder"),
             ((), "mpcore: nothing to compare with"),
+            *(
+                (("main", "--work-only", option), f"mpcore: --work-only neither times nor trains: expected no {option}")
+                for option in ("--accuracy", "--time-all", "--baselines=baselines", "--mp-margin=pair-time=1")
+            ),
+            (("main", "--time-all", "--accuracy"), "mpcore: --time-all judges time alone: expected no --accuracy"),
         ],
     )
     def test_a_mistake_is_one_sentence(self, repository, arguments, sentence):
