@@ -45,13 +45,14 @@ def places(folders: Sequence[str]) -> Iterator[list[Place]]:
 
 def _copied(url: str, path: Path) -> Place:
     """A history that is not there yet is empty."""
-    path.mkdir()
     with _reraised(url):
         system, root = _system(url)
         there = [file for file in system.find(root) if file.endswith(".json")] if system.exists(root) else []
-        here = [str(path / file.removeprefix(root).lstrip("/")) for file in there]
+        here = [path / file.removeprefix(root).lstrip("/") for file in there]
+        for folder in {file.parent for file in here} or {path}:  # not every kind of storage makes them
+            folder.mkdir(parents=True, exist_ok=True)
         if there:
-            system.get(there, here)
+            system.get(there, [str(file) for file in here])
     return Place(path, url)
 
 

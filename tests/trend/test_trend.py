@@ -177,6 +177,22 @@ def test_a_history_may_lie_under_any_url(tmp_path, capsys):
     assert len(system.find("/bucket/history")) == 3
 
 
+@pytest.mark.parametrize("url", ["file://{}", "local://{}/", "file://{}/a b%20c", "file://{}/x[1]*?", "simplecache::file://{}"])
+def test_a_history_is_read_and_added_to_night_after_night(tmp_path, capsys, url):
+    """In storage that makes no folder for a copy."""
+    url = url.format(tmp_path / "history")
+    for day in (1, 2):
+        assert main(["trend", url, "--append", str(as_file(tmp_path / f"{day}.json", saved(day)))]) == 0
+        assert f"added: {url.rstrip('/')}/nvidia-h200/2026010{day}000000_abcdef01.json" in capsys.readouterr().err
+    assert main(["trend", url]) == 0
+    assert capsys.readouterr().out.startswith("2 runs on nvidia-h200")
+
+
+def test_a_url_may_be_of_a_single_run(tmp_path, capsys):
+    assert main(["trend", as_file(tmp_path / "1.json", saved()).as_uri()]) == 0
+    assert capsys.readouterr().out.startswith("1 run on nvidia-h200")
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [("nonsense://a/b", "nonsense://a/b: ValueError: Protocol not known: nonsense"), ("memory://none", "memory://none")],
