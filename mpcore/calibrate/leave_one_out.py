@@ -26,7 +26,8 @@ WANDERINGS = 5
 def leave_one_out(
     runs: Sequence[Run], calibration: Calibration, accepted: int, left_out: Sequence[str] = ()
 ) -> tuple[Counter[str], Counter[str]]:
-    """The statuses of step times, and of all cases together, of each run against every choice of so many of the others.
+    """The statuses of step times, and of all cases together, of each run against every choice of so many of the others. A case
+    counts where all of them hold it.
 
     left_out: cases that are another code in one of them.
     """
@@ -36,7 +37,9 @@ def leave_one_out(
     for new in range(len(runs)):
         others = [number for number in range(len(runs)) if number != new]
         for chosen in itertools.combinations(others, accepted):
-            matches = [BaselineMatch(of[new], {number: of[number] for number in chosen}) for of in cases]
+            matches = [
+                BaselineMatch(of[new], {number: of[number] for number in chosen}) for of in cases if of.keys() >= {new, *chosen}
+            ]
             found = [r for match in matches for r in regressions(match, Margins(), calibration)]
             times.update(r.status for r in found if r.metric == "step time")
             common = common_change(matches, Margins(), calibration)
@@ -54,17 +57,27 @@ def wandered(runs: Sequence[Run], most: float, seed: int = 0) -> list[Run]:
     return [_at_clock(run, math.exp(rng.uniform(-most, most)), powers) for run in runs]
 
 
-def left_out_section(runs: Sequence[Run]) -> Section:
-    """Leave one out over these runs, calibrated by themselves, with clocks as they were and wandering."""
-    rows = []
+def wandering(runs: Sequence[Run], most: float, accepted: int) -> tuple[Counter[str], Counter[str]]:
+    """What `leave_one_out` finds in all draws of clocks that are off by up to `most`, each calibrated by itself."""
     other_code = fit_runs(runs).left_out
-    for most in WANDER:
-        draws = [wandered(runs, most, seed) for seed in range(WANDERINGS if most else 1)]
-        fits = [fit_runs(off) for off in draws]
-        for accepted in range(len(runs) - 1, 0, -1):
-            found = [leave_one_out(off, fit.calibration, accepted, other_code) for off, fit in zip(draws, fits, strict=True)]
-            counts: list[Counter[str]] = [sum(of, Counter()) for of in zip(*found, strict=True)]
-            rows.append([f"{100 * most:g} %", str(accepted), *itertools.chain.from_iterable(map(_counted, counts))])
+    times: Counter[str] = Counter()
+    together: Counter[str] = Counter()
+    for seed in range(WANDERINGS if most else 1):
+        off = wandered(runs, most, seed)
+        of_times, of_all = leave_one_out(off, fit_runs(off).calibration, accepted, other_code)
+        times += of_times
+        together += of_all
+    return times, together
+
+
+def left_out_section(runs: Sequence[Run]) -> Section:
+    """Leave one out over these runs, with clocks as they were and wandering."""
+    accepted_at_most = max(map(len, graphs(runs).values())) - 1
+    rows = [
+        [f"{100 * most:g} %", str(accepted), *itertools.chain.from_iterable(map(_counted, wandering(runs, most, accepted)))]
+        for most in WANDER
+        for accepted in range(accepted_at_most, 0, -1)
+    ]
     headings = [
         "clock off by",
         "accepted",
@@ -83,7 +96,7 @@ def fit_section(fit: Fit) -> Section:
     rows = [[what, f"{100 * sd:.2g} %", str(number)] for (what, sd), number in zip(figures.items(), _numbers(fit), strict=True)]
     lead = f"{found.hardware}: {found.runs} runs on {found.gpus} GPUs differ by so much (standard deviation):"
     told = [f"not the same code, and left out: {', '.join(fit.left_out)}"] if fit.left_out else []
-    return Section(lead=lead, tables=[Table(["what", "assumed", "cases"], rows)], sentences=told)
+    return Section(lead=lead, tables=[Table(["what", "assumed", "cases"], rows)], sentences=[*told, *fit.untold])
 
 
 def _numbers(fit: Fit) -> tuple[int, int, int]:

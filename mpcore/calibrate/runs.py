@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -40,6 +41,8 @@ TAIL_FREEDOM = 1.6
 fits how the deviations of cases differ (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004)."""
 PROCESS_SHARE = 0.5
 """Of the variance between runs."""
+POLISHES = 50
+"""Rounds, after which what all cases share moves no more."""
 ODD_SHIFT = -0.053
 """The change of an odd process, whose kernels were chosen differently: one of 560 was seen."""
 
@@ -47,7 +50,7 @@ ODD_SHIFT = -0.053
 @dataclass(frozen=True)
 class RunNoise:
     """Between runs of one kind of GPU. steady, capped: the standard deviations of its cases, of logarithms, by what paces them,
-    each of so many degrees of freedom. shared: the deviation of what all cases of a run share."""
+    each of so many degrees of freedom on average. shared: the deviation of what all cases of a run share."""
 
     steady: tuple[float, ...]
     capped: tuple[float, ...]
@@ -101,11 +104,12 @@ def _deviations(rng: np.random.Generator, seen: Sequence[float], freedom: int, s
 
 @dataclass(frozen=True)
 class Fit:
-    """left_out: cases that differ by more than runs of one code do."""
+    """left_out: cases that differ by more than runs of one code do. untold: what runs do not tell, a sentence each."""
 
     calibration: Calibration
     noise: RunNoise
     left_out: tuple[str, ...]
+    untold: tuple[str, ...]
 
 
 def joined_parts(runs: Iterable[Run]) -> list[Run]:
@@ -127,28 +131,33 @@ def _are_parts(one: Run, other: Run) -> bool:
 
 
 def fit_runs(runs: Sequence[Run]) -> Fit:
-    """How far these runs, of one kind of GPU, differ. Raises RunError for fewer than three, and where no case is in all."""
+    """How far these runs, of one kind of GPU, differ. Raises RunError for fewer than three, and where no case is in three."""
     hardware = runs[0].machine.hardware.key
     if len(runs) < LEAST_CALIBRATION_RUNS:
         raise RunError(f"{hardware}: {len(runs)} accepted runs: expected {LEAST_CALIBRATION_RUNS} at least of one code")
     cases = graphs(runs)
     if not cases:
-        raise RunError(f"{hardware}: no case is a graph in all of {len(runs)} accepted runs: expected one whose times differ")
-    logs = {name: _logs(speeds) for name, speeds in cases.items()}
-    changes = {name: of - of.mean() for name, of in logs.items()}
-    shared = np.median(list(changes.values()), axis=0)
-    left_out = tuple(name for name, of in changes.items() if float(np.ptp(of - shared)) > OTHER)
+        raise RunError(
+            f"{hardware}: no case is a graph in {LEAST_CALIBRATION_RUNS} of {len(runs)} accepted runs: "
+            "expected one whose times differ"
+        )
+    used = sorted(set().union(*cases.values()))
+    logs = np.array([_logs(of, used) for of in cases.values()])
+    held = ~np.isnan(logs)
+    shared, changes = _shared(logs), logs - np.nanmean(logs, axis=1, keepdims=True)
+    other_code = np.nanmax(changes - shared, axis=1) - np.nanmin(changes - shared, axis=1) > OTHER
     kept: dict[Pace, list[Array]] = defaultdict(list)
-    for name, of in changes.items():
-        if name not in left_out:
-            kept["steady" if still_clocks(cases[name]) else pace(cases[name])].append(of)
-    gpus = len({run.machine.hardware.uuid for run in runs})
+    for of_case, of, there in compress(zip(cases.values(), changes, held, strict=True), ~other_code):
+        speeds = list(of_case.values())
+        kept["steady" if still_clocks(speeds) else pace(speeds)].append(of[there])
+    gpus = len({runs[number].machine.hardware.uuid for number in used})
     unsteady = max(UNSTEADY_PRIOR_LOG_SD, _rounded(kept["unsteady"]))
     least = unsteady if gpus < LEAST_CALIBRATION_GPUS else ROUNDED_TO
-    own_shared = float(shared.std(ddof=1))
+    most = [_holds_most(number, len(cases)) for number in held.sum(axis=0)]
+    own_shared = float(shared[most].std(ddof=1)) if sum(most) >= LEAST_CALIBRATION_RUNS else unsteady
     calibration = Calibration(
         hardware=hardware,
-        runs=len(runs),
+        runs=len(used),
         gpus=gpus,
         steady_log_sd=max(least, _rounded(kept["steady"]) or unsteady),
         power_cap_log_sd=max(least, _rounded(kept["power cap"]) or unsteady),
@@ -156,24 +165,67 @@ def fit_runs(runs: Sequence[Run]) -> Fit:
         shared_log_sd=max(SHARED_PRIOR_LOG_SD, own_shared),
     )
     own = {key: tuple(round(float(of.std(ddof=1)), 6) for of in kept[key]) for key in kept}
-    noise = RunNoise(own.get("steady", ()), own.get("power cap", ()), own_shared, len(runs) - 1)
-    return Fit(calibration, noise, left_out)
+    freedom = round(float(np.mean(held.sum(axis=1) - 1)))
+    noise = RunNoise(own.get("steady", ()), own.get("power cap", ()), own_shared, freedom)
+    untold = (_untold(run, sum(number in of for of in cases.values()), len(cases)) for number, run in enumerate(runs))
+    return Fit(calibration, noise, tuple(compress(cases, other_code)), tuple(filter(None, untold)))
 
 
-def graphs(runs: Sequence[Run]) -> Mapping[str, list[Speed]]:
-    """The cases that are graphs and comparable in all of the runs, by their names."""
-    found = {}
-    for record in (result.record for result in runs[-1].results):
-        if isinstance(record, Speed) and how_run(record) == "graph":
-            accepted = [old for old in match_baselines(record, runs).accepted.values() if isinstance(old, Speed)]
-            if len(accepted) == len(runs):
-                found[record.case.id] = accepted
-    return found
+def graphs(runs: Sequence[Run]) -> Mapping[str, Mapping[int, Speed]]:
+    """The cases that are graphs, and comparable in three runs at least, by their names: what runs have, by their numbers. What
+    is comparable with the newest run of a case counts."""
+    newest: dict[str, Speed] = {}
+    for run in reversed(runs):
+        for record in _graphs_of(run):
+            newest.setdefault(record.case.id, record)
+    found = {
+        name: {number: old for number, old in match_baselines(record, runs).accepted.items() if isinstance(old, Speed)}
+        for name, record in newest.items()
+    }
+    return {name: of for name, of in found.items() if len(of) >= LEAST_CALIBRATION_RUNS}
 
 
-def _logs(speeds: Sequence[Speed]) -> Array:
-    """Of the shortest blocks, put at one clock where their clocks are known. To fit a power of the clock takes one degree of
-    freedom, which the deviation is scaled for."""
+def _graphs_of(run: Run) -> list[Speed]:
+    return [r.record for r in run.results if isinstance(r.record, Speed) and how_run(r.record) == "graph"]
+
+
+def _untold(run: Run, held: int, cases: int) -> str:
+    """What a run does not tell that holds so many of the cases; "" where it holds most."""
+    if _holds_most(held, cases):
+        return ""
+    if held:
+        return f"{run.path} holds {held} of {cases} cases: it tells nothing of what all share"
+    few = f"each of its graphs is comparable in fewer than {LEAST_CALIBRATION_RUNS} runs"
+    return f"{run.path} is left out: {few if _graphs_of(run) else 'it holds no graph'}"
+
+
+def _holds_most(held: int, cases: int) -> bool:
+    """Whether a run with so many of the cases tells what all share: one of a single workload tells of that."""
+    return 2 * held > cases
+
+
+def _shared(logs: Array) -> Array:
+    """What all cases of each run share, but for a constant: the medians of what cases have beyond their own level.
+
+    logs: a row for each case, nan in runs without it. Where such are, levels and medians depend on each other, and are fitted
+    in turn (a polish: Tukey, "Exploratory Data Analysis", 1977).
+    """
+    shared = np.zeros(logs.shape[1])
+    for _ in range(POLISHES):
+        beyond = logs - shared
+        shared += np.nanmedian(beyond - np.nanmean(beyond, axis=1, keepdims=True), axis=0)
+    return shared
+
+
+def _logs(speeds: Mapping[int, Speed], numbers: Sequence[int]) -> Array:
+    """Of the shortest blocks in runs of these numbers, nan in those without any."""
+    found = dict(zip(speeds, _at_one_clock(list(speeds.values())), strict=True))
+    return np.array([found.get(number, math.nan) for number in numbers])
+
+
+def _at_one_clock(speeds: Sequence[Speed]) -> Array:
+    """Logarithms of the shortest blocks, put at one clock where their clocks are known. To fit a power of the clock takes one
+    degree of freedom, which the deviation is scaled for."""
     logs = np.log([speed.blocks.least_step_seconds for speed in speeds])
     clocks = still_clocks(speeds)
     if not clocks:

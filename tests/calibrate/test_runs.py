@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from synthetic import run_of
@@ -95,6 +96,59 @@ def test_runs_of_the_same_cases_that_were_accepted_together_stay_apart(rng):
     accepted_at_once = {"accepted": Accepted(reason="three nights", datetime="2026-01-09T00:00:00+00:00")}
     nights = [run.model_copy(update=accepted_at_once) for run in runs(rng, count=3)]
     assert joined_parts(nights) == nights
+
+
+def holding(run, first, end, name="part.json"):
+    """The run with some of its cases."""
+    return run.model_copy(update={"results": run.results[first:end], "path": name})
+
+
+def test_a_run_of_a_few_cases_takes_nothing_from_the_others(rng):
+    whole = runs(rng, count=8, deviation=0.003)
+    found = fit_runs([*whole[:7], holding(whole[7], 0, 5)])
+    assert len(found.noise.steady) == CASES
+    assert found.noise.steady[:5] == fit_runs(whole).noise.steady[:5]
+    assert found.noise.steady[5:] == fit_runs(whole[:7]).noise.steady[5:]
+    assert found.noise.shared == pytest.approx(fit_runs(whole[:7]).noise.shared, abs=1e-4)
+    assert found.calibration.runs == 8
+    assert found.untold == (f"part.json holds 5 of {CASES} cases: it tells nothing of what all share",)
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "why"),
+    [(0, 0, "it holds no graph"), (-1, None, "each of its graphs is comparable in fewer than 3 runs")],
+)
+def test_a_run_that_tells_nothing_is_left_out_and_named(rng, first, end, why):
+    whole = [holding(run, 0, -1, f"{number}.json") for number, run in enumerate(runs(rng))]
+    found = fit_runs([*whole, holding(runs(rng)[0], first, end)])
+    assert replace(found, untold=()) == fit_runs(whole)
+    assert found.untold == (f"part.json is left out: {why}",)
+
+
+def test_what_all_cases_share_is_told_from_cases_that_some_runs_lack(rng):
+    """Each run lacks another fifth of them: levels of cases are then of other runs."""
+    off = [without_clocks(run) for run in wandered(runs(rng, count=5, deviation=1e-5), 0.03)]
+    some = [run.model_copy(update={"results": run.results[: 6 * n] + run.results[6 * n + 6 :]}) for n, run in enumerate(off)]
+    assert fit_runs(some).noise.shared == pytest.approx(fit_runs(off).noise.shared, rel=0.2)
+
+
+def test_parts_of_which_none_holds_most_cases_tell_nothing_of_what_all_share(rng):
+    parts = [holding(run, *half) for half in ((0, 15), (15, CASES)) for run in runs(rng)]
+    assert fit_runs(parts).calibration.shared_log_sd == UNSTEADY_PRIOR_LOG_SD
+
+
+def test_runs_without_a_common_case_are_one_sentence(rng):
+    apart = [holding(run, number, number + 1) for number, run in enumerate(runs(rng))]
+    with pytest.raises(RunError, match="nvidia-h200: no case is a graph in 3 of 4 accepted runs: expected one whose times"):
+        fit_runs(apart)
+
+
+def test_a_case_is_judged_where_all_runs_of_a_choice_hold_it(rng):
+    whole = runs(rng, deviation=1e-4)
+    of = [*whole[:3], holding(whole[3], 0, 5)]
+    times, together = leave_one_out(of, fit_runs(of).calibration, 2)
+    assert times == {"same": 3 * CASES + 3 * 3 * 5}
+    assert together == {"same": 4 * 3}
 
 
 def test_too_few_runs_are_one_sentence(rng):
