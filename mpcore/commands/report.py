@@ -44,5 +44,5 @@ def run(options: argparse.Namespace) -> int:
         try:
             print("\n".join(f"![{path.stem}]({path})\n" for run in runs for path in pictures(run, options.plots)))
         except OSError as error:
-            raise RunError(f"cannot write {options.plots}: {error.strerror}") from error
+            raise RunError(f"cannot write {options.plots}: {error.strerror or error}") from error
     return 4 if unreadable else 0

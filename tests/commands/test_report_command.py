@@ -123,3 +123,12 @@ def test_a_run_of_an_older_layout_is_told_how_it_is_converted(tmp_path, capsys):
     path.write_text(json.dumps({"benchmarks": [], "mpcore": {"command": "pytest"}}))
     assert main(["report", str(path)]) == 4
     assert f"python -m mpcore convert --in-place {path}" in capsys.readouterr().err
+
+
+def test_what_the_library_of_plots_cannot_have_is_told_in_its_words(run_file, monkeypatch, capsys):
+    def homeless(*_):
+        raise OSError("Matplotlib requires access to a writable cache directory")
+
+    monkeypatch.setattr("mpcore.report.pictures.pictures", homeless)
+    assert main(["report", str(run_file), "--plots", "plots"]) == 4
+    assert capsys.readouterr().err == "mpcore: cannot write plots: Matplotlib requires access to a writable cache directory\n"
