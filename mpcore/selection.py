@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpcore.records import Selection
+from mpcore.system import unusable
 
 ALL = "all"
 LABEL = re.compile(r"(?=.{1,40}$)[a-z0-9]+(-[a-z0-9]+)*")
@@ -146,7 +147,9 @@ def add_compile_cache_option(add: Callable[..., object]) -> None:
 
 def use_compile_cache(options: argparse.Namespace) -> None:
     """Tells torch of the folder that is given, in this process and in those that it starts. Raises SelectionError for one that
-    is a file, cannot be made, or cannot be written to."""
+    is a file, cannot be made, or cannot be written to, and where nothing can be measured."""
+    if reason := unusable():
+        raise SelectionError(reason)
     given = options.mp_compile_cache
     if given is None:
         check_compile_cache()
@@ -159,12 +162,10 @@ def use_compile_cache(options: argparse.Namespace) -> None:
 
 
 def check_compile_cache() -> None:
-    """Raises SelectionError where torch finds no folder for what it compiles. It makes one as soon as torch.compile is loaded,
-    whether or not anything is compiled."""
+    """Raises SelectionError where a variable names a folder for what torch compiles, and torch cannot write to it. It makes it
+    as soon as torch.compile is loaded, whether or not anything is compiled."""
     if folder := os.environ.get(COMPILE_CACHE):
         _check_writable(Path(folder), f"{COMPILE_CACHE}={folder!r}")
-    else:
-        _check_writable(Path(tempfile.gettempdir()), "the folder of temporary files")
 
 
 def _check_writable(folder: Path, named: str) -> None:

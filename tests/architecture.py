@@ -33,7 +33,12 @@ FLOORS: list[dict[str, str]] = [
     {"gate": "thresholds, checks, regressions: from records to judgements"},
     {"kernels": "names of kernels to families, and what bounds a step"},
     {"selection": "options to names", "project": "the project's root and settings"},
-    {"registry": "names to classes", "errors": "exceptions as one sentence", "signals": "what ends a process, put off"},
+    {
+        "registry": "names to classes",
+        "errors": "exceptions as one sentence",
+        "signals": "what ends a process, put off",
+        "system": "what nothing can be measured without",
+    },
     {"records": "everything that is stored, one file a record"},
 ]
 BESIDE = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mpcore.project import ProjectError, configured_files, project_root
 from mpcore.records import Selection
 from mpcore.selection import selection_of
+from mpcore.system import unusable
 
 if TYPE_CHECKING:
     from mpcore.gate import Policy
@@ -46,6 +47,12 @@ def baselines_to_make(options: argparse.Namespace) -> Path:
     folder = project_root() / "baselines" if given is None else given
     check_folder(folder)
     return folder
+
+
+def check_system() -> None:
+    """To be called before torch is imported. Raises ProjectError where nothing can be measured."""
+    if reason := unusable():
+        raise ProjectError(reason)
 
 
 def selected(options: argparse.Namespace, *, spreads: bool = False) -> Selection:

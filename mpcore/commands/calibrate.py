@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, baselines_of, baselines_to_make, policy_of, positive, selected
+from mpcore.commands.arguments import Commands, baselines_of, baselines_to_make, check_system, policy_of, positive, selected
 from mpcore.commands.output import tell
 from mpcore.project import ProjectError
 from mpcore.records import Selection
@@ -76,6 +76,7 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
 
     selection = selection_of(options)
     if options.sensitivity:
+        check_system()
         return _proved(options, selected(options))
     measuring = options.measure or options.slowdown or options.repeat or selection != Selection()
     given = {"--traces": options.traces, "--baselines": options.baselines, "a measurement": measuring}
@@ -87,6 +88,7 @@ def _sections(options: argparse.Namespace) -> "Iterator[Section]":
     if options.baselines:
         return _fitted(options)
     if measuring:
+        check_system()
         slowdowns = options.slowdown or [SLOWDOWN]
         return measured(Path.cwd(), selected(options), policy_of(options), slowdowns, options.repeat or 1, tell)
     kinds = {name: (SHIPPED[name], noise) for name, noise in KINDS.items()}

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands, add_baselines, baselines_of, selected
+from mpcore.commands.arguments import Commands, add_baselines, baselines_of, check_system, selected
 from mpcore.commands.output import show
 from mpcore.project import ProjectError
 from mpcore.selection import (
@@ -47,7 +47,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints it. Raises ProjectError for a selection, a device or a folder of data that is not there, for minutes that nobody
-    can choose tests for, and where torch has no folder to write to; RunError for baselines that cannot be read."""
+    can choose tests for, and where nothing can be measured; RunError for baselines that cannot be read."""
+    check_system()
     try:
         check_compile_cache()
     except SelectionError as error:

@@ -14,6 +14,7 @@ from mpcore.commands.arguments import Commands, baselines_to_make, not_negative,
 from mpcore.commands.output import show, tell
 from mpcore.records import Run
 from mpcore.selection import SelectionError, add_label_option, add_margin_option, add_options, label_of
+from mpcore.system import unusable
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +54,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints tables of what was measured, and tells on standard error how far it is. Raises RunError for a file that cannot be
     written."""
+    if reason := unusable():
+        tell(reason)
+        return 2
     from mpcore.device.agreement import started
     from mpcore.runner import RunnerError
 

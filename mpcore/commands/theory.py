@@ -4,7 +4,7 @@ modes themselves. Micikevicius et al., "Mixed Precision Training" (2018), sectio
 import argparse
 from typing import TYPE_CHECKING
 
-from mpcore.commands.arguments import Commands
+from mpcore.commands.arguments import Commands, check_system
 from mpcore.commands.output import show
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def add(commands: Commands) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Computes and prints the tables."""
+    """Computes and prints the tables. Raises ProjectError where torch cannot be used."""
+    check_system()
     from mpcore.device.machine import default_device
 
     show(theory(default_device()))

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from mpcore.device.nvml import settings_of
 from mpcore.device.pynvml import pynvml
 from mpcore.records import Hardware
+from mpcore.system import on_windows
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "triton", "pytest", "pytest-benchmark", "mpcore")
 
@@ -38,8 +38,8 @@ def default_device() -> torch.device:
 
 def refused(name: str | None) -> str | None:
     """Why nothing is measured on the device of this name, None for the usual one, though torch may know how to; or None."""
-    if sys.platform == "win32":
-        return "nothing is measured on Windows: expected Linux, as in WSL2 (Windows Subsystem for Linux)"
+    if reason := on_windows():
+        return reason
     if name == "cpu":
         return None
     if torch.version.hip:

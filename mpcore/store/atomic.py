@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mpcore.store.error import RunError
+from mpcore.system import on_windows
 
 STREAMS = ("/dev/std", "/dev/fd/", "/proc/self/fd/")
 """How paths begin of what a process has open."""
@@ -15,6 +16,8 @@ STREAMS = ("/dev/std", "/dev/fd/", "/proc/self/fd/")
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Waits until no other process holds `folder`, which is made where there is none. Raises RunError."""
+    if reason := on_windows():
+        raise RunError(reason)
     import fcntl  # here, because Windows has none, and reads like others
 
     with ExitStack() as stack:

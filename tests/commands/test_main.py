@@ -72,6 +72,54 @@ def test_a_project_whose_settings_cannot_be_read_is_one_sentence(tmp_path, monke
     assert err.startswith(f"mpcore: cannot read {tmp_path / 'pyproject.toml'}: ")
 
 
+# Systems that nothing can be measured on
+
+WINDOWS = "sys.platform = 'win32'; sys.modules['fcntl'] = None"
+NO_TEMPORARY = """
+import tempfile
+def _nowhere(): raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+tempfile.tempdir, tempfile._get_default_tempdir = None, _nowhere
+"""
+ON_WINDOWS = "nothing is measured on Windows: expected Linux, as in WSL2 (Windows Subsystem for Linux)"
+NOWHERE = "No usable temporary directory found in ['/tmp']: expected a folder that can be written to, which TMPDIR may name"
+MEASURING = [
+    (["doctor"], 4),
+    (["theory"], 4),
+    (["ab", "HEAD"], 2),
+    (["ab", "HEAD", "--git-bisect"], 125),
+    (["scale"], 2),
+    (["calibrate", "--measure"], 2),
+    (["calibrate", "--sensitivity"], 2),
+]
+
+
+def on_system(system, arguments):
+    """The exit code and standard error, and whether torch was imported, as the last line of standard output."""
+    code = (
+        f"import sys; from mpcore.__main__ import main\n{system}\ncode = main({arguments!r})\n"
+        "print('torch' in sys.modules); sys.exit(code)"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(("system", "sentence"), [(WINDOWS, ON_WINDOWS), (NO_TEMPORARY, NOWHERE)], ids=["windows", "no-tmp"])
+@pytest.mark.parametrize(("arguments", "code"), MEASURING)
+def test_a_system_that_nothing_can_be_measured_on_is_one_sentence_before_torch(system, sentence, arguments, code):
+    done = on_system(system, arguments)
+    assert (done.returncode, done.stderr, done.stdout) == (code, f"mpcore: {sentence}\n", "False\n")
+
+
+def test_no_baseline_is_made_on_windows(run_file, baselines):
+    done = on_system(WINDOWS, ["accept", str(run_file), "--reason", "x", "--baselines", str(baselines)])
+    assert (done.returncode, done.stderr) == (4, f"mpcore: {ON_WINDOWS}\n")
+    assert not baselines.exists()
+
+
+@pytest.mark.parametrize("system", [WINDOWS, NO_TEMPORARY], ids=["windows", "no-tmp"])
+def test_what_is_saved_is_shown_on_any_system(system, run_file):
+    assert on_system(system, ["report", str(run_file)]).returncode == 0
+
+
 # Output that cannot be written
 
 

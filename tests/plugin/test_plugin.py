@@ -88,6 +88,17 @@ def test_selection_by_marker_and_keyword(run):
     assert names == [f"test_numerics.py::test_numerics[resnet18-mnist-{mode}-eager-tiny]" for mode in ("fp32", "fp16-amp")]
 
 
+@pytest.mark.parametrize("options", [(), ("--mp-workload", "ncf-movielens")])
+def test_on_windows_a_session_ends_in_one_sentence_before_torch(pytester, monkeypatch, options):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
+    pytester.makeconftest("import sys\nsys.platform = 'win32'\nsys.modules['fcntl'] = sys.modules['torch'] = None")
+    pytester.makepyfile("def test_of_a_case(case): pass")
+    result = pytester.runpytest_subprocess("-p", "mpcore.plugin", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    sentence = "nothing is measured on Windows: expected Linux, as in WSL2 (Windows Subsystem for Linux)"
+    assert [line for line in result.errlines if line] == [f"ERROR: {sentence}"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "refused"),
     [
