@@ -1,16 +1,16 @@
 # make bench   a virtual environment, the package in it, and the suite
 # make bench VENV=DIR   the suite in an environment that is there: nothing in it is installed or replaced
-# make bench VENV=   the same with the python that is active
+# make bench VENV=   the same with the python that is active, or PYTHON=
 # make test    the same for the tests, with what they and the linters need
 # make docs    what is generated in README.md and docs/, from the committed runs
 # ARGS adds options: make bench ARGS="--mp-workload bert-imdb --benchmark-autosave"
 
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python || echo python3)
 VENV ?= .venv
 ARGS ?=
 INSTALLED = $(VENV)/.installed
 GIVEN = $(filter-out file,$(origin VENV))
-THERE = $(if $(GIVEN),$(if $(VENV),$(wildcard $(VENV)/bin/python),python))
+THERE = $(if $(GIVEN),$(if $(VENV),$(wildcard $(VENV)/bin/python),$(PYTHON)))
 DEVELOPER = $(VENV)/.developer
 
 .PHONY: bench no-environment test lint docs clean

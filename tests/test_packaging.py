@@ -85,10 +85,21 @@ def test_a_build_of_torch_that_is_there_is_not_replaced():
     assert not torch.specifier.contains("2.10.0")
 
 
-def test_make_bench_uses_the_python_that_is_active():
-    command = ["make", "--no-print-directory", "--dry-run", "--always-make", "bench", "VENV=", "ARGS="]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "python -m pytest benchmarks/"
+@pytest.mark.parametrize(
+    ("there", "given", "used"),
+    [
+        (["python", "python3"], [], "{bin}/python"),
+        (["python3"], [], "python3"),
+        (["python", "python3"], ["PYTHON=python3.12"], "python3.12"),
+    ],
+)
+def test_make_bench_uses_the_python_that_is_active_or_the_one_that_is_named(tmp_path, there, given, used):
+    for name in there:
+        (tmp_path / name).touch(mode=0o755)
+    command = [shutil.which("make"), "--no-print-directory", "--dry-run", "--always-make", "bench", "VENV=", "ARGS=", *given]
+    environment = {"PATH": str(tmp_path)}
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == f"{used.format(bin=tmp_path)} -m pytest benchmarks/"
 
 
 def test_make_bench_refuses_an_environment_that_is_not_there():
