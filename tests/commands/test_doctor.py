@@ -1,5 +1,7 @@
 """`python -m mpcore doctor`, as it is called."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from mpcore.__main__ import main
@@ -25,6 +27,22 @@ def test_what_would_spoil_figures_is_an_exit_code(found, capsys, tmp_path):
     found.append("a display is active on the GPU")
     assert main(["doctor", "--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--baselines", str(tmp_path)]) == 1
     assert capsys.readouterr().out.endswith("1 thing would spoil figures\n")
+
+
+@pytest.mark.parametrize("sentences", [[], ["a display is active on the GPU"]])
+def test_where_no_case_runs_nothing_can_be_measured(found, capsys, tmp_path, sentences):
+    found += sentences
+    selected = ["--mp-workload", "bert-imdb", "--mp-precision", "tf32", "--mp-device", "cpu"]
+    assert main(["doctor", *selected, "--baselines", str(tmp_path)]) == 4
+    assert "No case will run." in capsys.readouterr().out
+
+
+def test_minutes_that_are_too_few_for_any_test_measure_nothing(found, capsys, monkeypatch, tmp_path):
+    estimates = SimpleNamespace(seconds=lambda *_: 90.0, peak_bytes=lambda *_: None, needed_bytes=lambda *_: None)
+    monkeypatch.setattr("mpcore.doctor.estimates.estimates_here", lambda *_: estimates)
+    selected = ["--mp-workload", "bert-imdb", "--mp-precision", "fp32", "--mp-device", "cpu", "--mp-minutes"]
+    assert main(["doctor", *selected, "1", "--baselines", str(tmp_path)]) == 4
+    assert "No case will run." in capsys.readouterr().out
 
 
 def test_minutes_that_the_suite_would_refuse_are_refused(found, capsys, tmp_path):
