@@ -4,7 +4,7 @@ import functools
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -21,6 +21,10 @@ from mpcore.execution.eager import Eager, Function, executions
 VERSIONS = 32
 """Of one function that may be compiled for one model, or for a block of it. By default torch runs what would be the ninth as it
 is, and says so in a warning; beyond these it is an error."""
+
+COMPILERS = {"cpu": ("C++", "CXX", ("g++",)), "cuda": ("C", "CC", ("gcc", "clang"))}
+"""What is compiled besides a model's kernels: the language, the variable that names its compiler, and what is tried without it.
+Inductor writes C++ for a CPU. On a GPU Triton compiles what launches its kernels, and nothing else is."""
 
 _alive: "WeakSet[nn.Module]" = WeakSet()
 """Models that were compiled and may be called again."""
@@ -61,11 +65,8 @@ class Inductor(Eager):
     def unsupported(cls, device: torch.device) -> str | None:
         if device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return f"{cls.name} needs triton, which is not installed"
-        if device.type == "cpu" and (own := os.environ.get("CXX")):  # Triton asks for another
-            return None if shutil.which(own) else f"{cls.name} needs a C++ compiler, and CXX={own!r} is none"
-        if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
-            return f"{cls.name} needs a C++ compiler, and none is on the path"
-        return None
+        missing = _missing_compiler(*COMPILERS[device.type])
+        return missing and f"{cls.name} needs {missing}"
 
     @classmethod
     def prepare(cls, model: nn.Module) -> None:
@@ -90,6 +91,16 @@ class Inductor(Eager):
         self._first = self._first or shapes
         with nullcontext() if shapes == self._first else torch.compiler.set_stance("force_eager"):
             return self.function(batch)
+
+
+def _missing_compiler(language: str, variable: str, usual: Sequence[str]) -> str | None:
+    """What is missing, and what was expected; None where nothing is."""
+    own = os.environ.get(variable)
+    if any(map(shutil.which, usual if own is None else [own])):
+        return None
+    if own is not None:
+        return f"a {language} compiler, and {variable}={own!r} is none"
+    return f"a {language} compiler: expected {' or '.join(usual)} on the path, or {variable} that names one"
 
 
 @functools.cache

@@ -275,8 +275,9 @@ def test_a_folder_that_cannot_be_written_to_is_named(calm, tmp_path, monkeypatch
 
 def test_a_missing_compiler_is_named(calm, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.delenv("CXX", raising=False)
     assert list(host.host_spoilers(CPU, tmp_path, {}, {"eager", "compile"})) == [
-        "compile needs a C++ compiler, and none is on the path"
+        "compile needs a C++ compiler: expected g++ on the path, or CXX that names one"
     ]
     assert list(host.host_spoilers(CPU, tmp_path, {}, {"eager"})) == []
 

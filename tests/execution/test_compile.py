@@ -24,13 +24,40 @@ from mpcore.training.step import TrainStep
 needs_compiler = pytest.mark.skipif(Compile.unsupported(torch.device("cpu")) is not None, reason="needs a C++ compiler")
 
 
-@pytest.mark.parametrize("execution", [Compile, Inductor])
-def test_compiling_needs_a_compiler(execution, cpu, monkeypatch):
-    monkeypatch.setenv("PATH", "")
+@pytest.fixture
+def installed(monkeypatch):
+    """installed("gcc"): the only programs that are found."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.delenv("CC", raising=False)
     monkeypatch.delenv("CXX", raising=False)
-    assert execution.unsupported(cpu) == f"{execution.name} needs a C++ compiler, and none is on the path"
-    monkeypatch.setenv("CXX", "/usr/bin/nonsense")
-    assert execution.unsupported(cpu) == f"{execution.name} needs a C++ compiler, and CXX='/usr/bin/nonsense' is none"
+    return lambda *names: monkeypatch.setattr("shutil.which", lambda name: name if name in names else None)
+
+
+@pytest.mark.parametrize("execution", [Compile, Inductor])
+@pytest.mark.parametrize(
+    ("device", "variable", "missing"),
+    [
+        ("cpu", "CXX", "a C++ compiler: expected g++ on the path, or CXX that names one"),
+        ("cuda", "CC", "a C compiler: expected gcc or clang on the path, or CC that names one"),
+    ],
+)
+def test_compiling_needs_a_compiler(execution, device, variable, missing, installed, monkeypatch):
+    installed("/usr/bin/own")
+    device = torch.device(device)
+    assert execution.unsupported(device) == f"{execution.name} needs {missing}"
+    monkeypatch.setenv(variable, "/usr/bin/own")
+    assert execution.unsupported(device) is None
+    monkeypatch.setenv(variable, "/usr/bin/nonsense")
+    nonsense = f"{missing.partition(':')[0]}, and {variable}='/usr/bin/nonsense' is none"
+    assert execution.unsupported(device) == f"{execution.name} needs {nonsense}"
+
+
+@pytest.mark.parametrize(
+    ("compiler", "devices"), [("g++", ["cpu"]), ("gcc", ["cuda"]), ("clang", ["cuda"]), ("clang++", []), ("c++", [])]
+)
+def test_a_compiler_counts_where_torch_looks_for_it(compiler, devices, installed):
+    installed(compiler)
+    assert [name for name in ("cpu", "cuda") if Inductor.unsupported(torch.device(name)) is None] == devices
 
 
 @needs_compiler
