@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mpcore.device.nvml import settings_of
-from mpcore.device.pynvml import pynvml
+from mpcore.device.pynvml import pynvml, text_of
 from mpcore.records import Hardware
 from mpcore.system import on_windows
 
@@ -158,7 +158,7 @@ def software(*others: str) -> dict[str, str]:
         versions["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
         with suppress(pynvml.NVMLError):
             pynvml.nvmlInit()
-            versions["driver"] = pynvml.nvmlSystemGetDriverVersion()
+            versions["driver"] = text_of(pynvml.nvmlSystemGetDriverVersion())
     return versions
 
 

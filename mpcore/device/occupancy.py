@@ -12,7 +12,7 @@ import torch
 
 from mpcore.device.machine import memory_share
 from mpcore.device.nvml import handle
-from mpcore.device.pynvml import pynvml
+from mpcore.device.pynvml import pynvml, text_of
 
 OWN_BYTES = 2 * 2**30
 """What libraries hold for a process beside torch's allocator, at most. What others hold is taken for that up to here, where
@@ -93,5 +93,5 @@ def _named(listed: Iterable[Any], *, draws: bool) -> Iterator[GpuProcess]:
     for process in listed:
         name = "a process"
         with suppress(pynvml.NVMLError):
-            name = Path(pynvml.nvmlSystemGetProcessName(process.pid)).name or name
+            name = Path(text_of(pynvml.nvmlSystemGetProcessName(process.pid))).name or name
         yield GpuProcess(process.pid, name, getattr(process, "usedGpuMemory", None), draws)

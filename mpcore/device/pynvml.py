@@ -2,6 +2,7 @@
 told so by the error of an NVML that does not answer. So it is with a name that an older or newer one lacks."""
 
 import importlib
+import os
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +37,11 @@ class Installed:
 def lacks(error: Exception) -> bool:
     """Whether it is the package that lacks what was asked for, and not the GPU."""
     return isinstance(error, AttributeError)
+
+
+def text_of(answer: str | bytes) -> str:
+    """Some versions answer in bytes."""
+    return os.fsdecode(answer)
 
 
 def imported() -> Any:

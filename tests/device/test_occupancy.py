@@ -52,6 +52,12 @@ def test_where_nvml_does_not_say_it_is_what_torch_does_not_hold(gpu, computing):
     assert occupancy(GPU).others == 28 * GIB
 
 
+def test_a_name_in_bytes_is_read_as_one_in_text(gpu, monkeypatch):
+    gpu.computing = [holding(7, 1)]
+    monkeypatch.setattr(pynvml, "nvmlSystemGetProcessName", lambda pid: b"/usr/bin/program-7")
+    assert processes_on("gpu")[7].name == "program-7"
+
+
 def test_a_process_that_computes_and_draws_is_one(gpu):
     gpu.computing, gpu.drawing = [holding(7, 1), holding(8, 1)], [holding(7, 1)]
     assert {number: process.draws for number, process in processes_on("gpu").items()} == {7: True, 8: False}

@@ -51,6 +51,14 @@ def test_figures_that_need_it_are_missing(missing, monkeypatch):
     assert "driver" not in machine.software()
 
 
+def test_a_driver_s_version_in_bytes_is_kept_as_text(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 28, 9))
+    told = SimpleNamespace(NVMLError=RuntimeError, nvmlInit=lambda: None, nvmlSystemGetDriverVersion=lambda: b"580.95.05")
+    monkeypatch.setattr(machine, "pynvml", told)
+    assert machine.software()["driver"] == "580.95.05"
+
+
 def test_whoever_looks_what_it_has_finds_nothing():
     assert not hasattr(pynvml.Missing("why"), "nvmlInit")
 
