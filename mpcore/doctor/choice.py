@@ -6,7 +6,7 @@ two are worth the same, the quicker comes first, so that the most are measured.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import NamedTuple
 
 from mpcore.doctor.estimates import Estimates
@@ -31,11 +31,15 @@ def chosen(tests: Iterable[Planned], estimates: Estimates, minutes: float) -> di
     left, found = 60 * minutes, {}
     seconds = {test: expected_seconds(test, estimates) for test in tests}
     for test in sorted(seconds, key=lambda test: (_step(test), seconds[test])):
-        timed = test._replace(kind="speed")
-        if seconds[test] <= left and (test.kind != "work" or timed in found or timed not in seconds):
+        if seconds[test] <= left and (_timed(test) in found or _alone(test, seconds)):
             found[test] = seconds[test]
             left -= seconds[test]
     return found
+
+
+def least_minutes(tests: Collection[Planned], estimates: Estimates) -> float:
+    """Within which one of them is chosen; infinite where no accepted run tells what any takes."""
+    return min(expected_seconds(test, estimates) for test in tests if _alone(test, tests)) / 60
 
 
 def expected_seconds(test: Planned, estimates: Estimates) -> float:
@@ -49,6 +53,15 @@ def untold_trainings(tests: Iterable[Planned], estimates: Estimates) -> str:
     """The workloads that are trained for a time that no accepted run tells, in words; "" where there is none."""
     untold = [case.workload for kind, case in tests if kind == "accuracy" and estimates.seconds(kind, case) is None]
     return joined(list(dict.fromkeys(untold))) if untold else ""
+
+
+def _alone(test: Planned, tests: Container[Planned]) -> bool:
+    """Whether it is chosen without another: what a step does where its time is not among the tests, and all else."""
+    return test.kind != "work" or _timed(test) not in tests
+
+
+def _timed(test: Planned) -> Planned:
+    return test._replace(kind="speed")
 
 
 def _step(test: Planned) -> int:

@@ -1,6 +1,8 @@
 """`--mp-minutes`: the tests of most worth within a time."""
 
+import math
 from collections import Counter
+from decimal import ROUND_UP, Context
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,8 @@ from mpcore.plugin.cases import case_of, kind_of
 from mpcore.plugin.options import trained
 
 if TYPE_CHECKING:
+    from mpcore.doctor.choice import Planned
+    from mpcore.doctor.estimates import Estimates
     from mpcore.plugin.session import Session
 
 CHOSEN = pytest.StashKey[str]()
@@ -18,7 +22,7 @@ CHOSEN = pytest.StashKey[str]()
 def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item]) -> None:
     """Of the tests that will take time those that are not chosen. Raises UsageError where no accepted run tells what any
     takes."""
-    from mpcore.doctor.choice import Planned, chosen, expected_seconds
+    from mpcore.doctor.choice import Planned, chosen
     from mpcore.doctor.estimates import estimates_here, why_not_within
     from mpcore.measure import Bench
     from mpcore.store import RunError
@@ -35,8 +39,7 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
     tests = {item: Planned(kind_of(item), case) for item in items if (case := case_of(item)) and _runs(item, session)}
     found = chosen(tests.values(), estimates, minutes)
     if tests and not found:
-        quickest = min(expected_seconds(test, estimates) for test in tests.values()) / 60
-        raise pytest.UsageError(f"--mp-minutes {minutes:g}: no test takes so little: expected {quickest:.2g} or more")
+        raise pytest.UsageError(f"--mp-minutes {minutes:g}: {_too_few(list(tests.values()), estimates)}")
     others = [item for item, test in tests.items() if test not in found]
     kinds = ", ".join(f"{count} of {kind}" for kind, count in Counter(tests[item].kind for item in others).items())
     took = f"{len(found)} of {len(tests)} tests, which take about {sum(found.values()) / 60:.1f} minutes"
@@ -44,6 +47,17 @@ def leave_out(config: pytest.Config, session: "Session", items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+
+
+def _too_few(tests: list["Planned"], estimates: "Estimates") -> str:
+    """Why none of them is chosen. The number that is expected is rounded up, so that it is enough."""
+    from mpcore.doctor.choice import least_minutes, untold_trainings
+
+    least = least_minutes(tests, estimates)
+    if math.isinf(least):
+        return f"no accepted run tells how long {untold_trainings(tests, estimates)} will be trained"
+    enough = Context(prec=2, rounding=ROUND_UP).create_decimal(repr(least))
+    return f"no test takes so little: expected {float(enough):g} or more"
 
 
 def _runs(item: pytest.Item, session: "Session") -> bool:

@@ -1,6 +1,7 @@
 """Sessions against accepted runs, as their users see them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -392,8 +393,26 @@ def test_tests_are_chosen_by_what_accepted_runs_say_they_take(run, accepted):
     assert enough.parseoutcomes()["passed"] == 2
     none = run(*arguments, "0.0001", "--mp-strict")
     assert none.ret == pytest.ExitCode.USAGE_ERROR
-    none.stderr.fnmatch_lines(["ERROR: --mp-minutes 0.0001: no test takes so little: expected * or more"])
     assert "gone" not in none.stdout.str()
+    said = re.fullmatch(r"ERROR: --mp-minutes 0.0001: no test takes so little: expected (\S+) or more", none.errlines[0])
+    assert run(*arguments, said[1]).parseoutcomes()["passed"] >= 1
+
+
+def test_the_minutes_that_are_expected_are_enough(run, accepted, monkeypatch):
+    """What a step does is counted in no time, but never without the time that the step takes."""
+    accepted("-m", "numerics")
+    seconds = {"speed": 7.0, "work": 0.001}
+    monkeypatch.setattr("mpcore.doctor.estimates.Estimates.seconds", lambda self, kind, case: seconds[kind])
+    arguments = (*CASES, "-m", "speed or work", "--collect-only", "--mp-minutes")
+    none = run(*arguments, "0.001")
+    assert none.errlines[0] == "ERROR: --mp-minutes 0.001: no test takes so little: expected 0.12 or more"
+    run(*arguments, "0.12").stdout.fnmatch_lines(["mpcore: --mp-minutes 0.12: 2 of 4 tests, *"])
+
+
+def test_trainings_whose_time_is_not_told_are_named(run, accepted):
+    accepted("-m", "numerics")
+    untold = run(*CASES, "-m", "accuracy", "--mp-accuracy", "ncf-movielens", "--mp-minutes", "5")
+    assert untold.errlines[0] == "ERROR: --mp-minutes 5: no accepted run tells how long ncf-movielens will be trained"
 
 
 def test_what_no_accepted_run_tells_is_not_in_the_minutes(run, accepted):
