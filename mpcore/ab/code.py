@@ -58,7 +58,8 @@ def _shared_files(checkouts: tuple[Checkout, Checkout], before: Loaded, after: L
     base, head = checkouts
     source = functools.cache(partial(_first_that_differs, base.tree, head.tree, SOURCES))
     loaded = _shared(checkouts, before.files, after.files)
-    packages = {place.parent for place in loaded if place.name == "__init__.py"}
+    found = map(Path, {*before.importable} & {*after.importable})
+    packages = {place.parent for place in (*loaded, *found) if place.name == "__init__.py"}
     later = _shared(checkouts, (*before.files, *before.reachable), (*after.files, *after.reachable))
     modules = [place for place in later if place.suffix == ".py" and not packages.isdisjoint(place.parents)]
     for said, places in (("have both loaded", loaded), ("may both load", modules)):

@@ -9,12 +9,13 @@ import functools
 import gc
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mpcore.records import Loaded, LoadedFile
@@ -39,17 +40,26 @@ MAPPED = re.compile(r"(/\S.*\.so[.\d]*)$", re.MULTILINE)
 
 def loaded(tree: Path, *, later: bool = True) -> Loaded:
     """Of a process that runs in `tree`, at this moment. later: with what it may load yet, and wheels."""
+    _origin.cache_clear()  # what Python finds may have changed
     places = {place.resolve() for place in _places()}
-    generated = {place for place in places if any(place.is_relative_to(cache) for cache in _caches(tree))}
+    caches = _caches(tree)
+    generated = {place for place in places if _within(place, caches)}
     own = places - generated
-    reachable = _reachable(tree, own) if later else set()
+    reachable = {place for place in _reachable(tree, own) if not _within(place, caches)} if later else set()
+    named = {name for place in own | reachable if later and place.suffix == ".py" for name in _names(place)}
+    found = {origin for name in named if (origin := _origin(name)) and not _installed(origin)}
     return Loaded(
         files=tuple(_file(place, tree) for place in sorted(own)),
         reachable=tuple(_file(place, tree) for place in sorted(reachable - own)),
         wheels=wheels() if later else {},
         packages=dict(_packages()) if later else {},
+        importable=tuple(sorted(str(place) for place in map(Path.resolve, found) if place in reachable)),
         kernels=tuple(sorted({*_kernels(), *(_file(place, tree).sha256 for place in generated)})),
     )
+
+
+def _within(place: Path, folders: Sequence[Path]) -> bool:
+    return any(place.is_relative_to(folder) for folder in folders)
 
 
 def _caches(tree: Path) -> list[Path]:
@@ -142,17 +152,35 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _imported(place: Path, tree: Path) -> Iterator[Path]:
-    """Modules of the tree that a file names in an import, at whatever place."""
+    """Modules that a file names in an import, at whatever place in it: of the tree, and where Python finds them."""
+    names = _names(place)
+    for root in (place.parent, tree, tree / "src"):
+        for name in names:
+            found = root / f"{name}.py", root / name / "__init__.py"
+            yield from (file for file in found if file.is_file() and not _installed(file))
+    yield from (origin for name in names if (origin := _origin(name)) and not _installed(origin))
+
+
+@functools.cache
+def _names(place: Path) -> frozenset[str]:
+    """The outermost packages that a file names in its imports."""
     try:
         nodes = list(ast.walk(ast.parse(place.read_bytes())))
     except (SyntaxError, ValueError):  # which is no module, though its name is one's
-        return
+        return frozenset()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    for root in (place.parent, tree, tree / "src"):
-        for name in {name.partition(".")[0] for name in names}:
-            found = root / f"{name}.py", root / name / "__init__.py"
-            yield from (file for file in found if file.is_file() and not _installed(file))
+    return frozenset(name.partition(".")[0] for name in names)
+
+
+@functools.cache
+def _origin(name: str) -> Path | None:
+    """The file that an import of an outermost package would load; None where there is none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # as of a module that says nothing of where it is from
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
 
 def wheels() -> dict[str, str]:

@@ -159,8 +159,11 @@ class TestOneFileOfAnImage:
         later = Loaded(files=init, reachable=model)
         with pytest.raises(SelectionError, match=r"may both load /app/mine/model.py, though .*mine/model.py differs"):
             check_code(sides, (later, later))
-        shared = Loaded(files=self.baked("/app/tool.py").files, reachable=model)  # whose import finds the tree's own
+        shared = Loaded(files=self.baked("/app/tool.py").files, reachable=(*init, *model))  # whose import finds the tree's own
         check_code(sides, (shared, shared))
+        found = shared.model_copy(update={"importable": ("/app/mine/__init__.py",)})
+        with pytest.raises(SelectionError, match=r"may both load /app/mine/model.py, though .*mine/model.py differs"):
+            check_code(sides, (found, found))
 
 
 @pytest.mark.parametrize("folder", [".hidden", "env/lib/python3.11/site-packages"])
@@ -316,11 +319,16 @@ def test_two_kernels_of_one_name_have_two_keys(tmp_path):
 def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "__init__.py").write_text("")
-    (tmp_path / "pack" / "lazy.py").write_text("import outside\n")
+    (tmp_path / "pack" / "lazy.py").write_text("import outside, sqlite3\nfrom other.part import x\n")
     (tmp_path / "pack" / "kernel.cu").write_text("")
     (tmp_path / "outside.py").write_text("")
     (tmp_path / "test_it.py").write_text("")
     (tmp_path / "notes.md").write_text("")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere" / "other"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "__init__.py").write_text("")
+    (elsewhere / "part.py").write_text("")
+    monkeypatch.syspath_prepend(elsewhere.parent)
     monkeypatch.syspath_prepend(tmp_path)
     import pack  # noqa: F401
 
@@ -331,6 +339,9 @@ def test_what_a_process_has_loaded_and_may_load_yet(tmp_path, monkeypatch):
     assert "pack/__init__.py" in [file.path for file in found.files]
     later = [file.path for file in found.reachable if not Path(file.path).is_absolute()]
     assert later == ["outside.py", "pack/kernel.cu", "pack/lazy.py"]
+    assert {str(elsewhere / name) for name in ("__init__.py", "part.py")} <= {file.place for file in found.reachable}
+    assert {*found.importable} >= {str(elsewhere / "__init__.py"), str(tmp_path / "outside.py")}
+    assert not any("sqlite3" in place for place in found.importable)
     assert not any("torch" in Path(file.path).parts for file in found.files)
     assert found.wheels["torch"].startswith("2.")
 
